@@ -1,0 +1,1 @@
+"""The matching benchmark, metrics and speed measurements."""

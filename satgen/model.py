@@ -1,0 +1,99 @@
+"""A target as the renderer takes it: one triangle mesh, its parts, its materials.
+
+Every target, bundled or the user's own, is brought to this form by `satgen.targets.load`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_PARTS = 255
+"""Labels are written as 8-bit images, and 0 is the background."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A metallic-roughness material (glTF 2.0, §3.9).
+
+    Attributes:
+        name: as in the file.
+        base_color: linear RGB factor, 0..1.
+        metallic, roughness: factors, 0..1.
+        normal_scale: factor on the normal map's x and y.
+        base_color_image: (H, W, 3) uint8, sRGB, or None.
+        metallic_roughness_image: (H, W, 3) uint8, linear, or None; green is
+            roughness, blue metallic.
+        normal_image: (H, W, 3) uint8 tangent-space normal map (+y up, as glTF), or None.
+        emissive: linear RGB radiance added to the reflected light.
+        double_sided: whether the back faces of its triangles are drawn.
+    """
+
+    name: str
+    base_color: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    metallic: float = 0.0
+    roughness: float = 0.6
+    normal_scale: float = 1.0
+    base_color_image: NDArray[np.uint8] | None = None
+    metallic_roughness_image: NDArray[np.uint8] | None = None
+    normal_image: NDArray[np.uint8] | None = None
+    emissive: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    double_sided: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the target: `label` is its value in the part images (1..255)."""
+
+    label: int
+    name: str
+    cls: str
+
+
+@dataclass(frozen=True)
+class TargetModel:
+    """Geometry, materials and parts of a target, in the target frame and metres.
+
+    Attributes:
+        name: short name, used for the default output folder.
+        vertices: (V, 3) float64.
+        normals: (V, 3) float32 unit vertex normals, outward.
+        tangents: (V, 4) float32; w is the sign of the bitangent (glTF 2.0, §3.7.2.1).
+        uv: (V, 2) float32 texture coordinates, v down (glTF's).
+        faces: (F, 3) int32, counter-clockwise seen from outside.
+        face_material: (F,) int32 index into `materials`.
+        face_part: (F,) uint8 part label.
+        materials, parts: as above; parts are ordered by label.
+        landmarks: name -> (x, y, z).
+        card: the target's JSON card (facts, sources, frame); for a user's model what is known.
+    """
+
+    name: str
+    vertices: NDArray[np.float64]
+    normals: NDArray[np.float32]
+    tangents: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    face_material: NDArray[np.int32]
+    face_part: NDArray[np.uint8]
+    materials: tuple[Material, ...]
+    parts: tuple[Part, ...]
+    landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:
+        """Centre (3,) of the axis-aligned box and the radius that reaches the farthest vertex."""
+        used = self.vertices[np.unique(self.faces)]
+        centre = (used.min(axis=0) + used.max(axis=0)) / 2.0
+        return centre, float(np.linalg.norm(used - centre, axis=1).max())
+
+    @property
+    def extents(self) -> NDArray[np.float64]:
+        """Size of the axis-aligned bounding box, (3,) float64 metres."""
+        used = self.vertices[np.unique(self.faces)]
+        return np.asarray(used.max(axis=0) - used.min(axis=0))

@@ -1,0 +1,360 @@
+"""The OpenGL objects behind a renderer: buffers, textures, framebuffers, programs, draw calls."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from OpenGL import GL
+from OpenGL.GL import shaders
+
+from satgen.errors import RunError
+from satgen.render.packing import FACE_TEXELS, MATERIAL_TEXELS, PackedModel
+
+SHADERS = Path(__file__).parent / "shaders"
+LIST_WIDTH, LIST_ROWS = 512, 256
+"""Layout of one batch of shading samples in the output texture."""
+
+
+@dataclass(frozen=True)
+class ShadeUniforms:
+    """What the shading pass needs of one view; vectors in the target frame about its centre.
+
+    Attributes:
+        ray_from_pixel: (3, 3), pixel (u, v, 1) to the direction whose camera z is 1.
+        eye: (3,) camera centre, metres.
+        sun, earth: (3,) unit vectors.
+        shadow_from_target: (4, 4), to texture coordinates and depth in the shadow map.
+        shadow_offset: metres along the surface normal at which the shadow map is read.
+        fill: earthshine RGB and ambient radiance.
+        cos_earth_limb: cosine of the Earth's angular radius.
+    """
+
+    ray_from_pixel: NDArray[np.float64]
+    eye: NDArray[np.float64]
+    sun: NDArray[np.float64]
+    earth: NDArray[np.float64]
+    shadow_from_target: NDArray[np.float64]
+    shadow_offset: float
+    fill: tuple[float, float, float, float]
+    cos_earth_limb: float
+
+
+class Device:
+    """OpenGL state for one model and image size, in the context that is current.
+
+    Args:
+        packed: the model.
+        width, height: image size in pixels.
+        shadow_side: side of the shadow map in texels.
+        float32: radiance in 32 instead of 16 bits.
+
+    Raises:
+        RunError: the driver cannot hold or render what is asked.
+    """
+
+    def __init__(
+        self, packed: PackedModel, width: int, height: int, shadow_side: int, float32: bool
+    ) -> None:
+        self.grid = (2 * width + 1, 2 * height + 1)
+        self.shadow_side = shadow_side
+        self._radiance_type = GL.GL_FLOAT if float32 else GL.GL_HALF_FLOAT
+        self._dtype = np.float32 if float32 else np.float16
+        if max(self.grid) > GL.glGetIntegerv(GL.GL_MAX_TEXTURE_SIZE):
+            raise RunError(f"image of {width}×{height}: more than this OpenGL driver can render")
+        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+        GL.glEnable(GL.GL_SCISSOR_TEST)
+        self._make_geometry(packed)
+        self._make_targets()
+        self._make_programs(packed)
+
+    # -- set-up ------------------------------------------------------------------------------
+
+    def _make_geometry(self, packed: PackedModel) -> None:
+        self._mesh_vao = GL.glGenVertexArrays(1)
+        GL.glBindVertexArray(self._mesh_vao)
+        buffer = GL.glGenBuffers(1)
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, buffer)
+        vertices = np.ascontiguousarray(packed.vertices)
+        GL.glBufferData(GL.GL_ARRAY_BUFFER, vertices.nbytes, vertices, GL.GL_STATIC_DRAW)
+        GL.glVertexAttribPointer(0, 3, GL.GL_FLOAT, GL.GL_FALSE, 0, ctypes.c_void_p(0))
+        GL.glEnableVertexAttribArray(0)
+        indices = GL.glGenBuffers(1)
+        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, indices)
+        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, packed.faces.nbytes, None, GL.GL_STREAM_DRAW)
+
+        self._empty_vao = GL.glGenVertexArrays(1)
+        self._samples_buffer = GL.glGenBuffers(1)
+        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._samples_buffer)
+        size = 16 * LIST_WIDTH * LIST_ROWS
+        GL.glBufferData(GL.GL_TEXTURE_BUFFER, size, None, GL.GL_STREAM_DRAW)
+
+    def _make_targets(self) -> None:
+        self._visibility = _texture_2d(
+            self.grid, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT
+        )
+        self._visibility_fb = _framebuffer(self._visibility)
+        depth = GL.glGenRenderbuffers(1)
+        GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, depth)
+        GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, GL.GL_DEPTH_COMPONENT32F, *self.grid)
+        GL.glFramebufferRenderbuffer(
+            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_RENDERBUFFER, depth
+        )
+        _check_framebuffer()
+
+        layout = GL.GL_RGBA32F if self._dtype is np.float32 else GL.GL_RGBA16F
+        radiance = _texture_2d((LIST_WIDTH, LIST_ROWS), layout, GL.GL_RGBA, self._radiance_type)
+        self._radiance_fb = _framebuffer(radiance)
+        _check_framebuffer()
+
+        side = (self.shadow_side, self.shadow_side)
+        self._shadow_map = _texture_2d(
+            side, GL.GL_DEPTH_COMPONENT32F, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT
+        )
+        for name, value in (
+            (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR),
+            (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
+            (GL.GL_TEXTURE_WRAP_S, GL.GL_CLAMP_TO_EDGE),
+            (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
+            (GL.GL_TEXTURE_COMPARE_MODE, GL.GL_COMPARE_REF_TO_TEXTURE),
+            (GL.GL_TEXTURE_COMPARE_FUNC, GL.GL_LEQUAL),
+        ):
+            GL.glTexParameteri(GL.GL_TEXTURE_2D, name, value)
+        self._shadow_fb = GL.glGenFramebuffers(1)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
+        GL.glFramebufferTexture2D(
+            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, self._shadow_map, 0
+        )
+        GL.glDrawBuffer(GL.GL_NONE)
+        GL.glReadBuffer(GL.GL_NONE)
+        _check_framebuffer()
+
+    def _make_programs(self, packed: PackedModel) -> None:
+        constants = {
+            "FACE_TEXELS": FACE_TEXELS,
+            "MATERIAL_TEXELS": MATERIAL_TEXELS,
+            "LIST_WIDTH": LIST_WIDTH,
+            "TEXTURE_SIZE": float(packed.base_roughness.shape[1]),
+        }
+        self._visibility_program = _Program("geometry.vert", "visibility.frag", constants)
+        self._depth_program = _Program("geometry.vert", "depth.frag", constants)
+        self._shade_program = _Program("list.vert", "shade.frag", constants)
+        self._shade_program.use()
+        faces = _buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
+        materials = _buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
+        samples = _buffer_texture(self._samples_buffer, GL.GL_RGBA32F)
+        textures = (
+            ("samples", GL.GL_TEXTURE_BUFFER, samples),
+            ("faces", GL.GL_TEXTURE_BUFFER, faces),
+            ("materials", GL.GL_TEXTURE_BUFFER, materials),
+            (
+                "base_roughness",
+                GL.GL_TEXTURE_2D_ARRAY,
+                _texture_array(packed.base_roughness, GL.GL_SRGB8_ALPHA8),
+            ),
+            (
+                "normal_metallic",
+                GL.GL_TEXTURE_2D_ARRAY,
+                _texture_array(packed.normal_metallic, GL.GL_RGBA8),
+            ),
+            ("shadow_map", GL.GL_TEXTURE_2D, self._shadow_map),
+        )
+        for unit, (name, kind, texture) in enumerate(textures):
+            GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
+            GL.glBindTexture(kind, texture)
+            GL.glUniform1i(self._shade_program[name], unit)
+        # A quarter of a texel short of the next: four bilinear lookups cover 3 × 3 texels evenly.
+        GL.glUniform1f(self._shade_program["shadow_step"], 0.75 / self.shadow_side)
+
+    # -- a view ------------------------------------------------------------------------------
+
+    def _draw_mesh(self, faces: NDArray[np.uint32]) -> None:
+        GL.glBindVertexArray(self._mesh_vao)
+        GL.glBufferSubData(GL.GL_ELEMENT_ARRAY_BUFFER, 0, faces.nbytes, faces)
+        GL.glDrawElements(GL.GL_TRIANGLES, faces.size, GL.GL_UNSIGNED_INT, ctypes.c_void_p(0))
+
+    def draw_shadow_map(
+        self, faces: NDArray[np.uint32], clip_from_target: NDArray[np.float64]
+    ) -> None:
+        """Depth of `faces` (N, 3) as the sun sees them."""
+        side = self.shadow_side
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
+        GL.glViewport(0, 0, side, side)
+        GL.glScissor(0, 0, side, side)
+        GL.glEnable(GL.GL_DEPTH_TEST)
+        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        self._depth_program.use()
+        self._depth_program.matrix("clip_from_target", clip_from_target)
+        GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
+        GL.glPolygonOffset(1.5, 2.0)
+        self._draw_mesh(faces)
+        GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
+
+    def draw_visibility(
+        self,
+        faces: NDArray[np.uint32],
+        clip_from_target: NDArray[np.float64],
+        window: tuple[int, int, int, int],
+    ) -> NDArray[np.uint32]:
+        """Fill the visibility buffer over a window of pixels and read it back.
+
+        Args:
+            faces: (N, 3) vertex indices.
+            clip_from_target: (4, 4) for the half-pixel grid.
+            window: (x, y, w, h) in pixels.
+
+        Returns:
+            (2h + 1, 2w + 1) uint32, index into `faces` plus one, or zero.
+        """
+        x, y, w, h = window
+        samples = (2 * x, 2 * y, 2 * w + 1, 2 * h + 1)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._visibility_fb)
+        GL.glViewport(0, 0, *self.grid)
+        GL.glScissor(*samples)
+        GL.glEnable(GL.GL_DEPTH_TEST)
+        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
+        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        self._visibility_program.use()
+        self._visibility_program.matrix("clip_from_target", clip_from_target)
+        self._draw_mesh(faces)
+        seen = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
+        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
+        return seen
+
+    def shade(
+        self, samples: NDArray[np.float32], uniforms: ShadeUniforms
+    ) -> NDArray[np.floating[Any]]:
+        """Radiance of points on triangles.
+
+        Args:
+            samples: (N, 4) float32: u, v in pixels, face of the model, unused.
+            uniforms: the view.
+
+        Returns:
+            (N, 3) linear RGB.
+        """
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._radiance_fb)
+        GL.glViewport(0, 0, LIST_WIDTH, LIST_ROWS)
+        GL.glDisable(GL.GL_DEPTH_TEST)
+        program = self._shade_program
+        program.use()
+        GL.glUniformMatrix3fv(
+            program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)
+        )
+        program.matrix("shadow_from_target", uniforms.shadow_from_target)
+        for name in ("eye", "sun", "earth"):
+            GL.glUniform3f(program[name], *getattr(uniforms, name))
+        GL.glUniform1f(program["shadow_offset"], uniforms.shadow_offset)
+        GL.glUniform4f(program["fill"], *uniforms.fill)
+        GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
+        GL.glBindVertexArray(self._empty_vao)
+        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._samples_buffer)
+        radiance = np.empty((-(-len(samples) // LIST_WIDTH), LIST_WIDTH, 4), dtype=self._dtype)
+        for row in range(0, len(radiance), LIST_ROWS):
+            part = samples[row * LIST_WIDTH : (row + LIST_ROWS) * LIST_WIDTH]
+            rows = min(LIST_ROWS, len(radiance) - row)
+            GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, part.nbytes, part)
+            GL.glScissor(0, 0, LIST_WIDTH, rows)
+            GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
+            GL.glReadPixels(
+                0, 0, LIST_WIDTH, rows, GL.GL_RGBA, self._radiance_type, radiance[row : row + rows]
+            )
+        return radiance.reshape(-1, 4)[: len(samples), :3]
+
+
+def _texture_2d(size: tuple[int, int], layout: Any, form: Any, kind: Any) -> int:
+    texture = GL.glGenTextures(1)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
+    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, layout, *size, 0, form, kind, None)
+    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_NEAREST)
+    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_NEAREST)
+    return int(texture)
+
+
+def _texture_array(layers: NDArray[np.uint8], layout: Any) -> int:
+    texture = GL.glGenTextures(1)
+    GL.glBindTexture(GL.GL_TEXTURE_2D_ARRAY, texture)
+    count, height, width, _ = layers.shape
+    GL.glTexImage3D(
+        GL.GL_TEXTURE_2D_ARRAY, 0, layout, width, height, count, 0,
+        GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, np.ascontiguousarray(layers),
+    )  # fmt: skip
+    GL.glGenerateMipmap(GL.GL_TEXTURE_2D_ARRAY)
+    for name, value in (
+        (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_LINEAR),
+        (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
+        (GL.GL_TEXTURE_WRAP_S, GL.GL_REPEAT),
+        (GL.GL_TEXTURE_WRAP_T, GL.GL_REPEAT),
+    ):
+        GL.glTexParameteri(GL.GL_TEXTURE_2D_ARRAY, name, value)
+    return int(texture)
+
+
+def _static_buffer(texels: NDArray[np.float32]) -> int:
+    if len(texels) > GL.glGetIntegerv(GL.GL_MAX_TEXTURE_BUFFER_SIZE):
+        raise RunError(
+            f"{len(texels) // FACE_TEXELS} triangles: more than this OpenGL driver can address"
+        )
+    buffer = GL.glGenBuffers(1)
+    GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, buffer)
+    texels = np.ascontiguousarray(texels)
+    GL.glBufferData(GL.GL_TEXTURE_BUFFER, texels.nbytes, texels, GL.GL_STATIC_DRAW)
+    return int(buffer)
+
+
+def _buffer_texture(buffer: int, layout: Any) -> int:
+    texture = GL.glGenTextures(1)
+    GL.glBindTexture(GL.GL_TEXTURE_BUFFER, texture)
+    GL.glTexBuffer(GL.GL_TEXTURE_BUFFER, layout, buffer)
+    return int(texture)
+
+
+def _framebuffer(colour: int) -> int:
+    framebuffer = GL.glGenFramebuffers(1)
+    GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, framebuffer)
+    GL.glFramebufferTexture2D(
+        GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, colour, 0
+    )
+    return int(framebuffer)
+
+
+def _check_framebuffer() -> None:
+    status = GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER)
+    if status != GL.GL_FRAMEBUFFER_COMPLETE:
+        raise RunError(f"this OpenGL driver refuses a framebuffer (status {int(status):#x})")
+
+
+class _Program:
+    """A linked shader program with its uniform locations looked up once."""
+
+    def __init__(self, vertex: str, fragment: str, constants: dict[str, int | float]) -> None:
+        defines = "".join(f"#define {name} {value}\n" for name, value in constants.items())
+        compiled = [
+            shaders.compileShader(_with_defines(SHADERS / name, defines), kind)
+            for name, kind in ((vertex, GL.GL_VERTEX_SHADER), (fragment, GL.GL_FRAGMENT_SHADER))
+        ]
+        # Validation at link time would ask for bindings that are made later.
+        self._program = shaders.compileProgram(*compiled, validate=False)
+        self._locations: dict[str, int] = {}
+
+    def use(self) -> None:
+        GL.glUseProgram(self._program)
+
+    def __getitem__(self, name: str) -> int:
+        if name not in self._locations:
+            self._locations[name] = GL.glGetUniformLocation(self._program, name)
+        return self._locations[name]
+
+    def matrix(self, name: str, matrix: NDArray[np.float64]) -> None:
+        GL.glUniformMatrix4fv(
+            self[name], 1, GL.GL_TRUE, np.ascontiguousarray(matrix, dtype=np.float32)
+        )
+
+
+def _with_defines(path: Path, defines: str) -> str:
+    version, body = path.read_text(encoding="utf-8").split("\n", 1)
+    return f"{version}\n{defines}{body}"

@@ -1,0 +1,179 @@
+"""A target model as the arrays that the shaders look up by triangle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.model import Material, TargetModel
+
+FACE_TEXELS = 6
+MATERIAL_TEXELS = 3
+MAX_TEXTURE_BYTES = 256 * 1024 * 1024
+"""Both texture arrays together: a user's model with many large pictures is scaled down to this."""
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """Arrays for the GPU. Coordinates are about `centre`, to keep float32 exact to micrometres.
+
+    Attributes:
+        centre: (3,) float64, target frame.
+        radius: reach of the farthest vertex from `centre`, metres.
+        vertices: (V, 3) float32.
+        faces: (F, 3) uint32.
+        face_normals: (F, 3) float64 unit, counter-clockwise outward.
+        face_offsets: (F,) float64, normal · first vertex.
+        face_part: (F,) uint8 part label.
+        surface: (F,) uint32 smooth surface, from 1.
+        double_sided: (F,) bool.
+        face_texels: (F * FACE_TEXELS, 4) float32: v0, 0 | e1, material | e2, 0 |
+            uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2, with unit normals in octahedral coordinates.
+        material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
+            normal scale, texture layer, 0 | emissive, 0.
+        base_roughness, normal_metallic: (L, S, S, 4) uint8 texture arrays; layer 0 is neutral.
+    """
+
+    centre: NDArray[np.float64]
+    radius: float
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.uint32]
+    face_normals: NDArray[np.float64]
+    face_offsets: NDArray[np.float64]
+    face_part: NDArray[np.uint8]
+    surface: NDArray[np.uint32]
+    double_sided: NDArray[np.bool_]
+    face_texels: NDArray[np.float32]
+    material_texels: NDArray[np.float32]
+    base_roughness: NDArray[np.uint8]
+    normal_metallic: NDArray[np.uint8]
+
+
+def octahedral(normals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors (N, 3) to octahedral coordinates (N, 2) (Cigolle et al., JCGT 2014, §3)."""
+    norm = np.abs(normals).sum(axis=1, keepdims=True)
+    e = normals / np.maximum(norm, 1e-20)
+    folded = (1.0 - np.abs(e[:, 1::-1])) * np.where(e[:, :2] >= 0.0, 1.0, -1.0)
+    encoded: NDArray[np.float32] = np.where(e[:, 2:3] < 0.0, folded, e[:, :2]).astype(np.float32)
+    return encoded
+
+
+def smooth_surfaces(faces: NDArray[np.int32], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the surfaces over which shading is smooth, (F,) int64 from 1.
+
+    Faces that share a vertex (hard edges have split vertices) and the same key belong together.
+
+    Args:
+        faces: (F, 3) vertex indices.
+        keys: (F,) whatever must not be mixed, such as part and material.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    vertex_count = int(faces.max()) + 1
+    rows = np.concatenate([faces[:, 0], faces[:, 1]])
+    columns = np.concatenate([faces[:, 1], faces[:, 2]])
+    graph = coo_array(
+        (np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(vertex_count, vertex_count)
+    )
+    _, component = connected_components(graph, directed=False)
+    pairs = np.stack([component[faces[:, 0]].astype(np.int64), keys], axis=1)
+    _, surface = np.unique(pairs, axis=0, return_inverse=True)
+    return surface.reshape(-1).astype(np.int64) + 1
+
+
+def pack(model: TargetModel) -> PackedModel:
+    """Bring a model to the form that the shaders read."""
+    centre, radius = model.bounding_sphere
+    exact = model.vertices - centre
+    vertices = exact.astype(np.float32)
+    corners = exact[model.faces]
+    edges1 = corners[:, 1] - corners[:, 0]
+    edges2 = corners[:, 2] - corners[:, 0]
+    cross = np.cross(edges1, edges2)
+    face_normals = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+
+    keys = model.face_part.astype(np.int64) * (len(model.materials) + 1) + model.face_material
+    surface = smooth_surfaces(model.faces, keys)
+    uv = model.uv[model.faces].astype(np.float64)
+    uv = (uv - np.floor(uv.min(axis=1, keepdims=True))).astype(np.float32)
+    encoded = octahedral(model.normals)[model.faces]
+
+    texels = np.zeros((len(model.faces), FACE_TEXELS, 4), dtype=np.float32)
+    texels[:, 0, :3] = corners[:, 0]
+    texels[:, 1, :3], texels[:, 1, 3] = edges1, model.face_material
+    texels[:, 2, :3] = edges2
+    texels[:, 3, :2], texels[:, 3, 2:] = uv[:, 0], uv[:, 1] - uv[:, 0]
+    texels[:, 4, :2], texels[:, 4, 2:] = uv[:, 2] - uv[:, 0], encoded[:, 0]
+    texels[:, 5, :2], texels[:, 5, 2:] = encoded[:, 1], encoded[:, 2]
+
+    base, relief, layers = _texture_arrays(model.materials)
+    materials = np.zeros((len(model.materials), MATERIAL_TEXELS, 4), dtype=np.float32)
+    for i, material in enumerate(model.materials):
+        materials[i, 0] = (*material.base_color, material.roughness)
+        materials[i, 1] = (material.metallic, material.normal_scale, layers[i], 0.0)
+        materials[i, 2] = (*material.emissive, 0.0)
+    double_sided = np.array([material.double_sided for material in model.materials], dtype=bool)
+    return PackedModel(
+        centre=centre,
+        radius=radius,
+        vertices=vertices,
+        faces=model.faces.astype(np.uint32),
+        face_normals=face_normals,
+        face_offsets=np.einsum("ij,ij->i", face_normals, corners[:, 0]),
+        face_part=model.face_part,
+        surface=surface.astype(np.uint32),
+        double_sided=double_sided[model.face_material],
+        face_texels=texels.reshape(-1, 4),
+        material_texels=materials.reshape(-1, 4),
+        base_roughness=base,
+        normal_metallic=relief,
+    )
+
+
+def _texture_arrays(
+    materials: tuple[Material, ...],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[int]]:
+    """Textures of equal size, four channels, one layer a textured material; layer 0 is neutral."""
+    textured = [i for i, material in enumerate(materials) if _images(material)]
+    layers = [0] * len(materials)
+    largest = max((max(im.shape[:2]) for i in textured for im in _images(materials[i])), default=1)
+    size = 1 << max(largest - 1, 0).bit_length()
+    # 4 channels, 2 arrays, a third more for the mipmaps.
+    while size > 64 and (len(textured) + 1) * size * size * 8 * 4 // 3 > MAX_TEXTURE_BYTES:
+        size //= 2
+    base = np.full((len(textured) + 1, size, size, 4), 255, dtype=np.uint8)
+    relief = np.empty_like(base)
+    relief[:] = (127, 127, 254, 255)
+    for layer, i in enumerate(textured, start=1):
+        layers[i] = layer
+        material = materials[i]
+        if material.base_color_image is not None:
+            base[layer, ..., :3] = _resized(material.base_color_image, size)
+        if material.metallic_roughness_image is not None:
+            image = _resized(material.metallic_roughness_image, size)
+            base[layer, ..., 3] = image[..., 1]
+            relief[layer, ..., 3] = image[..., 2]
+        if material.normal_image is not None:
+            relief[layer, ..., :3] = _resized(material.normal_image, size)
+    return base, relief, layers
+
+
+def _images(material: Material) -> list[NDArray[np.uint8]]:
+    candidates = (
+        material.base_color_image,
+        material.metallic_roughness_image,
+        material.normal_image,
+    )
+    return [image for image in candidates if image is not None]
+
+
+def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if image.shape[:2] == (size, size):
+        return image
+    from PIL import Image
+
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=np.uint8)

@@ -1,0 +1,320 @@
+"""The renderer: a visibility buffer, shaded once a surface and pixel.
+
+Two geometry passes write next to nothing: the shadow map, and the number of the triangle that each
+sample sees (after Burns and Hunt, "The Visibility Buffer", JCGT 2013). Samples lie half a pixel
+apart, so that every pixel centre is one of them: depth and part follow from that sample alone, in
+double precision, and radiance from the 3 × 3 samples around it (`sampling.py`). A last pass shades
+the list of what the pixels see, each surface in a pixel once: its cost follows the pixels that the
+target covers, not its triangles.
+
+The image is drawn with row 0 at the bottom of the framebuffer, so that what is read back is already
+top row first; OpenGL's axes appear in this module and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.camera import Camera
+from satgen.model import TargetModel
+from satgen.render.backend import choose_backend, create_context
+from satgen.render.packing import pack
+from satgen.render.sampling import sample_pixels
+
+if TYPE_CHECKING:
+    from satgen.render.device import Device, ShadeUniforms
+
+Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """What lights the target besides the direction of the sun.
+
+    The sun's irradiance is π in the units used here, so that a white Lambertian surface that faces
+    it has radiance 1.
+
+    Attributes:
+        earthshine: radiance of the Earth's disc, linear RGB.
+        earth_limb_deg: angular radius of that disc in degrees (64.3 from 700 km).
+        ambient: radiance of everything else.
+        shadow_map: side of the shadow map in texels; 0 for twice the image's larger side, at
+            least 512 and at most 4096.
+    """
+
+    earthshine: tuple[float, float, float] = (0.085, 0.1, 0.12)
+    earth_limb_deg: float = 64.3
+    ambient: float = 0.012
+    shadow_map: int = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One rendered view. Arrays cover the window; outside it is background (all zero).
+
+    Attributes:
+        window: (x, y, w, h) of the arrays in the image, pixels.
+        linear: (h, w, 3) float32 radiance, anti-aliased; 1 is white paper in the sun.
+        depth: (h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing.
+        parts: (h, w) uint8 part label at the pixel centre, 0 for none.
+    """
+
+    window: Window
+    linear: NDArray[np.float32]
+    depth: NDArray[np.float64]
+    parts: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _ShadowMap:
+    """The shadow map that is on the device: for which sun, and how to look it up."""
+
+    sun: NDArray[np.float64]
+    from_target: NDArray[np.float64]
+    texel: float
+
+
+class Renderer:
+    """Renders a target from any pose. Holds an OpenGL context: one a process, used as a context
+    manager or closed with `close`.
+
+    Args:
+        model: the target.
+        camera: intrinsics; the image size is fixed for the renderer's life.
+        lighting: fill light and shadow resolution.
+        float32: keep radiance in 32 instead of 16 bits (16-bit images need it).
+        platform: "egl" or "osmesa"; by default the first that answers.
+
+    Raises:
+        RunError: no OpenGL can be had here, or the driver lacks what is needed.
+    """
+
+    def __init__(
+        self,
+        model: TargetModel,
+        camera: Camera,
+        lighting: Lighting | None = None,
+        *,
+        float32: bool = False,
+        platform: str | None = None,
+    ) -> None:
+        self.camera = camera
+        self.lighting = lighting or Lighting()
+        self._packed = pack(model)
+        self._normals32 = self._packed.face_normals.astype(np.float32)
+        self._shadow: _ShadowMap | None = None
+        self._context: Any = create_context(platform or choose_backend())
+        try:
+            # Imported here: PyOpenGL binds itself to the platform that was just chosen.
+            from satgen.render.device import Device
+
+            self._device: Device = Device(
+                self._packed, camera.width, camera.height, self._shadow_side(), float32
+            )
+        except Exception:
+            self.close()
+            raise
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the OpenGL context. Must happen before the interpreter exits."""
+        if self._context is not None:
+            self._context.delete_context()
+            self._context = None
+
+    def _shadow_side(self) -> int:
+        if self.lighting.shadow_map:
+            return self.lighting.shadow_map
+        side = 2 * max(self.camera.width, self.camera.height)
+        return int(min(max(1 << (side - 1).bit_length(), 512), 4096))
+
+    def render(
+        self,
+        T_cam_target: NDArray[np.float64],
+        sun_cam: NDArray[np.float64],
+        earth_cam: NDArray[np.float64] | None = None,
+    ) -> Frame:
+        """Render one view.
+
+        Args:
+            T_cam_target: (4, 4) pose, target frame to OpenCV camera frame, metres.
+            sun_cam: (3,) unit vector from target to sun, camera frame.
+            earth_cam: (3,) unit vector from target to Earth, camera frame; by default the target's
+                +z axis, nadir of a target that points there.
+        """
+        packed = self._packed
+        rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
+        translation = T_cam_target[:3, 3] + rotation @ packed.centre
+        eye = -rotation.T @ translation
+        near, far, window = self._extent(rotation, translation)
+        if window[2] <= 0 or window[3] <= 0:
+            return self._empty()
+
+        # Distance of the eye from each face's plane: only the faces turned to it can be seen.
+        height = packed.face_normals @ eye - packed.face_offsets
+        drawn = np.flatnonzero((height > 0.0) | packed.double_sided)
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = rotation, translation
+        clip = self._projection(near, far) @ pose
+        seen = self._device.draw_visibility(packed.faces[drawn], clip, window)
+
+        ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
+        depth, parts = self._per_pixel(seen, drawn, height, ray_from_pixel, window)
+        samples = sample_pixels(seen, packed.surface[drawn])
+        uniforms = self._uniforms(ray_from_pixel, eye, rotation, sun_cam, earth_cam)
+        chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
+        chosen[:, 0] = samples.u + window[0]
+        chosen[:, 1] = samples.v + window[1]
+        chosen[:, 2] = drawn[samples.primitive]
+        radiance = self._device.shade(chosen, uniforms)
+        return Frame(window, samples.resolve(radiance), depth, parts)
+
+    def _per_pixel(
+        self,
+        seen: NDArray[np.uint32],
+        drawn: NDArray[np.intp],
+        height: NDArray[np.float64],
+        ray_from_pixel: NDArray[np.float64],
+        window: Window,
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
+        packed = self._packed
+        x, y, w, h = window
+        centres = seen[1::2, 1::2]
+        depth = np.zeros((h, w))
+        parts = np.zeros((h, w), dtype=np.uint8)
+        at = np.flatnonzero(centres)
+        rows, columns = np.divmod(at, w)
+        primitive = centres.ravel()[at] - 1
+        slope = (packed.face_normals @ ray_from_pixel)[drawn].T
+        toward = slope[0][primitive] * (columns + x)
+        toward += slope[1][primitive] * (rows + y)
+        toward += slope[2][primitive]
+        toward[toward == 0.0] = -1e-300  # a ray along its plane: seen only through rounding
+        # Both are negative for a face seen from the front, both positive from behind.
+        depth.ravel()[at] = -height[drawn][primitive] / toward
+        parts.ravel()[at] = packed.face_part[drawn][primitive]
+        return depth, parts
+
+    def _uniforms(
+        self,
+        ray_from_pixel: NDArray[np.float64],
+        eye: NDArray[np.float64],
+        rotation: NDArray[np.float64],
+        sun_cam: NDArray[np.float64],
+        earth_cam: NDArray[np.float64] | None,
+    ) -> ShadeUniforms:
+        from satgen.render.device import ShadeUniforms
+
+        sun = rotation.T @ sun_cam
+        shadow = self._shadow_map(sun)
+        earth = rotation.T @ earth_cam if earth_cam is not None else np.array([0.0, 0.0, 1.0])
+        return ShadeUniforms(
+            ray_from_pixel=ray_from_pixel,
+            eye=eye,
+            sun=sun,
+            earth=earth,
+            shadow_from_target=shadow.from_target,
+            shadow_offset=1.5 * shadow.texel,
+            fill=(*self.lighting.earthshine, self.lighting.ambient),
+            cos_earth_limb=float(np.cos(np.radians(self.lighting.earth_limb_deg))),
+        )
+
+    def _shadow_map(self, sun: NDArray[np.float64]) -> _ShadowMap:
+        """The shadow map for a sun direction in the target frame, drawn unless it is there."""
+        if self._shadow is not None and np.array_equal(self._shadow.sun, sun):
+            return self._shadow
+        packed = self._packed
+        side = self._device.shadow_side
+        light = _light_axes(sun)
+        in_light = light.astype(np.float32) @ packed.vertices.T
+        low = in_light.min(axis=1).astype(np.float64)
+        high = in_light.max(axis=1).astype(np.float64)
+        # A border of two texels, so that the filter reads lit texels beyond the outline.
+        border = np.append((high - low)[:2] * (2.0 / side) + 1e-6, 1e-3 * packed.radius)
+        low, high = low - border, high + border
+        scale = 2.0 / (high - low)
+        clip = np.eye(4)
+        clip[:3, :3] = scale[:, None] * light
+        clip[:3, 3] = -scale * (high + low) / 2.0
+        clip[2] *= -1.0  # depth grows away from the sun
+        from_target = 0.5 * clip
+        from_target[:3, 3] += 0.5
+        from_target[3] = (0.0, 0.0, 0.0, 1.0)
+        casting = (self._normals32 @ sun.astype(np.float32) > 0.0) | packed.double_sided
+        self._device.draw_shadow_map(packed.faces[np.flatnonzero(casting)], clip)
+        self._shadow = _ShadowMap(sun.copy(), from_target, float((high - low)[:2].max()) / side)
+        return self._shadow
+
+    def _extent(
+        self, rotation: NDArray[np.float64], translation: NDArray[np.float64]
+    ) -> tuple[float, float, Window]:
+        """Near and far planes and the pixel rectangle that holds the target."""
+        camera = self.camera
+        radius = self._packed.radius
+        x, y, z = (
+            rotation.astype(np.float32) @ self._packed.vertices.T
+            + translation.astype(np.float32)[:, None]
+        )
+        far = float(z.max()) + 1e-3 * radius
+        nearest = float(z.min()) - 1e-3 * radius
+        if far <= 0.0:
+            return 0.0, 0.0, (0, 0, 0, 0)
+        near = max(nearest, 1e-3 * radius)
+        if nearest < near:  # the camera is within the target's reach: no outline to fit
+            return near, max(far, 2.0 * near), (0, 0, camera.width, camera.height)
+        u = camera.fx * (x / z) + camera.cx
+        v = camera.fy * (y / z) + camera.cy
+        # A pixel more on each side: the samples around a pixel reach half of one beyond it, and
+        # the rasteriser rounds.
+        x0, x1 = max(int(np.floor(u.min())) - 1, 0), min(int(np.ceil(u.max())) + 2, camera.width)
+        y0, y1 = max(int(np.floor(v.min())) - 1, 0), min(int(np.ceil(v.max())) + 2, camera.height)
+        return near, far, (x0, y0, x1 - x0, y1 - y0)
+
+    def _projection(self, near: float, far: float) -> NDArray[np.float64]:
+        """OpenCV camera frame to clip space of the half-pixel grid.
+
+        Sample i of the grid lies at u = (i - 1) / 2, at i + 1/2 in the viewport of 2W + 1.
+        """
+        camera = self.camera
+        w, h = 2 * camera.width + 1, 2 * camera.height + 1
+        depth = far - near
+        return np.array(
+            [
+                [4.0 * camera.fx / w, 0.0, (4.0 * camera.cx + 3.0) / w - 1.0, 0.0],
+                [0.0, 4.0 * camera.fy / h, (4.0 * camera.cy + 3.0) / h - 1.0, 0.0],
+                [0.0, 0.0, (far + near) / depth, -2.0 * far * near / depth],
+                [0.0, 0.0, 1.0, 0.0],
+            ]
+        )
+
+    def _empty(self) -> Frame:
+        return Frame(
+            (0, 0, 0, 0),
+            np.zeros((0, 0, 3), np.float32),
+            np.zeros((0, 0)),
+            np.zeros((0, 0), np.uint8),
+        )
+
+
+def _light_axes(sun: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orthonormal rows (3, 3): two axes across the sun's direction, and that direction."""
+    helper = np.eye(3)[int(np.argmin(np.abs(sun)))]
+    x = np.cross(helper, sun)
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(sun, x), sun])

@@ -1,0 +1,118 @@
+"""From the visibility buffer to a list of points to shade, and back to pixels.
+
+A pixel's radiance is the mean over the 3 × 3 samples around its centre, half a pixel apart,
+weighted by a tent (1 2 1 in each direction): an anti-aliasing filter that is symmetric about the
+centre. As in multisampling, a surface is shaded once however many samples see it, here at their
+centroid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TENT = np.outer((0.25, 0.5, 0.25), (0.25, 0.5, 0.25)).ravel()
+_OFFSETS = np.array([(x, y) for y in (-0.5, 0.0, 0.5) for x in (-0.5, 0.0, 0.5)])
+# Weight and weighted offset of the nine samples: (9, 3).
+_MOMENTS = np.column_stack([_TENT, _TENT[:, None] * _OFFSETS]).astype(np.float32)
+_CENTRE = 4
+
+
+@dataclass(frozen=True)
+class PixelSamples:
+    """Points to shade for a window of (h, w) pixels.
+
+    The first `whole` of them are the only one of their pixel; the rest come in rounds, in each of
+    which a pixel occurs at most once.
+
+    Attributes:
+        shape: (h, w).
+        primitive: (N,) int64 index of the drawn primitive.
+        u, v: (N,) float32 position in the window, pixels.
+        pixel: (N,) int64 flat index of the pixel.
+        weight: (N,) float32 share of the pixel's radiance.
+        rounds: bounds of the rounds, from `rounds[0]`, the end of the whole pixels.
+    """
+
+    shape: tuple[int, int]
+    primitive: NDArray[np.int64]
+    u: NDArray[np.float32]
+    v: NDArray[np.float32]
+    pixel: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    rounds: tuple[int, ...]
+
+    def resolve(self, radiance: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Sum shaded points, (N, 3), into pixels, (h, w, 3) float32; no point is black."""
+        image = np.zeros((self.shape[0] * self.shape[1], 3), dtype=np.float32)
+        whole = self.rounds[0]
+        image[self.pixel[:whole]] = radiance[:whole]
+        for start, stop in zip(self.rounds[:-1], self.rounds[1:], strict=True):
+            part = slice(start, stop)
+            image[self.pixel[part]] += radiance[part] * self.weight[part, None]
+        return image.reshape(*self.shape, 3)
+
+
+def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> PixelSamples:
+    """Which points of which primitives make up each pixel.
+
+    Args:
+        seen: (2h + 1, 2w + 1) visibility buffer: primitive plus one, zero for background. Sample
+            (2r + 1, 2c + 1) is the centre of pixel (r, c).
+        surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
+    """
+    h, w = seen.shape[0] // 2, seen.shape[1] // 2
+    table = np.zeros(len(surface) + 1, dtype=np.uint32)
+    table[1:] = surface
+    surfaces = table[seen]
+
+    across = surfaces[:, 1:] == surfaces[:, :-1]
+    row_even = across[:, 0::2] & across[:, 1::2]
+    down = surfaces[1:, 1::2] == surfaces[:-1, 1::2]
+    even = row_even[:-2:2] & row_even[1:-1:2] & row_even[2::2] & down[0::2] & down[1::2]
+
+    whole = np.flatnonzero(even & (surfaces[1::2, 1::2] != 0))
+    mixed = np.flatnonzero(~even)
+    rows, columns = np.divmod(mixed, w)
+    corner = 2 * rows * seen.shape[1] + 2 * columns
+    window = (np.arange(3)[:, None] * seen.shape[1] + np.arange(3)).ravel()
+    nine = corner[:, None] + window
+    ids = seen.ravel()[nine]
+    labels = surfaces.ravel()[nine]
+
+    primitives = [seen[1::2, 1::2].ravel()[whole].astype(np.int64) - 1]
+    pixels = [whole]
+    weights = [np.ones(len(whole), dtype=np.float32)]
+    offsets = [np.zeros((len(whole), 2), dtype=np.float32)]
+    rounds = [len(whole)]
+    while len(mixed):
+        # The centre's surface first, then whichever is left.
+        first = np.where(labels[:, _CENTRE] != 0, _CENTRE, labels.argmax(axis=1))
+        each = np.arange(len(mixed))
+        label = labels[each, first]
+        same = labels == label[:, None]
+        moments = same.astype(np.float32) @ _MOMENTS
+        primitives.append(ids[each, first].astype(np.int64) - 1)
+        pixels.append(mixed)
+        weights.append(moments[:, 0])
+        offsets.append(moments[:, 1:] / moments[:, :1])
+        rounds.append(rounds[-1] + len(mixed))
+        labels[same] = 0
+        left = labels.any(axis=1)
+        mixed, labels, ids = mixed[left], labels[left], ids[left]
+
+    pixel = np.concatenate(pixels)
+    offset = np.concatenate(offsets)
+    row, column = np.divmod(pixel, w)
+    return PixelSamples(
+        shape=(h, w),
+        primitive=np.concatenate(primitives),
+        u=(column + offset[:, 0]).astype(np.float32),
+        v=(row + offset[:, 1]).astype(np.float32),
+        pixel=pixel,
+        weight=np.concatenate(weights),
+        rounds=tuple(rounds),
+    )

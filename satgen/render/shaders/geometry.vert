@@ -1,0 +1,5 @@
+#version 330 core
+// Positions only: everything else is looked up by triangle when a pixel is shaded.
+layout(location = 0) in vec3 position;
+uniform mat4 clip_from_target;
+void main() { gl_Position = clip_from_target * vec4(position, 1.0); }
