@@ -1,0 +1,225 @@
+"""Poses from the user's own table, CSV or parquet.
+
+Columns: `index` (1..8100), and either the pose, `qw, qx, qy, qz, tx, ty, tz` of T_cam_target as in
+a dataset's frame table (so that table itself may be given), or the angles, `azimuth_deg` and
+`elevation_deg`, with `distance_m` and `roll_deg` if they differ from the configuration's. Where
+both are there the pose counts. Other columns are ignored. Rows may come in any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.errors import InputError
+from satgen.geometry import (
+    continuous_quaternions,
+    make_pose,
+    matrix_to_quaternion,
+    normalise,
+    quaternion_to_matrix,
+)
+from satgen.trajectory.angles import angles_from_pose, pose_from_angles
+from satgen.trajectory.config import INDEX_MAX, INDEX_MIN, Observations, TrajectoryConfig
+
+Floats = NDArray[np.float64]
+
+POSE_COLUMNS = ("qw", "qx", "qy", "qz", "tx", "ty", "tz")
+ANGLE_COLUMNS = ("azimuth_deg", "elevation_deg")
+OPTIONAL_COLUMNS = ("distance_m", "roll_deg")
+
+UNIT_TOLERANCE = 1e-4
+"""How far a quaternion's length may be from 1: room for tables written with five digits. The
+quaternion is scaled to unit length afterwards."""
+
+
+def file_params(path: str | Path) -> dict[str, Any]:
+    """Parameters of kind file: the path and the SHA-256 of its bytes."""
+    return {"path": str(path), "sha256": hashlib.sha256(_read_bytes(path)).hexdigest()}
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    """The file's bytes, or InputError."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+class _Table:
+    """Numeric columns of a file, with the place of each row for messages."""
+
+    def __init__(self, path: str, columns: dict[str, list[Any]], places: list[str]) -> None:
+        self.path, self.columns, self.places = path, columns, places
+
+    def fail(self, column: str, row: int, problem: str) -> InputError:
+        return InputError(f"{self.path}: column {column}, {self.places[row]}: {problem}")
+
+    def numbers(self, column: str) -> Floats:
+        """A column as finite floats."""
+        values = np.empty(len(self.places))
+        for row, cell in enumerate(self.columns[column]):
+            try:
+                values[row] = float(cell)
+            except (TypeError, ValueError):
+                raise self.fail(column, row, f"{cell!r} is not a number") from None
+            if not math.isfinite(values[row]):
+                raise self.fail(column, row, f"{cell} must be a finite number")
+        return values
+
+
+def _read_table(path: str, data: bytes) -> _Table:
+    """Rows of a CSV or parquet file. The suffix decides which, `.parquet` or anything else."""
+    if Path(path).suffix.lower() in (".parquet", ".pq"):
+        import io
+
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            table = pyarrow.parquet.read_table(io.BytesIO(data))
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: not a readable parquet file ({reason})") from error
+        used = ("index", *POSE_COLUMNS, *ANGLE_COLUMNS, *OPTIONAL_COLUMNS)
+        columns = {name: table[name].to_pylist() for name in table.column_names if name in used}
+        return _Table(path, columns, [f"row {row + 1}" for row in range(table.num_rows)])
+    import csv
+
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 (byte {error.start})") from error
+    reader = csv.reader(text.splitlines(), skipinitialspace=True)
+    header = [name.strip() for name in next(reader, [])]
+    rows: list[list[str]] = []
+    places: list[str] = []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise InputError(
+                    f"{path}: line {reader.line_num}: {len(row)} columns, the header has "
+                    f"{len(header)}"
+                )
+            rows.append(row)
+            places.append(f"line {reader.line_num}")
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: {error}") from error
+    return _Table(path, {name: [row[i] for row in rows] for i, name in enumerate(header)}, places)
+
+
+def _index_column(table: _Table) -> NDArray[np.int64]:
+    """The index column: whole numbers in range, none twice."""
+    values = table.numbers("index")
+    seen: dict[float, int] = {}
+    for row, value in enumerate(values):
+        if value != int(value) or not INDEX_MIN <= value <= INDEX_MAX:
+            problem = f"{value:g} must be a whole number from {INDEX_MIN} to {INDEX_MAX}"
+            raise table.fail("index", row, problem)
+        if value in seen:
+            first = table.places[seen[value]]
+            raise table.fail("index", row, f"{value:g} was already given in {first}")
+        seen[value] = row
+    return values.astype(np.int64)
+
+
+def read_poses(config: TrajectoryConfig) -> Observations:
+    """Observations of every row of the configured file, ordered by index.
+
+    Raises:
+        InputError: the file is missing, has changed since its SHA-256 was taken, lacks columns, or
+            holds a value that is no pose: the message names file, column and row.
+    """
+    path = str(config.params["path"])
+    data = _read_bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if config.params.get("sha256", digest) != digest:
+        raise InputError(
+            f"{path}: has changed, its SHA-256 is {digest[:12]}... and not "
+            f"{str(config.params['sha256'])[:12]}... as recorded"
+        )
+    table = _read_table(path, data)
+    if "index" not in table.columns:
+        raise InputError(f"{path}: column index is missing")
+    if not table.places:
+        raise InputError(f"{path}: has no rows")
+    index = _index_column(table)
+    order = np.argsort(index)
+    if any(name in table.columns for name in POSE_COLUMNS):
+        poses, angles = _poses_of_quaternions(config, table)
+    else:
+        poses, angles = _poses_of_angles(config, table)
+    azimuth, elevation, roll, distance = angles
+    sweep = Observations(
+        index,
+        azimuth,
+        elevation,
+        roll,
+        distance,
+        poses,
+        matrix_to_quaternion(poses[:, :3, :3]),
+    ).take(order)
+    return replace(sweep, quaternion=continuous_quaternions(sweep.quaternion))
+
+
+def _require(table: _Table, names: tuple[str, ...]) -> None:
+    """InputError if a column is missing."""
+    for name in names:
+        if name not in table.columns:
+            raise InputError(
+                f"{table.path}: column {name} is missing (needs {', '.join(POSE_COLUMNS)} or "
+                f"{', '.join(ANGLE_COLUMNS)})"
+            )
+
+
+def _poses_of_quaternions(
+    config: TrajectoryConfig, table: _Table
+) -> tuple[Floats, tuple[Floats, Floats, Floats, Floats]]:
+    """Poses (N, 4, 4) in the order of the rows, and their angles."""
+    _require(table, POSE_COLUMNS)
+    if config.roll_deg:
+        raise InputError(f"roll {config.roll_deg:g}: {table.path} gives whole poses, use 0")
+    values = np.stack([table.numbers(name) for name in POSE_COLUMNS], axis=-1)
+    lengths = np.linalg.norm(values[:, :4], axis=-1)
+    bad = np.flatnonzero(np.abs(lengths - 1.0) > UNIT_TOLERANCE)
+    if len(bad):
+        problem = f"the quaternion qw, qx, qy, qz has length {lengths[bad[0]]:.6g}, must be 1"
+        raise table.fail("qw", int(bad[0]), problem)
+    poses = make_pose(quaternion_to_matrix(normalise(values[:, :4])), values[:, 4:])
+    aim_z = (poses[:, :3, :3] @ np.array(config.aim))[:, 2] + poses[:, 2, 3]
+    behind = np.flatnonzero(aim_z <= 0.0)
+    if len(behind):
+        problem = f"the target is behind the camera (z = {aim_z[behind[0]]:.6g} m)"
+        raise table.fail("tz", int(behind[0]), problem)
+    return poses, angles_from_pose(poses, config.aim)
+
+
+def _poses_of_angles(
+    config: TrajectoryConfig, table: _Table
+) -> tuple[Floats, tuple[Floats, Floats, Floats, Floats]]:
+    """The same for a table of angles."""
+    _require(table, ANGLE_COLUMNS)
+    azimuth, elevation = (table.numbers(name) for name in ANGLE_COLUMNS)
+    high = np.flatnonzero(np.abs(elevation) > 90.0)
+    if len(high):
+        problem = f"{elevation[high[0]]:g} must be between -90 and 90 degrees"
+        raise table.fail("elevation_deg", int(high[0]), problem)
+    defaults = {"distance_m": config.distance_m, "roll_deg": config.roll_deg}
+    distance, roll = (
+        table.numbers(name) if name in table.columns else np.full(len(azimuth), defaults[name])
+        for name in OPTIONAL_COLUMNS
+    )
+    near = np.flatnonzero(distance <= 0.0)
+    if len(near):
+        problem = f"{distance[near[0]]:g} must be more than 0 metres"
+        raise table.fail("distance_m", int(near[0]), problem)
+    poses = pose_from_angles(azimuth, elevation, distance, roll, config.aim)
+    return poses, (azimuth, elevation, roll, distance)
