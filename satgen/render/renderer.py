@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.model import TargetModel
 from satgen.render.backend import choose_backend, create_context
+from satgen.render.lighting import Lighting
 from satgen.render.packing import pack
 from satgen.render.sampling import sample_pixels
 
@@ -30,27 +31,6 @@ if TYPE_CHECKING:
     from satgen.render.device import Device, ShadeUniforms
 
 Window = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Lighting:
-    """What lights the target besides the direction of the sun.
-
-    The sun's irradiance is π in the units used here, so that a white Lambertian surface that faces
-    it has radiance 1.
-
-    Attributes:
-        earthshine: radiance of the Earth's disc, linear RGB.
-        earth_limb_deg: angular radius of that disc in degrees (64.3 from 700 km).
-        ambient: radiance of everything else.
-        shadow_map: side of the shadow map in texels; 0 for twice the image's larger side, at
-            least 512 and at most 4096.
-    """
-
-    earthshine: tuple[float, float, float] = (0.085, 0.1, 0.12)
-    earth_limb_deg: float = 64.3
-    ambient: float = 0.012
-    shadow_map: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 _TENT = np.outer((0.25, 0.5, 0.25), (0.25, 0.5, 0.25)).ravel()
 _OFFSETS = np.array([(x, y) for y in (-0.5, 0.0, 0.5) for x in (-0.5, 0.0, 0.5)])
-# Weight and weighted offset of the nine samples: (9, 3).
-_MOMENTS = np.column_stack([_TENT, _TENT[:, None] * _OFFSETS]).astype(np.float32)
+# Weight and weighted offset of the nine samples: (3, 9).
+_MOMENTS = np.column_stack([_TENT, _TENT[:, None] * _OFFSETS]).T.astype(np.float32)
 _CENTRE = 4
 
 
@@ -30,7 +30,7 @@ class PixelSamples:
 
     Attributes:
         shape: (h, w).
-        primitive: (N,) int64 index of the drawn primitive.
+        primitive: (N,) uint32 index of the drawn primitive.
         u, v: (N,) float32 position in the window, pixels.
         pixel: (N,) int64 flat index of the pixel.
         weight: (N,) float32 share of the pixel's radiance.
@@ -38,7 +38,7 @@ class PixelSamples:
     """
 
     shape: tuple[int, int]
-    primitive: NDArray[np.int64]
+    primitive: NDArray[np.uint32]
     u: NDArray[np.float32]
     v: NDArray[np.float32]
     pixel: NDArray[np.int64]
@@ -65,9 +65,10 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
         surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
     """
     h, w = seen.shape[0] // 2, seen.shape[1] // 2
-    table = np.zeros(len(surface) + 1, dtype=np.uint32)
+    narrow = np.uint16 if surface.max(initial=0) < 65536 else np.uint32
+    table = np.zeros(len(surface) + 1, dtype=narrow)
     table[1:] = surface
-    surfaces = table[seen]
+    surfaces = np.take(table, seen)
 
     across = surfaces[:, 1:] == surfaces[:, :-1]
     row_even = across[:, 0::2] & across[:, 1::2]
@@ -78,40 +79,39 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
     mixed = np.flatnonzero(~even)
     rows, columns = np.divmod(mixed, w)
     corner = 2 * rows * seen.shape[1] + 2 * columns
-    window = (np.arange(3)[:, None] * seen.shape[1] + np.arange(3)).ravel()
-    nine = corner[:, None] + window
-    ids = seen.ravel()[nine]
-    labels = surfaces.ravel()[nine]
+    window = (np.arange(3)[:, None] * seen.shape[1] + np.arange(3)).reshape(9, 1)
+    nine = corner + window
+    ids = np.take(seen, nine)  # (9, n), as is `labels`
+    labels = np.take(surfaces, nine)
 
-    primitives = [seen[1::2, 1::2].ravel()[whole].astype(np.int64) - 1]
+    primitives = [np.take(seen[1::2, 1::2], whole)]
     pixels = [whole]
     weights = [np.ones(len(whole), dtype=np.float32)]
-    offsets = [np.zeros((len(whole), 2), dtype=np.float32)]
+    offsets = [np.zeros((2, len(whole)), dtype=np.float32)]
     rounds = [len(whole)]
     while len(mixed):
         # The centre's surface first, then whichever is left.
-        first = np.where(labels[:, _CENTRE] != 0, _CENTRE, labels.argmax(axis=1))
-        each = np.arange(len(mixed))
-        label = labels[each, first]
-        same = labels == label[:, None]
-        moments = same.astype(np.float32) @ _MOMENTS
-        primitives.append(ids[each, first].astype(np.int64) - 1)
+        label = np.where(labels[_CENTRE] != 0, labels[_CENTRE], labels.max(axis=0))
+        same = labels == label
+        moments = _MOMENTS @ same.astype(np.float32)
+        any_of_them = np.where(same, ids, 0).max(axis=0)
+        primitives.append(np.where(same[_CENTRE], ids[_CENTRE], any_of_them))
         pixels.append(mixed)
-        weights.append(moments[:, 0])
-        offsets.append(moments[:, 1:] / moments[:, :1])
+        weights.append(moments[0])
+        offsets.append(moments[1:] / moments[0])
         rounds.append(rounds[-1] + len(mixed))
         labels[same] = 0
-        left = labels.any(axis=1)
-        mixed, labels, ids = mixed[left], labels[left], ids[left]
+        left = np.flatnonzero(labels.any(axis=0))
+        mixed, labels, ids = mixed[left], labels[:, left], ids[:, left]
 
     pixel = np.concatenate(pixels)
-    offset = np.concatenate(offsets)
+    offset = np.concatenate(offsets, axis=1)
     row, column = np.divmod(pixel, w)
     return PixelSamples(
         shape=(h, w),
-        primitive=np.concatenate(primitives),
-        u=(column + offset[:, 0]).astype(np.float32),
-        v=(row + offset[:, 1]).astype(np.float32),
+        primitive=np.concatenate(primitives) - 1,
+        u=(column + offset[0]).astype(np.float32),
+        v=(row + offset[1]).astype(np.float32),
         pixel=pixel,
         weight=np.concatenate(weights),
         rounds=tuple(rounds),

@@ -1,0 +1,53 @@
+# make render [TARGET=aura] [ARGS="--size 256"]   set everything up and render a target
+# make test                                       set everything up and run every check
+PYTHON ?= python3
+VENV ?= .venv
+TARGET ?= aura
+ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help setup dev render test lint types unit wheel bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: $(VENV)/.setup
+
+dev: $(VENV)/.dev
+
+$(VENV)/.setup: pyproject.toml constraints.txt tools/system.sh
+	sh tools/system.sh $(PYTHON)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.setup
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+render: setup
+	$(BIN)/satgen render --target $(TARGET) $(ARGS)
+
+test: lint types unit wheel
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: dev
+	$(BIN)/mypy
+
+unit: dev
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# The wheel alone, in an environment of its own and a folder elsewhere: assets included, no checkout.
+wheel: dev
+	BIN=$(abspath $(BIN)) sh tools/wheel_test.sh
+
+bench: dev
+	$(BIN)/python -m bench.render_speed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .ruff_cache .mypy_cache .pytest_cache .hypothesis

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Build the wheel, install it into a fresh environment, and render and verify from a folder elsewhere.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$BIN/python" -m pip wheel --quiet --disable-pip-version-check --no-deps -w "$work" "$here"
+"$BIN/python" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    -c "$here/constraints.txt" "$work"/satgen-*.whl
+mkdir "$work/elsewhere"
+cd "$work/elsewhere"
+unset PYTHONPATH || true
+"$work/venv/bin/satgen" doctor
+for target in aura worldview cartography; do
+    "$work/venv/bin/satgen" render --target "$target" --size 128 --start 361 --stop 366
+    "$work/venv/bin/satgen" verify "datasets/$target"
+done
+echo "wheel: rendered and verified all three targets"
