@@ -50,18 +50,16 @@ class Device:
     Args:
         packed: the model.
         width, height: image size in pixels.
-        shadow_side: side of the shadow map in texels.
         float32: radiance in 32 instead of 16 bits.
 
     Raises:
         RunError: the driver cannot hold or render what is asked.
     """
 
-    def __init__(
-        self, packed: PackedModel, width: int, height: int, shadow_side: int, float32: bool
-    ) -> None:
+    def __init__(self, packed: PackedModel, width: int, height: int, float32: bool) -> None:
         self.grid = (2 * width + 1, 2 * height + 1)
-        self.shadow_side = shadow_side
+        # Room for a target that fills the frame's diagonal at half a pixel a texel.
+        self.shadow_side = min(max(1 << (3 * max(width, height)).bit_length(), 512), 4096)
         self._radiance_type = GL.GL_FLOAT if float32 else GL.GL_HALF_FLOAT
         self._dtype = np.float32 if float32 else np.float16
         if max(self.grid) > GL.glGetIntegerv(GL.GL_MAX_TEXTURE_SIZE):
@@ -178,13 +176,15 @@ class Device:
         GL.glDrawElements(GL.GL_TRIANGLES, faces.size, GL.GL_UNSIGNED_INT, ctypes.c_void_p(0))
 
     def draw_shadow_map(
-        self, faces: NDArray[np.uint32], clip_from_target: NDArray[np.float64]
+        self,
+        faces: NDArray[np.uint32],
+        clip_from_target: NDArray[np.float64],
+        size: tuple[int, int],
     ) -> None:
-        """Depth of `faces` (N, 3) as the sun sees them."""
-        side = self.shadow_side
+        """Depth of `faces` (N, 3) as the sun sees them, in the texture's first (w, h) texels."""
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
-        GL.glViewport(0, 0, side, side)
-        GL.glScissor(0, 0, side, side)
+        GL.glViewport(0, 0, *size)
+        GL.glScissor(0, 0, *size)
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
         self._depth_program.use()

@@ -17,14 +17,14 @@ class Lighting:
         earthshine: radiance of the Earth's disc, linear RGB.
         earth_limb_deg: angular radius of that disc in degrees (64.3 from 700 km).
         ambient: radiance of everything else.
-        shadow_map: side of the shadow map in texels; 0 for twice the image's larger side, at
-            least 512 and at most 4096.
+        shadow_texel: size of a shadow map's texel, in pixels of the image at the target's
+            distance.
     """
 
     earthshine: tuple[float, float, float] = (0.085, 0.1, 0.12)
     earth_limb_deg: float = 64.3
     ambient: float = 0.012
-    shadow_map: int = 0
+    shadow_texel: float = 0.5
 
     def to_json(self) -> dict[str, Any]:
         """The `lighting` object of dataset.json, without the sun."""

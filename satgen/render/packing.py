@@ -22,6 +22,7 @@ class PackedModel:
     Attributes:
         centre: (3,) float64, target frame.
         radius: reach of the farthest vertex from `centre`, metres.
+        extents: (3,) float64 size of the axis-aligned box.
         vertices: (V, 3) float32.
         faces: (F, 3) uint32.
         face_normals: (F, 3) float64 unit, counter-clockwise outward.
@@ -38,6 +39,7 @@ class PackedModel:
 
     centre: NDArray[np.float64]
     radius: float
+    extents: NDArray[np.float64]
     vertices: NDArray[np.float32]
     faces: NDArray[np.uint32]
     face_normals: NDArray[np.float64]
@@ -119,6 +121,7 @@ def pack(model: TargetModel) -> PackedModel:
     return PackedModel(
         centre=centre,
         radius=radius,
+        extents=model.extents,
         vertices=vertices,
         faces=model.faces.astype(np.uint32),
         face_normals=face_normals,

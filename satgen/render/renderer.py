@@ -3,7 +3,7 @@
 Two geometry passes write next to nothing: the shadow map, and the number of the triangle that each
 sample sees (after Burns and Hunt, "The Visibility Buffer", JCGT 2013). Samples lie half a pixel
 apart, so that every pixel centre is one of them: depth and part follow from that sample alone, in
-double precision, and radiance from the 3 × 3 samples around it (`sampling.py`). A last pass shades
+double precision, and radiance from it and the pixel's corners (`sampling.py`). A last pass shades
 the list of what the pixels see, each surface in a pixel once: its cost follows the pixels that the
 target covers, not its triangles.
 
@@ -52,11 +52,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class _ShadowMap:
-    """The shadow map that is on the device: for which sun, and how to look it up."""
+    """The shadow map that is on the device: for which sun and texel (metres), how to look it up."""
 
     sun: NDArray[np.float64]
-    from_target: NDArray[np.float64]
+    texel_asked: float
     texel: float
+    from_target: NDArray[np.float64]
 
 
 class Renderer:
@@ -93,9 +94,7 @@ class Renderer:
             # Imported here: PyOpenGL binds itself to the platform that was just chosen.
             from satgen.render.device import Device
 
-            self._device: Device = Device(
-                self._packed, camera.width, camera.height, self._shadow_side(), float32
-            )
+            self._device: Device = Device(self._packed, camera.width, camera.height, float32)
         except Exception:
             self.close()
             raise
@@ -116,12 +115,6 @@ class Renderer:
         if self._context is not None:
             self._context.delete_context()
             self._context = None
-
-    def _shadow_side(self) -> int:
-        if self.lighting.shadow_map:
-            return self.lighting.shadow_map
-        side = 2 * max(self.camera.width, self.camera.height)
-        return int(min(max(1 << (side - 1).bit_length(), 512), 4096))
 
     def render(
         self,
@@ -202,7 +195,8 @@ class Renderer:
         from satgen.render.device import ShadeUniforms
 
         sun = rotation.T @ sun_cam
-        shadow = self._shadow_map(sun)
+        pixel = float(np.linalg.norm(eye)) / max(self.camera.fx, self.camera.fy)
+        shadow = self._shadow_map(sun, self.lighting.shadow_texel * pixel)
         earth = rotation.T @ earth_cam if earth_cam is not None else np.array([0.0, 0.0, 1.0])
         return ShadeUniforms(
             ray_from_pixel=ray_from_pixel,
@@ -215,30 +209,37 @@ class Renderer:
             cos_earth_limb=float(np.cos(np.radians(self.lighting.earth_limb_deg))),
         )
 
-    def _shadow_map(self, sun: NDArray[np.float64]) -> _ShadowMap:
+    def _shadow_map(self, sun: NDArray[np.float64], texel: float) -> _ShadowMap:
         """The shadow map for a sun direction in the target frame, drawn unless it is there."""
-        if self._shadow is not None and np.array_equal(self._shadow.sun, sun):
-            return self._shadow
+        last = self._shadow
+        if last is not None and last.texel_asked == texel and np.array_equal(last.sun, sun):
+            return last
         packed = self._packed
-        side = self._device.shadow_side
-        light = _light_axes(sun)
+        light = _light_axes(sun, packed.extents)
         in_light = light.astype(np.float32) @ packed.vertices.T
         low = in_light.min(axis=1).astype(np.float64)
         high = in_light.max(axis=1).astype(np.float64)
-        # A border of two texels, so that the filter reads lit texels beyond the outline.
-        border = np.append((high - low)[:2] * (2.0 / side) + 1e-6, 1e-3 * packed.radius)
-        low, high = low - border, high + border
-        scale = 2.0 / (high - low)
+        # A border of three texels, so that the filter reads lit texels beyond the outline.
+        side = self._device.shadow_side
+        extent = high - low
+        size = max(texel, float(extent[:2].max()) / (side - 8))
+        counts = np.ceil(extent[:2] / size).astype(int) + 6
+        middle = (low + high) / 2.0
+        half = np.append(counts * size / 2.0, extent[2] / 2.0 + 1e-3 * packed.radius)
         clip = np.eye(4)
-        clip[:3, :3] = scale[:, None] * light
-        clip[:3, 3] = -scale * (high + low) / 2.0
+        clip[:3, :3] = light / half[:, None]
+        clip[:3, 3] = -middle / half
         clip[2] *= -1.0  # depth grows away from the sun
-        from_target = 0.5 * clip
-        from_target[:3, 3] += 0.5
-        from_target[3] = (0.0, 0.0, 0.0, 1.0)
+        # The map takes a corner of its texture.
+        share = np.append(counts / side, 1.0)
+        from_target = np.eye(4)
+        from_target[:3] = 0.5 * share[:, None] * clip[:3]
+        from_target[:3, 3] += 0.5 * share
         casting = (self._normals32 @ sun.astype(np.float32) > 0.0) | packed.double_sided
-        self._device.draw_shadow_map(packed.faces[np.flatnonzero(casting)], clip)
-        self._shadow = _ShadowMap(sun.copy(), from_target, float((high - low)[:2].max()) / side)
+        self._device.draw_shadow_map(
+            packed.faces[np.flatnonzero(casting)], clip, (int(counts[0]), int(counts[1]))
+        )
+        self._shadow = _ShadowMap(sun.copy(), texel, size, from_target)
         return self._shadow
 
     def _extent(
@@ -292,9 +293,10 @@ class Renderer:
         )
 
 
-def _light_axes(sun: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Orthonormal rows (3, 3): two axes across the sun's direction, and that direction."""
-    helper = np.eye(3)[int(np.argmin(np.abs(sun)))]
-    x = np.cross(helper, sun)
+def _light_axes(sun: NDArray[np.float64], extents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Orthonormal rows (3, 3): along the target's length as the sun sees it, across, to the sun."""
+    # The longest axis that the sun does not look along.
+    axis = int(np.argmax(extents * np.sqrt(np.maximum(1.0 - sun**2, 0.0))))
+    x = np.eye(3)[axis] - sun[axis] * sun
     x /= np.linalg.norm(x)
     return np.stack([x, np.cross(sun, x), sun])

@@ -1,9 +1,9 @@
 """From the visibility buffer to a list of points to shade, and back to pixels.
 
-A pixel's radiance is the mean over the 3 × 3 samples around its centre, half a pixel apart,
-weighted by a tent (1 2 1 in each direction): an anti-aliasing filter that is symmetric about the
-centre. As in multisampling, a surface is shaded once however many samples see it, here at their
-centroid.
+A pixel's radiance is half that of its centre and an eighth that of each of its corners, the corners
+being shared with its neighbours (the quincunx): across an upright edge that is the filter 1 2 1 at
+half-pixel steps, symmetric about the centre. As in multisampling, a surface is shaded once however
+many samples see it, here at their centroid.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_TENT = np.outer((0.25, 0.5, 0.25), (0.25, 0.5, 0.25)).ravel()
-_OFFSETS = np.array([(x, y) for y in (-0.5, 0.0, 0.5) for x in (-0.5, 0.0, 0.5)])
-# Weight and weighted offset of the nine samples: (3, 9).
-_MOMENTS = np.column_stack([_TENT, _TENT[:, None] * _OFFSETS]).T.astype(np.float32)
-_CENTRE = 4
+# Centre, then corners: weight and weighted offset (x, y) of the five samples, (3, 5).
+_WEIGHTS = np.array([0.5, 0.125, 0.125, 0.125, 0.125])
+_OFFSETS = np.array([[0.0, -0.5, 0.5, -0.5, 0.5], [0.0, -0.5, -0.5, 0.5, 0.5]])
+_MOMENTS = np.vstack([_WEIGHTS, _WEIGHTS * _OFFSETS]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -61,41 +60,41 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
 
     Args:
         seen: (2h + 1, 2w + 1) visibility buffer: primitive plus one, zero for background. Sample
-            (2r + 1, 2c + 1) is the centre of pixel (r, c).
+            (2r + 1, 2c + 1) is the centre of pixel (r, c), sample (2r, 2c) its first corner.
         surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
     """
     h, w = seen.shape[0] // 2, seen.shape[1] // 2
     narrow = np.uint16 if surface.max(initial=0) < 65536 else np.uint32
     table = np.zeros(len(surface) + 1, dtype=narrow)
     table[1:] = surface
-    surfaces = np.take(table, seen)
+    centre = np.ascontiguousarray(seen[1::2, 1::2])
+    corner = np.ascontiguousarray(seen[0::2, 0::2])
+    at_centre, at_corner = np.take(table, centre), np.take(table, corner)
 
-    across = surfaces[:, 1:] == surfaces[:, :-1]
-    row_even = across[:, 0::2] & across[:, 1::2]
-    down = surfaces[1:, 1::2] == surfaces[:-1, 1::2]
-    even = row_even[:-2:2] & row_even[1:-1:2] & row_even[2::2] & down[0::2] & down[1::2]
+    even = at_centre == at_corner[:-1, :-1]
+    even &= at_centre == at_corner[:-1, 1:]
+    even &= at_centre == at_corner[1:, :-1]
+    even &= at_centre == at_corner[1:, 1:]
 
-    whole = np.flatnonzero(even & (surfaces[1::2, 1::2] != 0))
+    whole = np.flatnonzero(even & (at_centre != 0))
     mixed = np.flatnonzero(~even)
-    rows, columns = np.divmod(mixed, w)
-    corner = 2 * rows * seen.shape[1] + 2 * columns
-    window = (np.arange(3)[:, None] * seen.shape[1] + np.arange(3)).reshape(9, 1)
-    nine = corner + window
-    ids = np.take(seen, nine)  # (9, n), as is `labels`
-    labels = np.take(surfaces, nine)
+    first = mixed + mixed // w  # the corner grid is one wider
+    corners = (first, first + 1, first + w + 1, first + w + 2)
+    ids = np.stack([np.take(centre, mixed), *(np.take(corner, at) for at in corners)])
+    labels = np.stack([np.take(at_centre, mixed), *(np.take(at_corner, at) for at in corners)])
 
-    primitives = [np.take(seen[1::2, 1::2], whole)]
+    primitives = [np.take(centre, whole)]
     pixels = [whole]
     weights = [np.ones(len(whole), dtype=np.float32)]
     offsets = [np.zeros((2, len(whole)), dtype=np.float32)]
     rounds = [len(whole)]
     while len(mixed):
         # The centre's surface first, then whichever is left.
-        label = np.where(labels[_CENTRE] != 0, labels[_CENTRE], labels.max(axis=0))
+        label = np.where(labels[0] != 0, labels[0], labels.max(axis=0))
         same = labels == label
         moments = _MOMENTS @ same.astype(np.float32)
         any_of_them = np.where(same, ids, 0).max(axis=0)
-        primitives.append(np.where(same[_CENTRE], ids[_CENTRE], any_of_them))
+        primitives.append(np.where(same[0], ids[0], any_of_them))
         pixels.append(mixed)
         weights.append(moments[0])
         offsets.append(moments[1:] / moments[0])
