@@ -149,7 +149,7 @@ def _texture_arrays(
         size //= 2
     base = np.full((len(textured) + 1, size, size, 4), 255, dtype=np.uint8)
     relief = np.empty_like(base)
-    relief[:] = (127, 127, 254, 255)
+    relief[:] = (128, 128, 255, 255)
     for layer, i in enumerate(textured, start=1):
         layers[i] = layer
         material = materials[i]

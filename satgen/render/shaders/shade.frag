@@ -100,8 +100,9 @@ vec3 shade(int face, vec2 pixel) {
     float length2 = dot(tangent, tangent);
     tangent *= length2 > 0.0 ? inversesqrt(length2) : 0.0;
     vec3 bitangent = cross(vertex, tangent) * (handed < 0.0 ? 1.0 : -1.0);
-    vec3 local = relief.xyz * 2.0 - (254.0 / 255.0);
-    float shortened = clamp(length(local), 0.05, 1.0);
+    // Code 128 is a flat surface, exactly; full length is then 254/255 and a little less when rounded.
+    vec3 local = relief.xyz * 2.0 - (256.0 / 255.0);
+    float shortened = clamp(length(local) * 1.008, 0.05, 1.0);
     local.xy *= m1.y;
     // glTF's green is up in the image, v is down: the bitangent above points along -v.
     vec3 normal = normalize(tangent * local.x + bitangent * local.y + vertex * local.z);

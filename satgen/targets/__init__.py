@@ -1,0 +1,1 @@
+"""The targets: their geometry and materials in code, and how any model is loaded."""

@@ -1,0 +1,539 @@
+"""Loading any target, bundled or the user's own file, as a `TargetModel`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.errors import InputError
+from satgen.model import MAX_PARTS, Material, Part, TargetModel
+from satgen.targets import registry
+from satgen.targets.glb import compute_tangents
+from satgen.targets.gltf import GltfError, Scene, decode_image, read_gltf
+from satgen.targets.shapes import rotation
+
+EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
+"""File types of a user's own model."""
+
+UP_AXES = ("x", "y", "z", "-x", "-y", "-z")
+CREASE_DEG = 30.0
+MAX_EXTENT_M = 1e7
+MIN_EXTENT_M = 1e-6
+
+DEFAULT_MATERIAL = Material("default", (0.58, 0.58, 0.57), 0.0, 0.55)
+"""For surfaces that come without one: light grey, half matt."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Triangles of one part in one material; normals, uv and tangents may be missing."""
+
+    part: int
+    material: Material
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int32]
+    normals: NDArray[np.float64] | None
+    uv: NDArray[np.float64] | None
+    tangents: NDArray[np.float64] | None = None
+
+
+def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> TargetModel:
+    """Load a bundled target by name, or a model file by path.
+
+    Args:
+        name_or_path: a name in `registry.TARGETS`, or a .glb, .gltf, .obj, .stl or .ply file.
+        scale: metres per unit of the file.
+        up: the file's axis that becomes the target's +z: x, y, z, -x, -y or -z.
+
+    Returns:
+        The model in the target frame, metres. Of a file, every node (of a scene) or object is a
+        part of class "part"; more than 255 become one. Missing normals are computed, weighted by
+        angle, with a crease where faces meet at more than 30 degrees; tangents come from the
+        texture coordinates or, without any, are an arbitrary perpendicular; a surface without a
+        material is light grey; a surface that is not closed is drawn from both sides.
+
+    Raises:
+        InputError: one line naming the file and the cause.
+    """
+    if not (isinstance(scale, int | float) and math.isfinite(scale) and scale > 0):
+        raise InputError(f"scale must be a positive number, got {scale!r}")
+    if up not in UP_AXES:
+        raise InputError(f"up must be one of {', '.join(UP_AXES)}, got {up!r}")
+    text = str(name_or_path)
+    if text in registry.TARGETS:
+        if scale != 1.0 or up != "z":
+            raise InputError(f"scale and up are for model files; {text} is a bundled target")
+        return _load_bundled(text)
+    path = Path(name_or_path)
+    if not path.suffix and not path.exists():
+        names = ", ".join(registry.TARGETS)
+        raise InputError(f"unknown target {text!r}: one of {names}, or the path of a model file")
+    return _load_file(path, float(scale), up)
+
+
+def _load_bundled(name: str) -> TargetModel:
+    card = registry.load_card(name)
+    path = registry.asset_path(name)
+    try:
+        scene = read_gltf(path)
+        parts, pieces = _satgen_pieces(scene)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: {reason}; build it: {registry.BUILD_HINT}") from None
+    except (GltfError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}; build it: {registry.BUILD_HINT}") from None
+    landmarks = {n: (float(x), float(y), float(z)) for n, (x, y, z) in card["landmarks"].items()}
+    return _assemble(name, parts, pieces, landmarks, card)
+
+
+def _satgen_pieces(scene: Scene) -> tuple[tuple[Part, ...], list[_Piece]]:
+    """Parts and pieces of a GLB that satgen wrote."""
+    parts, pieces = [], []
+    for node in scene.nodes:
+        label = int(node.extras["label"])
+        parts.append(Part(label, node.name, str(node.extras["class"])))
+        for p in node.primitives:
+            material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
+            pieces.append(_Piece(label, material, p.vertices, p.faces, p.normals, p.uv, p.tangents))
+    parts.sort(key=lambda part: part.label)
+    if [p.label for p in parts] != list(range(1, len(parts) + 1)):
+        raise ValueError("part labels are not 1, 2, 3 …")
+    return tuple(parts), pieces
+
+
+def _load_file(path: Path, scale: float, up: str) -> TargetModel:
+    suffix = path.suffix.lower()
+    if suffix not in EXTENSIONS:
+        known = ", ".join(EXTENSIONS)
+        raise InputError(f"{path}: {suffix or 'no'} extension is not supported; use one of {known}")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, not a model file")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty")
+        landmarks: dict[str, tuple[float, float, float]] = {}
+        own = False
+        if suffix in (".glb", ".gltf"):
+            scene = read_gltf(path)
+            own = scene.generator == "satgen" and all("label" in n.extras for n in scene.nodes)
+            if own:
+                parts, pieces = _satgen_pieces(scene)
+                landmarks = {n: (p[0], p[1], p[2]) for n, p in scene.extras["landmarks"].items()}
+            else:
+                names, pieces = _scene_pieces(scene)
+        else:
+            names, pieces = _trimesh_pieces(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except GltfError as error:
+        raise InputError(f"{path}: {error}") from None
+    pieces = [_checked(path, p) for p in pieces]
+    pieces = [p for p in pieces if len(p.faces)]
+    if not pieces:
+        raise InputError(f"{path}: no triangles in it")
+    turn = _up_rotation(up)
+    pieces = [_placed(p, scale, turn) for p in pieces]
+    _check_size(path, pieces, scale)
+    if not own:
+        pieces = _two_sided(pieces, always=suffix not in (".glb", ".gltf"))
+        parts, pieces = _number_parts(path, names, pieces)
+    landmarks = {
+        n: tuple(float(v) for v in turn @ np.asarray(p, float) * scale)  # type: ignore[misc]
+        for n, p in landmarks.items()
+    }
+    card: dict[str, Any] = {
+        "name": path.stem,
+        "title": path.name,
+        "frame": f"the file's axes, {up} up as +z, {scale:g} m a unit",
+        "source": {"file": path.name, "sha256": digest, "scale": scale, "up": up},
+        "landmarks": {n: list(p) for n, p in landmarks.items()},
+    }
+    model = _assemble(path.stem, parts, pieces, landmarks, card)
+    card["triangles"] = len(model.faces)
+    card["parts"] = [{"label": p.label, "name": p.name, "class": p.cls} for p in model.parts]
+    return model
+
+
+# --- files of others ----------------------------------------------------------------------------
+
+
+def _scene_pieces(scene: Scene) -> tuple[list[str], list[_Piece]]:
+    names, pieces = [], []
+    for k, node in enumerate(scene.nodes):
+        names.append(node.name)
+        for p in node.primitives:
+            if p.material is not None and not 0 <= p.material < len(scene.materials):
+                raise GltfError(
+                    f"node {node.name!r} uses material {p.material}, which is not there"
+                )
+            material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
+            pieces.append(_Piece(k, material, p.vertices, p.faces, p.normals, p.uv, p.tangents))
+    return names, pieces
+
+
+def _trimesh_pieces(path: Path) -> tuple[list[str], list[_Piece]]:
+    """Objects of an .obj, .stl or .ply file."""
+    import trimesh
+
+    kind = path.suffix.lower().lstrip(".")
+    textures = _obj_textures(path) if kind == "obj" else {}
+    options: dict[str, Any] = {"process": False, "file_type": kind}
+    if kind == "obj":
+        options |= {"split_objects": True, "group_material": True}
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            meshes = _dump(trimesh.load_scene(str(path), **options))
+    except OSError:
+        raise
+    except Exception as error:  # a reader may raise anything on a damaged file
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GltfError(f"cannot be read as {kind.upper()} ({detail})") from None
+    names, pieces = [], []
+    for k, (name, mesh) in enumerate(reversed(meshes) if kind == "obj" else meshes):
+        names.append(name)
+        stored = mesh._cache.cache.get("vertex_normals")
+        normals = None
+        if kind != "stl" and stored is not None and len(stored) == len(mesh.vertices):
+            normals = np.asarray(stored, dtype=np.float64)
+        uv = getattr(mesh.visual, "uv", None)
+        if uv is not None and len(uv) == len(mesh.vertices):
+            uv = np.asarray(uv, dtype=np.float64) * (1.0, -1.0) + (0.0, 1.0)
+        else:
+            uv = None
+        pieces.append(
+            _Piece(
+                k,
+                _visual_material(mesh.visual, textures if uv is not None else {}),
+                np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3),
+                np.asarray(mesh.faces, dtype=np.int32).reshape(-1, 3),
+                normals,
+                uv,
+            )
+        )
+    return names, pieces
+
+
+def _dump(scene: Any) -> list[tuple[str, Any]]:
+    """(name, mesh) of every node with triangles, transforms applied."""
+    out = []
+    for node in scene.graph.nodes_geometry:
+        matrix, key = scene.graph[node]
+        mesh = scene.geometry[key]
+        if not hasattr(mesh, "faces"):
+            continue
+        if not np.array_equal(matrix, np.eye(4)):
+            mesh = mesh.copy()
+            mesh.apply_transform(matrix)
+        out.append((str(node), mesh))
+    return out
+
+
+def _visual_material(visual: Any, textures: dict[str, NDArray[np.uint8]]) -> Material:
+    """A material from trimesh's: diffuse colour and texture, or the mean vertex colour."""
+    if getattr(visual, "kind", None) == "texture":
+        name = str(getattr(visual.material, "name", None) or "material")
+        if name in textures:
+            return Material(name, (1.0, 1.0, 1.0), 0.0, 0.55, base_color_image=textures[name])
+        colour = getattr(visual.material, "diffuse", None)
+        known = colour is not None
+        base = _linear(np.asarray(colour)[:3] / 255.0) if known else DEFAULT_MATERIAL.base_color
+        return Material(name, base, 0.0, 0.55)
+    if getattr(visual, "kind", None) in ("vertex", "face"):
+        rgb = np.asarray(visual.vertex_colors, dtype=np.float64)[:, :3].mean(axis=0) / 255.0
+        return Material("colours", _linear(rgb), 0.0, 0.55)
+    return DEFAULT_MATERIAL
+
+
+def _linear(srgb: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Linear RGB of an sRGB colour (3,), 0..1 (IEC 61966-2-1)."""
+    value = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def _obj_textures(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """Colour textures (H, W, 3) by material name that the .obj file's material libraries name.
+
+    A library that is missing is passed over (its materials are then grey), a texture is not.
+
+    Raises:
+        GltfError: a texture is missing or cannot be decoded.
+    """
+    out: dict[str, NDArray[np.uint8]] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.startswith("mtllib"):
+            continue
+        library = path.parent / line.removeprefix("mtllib").strip()
+        if not library.is_file():
+            continue
+        material = ""
+        for entry in library.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, rest = entry.strip().partition(" ")
+            rest = rest.strip()
+            if key.lower() == "newmtl":
+                material = rest
+            if key.lower() != "map_kd" or not rest:
+                continue
+            # the name may hold spaces, and options may come before it
+            names = (rest, rest.split()[-1])
+            image = next((f for f in (library.parent / n for n in names) if f.is_file()), None)
+            if image is None:
+                raise GltfError(f"texture file {rest!r} is missing")
+            out[material] = decode_image(image.read_bytes(), image.name)
+    return out
+
+
+def _checked(path: Path, piece: _Piece) -> _Piece:
+    """The piece without degenerate triangles; InputError where its numbers cannot be used."""
+    vertices, faces = piece.vertices, piece.faces
+    bad = int(np.sum(~np.isfinite(vertices).all(axis=1)))
+    if bad:
+        raise InputError(f"{path}: {bad} of {len(vertices)} vertices are not finite (NaN or inf)")
+    if len(faces) == 0:
+        return piece
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise InputError(f"{path}: a face names vertex {int(faces.max())} of {len(vertices)}")
+    span = float(np.ptp(vertices, axis=0).max())
+    if not span < 1e150:
+        raise InputError(f"{path}: {span:.3g} units wide: beyond what can be handled")
+    tri = (vertices[faces] - vertices[faces[0, 0]]) / (span or 1.0)
+    area = np.linalg.norm(np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]), axis=1)
+    kept = faces[area > 1e-14]
+    uv = piece.uv if piece.uv is not None and np.isfinite(piece.uv).all() else None
+    normals = piece.normals
+    if normals is not None:
+        length = np.linalg.norm(normals[np.unique(kept)], axis=1) if len(kept) else np.ones(1)
+        if not (np.isfinite(length).all() and length.min() > 1e-12):
+            normals = None
+    return replace(piece, faces=kept, uv=uv, normals=normals)
+
+
+def _up_rotation(up: str) -> NDArray[np.float64]:
+    axis, deg = {
+        "z": ("z", 0.0),
+        "-z": ("x", 180.0),
+        "y": ("x", 90.0),
+        "-y": ("x", -90.0),
+        "x": ("y", -90.0),
+        "-x": ("y", 90.0),
+    }[up]
+    return rotation(axis, deg)
+
+
+def _placed(p: _Piece, scale: float, turn: NDArray[np.float64]) -> _Piece:
+    if scale == 1.0 and np.array_equal(turn, np.eye(3)):
+        return p
+    tangents = p.tangents
+    if tangents is not None:
+        tangents = np.column_stack([tangents[:, :3] @ turn.T, tangents[:, 3]])
+    return replace(
+        p,
+        vertices=p.vertices @ turn.T * scale,
+        normals=None if p.normals is None else p.normals @ turn.T,
+        tangents=tangents,
+    )
+
+
+def _check_size(path: Path, pieces: list[_Piece], scale: float) -> None:
+    used = [p.vertices[np.unique(p.faces)] for p in pieces]
+    low = np.min([u.min(axis=0) for u in used], axis=0)
+    high = np.max([u.max(axis=0) for u in used], axis=0)
+    size = float((high - low).max())
+    far = float(np.abs([low, high]).max())
+    if not (size <= MAX_EXTENT_M and far <= MAX_EXTENT_M):
+        raise InputError(
+            f"{path}: {max(size, far):.3g} m at scale {scale:g}, over {MAX_EXTENT_M:g} m: "
+            "check --scale"
+        )
+    if size < MIN_EXTENT_M:
+        raise InputError(
+            f"{path}: {size:.3g} m at scale {scale:g}, under {MIN_EXTENT_M:g} m: check --scale"
+        )
+
+
+def _two_sided(pieces: list[_Piece], always: bool) -> list[_Piece]:
+    """Pieces of parts that are not closed surfaces get materials drawn from both sides."""
+    by_part: dict[int, list[_Piece]] = {}
+    for p in pieces:
+        by_part.setdefault(p.part, []).append(p)
+    open_parts = {k for k, group in by_part.items() if always or not _is_closed(group)}
+    return [
+        replace(p, material=replace(p.material, double_sided=True)) if p.part in open_parts else p
+        for p in pieces
+    ]
+
+
+def _is_closed(group: list[_Piece]) -> bool:
+    """Whether every edge, with vertices welded by position, is used once in each direction."""
+    vertices = np.concatenate([p.vertices for p in group])
+    starts = np.cumsum([0] + [len(p.vertices) for p in group[:-1]])
+    faces = np.concatenate([p.faces + s for p, s in zip(group, starts, strict=True)])
+    size = float(np.ptp(vertices, axis=0).max()) or 1.0
+    weld = np.unique(np.round(vertices / (size * 1e-6)), axis=0, return_inverse=True)[1]
+    f = weld.reshape(-1)[faces]
+    f = f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])]
+    edge = np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]).astype(np.int64)
+    n = int(f.max()) + 1 if len(f) else 1
+    forward = np.sort(edge[:, 0] * n + edge[:, 1])
+    backward = np.sort(edge[:, 1] * n + edge[:, 0])
+    return bool(len(forward) and np.array_equal(forward, backward))
+
+
+def _number_parts(
+    path: Path, names: list[str], pieces: list[_Piece]
+) -> tuple[tuple[Part, ...], list[_Piece]]:
+    """Labels 1, 2, 3 … for the parts that have triangles; one part where there are too many."""
+    used = list(dict.fromkeys(p.part for p in pieces))
+    if len(used) > MAX_PARTS:
+        merged = [replace(p, part=1) for p in pieces]
+        return (Part(1, path.stem, "part"),), merged
+    label = {k: n + 1 for n, k in enumerate(used)}
+    seen: dict[str, int] = {}
+    parts = []
+    for k in used:
+        name = names[k] or "part"
+        seen[name] = seen.get(name, 0) + 1
+        unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        parts.append(Part(label[k], unique, "part"))
+    return tuple(parts), [replace(p, part=label[p.part]) for p in pieces]
+
+
+# --- arrays -------------------------------------------------------------------------------------
+
+
+def crease_normals(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], crease_deg: float = CREASE_DEG
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """Normals for a mesh without any.
+
+    Each corner takes the mean, weighted by angle, of the faces around its vertex (welded by
+    position) that lie within `crease_deg` of its own face.
+
+    Args:
+        vertices: (V, 3); faces: (F, 3).
+
+    Returns:
+        source: (W,) which old vertex each new one copies; faces: (F, 3) into the new ones;
+        normals: (W, 3) unit.
+    """
+    size = float(np.ptp(vertices, axis=0).max()) or 1.0
+    weld = np.unique(np.round(vertices / (size * 1e-7)), axis=0, return_inverse=True)[1]
+    weld = weld.reshape(-1)
+    tri = vertices[faces]
+    cross = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
+    face_n = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
+    angle = np.empty(faces.shape)
+    for k in range(3):
+        a, b = tri[:, (k + 1) % 3] - tri[:, k], tri[:, (k + 2) % 3] - tri[:, k]
+        bottom = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        cosine = np.sum(a * b, axis=1) / np.maximum(bottom, 1e-300)
+        angle[:, k] = np.arccos(np.clip(cosine, -1.0, 1.0))
+    corner_vertex = weld[faces].reshape(-1)
+    corner_face = np.repeat(np.arange(len(faces)), 3)
+    weight = angle.reshape(-1)
+    order = np.argsort(corner_vertex, kind="stable")
+    first = np.concatenate([[0], np.cumsum(np.bincount(corner_vertex))])
+    limit = math.cos(math.radians(crease_deg)) - 1e-9
+    total = np.zeros((len(corner_vertex), 3))
+    counts = np.diff(first)
+    for step in range(int(counts.max())):
+        # every corner looks at the `step`-th corner of its own vertex
+        mine = np.nonzero(counts[corner_vertex] > step)[0]
+        other = order[first[corner_vertex[mine]] + step]
+        theirs = face_n[corner_face[other]]
+        near = np.sum(face_n[corner_face[mine]] * theirs, axis=1) >= limit
+        total[mine] += theirs * np.where(near, weight[other], 0.0)[:, None]
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    normals = np.where(length > 1e-12, total / np.maximum(length, 1e-300), face_n[corner_face])
+    key = np.column_stack([faces.reshape(-1), np.round(normals * 1e5)])
+    _, index, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return (
+        faces.reshape(-1)[index].astype(np.int64),
+        inverse.reshape(-1, 3).astype(np.int32),
+        normals[index],
+    )
+
+
+def _finished(
+    p: _Piece,
+) -> tuple[_Piece, NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    """The piece, split at creases where need be; (V, 3) normals, (V, 2) uv, (V, 4) tangents."""
+    if p.normals is None:
+        source, faces, normals = crease_normals(p.vertices, p.faces)
+        p = replace(
+            p,
+            vertices=p.vertices[source],
+            faces=faces,
+            normals=normals,
+            uv=None if p.uv is None else p.uv[source],
+            tangents=None,
+        )
+    assert p.normals is not None
+    length = np.linalg.norm(p.normals, axis=1, keepdims=True)
+    normals = p.normals / np.where(length > 0, length, 1.0)
+    uv = np.zeros((len(p.vertices), 2)) if p.uv is None else p.uv
+    if p.tangents is None:
+        return p, normals, uv, compute_tangents(p.vertices, normals, uv, p.faces)
+    return p, normals, uv, p.tangents.astype(np.float32)
+
+
+def _material_key(m: Material) -> tuple[Any, ...]:
+    """Equal for materials that draw the same; images are compared by identity."""
+    images = (m.base_color_image, m.metallic_roughness_image, m.normal_image)
+    plain = (m.name, m.base_color, m.metallic, m.roughness, m.normal_scale, m.emissive)
+    return (*plain, m.double_sided, *(id(i) for i in images))
+
+
+def _assemble(
+    name: str,
+    parts: tuple[Part, ...],
+    pieces: list[_Piece],
+    landmarks: dict[str, tuple[float, float, float]],
+    card: dict[str, Any],
+) -> TargetModel:
+    materials: list[Material] = []
+    where: dict[tuple[Any, ...], int] = {}
+    vertices: list[NDArray[Any]] = []
+    normals: list[NDArray[Any]] = []
+    tangents: list[NDArray[Any]] = []
+    uvs: list[NDArray[Any]] = []
+    faces: list[NDArray[Any]] = []
+    face_material: list[NDArray[Any]] = []
+    face_part: list[NDArray[Any]] = []
+    start = 0
+    for raw in pieces:
+        p, normal, uv, tangent = _finished(raw)
+        key = _material_key(p.material)
+        if key not in where:
+            where[key] = len(materials)
+            materials.append(p.material)
+        vertices.append(p.vertices)
+        normals.append(normal)
+        tangents.append(tangent)
+        uvs.append(uv)
+        faces.append(p.faces + start)
+        face_material.append(np.full(len(p.faces), where[key], dtype=np.int32))
+        face_part.append(np.full(len(p.faces), p.part, dtype=np.uint8))
+        start += len(p.vertices)
+    return TargetModel(
+        name=name,
+        vertices=np.concatenate(vertices),
+        normals=np.concatenate(normals).astype(np.float32),
+        tangents=np.concatenate(tangents),
+        uv=np.concatenate(uvs).astype(np.float32),
+        faces=np.concatenate(faces).astype(np.int32),
+        face_material=np.concatenate(face_material),
+        face_part=np.concatenate(face_part),
+        materials=tuple(materials),
+        parts=parts,
+        landmarks=landmarks,
+        card=card,
+    )

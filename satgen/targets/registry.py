@@ -1,0 +1,61 @@
+"""The bundled targets: their names, where they are built from and where their files lie."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from satgen.errors import InputError
+
+if TYPE_CHECKING:
+    from satgen.targets.assembly import Assembly
+
+TARGETS = ("aura", "worldview", "cartography")
+"""Names of the bundled targets, in the order in which they are listed and rendered."""
+
+
+BUILD_HINT = "satgen targets build"
+
+
+def assets_dir() -> Path:
+    """Folder of the built targets: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "assets"
+    return installed if installed.is_dir() else package.parent / "assets"
+
+
+def check_name(name: str) -> str:
+    """`name` if it is a bundled target, else InputError."""
+    if name not in TARGETS:
+        raise InputError(f"unknown target {name!r}: one of {', '.join(TARGETS)}")
+    return name
+
+
+def asset_path(name: str, suffix: str = ".glb") -> Path:
+    """File of a bundled target: `suffix` is .glb, .json or .png."""
+    return assets_dir() / f"{check_name(name)}{suffix}"
+
+
+def load_card(name: str) -> dict[str, Any]:
+    """The JSON card of a bundled target.
+
+    Raises:
+        InputError: unknown name, or the card is missing or unreadable.
+    """
+    path = asset_path(name, ".json")
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; build it: {BUILD_HINT}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a card ({error}); build it: {BUILD_HINT}") from None
+    return card
+
+
+def assemble(name: str) -> Assembly:
+    """Build a bundled target from its code."""
+    module = importlib.import_module(f"satgen.targets.{check_name(name)}")
+    result: Assembly = module.assemble()
+    return result
