@@ -86,8 +86,14 @@ def smooth_surfaces(faces: NDArray[np.int32], keys: NDArray[np.int64]) -> NDArra
     return surface.reshape(-1).astype(np.int64) + 1
 
 
-def pack(model: TargetModel) -> PackedModel:
-    """Bring a model to the form that the shaders read."""
+def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
+    """Bring a model to the form that the shaders read.
+
+    Args:
+        model: the target.
+        pixel_m: the least that a pixel will ever span on the target, metres: textures are kept
+            only as fine as that needs. Zero keeps them whole.
+    """
     centre, radius = model.bounding_sphere
     exact = model.vertices - centre
     vertices = exact.astype(np.float32)
@@ -111,7 +117,8 @@ def pack(model: TargetModel) -> PackedModel:
     texels[:, 4, :2], texels[:, 4, 2:] = uv[:, 2] - uv[:, 0], encoded[:, 0]
     texels[:, 5, :2], texels[:, 5, 2:] = encoded[:, 1], encoded[:, 2]
 
-    base, relief, layers = _texture_arrays(model.materials)
+    limit = _texture_limit(uv, np.linalg.norm(cross, axis=1), pixel_m)
+    base, relief, layers = _texture_arrays(model.materials, limit)
     materials = np.zeros((len(model.materials), MATERIAL_TEXELS, 4), dtype=np.float32)
     for i, material in enumerate(model.materials):
         materials[i, 0] = (*material.base_color, material.roughness)
@@ -136,8 +143,24 @@ def pack(model: TargetModel) -> PackedModel:
     )
 
 
+def _texture_limit(
+    uv: NDArray[np.float32], doubled_areas: NDArray[np.float64], pixel_m: float
+) -> float:
+    """Texels across a texture that give four a pixel where textures are widest, but for 2 % of the area."""
+    edges = uv[:, 1:] - uv[:, :1]
+    doubled = np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0])
+    textured = (doubled > 0.0) & (doubled_areas > 0.0)
+    if pixel_m <= 0.0 or not textured.any():
+        return float("inf")
+    areas = doubled_areas[textured]
+    widths_per_m = np.sqrt(doubled[textured] / areas)
+    order = np.argsort(widths_per_m, kind="stable")
+    share = np.cumsum(areas[order]) / areas.sum()
+    return float(4.0 / (pixel_m * widths_per_m[order][np.searchsorted(share, 0.02)]))
+
+
 def _texture_arrays(
-    materials: tuple[Material, ...],
+    materials: tuple[Material, ...], limit: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[int]]:
     """Textures of equal size, four channels, one layer a textured material; layer 0 is neutral."""
     textured = [i for i, material in enumerate(materials) if _images(material)]
@@ -145,7 +168,9 @@ def _texture_arrays(
     largest = max((max(im.shape[:2]) for i in textured for im in _images(materials[i])), default=1)
     size = 1 << max(largest - 1, 0).bit_length()
     # 4 channels, 2 arrays, a third more for the mipmaps.
-    while size > 64 and (len(textured) + 1) * size * size * 8 * 4 // 3 > MAX_TEXTURE_BYTES:
+    while size > 64 and (
+        size >= 2.0 * limit or (len(textured) + 1) * size * size * 8 * 4 // 3 > MAX_TEXTURE_BYTES
+    ):
         size //= 2
     base = np.full((len(textured) + 1, size, size, 4), 255, dtype=np.uint8)
     relief = np.empty_like(base)
@@ -178,5 +203,8 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return image
     from PIL import Image
 
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(resized, dtype=np.uint8)
+    height, width = image.shape[:2]
+    # The mean over whole blocks, as a mipmap would have it, where that comes out even.
+    exact = height % size == 0 and width % size == 0
+    method = Image.Resampling.BOX if exact else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize((size, size), method), dtype=np.uint8)

@@ -69,6 +69,8 @@ class Renderer:
         camera: intrinsics; the image size is fixed for the renderer's life.
         lighting: fill light and shadow resolution.
         float32: keep radiance in 32 instead of 16 bits (16-bit images need it).
+        nearest_m: the least distance from the camera to the target's surface in all views, metres,
+            where it is known: textures finer than the pixels are then left out.
         platform: "egl" or "osmesa"; by default the first that answers.
 
     Raises:
@@ -82,11 +84,12 @@ class Renderer:
         lighting: Lighting | None = None,
         *,
         float32: bool = False,
+        nearest_m: float = 0.0,
         platform: str | None = None,
     ) -> None:
         self.camera = camera
         self.lighting = lighting or Lighting()
-        self._packed = pack(model)
+        self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
         self._context: Any = create_context(platform or choose_backend())
