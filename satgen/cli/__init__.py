@@ -1,0 +1,73 @@
+"""The command line. A command's module, and what it needs, is imported when that command runs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from satgen import __version__
+from satgen.errors import InputError, SatgenError
+
+COMMANDS = {
+    "targets": "List the targets, or build their model files.",
+    "render": "Render image sequences with ground truth.",
+    "verify": "Prove a dataset whole, or name every bad frame.",
+    "preview": "Draw a contact sheet and a film of a dataset.",
+    "doctor": "Say what will render here, and what is missing.",
+}
+"""Command -> one line of help. Each is the function `command` of satgen.cli.NAME."""
+
+
+class Commands(click.Group):
+    """A group that knows its commands' names and one-liners without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands' names, in the order of help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"satgen.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `satgen --help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the known names in the message for an unknown one."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(
+                f"no such command {args[0]!r}: must be one of {', '.join(COMMANDS)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; satgen's own errors become one line and an exit status."""
+        return guarded(lambda: super(Commands, self).invoke(ctx))
+
+
+def guarded(action: Callable[[], Any]) -> Any:
+    """Do something; end with a line on stderr and status 2 (InputError) or 1 (RunError)."""
+    try:
+        return action()
+    except SatgenError as error:
+        click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="satgen")
+def main() -> None:
+    """Complete optical image sequences of satellites, with exact pose, depth and part labels.
+
+    Example: satgen render --target aura
+    """

@@ -1,0 +1,515 @@
+"""A dataset on disk: names of its files, its tables, writing them whole, and reading them.
+
+```
+DATASET/
+  dataset.json                what was rendered, with what
+  frames.parquet, frames.csv  the same table, one row a frame, ordered by index
+  keypoints.parquet           one row a frame and landmark
+  rgb/000361.png              8-bit or 16-bit, RGB or grey
+  depth/000361.png            16-bit, metres = value × depth_scale, 0 for background
+  parts/000361.png            8-bit part label, 0 for background
+  trajectory.csv              only of trajectory file: the poses that were given
+```
+
+While it is being rendered there is also `.journal.jsonl`, a line a finished frame, and the tables
+are not there yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.camera import Camera
+from satgen.config import TRAJECTORY_FILE, RenderConfig, sun_vectors
+from satgen.errors import InputError
+from satgen.frame import IMAGES, Record
+from satgen.geometry import project
+from satgen.keypoints import Landmarks
+from satgen.sun import phase_deg
+from satgen.trajectory import observe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "satgen-dataset"
+VERSION = 1
+
+DESCRIPTION = "dataset.json"
+FRAMES_CSV = "frames.csv"
+FRAMES_PARQUET = "frames.parquet"
+KEYPOINTS = "keypoints.parquet"
+TABLES = (FRAMES_PARQUET, FRAMES_CSV, KEYPOINTS)
+JOURNAL = ".journal.jsonl"
+TEMPORARY = ".tmp-"
+"""How the name of a file begins that is not complete; a killed run may leave some behind."""
+
+FRAME_COLUMNS: dict[str, type] = {
+    "index": int,
+    "azimuth_deg": float,
+    "elevation_deg": float,
+    "roll_deg": float,
+    "distance_m": float,
+    "qw": float,
+    "qx": float,
+    "qy": float,
+    "qz": float,
+    "tx": float,
+    "ty": float,
+    "tz": float,
+    "sun_x": float,
+    "sun_y": float,
+    "sun_z": float,
+    "phase_deg": float,
+    "bbox_x": int,
+    "bbox_y": int,
+    "bbox_w": int,
+    "bbox_h": int,
+    "coverage": float,
+    "rgb_sha256": str,
+    "depth_sha256": str,
+    "parts_sha256": str,
+}
+"""The frame table. int is int64 in parquet, float is float64; in CSV floats read back exactly."""
+
+KEYPOINT_COLUMNS: dict[str, type] = {
+    "index": int,
+    "name": str,
+    "u": float,
+    "v": float,
+    "depth_m": float,
+    "visible": bool,
+}
+"""The keypoint table. u and v are NaN for a landmark behind the camera; `satgen.keypoints` says
+what visible means."""
+
+_IMAGE_NAME = re.compile(r"\d{6}\.png")
+
+Table = dict[str, NDArray[Any]]
+
+
+def image_name(index: int) -> str:
+    """File name of a frame's images."""
+    return f"{index:06d}.png"
+
+
+def image_path(folder: Path, kind: str, index: int) -> Path:
+    """File of one image of a frame; `kind` is one of `IMAGES`."""
+    return folder / kind / image_name(index)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file so that, at any moment, its name shows all of it or what was there before.
+
+    Args:
+        path: the file.
+        data: its bytes.
+        sync: wait until the disk has it; images do without, since a resumed run checks them.
+
+    Raises:
+        OSError: with `filename` set; what was written so far is removed.
+    """
+    temporary = f"{path.parent}/{TEMPORARY}{os.getpid()}-{path.name}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Incomplete files that a killed run left in a dataset's folders."""
+    found = []
+    for place in (folder, *(folder / kind for kind in IMAGES)):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found += [place / n for n in os.listdir(place) if n.startswith(TEMPORARY)]
+    return sorted(found)
+
+
+def frame_table(config: RenderConfig, records: Sequence[Record]) -> Table:
+    """The frame table of records that are ordered by index."""
+    views = observe(config.trajectory, [r.index for r in records])
+    sun = sun_vectors(config, views)
+    table: Table = {
+        "index": views.index,
+        "azimuth_deg": views.azimuth_deg,
+        "elevation_deg": views.elevation_deg,
+        "roll_deg": views.roll_deg,
+        "distance_m": views.distance_m,
+    }
+    table |= {name: views.quaternion[:, i] for i, name in enumerate(("qw", "qx", "qy", "qz"))}
+    table |= {name: views.T_cam_target[:, i, 3] for i, name in enumerate(("tx", "ty", "tz"))}
+    table |= {name: sun[:, i] for i, name in enumerate(("sun_x", "sun_y", "sun_z"))}
+    table["phase_deg"] = phase_deg(views, sun)
+    boxes = np.array([r.bbox for r in records], dtype=np.int64).reshape(-1, 4)
+    table |= {f"bbox_{name}": boxes[:, i] for i, name in enumerate("xywh")}
+    table["coverage"] = np.array([r.coverage for r in records], dtype=np.float64)
+    for i, kind in enumerate(IMAGES):
+        table[f"{kind}_sha256"] = np.array([r.sha256[i] for r in records], dtype=object)
+    return table
+
+
+def keypoint_table(config: RenderConfig, landmarks: Landmarks, records: Sequence[Record]) -> Table:
+    """The keypoint table of records that are ordered by index: landmarks in order, frame by frame.
+
+    Behind the camera u and v are NaN.
+    """
+    views = observe(config.trajectory, [r.index for r in records])
+    n, count = len(records), len(landmarks)
+    uv, z = np.zeros((n, 0, 2)), np.zeros((n, 0))
+    if count:
+        uv, z = project(config.camera.K, views.T_cam_target, landmarks.xyz)
+    seen = np.array([r.visible for r in records], dtype=bool).reshape(n, count)
+    return {
+        "index": np.repeat(views.index, count),
+        "name": np.array(list(landmarks.names) * n, dtype=object),
+        "u": uv[..., 0].ravel(),
+        "v": uv[..., 1].ravel(),
+        "depth_m": z.ravel(),
+        "visible": seen.ravel(),
+    }
+
+
+def csv_bytes(table: Table) -> bytes:
+    """A table as CSV. Floats are written with as many digits as it takes to read them back."""
+    columns = [map(str if v.dtype == object else repr, v.tolist()) for v in table.values()]
+    lines = [",".join(table), *map(",".join, zip(*columns, strict=True))]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
+    """A table as parquet, compressed with zstd."""
+    import io
+
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    arrays = [
+        pyarrow.array(table[name], type=types.get(kind, pyarrow.string()))
+        for name, kind in schema.items()
+    ]
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_arrays(arrays, names=list(schema)), buffer, compression="zstd"
+    )
+    return buffer.getvalue()
+
+
+def write_tables(
+    folder: Path, config: RenderConfig, landmarks: Landmarks, records: Iterable[Record]
+) -> None:
+    """Write the three tables, each atomically, frames.csv last: with it a dataset is complete."""
+    ordered = sorted(records, key=lambda r: r.index)
+    frames = frame_table(config, ordered)
+    keypoints = keypoint_table(config, landmarks, ordered)
+    write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
+    write_atomic(folder / FRAMES_PARQUET, parquet_bytes(frames, FRAME_COLUMNS), sync=True)
+    write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)
+
+
+def description_bytes(description: dict[str, Any]) -> bytes:
+    """The text of dataset.json."""
+    return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """dataset.json of a dataset.
+
+    Raises:
+        InputError: the folder is none, or its dataset.json is not satgen's or cannot be read.
+    """
+    path = folder / DESCRIPTION
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder") from None
+        raise InputError(f"{folder}: not a satgen dataset, it has no {DESCRIPTION}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error})") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(f"{path}: not the description of a satgen dataset")
+    if data.get("version") != VERSION:
+        raise InputError(f"{path}: version {data.get('version')}, this satgen reads {VERSION}")
+    return data
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder has the description of a satgen dataset, of whatever version."""
+    try:
+        data = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("format") == FORMAT
+
+
+def strangers(folder: Path) -> list[Path]:
+    """What lies in a dataset's folders without being a file of any dataset."""
+    known = {DESCRIPTION, JOURNAL, *TABLES, *IMAGES}
+    found = []
+    for entry in sorted(folder.iterdir()):
+        mine = entry.name in known or entry.stem == TRAJECTORY_FILE
+        if not mine and not entry.name.startswith(TEMPORARY):
+            found.append(entry)
+        elif entry.name in IMAGES and entry.is_dir() and not entry.is_symlink():
+            for name in sorted(os.listdir(entry)):
+                if not (_IMAGE_NAME.fullmatch(name) or name.startswith(TEMPORARY)):
+                    found.append(entry / name)
+        elif entry.name not in IMAGES and entry.is_dir():
+            found.append(entry)
+    return found
+
+
+def read_csv(path: Path) -> Table:
+    """frames.csv as columns, exactly.
+
+    Raises:
+        InputError: the file cannot be read or is not that table.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a table, it has bytes that are not ASCII") from None
+    if not lines or lines[0] != ",".join(FRAME_COLUMNS):
+        raise InputError(f"{path}: its columns are not {', '.join(FRAME_COLUMNS)}")
+    rows = [line.split(",") for line in lines[1:]]
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(FRAME_COLUMNS):
+            raise InputError(f"{path}: line {number}: {len(row)} columns")
+    table: Table = {}
+    for i, (name, kind) in enumerate(FRAME_COLUMNS.items()):
+        dtype: Any = {int: np.int64, float: np.float64}.get(kind, object)
+        try:
+            table[name] = np.array([kind(row[i]) for row in rows], dtype=dtype)
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{path}: column {name}: {error}") from None
+    return table
+
+
+def read_parquet(path: Path, schema: dict[str, type]) -> Table:
+    """A parquet table as columns.
+
+    Raises:
+        InputError: the file cannot be read or has other columns.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    try:
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable parquet file ({reason})") from None
+    if table.column_names != list(schema):
+        raise InputError(f"{path}: its columns are not {', '.join(schema)}")
+    out: Table = {}
+    for name, kind in schema.items():
+        dtype: Any = {int: np.int64, float: np.float64, bool: np.bool_}.get(kind, object)
+        try:
+            out[name] = np.array(table[name].to_numpy(), dtype=dtype)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: column {name}: {error}") from None
+    return out
+
+
+def records_of(frames: Table, keypoints: Table | None, landmarks: int) -> list[Record]:
+    """The records that a complete dataset's tables were made of; without keypoints, bare ones.
+
+    Raises:
+        InputError: the two tables do not belong together.
+    """
+    n = len(frames["index"])
+    seen = np.zeros((n, landmarks), dtype=bool)
+    if keypoints is not None:
+        if len(keypoints["index"]) != n * landmarks:
+            raise InputError(f"{KEYPOINTS}: {len(keypoints['index'])} rows for {n} frames")
+        seen = keypoints["visible"].reshape(n, landmarks)
+    boxes = np.stack([frames[f"bbox_{name}"] for name in "xywh"], axis=-1)
+    return [
+        Record(
+            int(frames["index"][i]),
+            tuple(boxes[i].tolist()),
+            float(frames["coverage"][i]),
+            (frames["rgb_sha256"][i], frames["depth_sha256"][i], frames["parts_sha256"][i]),
+            tuple(seen[i].tolist()),
+        )
+        for i in range(n)
+    ]
+
+
+def read_journal(folder: Path) -> dict[int, Record]:
+    """Records in the journal by index. A line that is not whole, as a killed run leaves it, and
+    whatever else does not read as a record, is passed over: its frame will be rendered again."""
+    records: dict[int, Record] = {}
+    with suppress(FileNotFoundError), open(folder / JOURNAL, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            with suppress(ValueError, KeyError, TypeError):
+                record = Record.from_json(json.loads(line))
+                records[record.index] = record
+    return records
+
+
+def journal_line(record: Record) -> bytes:
+    """A record as a line of the journal."""
+    return json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset for reading. Tables and images are read when they are asked for.
+
+    Attributes:
+        folder: where it lies.
+        description: its dataset.json.
+    """
+
+    folder: Path
+    description: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Dataset:
+        """Open a dataset; InputError if the folder is none."""
+        return cls(Path(folder), read_description(Path(folder)))
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return str(self.description["target"]["name"])
+
+    @cached_property
+    def config(self) -> RenderConfig:
+        """The configuration it was rendered with.
+
+        Raises:
+            InputError: dataset.json lacks something.
+        """
+        try:
+            return RenderConfig.from_json(self.description, self.folder)
+        except (KeyError, TypeError, ValueError) as error:
+            path = self.folder / DESCRIPTION
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path}: {reason}") from None
+
+    @property
+    def camera(self) -> Camera:
+        """Its intrinsics."""
+        return self.config.camera
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """The target's landmarks."""
+        try:
+            return Landmarks.from_json(self.description["landmarks"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError(f"{self.folder / DESCRIPTION}: its landmarks cannot be read") from None
+
+    @cached_property
+    def frames(self) -> pd.DataFrame:
+        """The frame table, ordered by index. InputError where it is missing or damaged."""
+        import pandas as pd
+
+        return pd.DataFrame(read_parquet(self.folder / FRAMES_PARQUET, FRAME_COLUMNS))
+
+    @cached_property
+    def keypoints(self) -> pd.DataFrame:
+        """The keypoint table."""
+        import pandas as pd
+
+        return pd.DataFrame(read_parquet(self.folder / KEYPOINTS, KEYPOINT_COLUMNS))
+
+    @cached_property
+    def indices(self) -> NDArray[np.int64]:
+        """Observation indices, (N,) ascending."""
+        return np.asarray(self.frames["index"].to_numpy(), dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        """The observation indices."""
+        return iter(self.indices.tolist())
+
+    def poses(self) -> NDArray[np.float64]:
+        """T_cam_target of every frame, (N, 4, 4), from the table's quaternions."""
+        from satgen.geometry import make_pose, quaternion_to_matrix
+
+        rotation = quaternion_to_matrix(self.frames[["qw", "qx", "qy", "qz"]].to_numpy())
+        return make_pose(rotation, self.frames[["tx", "ty", "tz"]].to_numpy())
+
+    def rgb(self, index: int) -> NDArray[Any]:
+        """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16, sRGB-encoded."""
+        return read_image(image_path(self.folder, "rgb", index))
+
+    def depth(self, index: int) -> NDArray[np.float64]:
+        """Depth (H, W) float64 in metres, 0 where there is none."""
+        counts = read_image(image_path(self.folder, "depth", index))
+        return np.asarray(counts * float(self.description["depth_scale"]))
+
+    def parts(self, index: int) -> NDArray[np.uint8]:
+        """Part labels (H, W) uint8, 0 for background."""
+        return np.asarray(read_image(image_path(self.folder, "parts", index)), dtype=np.uint8)
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """An image of a dataset, RGB order, with its own bit depth.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    image = decode_image(data)
+    if image is None:
+        raise InputError(f"{path}: not a readable PNG image")
+    return image
+
+
+def decode_image(data: bytes) -> NDArray[Any] | None:
+    """Pixels of a PNG file, or None where it is damaged."""
+    import cv2
+
+    if len(data) < 8:
+        return None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if image is None:
+        return None
+    return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else np.asarray(image)

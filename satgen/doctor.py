@@ -1,0 +1,229 @@
+"""What this machine has and what it lacks, without leaving anything bound or loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from satgen import __version__
+from satgen.errors import SatgenError
+from satgen.pool import default_workers
+from satgen.render.backend import PACKAGES, Probe, candidates, no_backend_message, probe
+
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "opencv-python-headless",
+    "trimesh",
+    "pyrender2",
+    "PyOpenGL",
+    "click",
+    "tqdm",
+)
+OPTIONAL = {"embreex": "satgen verify --deep", "torch": "matchers and prediction experiments"}
+WEIGHT_TYPES = (".safetensors", ".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        satgen, python, system: versions.
+        workers: cores to render with.
+        probes: what each OpenGL platform answered, in the order in which they are tried.
+        libraries: distribution -> version, or None where it is missing.
+        torch: "device" and, of a GPU, its name; or "missing" with what to do.
+        targets: bundled target -> whether its files are there.
+        weights: files of weights that were found.
+        missing: one line for each thing that stands in the way of rendering.
+    """
+
+    satgen: str
+    python: str
+    system: str
+    workers: int
+    probes: tuple[Probe, ...]
+    libraries: dict[str, str | None]
+    torch: dict[str, str]
+    targets: dict[str, bool]
+    weights: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def backend(self) -> Probe | None:
+        """What will render: the first platform that works."""
+        return next((p for p in self.probes if p.ok), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `satgen doctor --json`."""
+        backend = self.backend
+        return {
+            **asdict(self),
+            "ok": not self.missing,
+            "backend": None if backend is None else {**asdict(backend), "kind": kind(backend)},
+            "install": install_commands(),
+        }
+
+
+def kind(found: Probe) -> str:
+    """ "software" or "GPU", by the renderer's name."""
+    name = found.detail.lower()
+    software = ("llvmpipe", "softpipe", "swrast", "swr ", "software")
+    return "software" if any(word in name for word in software) else "GPU"
+
+
+def install_commands() -> dict[str, str]:
+    """The command that installs a software renderer, by package manager."""
+    return dict(PACKAGES)
+
+
+def install_line() -> str:
+    """The command for this machine's package manager, or for both kinds."""
+    for manager, program in (("apt", "apt-get"), ("dnf", "dnf")):
+        if shutil.which(program):
+            return PACKAGES[manager]
+    return f"{PACKAGES['apt']}   (Debian, Ubuntu)   or   {PACKAGES['dnf']}   (Fedora, RHEL)"
+
+
+def diagnose() -> Diagnosis:
+    """Look around. OpenGL and torch are asked in processes of their own."""
+    missing = []
+    try:
+        probes = tuple(_probe(name) for name in candidates())
+        if not any(p.ok for p in probes):
+            reasons = "; ".join(f"{p.platform}: {p.detail}" for p in probes)
+            missing.append(no_backend_message(reasons))
+    except SatgenError as error:  # PYOPENGL_PLATFORM names nothing that can be used
+        probes = ()
+        missing.append(str(error))
+    libraries = {name: _version(name) for name in (*LIBRARIES, *OPTIONAL)}
+    missing += [
+        f"the Python package {name} is missing: pip install {name}"
+        for name in LIBRARIES
+        if libraries[name] is None
+    ]
+    targets = _targets()
+    missing += [
+        f"target {name}: its files are not there; build them: satgen targets build {name}"
+        for name, there in targets.items()
+        if not there
+    ]
+    return Diagnosis(
+        __version__,
+        platform.python_version(),
+        f"{platform.system()} {platform.release()}, {platform.machine()}",
+        default_workers(),
+        probes,
+        libraries,
+        _torch(),
+        targets,
+        tuple(_weights()),
+        tuple(missing),
+    )
+
+
+def _probe(name: str) -> Probe:
+    try:
+        return probe(name)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return Probe(name, False, str(error).splitlines()[0])
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _targets() -> dict[str, bool]:
+    from satgen.targets import registry
+
+    return {
+        name: all(registry.asset_path(name, suffix).is_file() for suffix in (".glb", ".json"))
+        for name in registry.TARGETS
+    }
+
+
+_TORCH = """
+import json, torch
+device, name = "cpu", f"{torch.get_num_threads()} threads"
+if torch.cuda.is_available():
+    device, name = "cuda", torch.cuda.get_device_name(0)
+elif torch.backends.mps.is_available():
+    device, name = "mps", "Apple GPU"
+print(json.dumps({"version": torch.__version__, "device": device, "name": name}))
+"""
+
+
+def _torch() -> dict[str, str]:
+    """torch's version and device, asked in a process of its own: its import takes seconds."""
+    if importlib.util.find_spec("torch") is None:
+        return {"missing": "only matching and prediction need it: pip install 'satgen[torch]'"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=120, check=False
+        )
+        answer: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return {"missing": "it is installed, but cannot be imported: python -c 'import torch'"}
+    return answer
+
+
+def _weights() -> list[str]:
+    """Weights that lie in the package or beside it, in a checkout's `matchers`."""
+    package = Path(__file__).resolve().parent
+    found: list[str] = []
+    for folder in (package / "weights", package.parent / "matchers"):
+        for place, _, names in os.walk(folder):
+            found += [str(Path(place) / n) for n in names if n.endswith(WEIGHT_TYPES)]
+    return sorted(found)
+
+
+def lines(found: Diagnosis) -> list[str]:
+    """The diagnosis for people."""
+    out = [f"satgen {found.satgen}, Python {found.python}, {found.system}"]
+    backend = found.backend
+    if backend is None:
+        out.append("renders with: nothing")
+    else:
+        how = "in software" if kind(backend) == "software" else "on a GPU"
+        out.append(
+            f"renders with: {backend.platform.upper()}, {how}: {backend.detail} "
+            f"(OpenGL {backend.version}), {found.workers} workers"
+        )
+    for p in found.probes:
+        answer = f"ok, {p.detail}" if p.ok else f"no: {p.detail}"
+        out.append(f"  {p.platform:<7} {answer}")
+    if any(not p.ok for p in found.probes):
+        out.append(f"  to have all: {install_line()}")
+    torch = found.torch
+    if "missing" in torch:
+        out.append(f"torch: not available; {torch['missing']}")
+    else:
+        out.append(f"torch: {torch['version']} on {torch['device']} ({torch['name']})")
+    out.append("weights: " + (", ".join(found.weights) or "none found (matching is to come)"))
+    there = [name for name, ok in found.targets.items() if ok]
+    out.append(f"targets: {', '.join(there) or 'none built'}")
+    versions = [f"{name} {version}" for name, version in found.libraries.items() if version]
+    out.append(f"libraries: {', '.join(versions)}")
+    out += [
+        f"optional: {name} is not installed ({use})"
+        for name, use in OPTIONAL.items()
+        if found.libraries[name] is None
+    ]
+    out += [f"MISSING: {line}" for line in found.missing]
+    return out

@@ -1,0 +1,178 @@
+"""One frame: from a pose to the bytes of its three images and what they show.
+
+A pure function of configuration, model and view: whichever worker renders it, in whatever order,
+the bytes are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.camera import Camera
+from satgen.config import DEPTH_LEVELS, RenderConfig
+from satgen.keypoints import Landmarks, visible
+from satgen.model import TargetModel
+from satgen.png import encode_png
+from satgen.render.renderer import Frame, Renderer
+from satgen.sensor import expose
+
+IMAGES = ("rgb", "depth", "parts")
+"""The images of a frame, each in the dataset's folder of that name."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a frame is rendered from.
+
+    Attributes:
+        index: observation index.
+        pose: (4, 4) T_cam_target.
+        sun, earth: (3,) unit vectors from the target, camera frame.
+    """
+
+    index: int
+    pose: NDArray[np.float64]
+    sun: NDArray[np.float64]
+    earth: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What rendering a frame brought to light; the rest of its row follows from the configuration.
+
+    Attributes:
+        index: observation index.
+        bbox: (x, y, w, h) of the visible pixels, x and y of the first one; all 0 if there is none.
+        coverage: share of the image's pixels that show the target.
+        sha256: of the bytes of the three images, in the order of `IMAGES`.
+        visible: for each landmark whether the frame shows it.
+    """
+
+    index: int
+    bbox: tuple[int, int, int, int]
+    coverage: float
+    sha256: tuple[str, str, str]
+    visible: tuple[bool, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of the journal."""
+        return {
+            "index": self.index,
+            "bbox": self.bbox,
+            "coverage": self.coverage,
+            "sha256": self.sha256,
+            "visible": [int(v) for v in self.visible],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
+        x, y, w, h = (int(v) for v in data["bbox"])
+        rgb, depth, parts = (str(v) for v in data["sha256"])
+        return cls(
+            int(data["index"]),
+            (x, y, w, h),
+            float(data["coverage"]),
+            (rgb, depth, parts),
+            tuple(bool(v) for v in data["visible"]),
+        )
+
+
+def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.uint16]:
+    """Depth in metres (0 for none) as counts of the depth image: surfaces are at least 1."""
+    counts = np.clip(np.rint(depth / depth_scale), 1, DEPTH_LEVELS)
+    return np.where(depth > 0.0, counts, 0.0).astype(np.uint16)
+
+
+def bounding_box(parts: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """(x, y, w, h) of the pixels above 0, all 0 where there is none."""
+    columns = np.flatnonzero(parts.any(axis=0))
+    rows = np.flatnonzero(parts.any(axis=1))
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+
+
+class FrameMaker:
+    """Renders frames of one dataset. Holds an OpenGL context: one a process, a context manager.
+
+    Args:
+        config: the dataset's configuration.
+        model: its target.
+        landmarks: the target's (`keypoints.find_landmarks`).
+        platform: the OpenGL platform; by default the first that answers.
+    """
+
+    def __init__(
+        self,
+        config: RenderConfig,
+        model: TargetModel,
+        landmarks: Landmarks,
+        platform: str | None = None,
+    ) -> None:
+        self.config = config
+        self.landmarks = landmarks
+        nearest = 0.0
+        if config.trajectory.kind != "file":  # all others come no nearer than their distance
+            nearest = config.trajectory.distance_m - model.bounding_sphere[1]
+        self._renderer = Renderer(
+            model,
+            config.camera,
+            config.lighting,
+            float32=config.sensor.bit_depth == 16,
+            nearest_m=nearest,
+            platform=platform,
+        )
+
+    def __enter__(self) -> FrameMaker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the OpenGL context."""
+        self._renderer.close()
+
+    def make(self, view: View) -> tuple[Record, tuple[bytes, bytes, bytes]]:
+        """Render a view: its record and the PNG files of rgb, depth and parts."""
+        config = self.config
+        frame = self._renderer.render(view.pose, view.sun, view.earth)
+        size = (config.camera.width, config.camera.height)
+        rgb = expose(frame.linear, frame.window, size, config.sensor, config.seed, view.index)
+        depth = _whole(depth_counts(frame.depth, config.depth_scale), frame, config.camera)
+        parts = _whole(frame.parts, frame, config.camera)
+        files = (encode_png(rgb), encode_png(depth), encode_png(parts, labels=True))
+        x, y, w, h = bounding_box(frame.parts)
+        if w:
+            x, y = x + frame.window[0], y + frame.window[1]
+        seen = visible(self.landmarks, config.camera, view.pose, depth, config.depth_scale)
+        hashes = (_sha256(files[0]), _sha256(files[1]), _sha256(files[2]))
+        coverage = np.count_nonzero(frame.parts) / parts.size
+        record = Record(view.index, (x, y, w, h), coverage, hashes, tuple(seen.tolist()))
+        return record, files
+
+
+def _whole(values: NDArray[Any], frame: Frame, camera: Camera) -> NDArray[Any]:
+    """A window's values in the whole image."""
+    image = np.zeros((camera.height, camera.width), dtype=values.dtype)
+    x, y, w, h = frame.window
+    image[y : y + h, x : x + w] = values
+    return image
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,188 @@
+"""A pool of worker processes that render views.
+
+Processes are started afresh (spawn), so that none inherits an OpenGL context, a lock or a file.
+Each has a pipe of its own: when either side dies, the other one learns of it at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+from typing import Any
+
+from satgen.errors import RunError
+from satgen.frame import Record, View
+from satgen.worker import Failure, Job, Ready, work
+
+CHUNK = 8
+"""Views a task: neighbours, so that what they share (a shadow map under a fixed sun) is reused."""
+
+IN_FLIGHT = 2
+"""Tasks a worker holds: one that it renders and one that waits, so that it never idles."""
+
+GO_ON = "what is written is good; run the same command again to go on"
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    tasks: int = 0
+    ready: bool = False
+
+
+def default_workers() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Pool:
+    """Worker processes for one dataset, as a context manager.
+
+    Args:
+        job: what they are told.
+        workers: how many.
+    """
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._workers: list[_Worker] = []
+        context = multiprocessing.get_context("spawn")
+        try:
+            with _interrupts_held():
+                for number in range(1, workers + 1):
+                    ours, theirs = context.Pipe()
+                    process = context.Process(
+                        target=work, args=(job, theirs), name=f"worker {number}", daemon=True
+                    )
+                    process.start()
+                    theirs.close()
+                    self._workers.append(_Worker(process, ours))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes: those that have nothing to do by themselves, the others by force."""
+        for worker in self._workers:
+            if worker.ready and worker.tasks == 0:
+                with suppress(OSError):
+                    worker.pipe.send(None)
+            else:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(timeout=5.0)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()
+        self._workers.clear()
+
+    def first_ready(self) -> dict[str, str]:
+        """Wait until one worker can render; its OpenGL strings.
+
+        Raises:
+            RunError: a worker could not start.
+        """
+        while True:
+            for worker in self._readable():
+                message = self._receive(worker)
+                if isinstance(message, Ready):
+                    worker.ready = True
+                    return message.gl
+
+    def render(self, views: Sequence[View]) -> Iterator[list[Record]]:
+        """Render views and write their images; yields records in the order they get done.
+
+        Raises:
+            RunError: a worker failed or died.
+        """
+        size = max(1, min(CHUNK, len(views) // (len(self._workers) * IN_FLIGHT)))
+        chunks = deque(views[i : i + size] for i in range(0, len(views), size))
+        pending = len(chunks)
+        for worker in self._workers:
+            self._feed(worker, chunks)
+        while pending:
+            for worker in self._readable():
+                message = self._receive(worker)
+                if isinstance(message, Ready):
+                    worker.ready = True
+                else:
+                    worker.tasks -= 1
+                    pending -= 1
+                self._feed(worker, chunks)
+                if not isinstance(message, Ready):
+                    yield message
+
+    def _feed(self, worker: _Worker, chunks: deque[Sequence[View]]) -> None:
+        while worker.ready and chunks and worker.tasks < IN_FLIGHT:
+            try:
+                worker.pipe.send(chunks[0])
+            except OSError:
+                raise _death(worker) from None
+            chunks.popleft()
+            worker.tasks += 1
+
+    def _readable(self) -> list[_Worker]:
+        ready = wait([worker.pipe for worker in self._workers])
+        return [worker for worker in self._workers if worker.pipe in ready]
+
+    def _receive(self, worker: _Worker) -> Any:
+        try:
+            message = worker.pipe.recv()
+        except (EOFError, OSError):
+            raise _death(worker) from None
+        if isinstance(message, Failure):
+            if message.trace:
+                raise RuntimeError(f"{worker.process.name} failed\n{message.trace}")
+            raise RunError(message.message)
+        return message
+
+
+def _death(worker: _Worker) -> RunError:
+    worker.process.join(timeout=5.0)
+    code = worker.process.exitcode
+    cause = f"ended with status {code}"
+    if code is None:
+        cause = "closed its pipe"
+    elif code < 0:
+        cause = f"was killed by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL:
+            cause += " (out of memory?)"
+    return RunError(f"{worker.process.name}, process {worker.process.pid}, {cause}: {GO_ON}")
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start: they inherit this, so that it is the parent alone
+    that answers, and ends them in an orderly way."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start lets interrupts through, so it comes first
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

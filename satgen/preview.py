@@ -1,0 +1,247 @@
+"""Pictures to look at: a contact sheet and a film of a dataset, and the picture of a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.dataset import Dataset, write_atomic
+from satgen.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FILM_TYPES = (".gif", ".mp4")
+PICTURE_VIEWS = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, -25.0))
+"""Azimuth and elevation, degrees, of the views in a target's picture."""
+
+_CAPTION_COLOUR = (235, 235, 235)
+_PAPER = (24, 26, 30)
+
+
+def eight_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """A dataset's image as (H, W, 3) uint8, whatever its channels and depth."""
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def spread(indices: NDArray[np.int64], count: int) -> list[int]:
+    """`count` of the indices, evenly from the first to the last."""
+    if count < 1:
+        raise InputError(f"frames {count}: must be 1 or more")
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
+    return [int(indices[place]) for place in np.rint(places).astype(int)]
+
+
+def _thumbnail(data: Dataset, index: int, width: int) -> Image.Image:
+    from PIL import Image
+
+    image = Image.fromarray(eight_bit(data.rgb(index)))
+    if width >= image.width:
+        return image
+    height = max(1, round(image.height * width / image.width))
+    return image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+
+
+def contact_sheet(
+    data: Dataset, frames: int = 24, width: int = 200, columns: int | None = None
+) -> Image.Image:
+    """Frames spread over the dataset, each with its index, azimuth and elevation.
+
+    Args:
+        data: the dataset.
+        frames: how many.
+        width: of one of them, pixels.
+        columns: in a row; by default what makes the sheet about 3 : 2.
+    """
+    chosen = spread(data.indices, frames)
+    table = data.frames.set_index("index")
+    captions = []
+    for index in chosen:
+        azimuth = float(table.loc[index, "azimuth_deg"]) % 360.0
+        elevation = float(table.loc[index, "elevation_deg"])
+        captions.append(f"{index}   az {azimuth:.0f}°   el {elevation:+.0f}°")
+    images = [_thumbnail(data, index, width) for index in chosen]
+    return tiles(images, captions, columns)
+
+
+def tiles(images: list[Image.Image], captions: list[str], columns: int | None) -> Image.Image:
+    """Images of one size in rows, with a caption under each."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    width, height = images[0].size
+    size = max(9, min(16, width // 14))
+    font = ImageFont.load_default(size)
+    line, gap = round(1.7 * size), 6
+    if columns is None:
+        columns = max(1, round(math.sqrt(1.5 * len(images) * (height + line) / width)))
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    sheet = Image.new(
+        "RGB", (columns * (width + gap) + gap, rows * (height + line + gap) + gap), _PAPER
+    )
+    draw = ImageDraw.Draw(sheet)
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x = gap + (number % columns) * (width + gap)
+        y = gap + (number // columns) * (height + line + gap)
+        sheet.paste(image, (x, y))
+        draw.text((x + 2, y + height + 2), caption, font=font, fill=_CAPTION_COLOUR)
+    return sheet
+
+
+def save_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture, its type by its suffix.
+
+    Raises:
+        InputError: the suffix names no type; RunError: it cannot be written.
+    """
+    import io
+
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"{path}: must end in .png, .jpg or another type of picture")
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind)
+    _write(path, buffer.getvalue())
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def film(
+    data: Dataset,
+    path: Path,
+    frames: int = 180,
+    width: int = 256,
+    fps: int = 15,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """An animation of the sweep, GIF or MP4 by the path's suffix.
+
+    Args:
+        data: the dataset.
+        path: where to.
+        frames: how many, spread evenly over the dataset.
+        width: pixels.
+        fps: frames a second.
+        progress: told about every frame.
+
+    Raises:
+        InputError: another suffix, or numbers that make no sense; RunError: it cannot be written.
+    """
+    if path.suffix.lower() not in FILM_TYPES:
+        raise InputError(f"{path}: a film must end in {' or '.join(FILM_TYPES)}")
+    if not 1 <= fps <= 100:
+        raise InputError(f"fps {fps}: must be from 1 to 100")
+    chosen = spread(data.indices, frames)
+
+    def images() -> Iterator[Image.Image]:
+        for done, index in enumerate(chosen, start=1):
+            yield _thumbnail(data, index, width)
+            if progress is not None:
+                progress(done, len(chosen))
+
+    (_gif if path.suffix.lower() == ".gif" else _mp4)(images(), path, fps)
+
+
+def _gif(images: Iterator[Image.Image], path: Path, fps: int) -> None:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    quantised = (image.quantize(128, dither=Image.Dither.NONE) for image in images)
+    first = next(quantised)
+    first.save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=quantised,
+        duration=round(1000 / fps),
+        loop=0,
+        optimize=False,
+    )
+    _write(path, buffer.getvalue())
+
+
+def _mp4(images: Iterator[Image.Image], path: Path, fps: int) -> None:
+    import tempfile
+
+    import cv2
+
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "film.mp4"
+        writer: Any = None
+        for image in images:
+            pixels = np.asarray(image)[..., ::-1]
+            # The codec wants even sides.
+            pixels = pixels[: max(2, pixels.shape[0] // 2 * 2), : max(2, pixels.shape[1] // 2 * 2)]
+            if writer is None:
+                codec = cv2.VideoWriter.fourcc(*"mp4v")
+                size = (pixels.shape[1], pixels.shape[0])
+                writer = cv2.VideoWriter(str(part), codec, float(fps), size)
+                if not writer.isOpened():
+                    raise RunError("this OpenCV cannot write MP4 films; write a .gif")
+            writer.write(np.ascontiguousarray(pixels))
+        writer.release()
+        data = part.read_bytes() if part.is_file() else b""
+    if not data:
+        raise RunError("this OpenCV cannot write MP4 films; write a .gif")
+    _write(path, data)
+
+
+def target_picture(model_path: Path, out: Path, size: int = 480) -> None:
+    """Draw a target from four sides, as it looks with the default sun and camera.
+
+    Binds this process to an OpenGL context.
+
+    Args:
+        model_path: a model file.
+        out: the picture to write.
+        size: side of one view, pixels.
+    """
+    from PIL import Image
+
+    from satgen.camera import Camera
+    from satgen.render.renderer import Renderer
+    from satgen.sensor import SensorConfig, expose
+    from satgen.sun import SunConfig
+    from satgen.targets.load import load_target
+    from satgen.trajectory import default_distance, pose_from_angles
+
+    model = load_target(model_path)
+    camera = Camera.from_fov(size, size, 20.0)
+    centre, radius = model.bounding_sphere
+    phase, clock = (math.radians(angle) for angle in SunConfig().angles_deg)
+    sun = np.array(
+        [
+            math.sin(phase) * math.sin(clock),
+            -math.sin(phase) * math.cos(clock),
+            -math.cos(phase),
+        ]
+    )
+    images = []
+    with Renderer(model, camera) as renderer:
+        for azimuth, elevation in PICTURE_VIEWS:
+            distance = default_distance(radius, camera)
+            pose = pose_from_angles(azimuth, elevation, distance, 0.0, centre)
+            frame = renderer.render(pose, sun)
+            image = expose(frame.linear, frame.window, (size, size), SensorConfig())
+            images.append(Image.fromarray(image))
+    captions = [f"azimuth {azimuth:.0f}°, elevation {el:+.0f}°" for azimuth, el in PICTURE_VIEWS]
+    save_picture(tiles(images, captions, 2), out)

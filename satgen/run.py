@@ -1,0 +1,514 @@
+"""Rendering a dataset: what is there already, the pool, the journal, the tables.
+
+The order of writes makes a dataset recoverable at every moment: dataset.json first; then, for each
+frame, three images, each atomically, and a line in the journal; at the end the tables; last, the
+journal goes. A frame counts as done if the journal has it and its files have the recorded SHA-256.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform as python_platform
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import satgen
+from satgen import dataset as ds
+from satgen.config import (
+    RenderConfig,
+    RenderOptions,
+    earth_vectors,
+    first_difference,
+    resolve,
+    sun_vectors,
+)
+from satgen.errors import InputError, RunError
+from satgen.frame import IMAGES, Record, View
+from satgen.keypoints import Landmarks, find_landmarks, visible
+from satgen.model import TargetModel
+from satgen.pool import Pool, default_workers
+from satgen.render.backend import choose_backend
+from satgen.sun import parse_sun
+from satgen.trajectory import observe
+from satgen.worker import Job
+
+Progress = Callable[[int, int], None]
+"""Called with the number of frames that are done and the number of all."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        dataset: its folder.
+        target: the target's name.
+        frames: frames in it.
+        rendered: of these, how many this run rendered; the others were there.
+        seconds: how long it took.
+        bytes: size of the dataset's files.
+    """
+
+    dataset: str
+    target: str
+    frames: int
+    rendered: int
+    seconds: float
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For `satgen render --json`."""
+        rate = self.rendered / self.seconds if self.seconds > 0.0 else 0.0
+        return {**asdict(self), "frames_per_second": rate}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stands between a folder and the finished dataset.
+
+    Attributes:
+        config, model, landmarks: what is rendered.
+        folder: where to.
+        description: its dataset.json.
+        exists: the folder holds this very dataset, in part or whole.
+        replace: it holds another dataset, which is to be deleted.
+        records: frames that are done, by index.
+        tables: whether the tables are there and right.
+    """
+
+    config: RenderConfig
+    model: TargetModel
+    landmarks: Landmarks
+    folder: Path
+    description: dict[str, Any]
+    exists: bool
+    replace: bool
+    records: dict[int, Record]
+    tables: bool
+
+
+def render(
+    options: RenderOptions,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    resume: bool = True,
+    progress: Progress | None = None,
+) -> Summary:
+    """Render a dataset, or what is missing of it.
+
+    Args:
+        options: what to render.
+        folder: the dataset's folder, made if need be.
+        workers: processes; by default the cores.
+        overwrite: replace a dataset of another configuration.
+        resume: go on with a dataset of the same configuration that is not whole. Without it, such
+            a dataset is rendered anew under `overwrite`, and refused otherwise.
+        progress: told about every step.
+
+    Raises:
+        InputError: the request makes no sense, or the folder holds something else; nothing was
+            changed.
+        RunError: the run failed; what is written is good and the same call goes on from there.
+    """
+    from satgen.targets.load import load_target
+
+    start = time.perf_counter()
+    if workers is not None and workers < 1:
+        raise InputError(f"workers {workers}: must be 1 or more")
+    check_early(options)
+    platform = choose_backend()
+    model = load_target(options.target, options.scale, options.up)
+    config = resolve(options, model)
+    made = _make_folder(folder)
+    try:
+        with _locked(folder):
+            plan = _plan(options, config, model, folder, overwrite, resume)
+            rendered = _carry_out(plan, platform, workers, progress)
+    except BaseException:
+        for place in made:  # as it was, where nothing has been written
+            with suppress(OSError):
+                place.rmdir()
+        raise
+    seconds = time.perf_counter() - start
+    total = _folder_bytes(folder)
+    return Summary(str(folder), config.target.name, len(config.indices()), rendered, seconds, total)
+
+
+def check_early(options: RenderOptions) -> None:
+    """Refuse what needs no model to be refused, before one is loaded."""
+    options.camera()
+    options.sensor_config()
+    parse_sun(options.sun)
+
+
+# --- what is there --------------------------------------------------------------------------------
+
+
+def _plan(
+    options: RenderOptions,
+    config: RenderConfig,
+    model: TargetModel,
+    folder: Path,
+    overwrite: bool,
+    resume: bool,
+) -> Plan:
+    landmarks = find_landmarks(model)
+    description = describe(options, config, model, landmarks)
+    plan = Plan(config, model, landmarks, folder, description, False, False, {}, False)
+    if not _holds_dataset(folder):
+        return plan
+    known = _known_description(folder, overwrite)
+    difference = first_difference(config.to_json(), known or {})
+    if known is None or difference is not None or (overwrite and not resume):
+        if not overwrite:
+            raise InputError(
+                f"{folder}: holds a dataset of another configuration ({difference}); choose "
+                "another --out, or replace it with --overwrite"
+            )
+        _refuse_strangers(folder)
+        return Plan(config, model, landmarks, folder, description, False, True, {}, False)
+    if not resume:
+        raise InputError(
+            f"{folder}: holds this dataset already, and --no-resume forbids to go on with it "
+            "(--overwrite --no-resume renders it anew)"
+        )
+    records, tables = _finished(folder, config, landmarks)
+    return Plan(config, model, landmarks, folder, known, True, False, records, tables)
+
+
+def _holds_dataset(folder: Path) -> bool:
+    """Whether there is a dataset.json; InputError where there is something else instead."""
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise RunError(f"cannot read {folder}: {error.strerror}") from error
+    if ds.DESCRIPTION in names:
+        return True
+    others = sorted(n for n in names if not n.startswith(ds.TEMPORARY))
+    if others:
+        raise InputError(
+            f"{folder}: is not empty and not a satgen dataset (it has {others[0]}, and no "
+            f"{ds.DESCRIPTION}); choose another --out"
+        )
+    return False
+
+
+def _known_description(folder: Path, overwrite: bool) -> dict[str, Any] | None:
+    """The description, or None where it is another version's and will be replaced anyway."""
+    try:
+        return ds.read_description(folder)
+    except InputError:
+        if overwrite and ds.is_dataset(folder):
+            return None
+        raise
+
+
+def _finished(
+    folder: Path, config: RenderConfig, landmarks: Landmarks
+) -> tuple[dict[int, Record], bool]:
+    """Records of the frames whose files are good, and whether the tables are in place."""
+    whole = False
+    if (folder / ds.JOURNAL).exists():
+        records = list(ds.read_journal(folder).values())
+    else:
+        records, whole = _table_records(folder, config, landmarks)
+    wanted = set(config.indices().tolist())
+    claimed = [r for r in records if r.index in wanted and len(r.visible) == len(landmarks)]
+    with ThreadPoolExecutor(default_workers()) as threads:
+        good = list(threads.map(lambda record: _files_match(folder, record), claimed))
+    kept = {r.index: r for r, ok in zip(claimed, good, strict=True) if ok}
+    whole = whole and len(kept) == len(wanted) == len(records)
+    return kept, whole and _tables_match(folder, config, kept)
+
+
+def _table_records(
+    folder: Path, config: RenderConfig, landmarks: Landmarks
+) -> tuple[list[Record], bool]:
+    """Records of a complete dataset, and whether all three tables could be read.
+
+    Where both frame tables can be read, they must agree on a frame; where the keypoints cannot,
+    the depth images say again what is visible.
+    """
+    found: list[ds.Table] = []
+    with suppress(InputError):
+        found.append(ds.read_csv(folder / ds.FRAMES_CSV))
+    with suppress(InputError):
+        found.append(ds.read_parquet(folder / ds.FRAMES_PARQUET, ds.FRAME_COLUMNS))
+    if not found:
+        return [], False
+    try:
+        keypoints = ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
+        records = [ds.records_of(table, keypoints, len(landmarks)) for table in found]
+    except InputError:
+        bare = [ds.records_of(table, None, 0) for table in found]
+        return [_seen_again(folder, config, landmarks, r) for r in _agreed(bare)], False
+    return _agreed(records), len(found) == 2
+
+
+def _agreed(versions: list[list[Record]]) -> list[Record]:
+    """The records that are in every version."""
+    common = set(versions[0]).intersection(*versions[1:])
+    return [r for r in versions[0] if r in common]
+
+
+def _seen_again(folder: Path, config: RenderConfig, landmarks: Landmarks, record: Record) -> Record:
+    try:
+        depth = ds.read_image(ds.image_path(folder, "depth", record.index))
+        pose = observe(config.trajectory, [record.index]).T_cam_target[0]
+        seen = visible(landmarks, config.camera, pose, depth, config.depth_scale)
+    except (InputError, IndexError):
+        return record
+    return replace(record, visible=tuple(seen.tolist()))
+
+
+def _tables_match(folder: Path, config: RenderConfig, records: dict[int, Record]) -> bool:
+    """Whether frames.csv is, byte for byte, what these records come to."""
+    table = ds.frame_table(config, [records[i] for i in sorted(records)])
+    with suppress(OSError):
+        return (folder / ds.FRAMES_CSV).read_bytes() == ds.csv_bytes(table)
+    return False
+
+
+def _files_match(folder: Path, record: Record) -> bool:
+    import hashlib
+
+    for kind, digest in zip(IMAGES, record.sha256, strict=True):
+        try:
+            data = ds.image_path(folder, kind, record.index).read_bytes()
+        except OSError:
+            return False
+        if hashlib.sha256(data).hexdigest() != digest:
+            return False
+    return True
+
+
+# --- doing it -------------------------------------------------------------------------------------
+
+
+def _carry_out(plan: Plan, platform: str, workers: int | None, progress: Progress | None) -> int:
+    """Render what is missing and finish the dataset; how many frames were rendered."""
+    indices = plan.config.indices().tolist()
+    missing = [index for index in indices if index not in plan.records]
+    if progress is not None:
+        progress(len(indices) - len(missing), len(indices))
+    if not missing:
+        _remove_temporaries(plan.folder)
+        if not plan.tables:
+            _finish(plan, plan.records)
+        return 0
+    count = min(workers or default_workers(), len(missing))
+    job = Job(plan.config, plan.landmarks, plan.folder.resolve(), platform, os.getpid())
+    try:
+        with Pool(job, count) as pool:
+            views = _views(plan.config, missing)
+            _begin(plan, pool.first_ready())
+            records = _render(plan, pool, views, len(indices), progress)
+        _finish(plan, records)
+    except OSError as error:
+        raise _cannot_write(error, plan.folder) from error
+    finally:
+        _remove_temporaries(plan.folder)
+    return len(missing)
+
+
+def _render(
+    plan: Plan, pool: Pool, views: list[View], total: int, progress: Progress | None
+) -> dict[int, Record]:
+    records = dict(plan.records)
+    with open(plan.folder / ds.JOURNAL, "ab") as journal:
+        for batch in pool.render(views):
+            journal.write(b"".join(map(ds.journal_line, batch)))
+            journal.flush()
+            records.update((r.index, r) for r in batch)
+            if progress is not None:
+                progress(len(records), total)
+    return records
+
+
+def _views(config: RenderConfig, indices: list[int]) -> list[View]:
+    observations = observe(config.trajectory, indices)
+    sun = sun_vectors(config, observations)
+    earth = earth_vectors(config, observations)
+    poses = observations.T_cam_target
+    return [View(index, poses[i], sun[i], earth[i]) for i, index in enumerate(indices)]
+
+
+def _begin(plan: Plan, gl: dict[str, str]) -> None:
+    """Bring the folder to where frames can be added: description, folders, journal."""
+    software = {**software_versions(), "opengl": gl}
+    folder = plan.folder
+    if plan.exists:
+        difference = first_difference(
+            {"software": {key: software[key] for key in ("satgen", "numpy", "zlib", "opengl")}},
+            plan.description,
+        )
+        if difference is not None:
+            raise InputError(
+                f"{folder}: was begun with other software ({difference}), and frames would not be "
+                "alike; render it anew with --overwrite --no-resume"
+            )
+    if plan.replace:
+        _delete_dataset(folder)
+    _remove_temporaries(folder)
+    for kind in IMAGES:
+        (folder / kind).mkdir(exist_ok=True)
+    if not plan.exists:
+        trajectory = plan.config.trajectory
+        if trajectory.kind == "file":
+            data = Path(trajectory.params["path"]).read_bytes()
+            ds.write_atomic(folder / plan.config.trajectory_file, data, sync=True)
+        description = ds.description_bytes({**plan.description, "software": software})
+        ds.write_atomic(folder / ds.DESCRIPTION, description, sync=True)
+    lines = b"".join(ds.journal_line(plan.records[i]) for i in sorted(plan.records))
+    ds.write_atomic(folder / ds.JOURNAL, lines, sync=True)
+
+
+def _finish(plan: Plan, records: dict[int, Record]) -> None:
+    """Write the tables and remove the journal: with that the dataset is complete."""
+    try:
+        _remove_temporaries(plan.folder)
+        ds.write_tables(plan.folder, plan.config, plan.landmarks, records.values())
+        (plan.folder / ds.JOURNAL).unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(error, plan.folder) from error
+
+
+def _cannot_write(error: OSError, folder: Path) -> RunError:
+    return RunError(f"cannot write {error.filename or folder}: {error.strerror or error}")
+
+
+def describe(
+    options: RenderOptions, config: RenderConfig, model: TargetModel, landmarks: Landmarks
+) -> dict[str, Any]:
+    """dataset.json, but for the software. It holds nothing that differs from run to run."""
+    centre, radius = model.bounding_sphere
+    sensor = config.sensor
+    data = config.to_json()
+    return {
+        "format": ds.FORMAT,
+        "version": ds.VERSION,
+        "command": options.command(),
+        **data,
+        "target": {
+            **data["target"],
+            "bounding_sphere": {"centre": centre.tolist(), "radius_m": radius},
+            "card": model.card,
+        },
+        "indices": {**data["indices"], "count": len(config.indices())},
+        "images": {
+            "rgb": {"channels": 1 if sensor.mono else 3, "bits": sensor.bit_depth},
+            "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
+            "parts": {"channels": 1, "bits": 8},
+        },
+        "parts": {str(p.label): {"name": p.name, "class": p.cls} for p in model.parts},
+        "landmarks": landmarks.to_json(),
+    }
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what has a say in the bytes of a dataset."""
+    import zlib
+
+    versions = {
+        "satgen": satgen.__version__,
+        "python": python_platform.python_version(),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+    }
+    for name in ("numpy", "pyrender2", "PyOpenGL", "pyarrow"):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+# --- the folder -----------------------------------------------------------------------------------
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and its parents; those that were made, innermost first."""
+    made: list[Path] = []
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    for place in reversed(missing):
+        try:
+            place.mkdir()
+        except FileExistsError:
+            continue
+        except NotADirectoryError:
+            raise InputError(f"{place}: its parent is not a folder") from None
+        except OSError as error:
+            raise RunError(f"cannot make {place}: {error.strerror or error}") from error
+        made.insert(0, place)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file, must be a folder")
+    return made
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second run. The system lets go of it when the process ends."""
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise RunError(f"cannot open {folder}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise InputError(f"{folder}: another satgen render is writing into it") from None
+            # A file system without locks: go on unprotected.
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """InputError if a dataset that is to be deleted holds a file that is not its own."""
+    strangers = ds.strangers(folder)
+    if strangers:
+        raise InputError(
+            f"{strangers[0]}: is no part of a dataset; move it out of {folder} before --overwrite"
+        )
+
+
+def _delete_dataset(folder: Path) -> None:
+    """Delete a dataset's files; dataset.json last, so that the rest stays known as a dataset's."""
+    _refuse_strangers(folder)
+    for name in (*ds.TABLES, ds.JOURNAL):
+        (folder / name).unlink(missing_ok=True)
+    for kind in IMAGES:
+        place = folder / kind
+        if place.is_symlink():
+            place.unlink()
+        elif place.is_dir():
+            shutil.rmtree(place)
+    for name in os.listdir(folder):
+        if name != ds.DESCRIPTION:
+            (folder / name).unlink()
+    (folder / ds.DESCRIPTION).unlink()
+
+
+def _remove_temporaries(folder: Path) -> None:
+    for path in ds.temporaries(folder):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _folder_bytes(folder: Path) -> int:
+    places: Iterable[Path] = (folder, *(folder / kind for kind in IMAGES))
+    total = 0
+    for place in places:
+        with suppress(OSError), os.scandir(place) as entries:
+            total += sum(e.stat().st_size for e in entries if e.is_file(follow_symlinks=False))
+    return total

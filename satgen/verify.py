@@ -1,0 +1,583 @@
+"""Proving a dataset whole from its files alone.
+
+Every image is read, its SHA-256, size and bit depth compared, and bounding box, coverage and
+keypoint visibility are derived from its pixels again; every row of the tables is compared with the
+trajectory, the sun and the projection that dataset.json asks for. `satgen.raycast` adds an
+independent look at the geometry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen import dataset as ds
+from satgen.config import RenderConfig, sun_vectors
+from satgen.errors import InputError
+from satgen.frame import IMAGES, bounding_box
+from satgen.geometry import make_pose, project, quaternion_to_matrix
+from satgen.keypoints import Landmarks, visible
+from satgen.pool import default_workers
+from satgen.sun import check_sun
+from satgen.trajectory import Observations, observe, pose_from_angles
+
+TOLERANCE = 1e-9
+"""Of rotations, directions and angles; of lengths, relative to the distance."""
+
+PIXEL_TOLERANCE = 1e-6
+"""Of projected landmarks, pixels."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong.
+
+    Attributes:
+        index: the bad frame, or None where it concerns the dataset.
+        file: relative to the dataset's folder.
+        cause: what is wrong with it.
+    """
+
+    index: int | None
+    file: str
+    cause: str
+
+    def __str__(self) -> str:
+        """One line."""
+        where = "dataset" if self.index is None else f"frame {self.index:06d}"
+        return f"{where}: {self.file}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What verification found.
+
+    Attributes:
+        dataset: the folder.
+        frames: frames that the dataset should have.
+        problems: in order of index, those of the whole dataset first.
+        deep: results of the ray cast, a dict a frame; empty without one.
+    """
+
+    dataset: str
+    frames: int
+    problems: tuple[Problem, ...]
+    deep: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def bad_frames(self) -> list[int]:
+        """Indices of the bad frames, ascending."""
+        return sorted({p.index for p in self.problems if p.index is not None})
+
+    def to_json(self) -> dict[str, Any]:
+        """For `satgen verify --json`."""
+        return {
+            "dataset": self.dataset,
+            "ok": self.ok,
+            "frames": self.frames,
+            "bad_frames": self.bad_frames,
+            "problems": [asdict(p) for p in self.problems],
+            "deep": list(self.deep),
+        }
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What the tables say, row n of each for frame index[n]."""
+
+    frames: ds.Table
+    keypoints: ds.Table | None
+
+    @property
+    def index(self) -> NDArray[np.int64]:
+        return np.asarray(self.frames["index"], dtype=np.int64)
+
+
+def verify(
+    folder: str | Path, *, workers: int | None = None, progress: Progress | None = None
+) -> Report:
+    """Check a dataset; every problem is named, none ends the check early.
+
+    Args:
+        folder: the dataset's.
+        workers: threads; by default the cores.
+        progress: told how many frames' files have been read.
+
+    Raises:
+        InputError: the folder is no dataset.
+    """
+    data = ds.Dataset.open(folder)
+    problems = _check_description(data)
+    try:
+        config, landmarks = data.config, data.landmarks
+        wanted = config.indices()
+    except InputError as error:
+        fault = Problem(None, ds.DESCRIPTION, str(error))
+        return Report(str(folder), 0, (*problems, fault))
+    if problems:
+        return Report(str(folder), len(wanted), tuple(problems))
+    problems += _check_files(data.folder, config, wanted)
+    tables = _read_tables(data, landmarks, problems)
+    if tables is not None:
+        problems += _check_indices(tables, wanted)
+        known = np.isin(tables.index, wanted)
+        if known.all():
+            problems += _check_poses(config, tables)
+            problems += _check_keypoints(config, landmarks, tables)
+    problems += _check_images(data, config, landmarks, tables, wanted, workers, progress)
+    return Report(str(folder), len(wanted), tuple(_sorted(problems)))
+
+
+def with_deep(report: Report, count: int, progress: Progress | None = None) -> Report:
+    """The report with `count` frames ray-cast on top; see `satgen.raycast`.
+
+    Frames that are bad already are left out.
+
+    Raises:
+        InputError: Embree or the target's file is missing.
+    """
+    from satgen.raycast import compare, sample
+
+    data = ds.Dataset.open(report.dataset)
+    problems, figures = list(report.problems), []
+    try:
+        good = np.setdiff1d(data.indices, report.bad_frames)
+    except InputError:
+        good = np.zeros(0, dtype=np.int64)  # without a table: named already
+    chosen = sample(good, count)
+    for done, agreement in enumerate(compare(data, chosen) if chosen else (), start=1):
+        figures.append(asdict(agreement))
+        if not agreement.ok:
+            file = f"depth/{ds.image_name(agreement.index)}"
+            problems.append(Problem(agreement.index, file, agreement.cause))
+        if progress is not None:
+            progress(done, len(chosen))
+    return Report(report.dataset, report.frames, tuple(_sorted(problems)), tuple(figures))
+
+
+def _sorted(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda p: -1 if p.index is None else p.index)
+
+
+# --- the dataset as a whole -----------------------------------------------------------------------
+
+_SCHEMA: dict[str, type | tuple[type, ...]] = {
+    "command": str,
+    "target": dict,
+    "camera": dict,
+    "trajectory": dict,
+    "lighting": dict,
+    "sensor": dict,
+    "indices": dict,
+    "seed": int,
+    "depth_scale": (int, float),
+    "images": dict,
+    "parts": dict,
+    "landmarks": dict,
+    "software": dict,
+}
+
+
+def _check_description(data: ds.Dataset) -> list[Problem]:
+    def fault(cause: str) -> Problem:
+        return Problem(None, ds.DESCRIPTION, cause)
+
+    description = data.description
+    problems = []
+    for key, kind in _SCHEMA.items():
+        if key not in description:
+            problems.append(fault(f"{key} is missing"))
+        elif not isinstance(description[key], kind) or isinstance(description[key], bool):
+            problems.append(fault(f"{key} is not what it should be"))
+    if problems:
+        return problems
+    if not description["depth_scale"] > 0:
+        problems.append(fault(f"depth_scale {description['depth_scale']}: must be more than 0"))
+    for label, part in description["parts"].items():
+        proper = label.isdigit() and 1 <= int(label) <= 255 and isinstance(part, dict)
+        if not proper or not {"name", "class"} <= set(part):
+            problems.append(fault(f"part {label}: must be a label from 1 to 255, name and class"))
+    with suppress(InputError):
+        config = data.config
+        try:
+            check_sun(config.sun, config.trajectory.kind)
+            count = len(config.indices())
+        except InputError as error:
+            return [*problems, fault(str(error))]
+        if description["indices"].get("count") != count:
+            problems.append(fault(f"indices.count {description['indices'].get('count')}: {count}"))
+    return problems
+
+
+def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) -> list[Problem]:
+    problems = []
+    own = {ds.DESCRIPTION, *ds.TABLES, *IMAGES}
+    if config.trajectory.kind == "file":
+        own.add(config.trajectory_file)
+    for name in sorted(os.listdir(folder)):
+        if name == ds.JOURNAL:
+            done = len(ds.read_journal(folder))
+            cause = f"not finished, {done} of {len(wanted)} frames: run satgen render again"
+            problems.append(Problem(None, name, cause))
+        elif name.startswith(ds.TEMPORARY):
+            problems.append(Problem(None, name, "left by a run that was stopped"))
+        elif name not in own:
+            problems.append(Problem(None, name, "is no part of a dataset"))
+    names = {ds.image_name(int(index)) for index in wanted}
+    for kind in IMAGES:
+        try:
+            present = set(os.listdir(folder / kind))
+        except OSError as error:
+            problems.append(Problem(None, kind, error.strerror or str(error)))
+            continue
+        for name in sorted(present - names):
+            left = name.startswith(ds.TEMPORARY)
+            cause = "left by a run that was stopped" if left else "is no part of the dataset"
+            problems.append(Problem(None, f"{kind}/{name}", cause))
+    return problems
+
+
+def _read_tables(data: ds.Dataset, landmarks: Landmarks, problems: list[Problem]) -> _Tables | None:
+    """The tables, as far as they can be read; adds to `problems`."""
+    folder = data.folder
+
+    def read(name: str, reader: Callable[[], ds.Table]) -> ds.Table | None:
+        try:
+            return reader()
+        except InputError as error:
+            problems.append(Problem(None, name, str(error).removeprefix(f"{folder / name}: ")))
+            return None
+
+    parquet = read(
+        ds.FRAMES_PARQUET, lambda: ds.read_parquet(folder / ds.FRAMES_PARQUET, ds.FRAME_COLUMNS)
+    )
+    csv = read(ds.FRAMES_CSV, lambda: ds.read_csv(folder / ds.FRAMES_CSV))
+    keypoints = read(
+        ds.KEYPOINTS, lambda: ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
+    )
+    frames = csv if parquet is None else parquet
+    if parquet is not None and csv is not None:
+        problems += _compare_tables(parquet, csv)
+    if frames is None:
+        return None
+    if keypoints is not None:
+        rows = len(frames["index"]) * len(landmarks)
+        if len(keypoints["index"]) != rows:
+            cause = f"{len(keypoints['index'])} rows, should be {rows}"
+            problems.append(Problem(None, ds.KEYPOINTS, cause))
+            keypoints = None
+    return _Tables(frames, keypoints)
+
+
+def _compare_tables(parquet: ds.Table, csv: ds.Table) -> list[Problem]:
+    if len(parquet["index"]) != len(csv["index"]):
+        cause = f"{len(csv['index'])} rows, {ds.FRAMES_PARQUET} has {len(parquet['index'])}"
+        return [Problem(None, ds.FRAMES_CSV, cause)]
+    problems = []
+    for name in ds.FRAME_COLUMNS:
+        for row in np.flatnonzero(parquet[name] != csv[name]):
+            cause = f"{name} is {csv[name][row]}, {ds.FRAMES_PARQUET} has {parquet[name][row]}"
+            problems.append(Problem(int(parquet["index"][row]), ds.FRAMES_CSV, cause))
+    return problems
+
+
+def _check_indices(tables: _Tables, wanted: NDArray[np.int64]) -> list[Problem]:
+    index, file = tables.index, ds.FRAMES_PARQUET
+    problems = []
+    for missing in np.setdiff1d(wanted, index):
+        problems.append(Problem(int(missing), file, "has no row"))
+    for extra in np.setdiff1d(index, wanted):
+        problems.append(Problem(int(extra), file, "has a row, but is none of the dataset's"))
+    if (np.diff(index) <= 0).any():
+        first = int(index[1:][np.diff(index) <= 0][0])
+        problems.append(Problem(first, file, "rows are not in ascending order of index"))
+    return problems
+
+
+# --- rows against the configuration ---------------------------------------------------------------
+
+
+def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
+    t = tables.frames
+    views = observe(config.trajectory, tables.index)
+    quaternion = np.stack([t[name] for name in ("qw", "qx", "qy", "qz")], axis=-1)
+    translation = np.stack([t[name] for name in ("tx", "ty", "tz")], axis=-1)
+    sun = np.stack([t[name] for name in ("sun_x", "sun_y", "sun_z")], axis=-1)
+    angles = [t[name] for name in ("azimuth_deg", "elevation_deg", "distance_m", "roll_deg")]
+    numbers = np.column_stack([quaternion, translation, sun, *angles, t["phase_deg"]])
+    finite = np.isfinite(numbers).all(axis=1)
+    problems = [
+        Problem(int(i), ds.FRAMES_PARQUET, "has a number that is not finite")
+        for i in tables.index[~finite]
+    ]
+    scale = np.maximum(1.0, views.distance_m)
+
+    def check(what: str, error: NDArray[np.float64], tolerance: Any = TOLERANCE) -> None:
+        for row in np.flatnonzero(finite & ~(error <= tolerance)):
+            cause = f"{what} (off by {error[row]:.3g})"
+            problems.append(Problem(int(tables.index[row]), ds.FRAMES_PARQUET, cause))
+
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        matrix = quaternion_to_matrix(quaternion)
+        check(
+            "the quaternion is not of unit length",
+            np.abs(np.linalg.norm(quaternion, axis=1) - 1.0),
+        )
+        check(
+            "the quaternion is not the trajectory's",
+            np.abs(quaternion - views.quaternion).max(axis=1),
+        )
+        check(
+            "the rotation is not the trajectory's",
+            np.abs(matrix - views.T_cam_target[:, :3, :3]).max(axis=(1, 2)),
+        )
+        check(
+            "the translation is not the trajectory's",
+            np.linalg.norm(translation - views.T_cam_target[:, :3, 3], axis=1),
+            TOLERANCE * scale,
+        )
+        azimuth, elevation, distance, roll = angles
+        again = pose_from_angles(azimuth, elevation, distance, roll, config.trajectory.aim)
+        check("angles and rotation disagree", np.abs(again[:, :3, :3] - matrix).max(axis=(1, 2)))
+        check(
+            "angles and translation disagree",
+            np.linalg.norm(again[:, :3, 3] - translation, axis=1),
+            TOLERANCE * scale,
+        )
+        for name in ("azimuth_deg", "elevation_deg", "roll_deg", "distance_m"):
+            limit = TOLERANCE * (scale if name == "distance_m" else 360.0)
+            check(f"{name} is not the trajectory's", np.abs(t[name] - getattr(views, name)), limit)
+        dots = np.ones(len(quaternion))
+        neighbours = np.diff(tables.index) == 1
+        dots[1:][neighbours] = np.sum(quaternion[1:] * quaternion[:-1], axis=1)[neighbours]
+        check("the quaternion's sign flips here", np.where(dots < 0.0, 1.0, 0.0))
+        problems += _check_sun(config, tables, views, sun, finite)
+    return problems
+
+
+def _check_sun(
+    config: RenderConfig,
+    tables: _Tables,
+    views: Observations,
+    sun: NDArray[np.float64],
+    finite: NDArray[np.bool_],
+) -> list[Problem]:
+    error = np.abs(sun - sun_vectors(config, views)).max(axis=1)
+    # The phase from the angles' definition: between the sun and the way back to the camera.
+    aim = np.append(np.array(config.trajectory.aim), 1.0)
+    back = -(views.T_cam_target @ aim)[:, :3]
+    back = back / np.linalg.norm(back, axis=1, keepdims=True)
+    phase = np.degrees(
+        2.0 * np.arctan2(np.linalg.norm(sun - back, axis=1), np.linalg.norm(sun + back, axis=1))
+    )
+    problems = []
+    for what, off, limit in (
+        ("the sun is not where the configuration has it", error, TOLERANCE),
+        (
+            "phase_deg is not the angle of sun and camera",
+            np.abs(phase - tables.frames["phase_deg"]),
+            1e-6,
+        ),
+    ):
+        for row in np.flatnonzero(finite & ~(off <= limit)):
+            cause = f"{what} (off by {off[row]:.3g})"
+            problems.append(Problem(int(tables.index[row]), ds.FRAMES_PARQUET, cause))
+    return problems
+
+
+def _table_poses(tables: _Tables) -> NDArray[np.float64]:
+    t = tables.frames
+    rotation = quaternion_to_matrix(np.stack([t[n] for n in ("qw", "qx", "qy", "qz")], axis=-1))
+    return make_pose(rotation, np.stack([t[n] for n in ("tx", "ty", "tz")], axis=-1))
+
+
+def _check_keypoints(config: RenderConfig, landmarks: Landmarks, tables: _Tables) -> list[Problem]:
+    if tables.keypoints is None or len(landmarks) == 0:
+        return []
+    n, count = len(tables.index), len(landmarks)
+    table = {name: values.reshape(n, count) for name, values in tables.keypoints.items()}
+    with np.errstate(invalid="ignore"):
+        uv, z = project(config.camera.K, _table_poses(tables), landmarks.xyz)
+        off = np.hypot(table["u"] - uv[..., 0], table["v"] - uv[..., 1])
+        right = (off <= PIXEL_TOLERANCE) | (np.isnan(uv).any(-1) & np.isnan(table["u"]))
+        near = np.abs(table["depth_m"] - z) <= TOLERANCE * np.maximum(1.0, np.abs(z))
+        named = table["name"] == np.array(landmarks.names, dtype=object)
+        placed = table["index"] == tables.index[:, None]
+    problems = []
+    for what, ok in (
+        ("is not where the pose projects it to", right),
+        ("depth_m is not its distance along the optical axis", near),
+        ("is not the landmark that should be in this row", named & placed),
+    ):
+        for row, column in zip(*np.nonzero(~ok), strict=True):
+            cause = f"{landmarks.names[column]} {what}"
+            problems.append(Problem(int(tables.index[row]), ds.KEYPOINTS, cause))
+    return problems
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def _check_images(
+    data: ds.Dataset,
+    config: RenderConfig,
+    landmarks: Landmarks,
+    tables: _Tables | None,
+    wanted: NDArray[np.int64],
+    workers: int | None,
+    progress: Progress | None,
+) -> list[Problem]:
+    import cv2
+
+    rows: dict[int, int] = {}
+    poses: NDArray[np.float64] | None = None
+    if tables is not None:
+        rows = {int(index): row for row, index in enumerate(tables.index)}
+        with np.errstate(invalid="ignore"):
+            poses = _table_poses(tables)
+    checker = _ImageChecker(data, config, landmarks, tables, poses)
+    problems: list[Problem] = []
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        count = workers or default_workers()
+        jobs = [(int(index), rows.get(int(index))) for index in wanted]
+        for done, found in enumerate(_spread(checker.check, jobs, count), start=1):
+            problems += found
+            if progress is not None:
+                progress(done, len(jobs))
+    finally:
+        cv2.setNumThreads(threads)
+    return problems
+
+
+def _spread(
+    function: Callable[..., list[Problem]], jobs: list[tuple[Any, ...]], threads: int
+) -> Iterator[list[Problem]]:
+    """Results in order, computed in threads, with a bounded number of them waiting."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[list[Problem]]] = deque()
+        for job in jobs:
+            waiting.append(pool.submit(function, *job))
+            if len(waiting) >= 4 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@dataclass(frozen=True)
+class _ImageChecker:
+    data: ds.Dataset
+    config: RenderConfig
+    landmarks: Landmarks
+    tables: _Tables | None
+    poses: NDArray[np.float64] | None
+
+    def check(self, index: int, row: int | None) -> list[Problem]:
+        """Problems of one frame's files; without a row, only of the files in themselves."""
+        problems: list[Problem] = []
+        images = {kind: self._read(kind, index, row, problems) for kind in IMAGES}
+        depth, parts = images["depth"], images["parts"]
+        if parts is not None:
+            unknown = set(np.flatnonzero(np.bincount(parts.ravel(), minlength=256)))
+            unknown -= {0, *(int(label) for label in self.data.description["parts"])}
+            if unknown:
+                file = f"parts/{ds.image_name(index)}"
+                labels = ", ".join(map(str, sorted(unknown)))
+                problems.append(Problem(index, file, f"has labels of no part: {labels}"))
+        if depth is not None and parts is not None and ((depth > 0) != (parts > 0)).any():
+            count = np.count_nonzero((depth > 0) != (parts > 0))
+            file = f"depth/{ds.image_name(index)}"
+            cause = f"{count} pixels have a depth and no part, or a part and no depth"
+            problems.append(Problem(index, file, cause))
+        if row is not None and self.tables is not None:
+            if parts is not None:
+                problems += self._compare_outline(index, row, parts)
+            if depth is not None:
+                problems += self._compare_visible(index, row, depth)
+        return problems
+
+    def _read(
+        self, kind: str, index: int, row: int | None, problems: list[Problem]
+    ) -> NDArray[Any] | None:
+        """The image, or None where it is not what it should be; adds to `problems`."""
+        file = f"{kind}/{ds.image_name(index)}"
+        try:
+            data = ds.image_path(self.data.folder, kind, index).read_bytes()
+        except OSError as error:
+            cause = "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
+            problems.append(Problem(index, file, cause))
+            return None
+        if row is not None and self.tables is not None:
+            recorded = self.tables.frames[f"{kind}_sha256"][row]
+            if hashlib.sha256(data).hexdigest() != recorded:
+                problems.append(Problem(index, file, "its SHA-256 is not the table's"))
+                if not data.endswith(b"IEND\xaeB`\x82"):
+                    problems.append(Problem(index, file, "is cut off or damaged"))
+                    return None
+        image = ds.decode_image(data)
+        if image is None:
+            problems.append(Problem(index, file, "is not a readable PNG image"))
+            return None
+        sensor, camera = self.config.sensor, self.config.camera
+        channels = 3 if kind == "rgb" and not sensor.mono else 1
+        bits = {"rgb": sensor.bit_depth, "depth": 16, "parts": 8}[kind]
+        shape = (camera.height, camera.width, *((3,) if channels == 3 else ()))
+        if image.shape != shape or image.dtype.itemsize * 8 != bits:
+            found = f"{' × '.join(map(str, image.shape))} of {image.dtype.itemsize * 8} bits"
+            cause = f"is {found}, should be {' × '.join(map(str, shape))} of {bits}"
+            problems.append(Problem(index, file, cause))
+            return None
+        return image
+
+    def _compare_outline(self, index: int, row: int, parts: NDArray[Any]) -> list[Problem]:
+        assert self.tables is not None
+        frames = self.tables.frames
+        problems = []
+        recorded = tuple(int(frames[f"bbox_{name}"][row]) for name in "xywh")
+        box = bounding_box(parts)
+        if recorded != box:
+            cause = f"bounding box {recorded}, the part image's is {box}"
+            problems.append(Problem(index, ds.FRAMES_PARQUET, cause))
+        coverage = np.count_nonzero(parts) / parts.size
+        if not abs(frames["coverage"][row] - coverage) <= 1e-12:
+            cause = f"coverage {frames['coverage'][row]}, the part image's is {coverage}"
+            problems.append(Problem(index, ds.FRAMES_PARQUET, cause))
+        return problems
+
+    def _compare_visible(self, index: int, row: int, depth: NDArray[Any]) -> list[Problem]:
+        assert self.tables is not None
+        if self.tables.keypoints is None or self.poses is None:
+            return []
+        pose = self.poses[row]
+        count = len(self.landmarks)
+        if not np.isfinite(pose).all():
+            return []
+        seen = visible(self.landmarks, self.config.camera, pose, depth, self.config.depth_scale)
+        recorded = self.tables.keypoints["visible"][row * count : (row + 1) * count]
+        return [
+            Problem(
+                index,
+                ds.KEYPOINTS,
+                f"{self.landmarks.names[i]} is {'' if seen[i] else 'not '}visible in the depth "
+                "image, the table has the contrary",
+            )
+            for i in np.flatnonzero(seen != recorded)
+        ]

@@ -1,0 +1,28 @@
+"""Fixtures that several modules share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.datasets import make, write_craft
+
+
+@pytest.fixture(scope="session")
+def craft_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The GLB of the small craft."""
+    return write_craft(tmp_path_factory.mktemp("craft"))
+
+
+@pytest.fixture(scope="session")
+def pristine(craft_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of the craft that no test may change."""
+    return make(craft_path, tmp_path_factory.mktemp("pristine") / "craft")
+
+
+@pytest.fixture
+def dataset(pristine: Path, tmp_path: Path) -> Path:
+    """A copy of it to do harm to."""
+    return Path(shutil.copytree(pristine, tmp_path / "craft"))

@@ -1,0 +1,87 @@
+"""A small craft with landmarks, datasets of it, and how two datasets' bytes are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from satgen.config import RenderOptions
+from satgen.run import render
+from satgen.targets import build
+from satgen.targets import shapes as s
+from satgen.targets.assembly import Assembly
+
+FRAMES = 24
+
+
+def craft() -> Assembly:
+    """A bus, a wing, a mast and a dish; landmarks on edges, on faces and behind things."""
+    a = Assembly("craft", "Craft", "z up", {})
+    a.part("bus", "bus").add(s.box((1.0, 1.2, 2.0)), "aluminium")
+    a.part("wing", "solar_array").add(s.plate(0.8, 3.0, 0.03).translate((0, 2.3, 0.2)), "osr")
+    a.part("mast", "boom").add(s.cylinder(0.05, 1.5, 12).translate((-0.3, -0.3, 1.75)), "cfrp")
+    a.part("dish", "antenna").add(s.dish(0.9, 0.15).translate((0.1, 0.1, 1.05)), "white_paint")
+    a.landmark("bus_corner", (0.5, -0.6, -1.0))
+    a.landmark("bus_side", (0.5, 0.0, 0.1))
+    a.landmark("wing_tip", (0.4, 3.8, 0.215))
+    a.landmark("wing_top", (0.0, 2.3, 0.215))
+    a.landmark("wing_bottom", (0.0, 2.3, 0.185))
+    a.landmark("mast_top", (-0.3, -0.3, 2.5))
+    a.landmark("under_the_dish", (0.1, 0.1, 1.0))
+    return a
+
+
+def write_craft(folder: Path) -> Path:
+    """The craft's GLB in a folder."""
+    path = folder / "craft.glb"
+    path.write_bytes(build.glb_bytes(craft(), textures=False))
+    return path
+
+
+def options(path: Path, **changes: object) -> RenderOptions:
+    """A small, quick request."""
+    settings: dict[str, object] = {
+        "target": str(path),
+        "start": 3000,
+        "stop": 3000 + FRAMES - 1,
+        "width": 72,
+        "height": 64,
+    }
+    return RenderOptions(**(settings | changes))  # type: ignore[arg-type]
+
+
+def make(path: Path, folder: Path, **changes: object) -> Path:
+    """Render the craft into a folder."""
+    render(options(path, **changes), folder, workers=1)
+    return folder
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its relative path."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def command(*words: object) -> list[str]:
+    """A command line of satgen."""
+    return [sys.executable, "-m", "satgen.cli", *map(str, words)]
+
+
+def satgen(*words: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run satgen as a user does; never raises."""
+    environment = {**os.environ, **settings.pop("env", {})}  # type: ignore[dict-item]
+    return subprocess.run(
+        command(*words),
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=180,
+        check=False,
+        **settings,  # type: ignore[call-overload]
+    )

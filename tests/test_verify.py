@@ -1,0 +1,267 @@
+"""satgen.verify and satgen.raycast: whole datasets pass, and every kind of damage is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from satgen import dataset as ds
+from satgen.errors import InputError
+from satgen.raycast import Caster, compare, sample
+from satgen.verify import Report, verify, with_deep
+from tests.datasets import make
+from tests.scenes import Witness, look, toy
+
+
+def causes(report: Report, index: int | None) -> str:
+    return "\n".join(f"{p.file}: {p.cause}" for p in report.problems if p.index == index)
+
+
+def rewrite_tables(folder: Path, change: Callable[[ds.Table], None]) -> None:
+    """Change both frame tables in the same way."""
+    table = ds.read_csv(folder / ds.FRAMES_CSV)
+    change(table)
+    (folder / ds.FRAMES_CSV).write_bytes(ds.csv_bytes(table))
+    (folder / ds.FRAMES_PARQUET).write_bytes(ds.parquet_bytes(table, ds.FRAME_COLUMNS))
+
+
+def test_a_whole_dataset_passes(pristine: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    report = verify(pristine, progress=lambda *step: steps.append(step))
+    assert report.ok, report.problems
+    assert report.frames == 24
+    assert steps[-1] == (24, 24)
+    assert json.loads(json.dumps(report.to_json()))["ok"] is True
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trajectory": "orbit", "sun": "inertial:30,20", "sensor": "navcam", "bit_depth": 16},
+        {"trajectory": "tumble", "sun": "body:0,10", "intrinsics": (200.0, 190.0, 30.0, 36.5)},
+        {"trajectory": "grid", "roll": 33.0, "distance": 9.0},
+    ],
+    ids=["orbit", "tumble", "grid"],
+)
+def test_every_kind_of_dataset_passes_with_rays(craft_path: Path, tmp_path, changes) -> None:
+    out = make(craft_path, tmp_path / "craft", **{"start": 5, "stop": 8000, "step": 800, **changes})
+    report = with_deep(verify(out), 5)
+    assert report.ok, report.problems
+    assert len(report.deep) == 5
+
+
+def test_a_dataset_of_a_pose_table_passes_without_the_table(craft_path: Path, tmp_path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text(
+        "index,qw,qx,qy,qz,tx,ty,tz\n3,0.5,0.5,0.5,-0.5,0.1,0.2,20\n4,0.5,0.5,-0.5,0.5,0,0,18\n"
+    )
+    out = make(craft_path, tmp_path / "out", trajectory=f"file:{table}", start=1, stop=8100)
+    table.unlink()
+    report = verify(out)
+    assert report.ok, report.problems
+    (out / "trajectory.csv").write_text("index,azimuth_deg,elevation_deg\n3,1,2\n")
+    assert "has changed" in causes(verify(out), None)
+
+
+def test_damaged_files_are_named_with_their_frame(dataset: Path) -> None:
+    (dataset / "rgb" / "003001.png").unlink()
+    path = dataset / "depth" / "003002.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    Image.fromarray(np.zeros((64, 72), np.uint8)).save(dataset / "parts" / "003003.png")
+    Image.fromarray(np.zeros((60, 72, 3), np.uint8)).save(dataset / "rgb" / "003004.png")
+    labels = np.asarray(Image.open(dataset / "parts" / "003005.png")).copy()
+    labels[labels == 1] = 99
+    Image.fromarray(labels).save(dataset / "parts" / "003005.png")
+    Image.open(dataset / "depth" / "003006.png").convert("L").save(dataset / "depth" / "003006.png")
+    report = verify(dataset)
+    assert report.bad_frames == [3001, 3002, 3003, 3004, 3005, 3006]
+    assert causes(report, 3001) == "rgb/003001.png: is missing"
+    assert "SHA-256" in causes(report, 3002)
+    assert "cut off" in causes(report, 3002)
+    assert "bounding box" in causes(report, 3003)
+    assert "coverage" in causes(report, 3003)
+    assert "a depth and no part" in causes(report, 3003)
+    assert "is 60 × 72 × 3 of 8 bits, should be 64 × 72 × 3 of 8" in causes(report, 3004)
+    assert "labels of no part: 99" in causes(report, 3005)
+    assert "should be 64 × 72 of 16" in causes(report, 3006)
+
+
+def test_files_that_do_not_belong_are_named(dataset: Path) -> None:
+    (dataset / "notes.txt").write_text("")
+    (dataset / "rgb" / "999999.png").write_bytes(b"")
+    (dataset / "parts" / f"{ds.TEMPORARY}1-003000.png").write_bytes(b"")
+    (dataset / ds.JOURNAL).write_bytes(b"")
+    text = causes(verify(dataset), None)
+    assert "notes.txt: is no part" in text
+    assert "rgb/999999.png: is no part" in text
+    assert "left by a run that was stopped" in text
+    assert "not finished, 0 of 24 frames" in text
+
+
+CHANGES = {
+    "qx": "quaternion",
+    "ty": "translation",
+    "azimuth_deg": "azimuth_deg is not the trajectory's",
+    "roll_deg": "angles and rotation disagree",
+    "distance_m": "angles and translation disagree",
+    "sun_y": "the sun is not where",
+    "phase_deg": "phase_deg",
+    "bbox_w": "bounding box",
+    "coverage": "coverage",
+}
+
+
+def test_wrong_numbers_are_named_with_their_row(dataset: Path) -> None:
+    names = list(CHANGES)
+
+    def change(table: ds.Table) -> None:
+        for row, name in enumerate(names):
+            table[name][row] += 1 if name == "bbox_w" else 1e-5
+        table["qw"][20] = np.nan
+        for name in ("qw", "qx", "qy", "qz"):
+            table[name][22] *= -1.0
+
+    rewrite_tables(dataset, change)
+    report = verify(dataset)
+    assert report.bad_frames == sorted({3000 + r for r in range(len(names))} | {3020, 3022, 3023})
+    for row, name in enumerate(names):
+        assert CHANGES[name] in causes(report, 3000 + row), name
+    assert "not finite" in causes(report, 3020)
+    assert "sign flips" in causes(report, 3022)
+    assert "sign flips" in causes(report, 3023)
+
+
+def test_missing_and_doubled_rows_are_named(dataset: Path) -> None:
+    def change(table: ds.Table) -> None:
+        table["index"][4] = 3003
+        table["index"][9] = 7000
+
+    rewrite_tables(dataset, change)
+    report = verify(dataset)
+    assert "has no row" in causes(report, 3004)
+    assert "not in ascending order" in causes(report, 3003)
+    assert "is none of the dataset's" in causes(report, 7000)
+
+
+def test_tables_that_disagree_or_are_gone(dataset: Path) -> None:
+    table = ds.read_csv(dataset / ds.FRAMES_CSV)
+    table["coverage"][3] = 0.5
+    (dataset / ds.FRAMES_CSV).write_bytes(ds.csv_bytes(table))
+    report = verify(dataset)
+    assert report.bad_frames == [3003]
+    assert "frames.parquet has" in causes(report, 3003)
+    (dataset / ds.FRAMES_PARQUET).write_bytes(b"PAR1 no")
+    (dataset / ds.KEYPOINTS).unlink()
+    text = causes(verify(dataset), None)
+    assert "frames.parquet" in text
+    assert "keypoints.parquet: No such file" in text
+    (dataset / ds.FRAMES_CSV).unlink()
+    assert "frames.csv: No such file" in causes(verify(dataset), None)
+
+
+def test_wrong_keypoints_are_named(dataset: Path) -> None:
+    table = ds.read_parquet(dataset / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
+    table["u"][0] += 1e-4
+    table["depth_m"][7] += 1e-3
+    table["visible"][14] = not table["visible"][14]
+    table["name"][21] = "somebody"
+    (dataset / ds.KEYPOINTS).write_bytes(ds.parquet_bytes(table, ds.KEYPOINT_COLUMNS))
+    report = verify(dataset)
+    assert report.bad_frames == [3000, 3001, 3002, 3003]
+    assert "projects" in causes(report, 3000)
+    assert "optical axis" in causes(report, 3001)
+    assert "visible in the depth image" in causes(report, 3002)
+    assert "should be in this row" in causes(report, 3003)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.pop("parts"), "parts is missing"),
+        (lambda d: d.update(seed="x"), "seed is not what it should be"),
+        (lambda d: d["camera"].pop("fx"), "'fx' is missing"),
+        (lambda d: d["camera"].update(fx=-1), "focal length"),
+        (lambda d: d.update(depth_scale=0), "depth_scale 0"),
+        (lambda d: d["parts"].update({"300": {"name": "a", "class": "b"}}), "part 300"),
+        (lambda d: d["indices"].update(count=3), "indices.count 3"),
+        (lambda d: d["trajectory"].update(kind="zigzag"), "zigzag"),
+        (lambda d: d["sensor"].update(extra=1), "extra"),
+        (lambda d: d.update(landmarks=[1]), "landmarks"),
+    ],
+)
+def test_a_damaged_description_is_named(dataset: Path, change, words) -> None:
+    path = dataset / ds.DESCRIPTION
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    assert words in causes(verify(dataset), None)
+
+
+def test_rays_find_depth_and_silhouette_that_are_wrong(dataset: Path, tmp_path: Path) -> None:
+    data = ds.Dataset.open(dataset)
+    good = list(compare(data, [3002, 3003, 3004]))
+    assert all(a.ok and a.compared > 100 for a in good)
+    path = dataset / "depth" / "003003.png"
+    counts = np.asarray(Image.open(path)).copy()
+    counts[counts > 0] += 12
+    Image.fromarray(counts).save(path)
+    path = dataset / "depth" / "003004.png"
+    Image.fromarray(np.roll(np.asarray(Image.open(path)), 1, axis=1)).save(path)
+    right, deeper, shifted = compare(data, [3002, 3003, 3004])
+    assert right.ok
+    assert not deeper.ok and deeper.silhouette == right.silhouette
+    assert shifted.silhouette < 0.999
+
+
+def test_rays_need_the_file_that_was_rendered(dataset: Path, tmp_path: Path) -> None:
+    path = dataset / ds.DESCRIPTION
+    data = json.loads(path.read_text())
+    for file, words in ((str(tmp_path / "gone.glb"), "not there"), (__file__, "another")):
+        data["target"]["file"] = file
+        path.write_text(json.dumps(data))
+        with pytest.raises(InputError, match=words):
+            with_deep(verify(dataset), 2)
+
+
+@pytest.mark.parametrize("up", ["z", "-z", "y", "-y", "x", "-x"])
+def test_rays_take_scale_and_axes_as_the_renderer_does(craft_path: Path, up: str) -> None:
+    from satgen.config import TargetRef, file_sha256
+    from satgen.raycast import load_triangles
+    from satgen.targets.load import load_target
+
+    model = load_target(craft_path, 2.5, up)
+    triangles, _ = load_triangles(
+        TargetRef("craft", str(craft_path), file_sha256(craft_path), 2.5, up)
+    )
+    ours = model.vertices[model.faces]
+    assert np.allclose(triangles.mean(axis=(0, 1)), ours.mean(axis=(0, 1)), atol=1e-5)
+    assert np.allclose(triangles.min(axis=(0, 1)), ours.min(axis=(0, 1)), atol=1e-5)
+
+
+def test_the_caster_against_another_ray_cast() -> None:
+    from satgen.camera import Camera
+
+    model = toy()
+    camera = Camera(90, 70, 200.0, 190.0, 50.2, 30.1)
+    pose = look(50, 20, 9.0)
+    caster = Caster(model.vertices[model.faces], model.face_part.astype(np.int64))
+    depth, edge = caster.cast(pose, camera)
+    truth, face = Witness(model.vertices, model.faces).depth(pose, camera)
+    assert ((depth > 0) == (face >= 0)).mean() > 0.999
+    both = (depth > 0) & (face >= 0) & ~edge
+    assert both.sum() > 500
+    assert np.abs(depth - truth)[both].max() < 1e-6
+
+
+def test_a_sample_is_spread_and_repeatable() -> None:
+    index = np.arange(361, 8101)
+    chosen = sample(index, 20)
+    assert chosen == sample(index, 20)
+    assert len(set(chosen)) == 20
+    assert all(361 + 387 * i <= c < 361 + 387 * (i + 1) for i, c in enumerate(chosen))
+    assert sample(index[:3], 20) == [361, 362, 363]
