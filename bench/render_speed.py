@@ -207,14 +207,16 @@ def _plain_loop(job: dict[str, Any]) -> dict[str, float]:
 
     scene = pyrender.Scene(bg_color=[0, 0, 0, 0], ambient_light=[0.02, 0.02, 0.02])
     colours = {}
-    loaded = trimesh.load(asset_path(job["target"]), process=False)
+    loaded = trimesh.load_scene(asset_path(job["target"]), process=False)
     nodes = sorted(loaded.graph.nodes_geometry)
     for label, name in enumerate(nodes, start=1):
         transform, geometry = loaded.graph[name]
         node = scene.add(pyrender.Mesh.from_trimesh(loaded.geometry[geometry]), pose=transform)
         colours[node] = (label, 0, 0)
     eye = scene.add(
-        pyrender.IntrinsicsCamera(camera.fx, camera.fy, camera.cx, camera.cy, 0.1, 10 * radius + 500)
+        pyrender.IntrinsicsCamera(
+            camera.fx, camera.fy, camera.cx, camera.cy, 0.1, 10 * radius + 500
+        )
     )
     sun = scene.add(pyrender.DirectionalLight(color=np.ones(3), intensity=3.0))
     renderer = pyrender.OffscreenRenderer(job["size"], job["size"])

@@ -22,14 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen import dataset as ds
-from satgen.config import RenderConfig, sun_vectors
+from satgen.config import RenderConfig, file_sha256, sun_vectors
 from satgen.errors import InputError
 from satgen.frame import IMAGES, bounding_box
 from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks, visible
 from satgen.pool import default_workers
 from satgen.sun import check_sun
-from satgen.trajectory import Observations, observe, pose_from_angles
+from satgen.trajectory import (
+    Observations,
+    camera_direction,
+    observe,
+    rotation_from_angles,
+)
 
 TOLERANCE = 1e-9
 """Of rotations, directions and angles; of lengths, relative to the distance."""
@@ -240,6 +245,12 @@ def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) 
             problems.append(Problem(None, name, "left by a run that was stopped"))
         elif name not in own:
             problems.append(Problem(None, name, "is no part of a dataset"))
+    if config.trajectory.kind == "file":
+        with suppress(OSError, InputError):
+            table = folder / config.trajectory_file
+            if file_sha256(table) != config.trajectory.params.get("sha256"):
+                cause = "has changed since it was rendered from, its SHA-256 is another"
+                problems.append(Problem(None, table.name, cause))
     names = {ds.image_name(int(index)) for index in wanted}
     for kind in IMAGES:
         try:
@@ -354,13 +365,17 @@ def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
             TOLERANCE * scale,
         )
         azimuth, elevation, distance, roll = angles
-        again = pose_from_angles(azimuth, elevation, distance, roll, config.trajectory.aim)
-        check("angles and rotation disagree", np.abs(again[:, :3, :3] - matrix).max(axis=(1, 2)))
+        aim = np.array(config.trajectory.aim)
+        eye = -np.einsum("nji,nj->ni", matrix, translation)
+        direction = camera_direction(azimuth, elevation)
         check(
             "angles and translation disagree",
-            np.linalg.norm(again[:, :3, 3] - translation, axis=1),
+            np.linalg.norm(aim + distance[:, None] * direction - eye, axis=1),
             TOLERANCE * scale,
         )
+        if config.trajectory.kind != "file":  # there the camera may look past the aim point
+            again = rotation_from_angles(azimuth, elevation, roll)
+            check("angles and rotation disagree", np.abs(again - matrix).max(axis=(1, 2)))
         for name in ("azimuth_deg", "elevation_deg", "roll_deg", "distance_m"):
             limit = TOLERANCE * (scale if name == "distance_m" else 360.0)
             check(f"{name} is not the trajectory's", np.abs(t[name] - getattr(views, name)), limit)

@@ -104,3 +104,14 @@ class Witness:
         z = np.einsum("ij,ij->i", normal, corner - eye) / np.where(along == 0.0, 1.0, along)
         shape = (camera.height, camera.width)
         return np.where(face >= 0, z, 0.0).reshape(shape), face.reshape(shape)
+
+    def planes(self, pose: NDArray, camera: Camera, face: NDArray) -> NDArray:
+        """(H, W, 3): a·u + b·v + c = 1 / z on the plane of the face that each pixel sees."""
+        rotation, translation = pose[:3, :3], pose[:3, 3]
+        eye = -rotation.T @ translation
+        corner = self._vertices[self._faces[face, 0]]
+        edge1 = self._vertices[self._faces[face, 1]] - corner
+        edge2 = self._vertices[self._faces[face, 2]] - corner
+        normal = np.cross(edge1, edge2)
+        height = np.einsum("...i,...i->...", normal, corner - eye)
+        return (normal @ rotation.T @ np.linalg.inv(camera.K)) / height[..., None]

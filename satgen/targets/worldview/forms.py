@@ -13,6 +13,9 @@ from satgen.targets.shapes import Shape
 
 Array = NDArray[np.float64]
 
+UNDERLAP = 0.010
+"""How far the underside of a blanket reaches under its neighbours, metres."""
+
 
 def on_face(
     shape: Shape, azimuth_deg: float, distance: float, along: float = 0.0, z: float = 0.0
@@ -122,6 +125,9 @@ def blanket(
 ) -> Shape:
     """A sewn blanket over a curved surface: pillowed, folded, its border drawn in.
 
+    Its underside reaches UNDERLAP further on every side, so that nothing shows through the seam
+    to the next one.
+
     Args:
         surface: (s, t, height) -> points; s and t run over 0..1 along u and v, height is metres
             outward of the surface.
@@ -134,7 +140,8 @@ def blanket(
     s, t = np.meshgrid(_lines(size[0], cell, 0.022), _lines(size[1], cell, 0.022))
     border = (s == 0) | (s == 1) | (t == 0) | (t == 1)
     height = np.where(border, -0.012, puff * _folds(s, t, size, seed))
-    return slab(surface(s, t, height), surface(s, t, np.full_like(s, -thickness)))
+    wide = [0.5 + (x - 0.5) * (1.0 + 2.0 * UNDERLAP / d) for x, d in zip((s, t), size, strict=True)]
+    return slab(surface(s, t, height), surface(wide[0], wide[1], np.full_like(s, -thickness)))
 
 
 def curved_blanket(

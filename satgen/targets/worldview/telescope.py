@@ -217,7 +217,7 @@ def _optics(a: Assembly) -> None:
         vanes.add(ring.translate((0, 0, 0.85 + 0.27 * k)), "baffle_black")
     cell = shapes.tube(TUBE_INNER + 0.01, 0.545, 0.12, 40).translate((0, 0, SHROUD_TOP + 0.03))
     a.part("primary_mirror_cell", "instrument").add(cell, "titanium")
-    mirror = shapes.dish(APERTURE_DIAMETER, 0.075, 0.06, 48, 3).translate((0, 0, MIRROR_Z))
+    mirror = shapes.dish(APERTURE_DIAMETER - 0.03, 0.075, 0.055, 48, 3).translate((0, 0, MIRROR_Z))
     a.part("primary_mirror", "instrument").add(mirror, "aluminium")
     baffle = shapes.baffle(0.185, 0.75, 3, 24, 0.008, 0.68).translate((0, 0, MIRROR_Z - 0.02))
     a.part("inner_baffle", "instrument").add(baffle, "baffle_black")
