@@ -294,7 +294,12 @@ def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
 
 def model_path(target: TargetRef) -> Path:
     """The GLB of a bundled target, or the user's model file."""
-    return registry.asset_path(target.name) if target.file is None else Path(target.file)
+    return source_path(target.source)
+
+
+def source_path(source: str) -> Path:
+    """The file that `load_target` reads for a name or path."""
+    return registry.asset_path(source) if source in registry.TARGETS else Path(source)
 
 
 def file_sha256(path: Path) -> str:

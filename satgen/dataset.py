@@ -22,7 +22,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -387,22 +386,23 @@ def journal_line(record: Record) -> bytes:
     return json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"
 
 
-@dataclass(frozen=True)
 class Dataset:
     """A dataset for reading. Tables and images are read when they are asked for.
 
-    Attributes:
+    Args:
         folder: where it lies.
+
+    Attributes:
+        folder: the same.
         description: its dataset.json.
+
+    Raises:
+        InputError: the folder is no dataset.
     """
 
-    folder: Path
-    description: dict[str, Any]
-
-    @classmethod
-    def open(cls, folder: str | Path) -> Dataset:
-        """Open a dataset; InputError if the folder is none."""
-        return cls(Path(folder), read_description(Path(folder)))
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.description = read_description(self.folder)
 
     @property
     def name(self) -> str:
@@ -463,12 +463,20 @@ class Dataset:
         """The observation indices."""
         return iter(self.indices.tolist())
 
+    @cached_property
     def poses(self) -> NDArray[np.float64]:
         """T_cam_target of every frame, (N, 4, 4), from the table's quaternions."""
         from satgen.geometry import make_pose, quaternion_to_matrix
 
         rotation = quaternion_to_matrix(self.frames[["qw", "qx", "qy", "qz"]].to_numpy())
         return make_pose(rotation, self.frames[["tx", "ty", "tz"]].to_numpy())
+
+    def pose(self, index: int) -> NDArray[np.float64]:
+        """T_cam_target of a frame, (4, 4); InputError for an index that is not in the dataset."""
+        row = int(np.searchsorted(self.indices, index))
+        if row == len(self) or self.indices[row] != index:
+            raise InputError(f"{self.folder}: has no frame {index}")
+        return np.asarray(self.poses[row])
 
     def rgb(self, index: int) -> NDArray[Any]:
         """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16, sRGB-encoded."""
@@ -497,11 +505,11 @@ def read_image(path: Path) -> NDArray[Any]:
     image = decode_image(data)
     if image is None:
         raise InputError(f"{path}: not a readable PNG image")
-    return image
+    return np.ascontiguousarray(image)
 
 
 def decode_image(data: bytes) -> NDArray[Any] | None:
-    """Pixels of a PNG file, or None where it is damaged."""
+    """Pixels of a PNG file, RGB order (a view, not contiguous), or None where it is damaged."""
     import cv2
 
     if len(data) < 8:
@@ -512,4 +520,4 @@ def decode_image(data: bytes) -> NDArray[Any] | None:
         return None
     if image is None:
         return None
-    return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else np.asarray(image)
+    return image[..., ::-1] if image.ndim == 3 else image

@@ -21,7 +21,7 @@ from typing import Any
 
 from satgen.errors import RunError
 from satgen.frame import Record, View
-from satgen.worker import Failure, Job, Ready, work
+from satgen.worker import Failure, Job, Ready, Start, work
 
 CHUNK = 8
 """Views a task: neighbours, so that what they share (a shadow map under a fixed sun) is reused."""
@@ -48,14 +48,16 @@ def default_workers() -> int:
 
 
 class Pool:
-    """Worker processes for one dataset, as a context manager.
+    """Worker processes for one dataset, as a context manager: they get ready on their own, and are
+    given their job by `begin`.
 
     Args:
-        job: what they are told.
+        start: what they need to get ready.
         workers: how many.
     """
 
-    def __init__(self, job: Job, workers: int) -> None:
+    def __init__(self, start: Start, workers: int) -> None:
+        self._job: Job | None = None
         self._workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
@@ -63,7 +65,7 @@ class Pool:
                 for number in range(1, workers + 1):
                     ours, theirs = context.Pipe()
                     process = context.Process(
-                        target=work, args=(job, theirs), name=f"worker {number}", daemon=True
+                        target=work, args=(start, theirs), name=f"worker {number}", daemon=True
                     )
                     process.start()
                     theirs.close()
@@ -99,17 +101,17 @@ class Pool:
             worker.pipe.close()
         self._workers.clear()
 
-    def first_ready(self) -> dict[str, str]:
-        """Wait until one worker can render; its OpenGL strings.
+    def begin(self, job: Job) -> dict[str, str]:
+        """Give the workers their job and wait until one can render; its OpenGL strings.
 
         Raises:
             RunError: a worker could not start.
         """
+        self._job = job
         while True:
             for worker in self._readable():
                 message = self._receive(worker)
                 if isinstance(message, Ready):
-                    worker.ready = True
                     return message.gl
 
     def render(self, views: Sequence[View]) -> Iterator[list[Record]]:
@@ -126,9 +128,7 @@ class Pool:
         while pending:
             for worker in self._readable():
                 message = self._receive(worker)
-                if isinstance(message, Ready):
-                    worker.ready = True
-                else:
+                if not isinstance(message, Ready):
                     worker.tasks -= 1
                     pending -= 1
                 self._feed(worker, chunks)
@@ -157,6 +157,12 @@ class Pool:
             if message.trace:
                 raise RuntimeError(f"{worker.process.name} failed\n{message.trace}")
             raise RunError(message.message)
+        if isinstance(message, Ready) and self._job is not None:
+            if message.config != self._job.config:
+                source = self._job.config.target.source
+                raise RunError(f"{source}, or the pose table, changed while it was rendered")
+            worker.pipe.send(self._job)
+            worker.ready = True
         return message
 
 

@@ -198,7 +198,7 @@ def compare(data: Dataset, indices: list[int]) -> Iterator[Agreement]:
         InputError: Embree or the target's file is missing, or an image cannot be read.
     """
     caster = Caster(*load_triangles(data.config.target))
-    poses = dict(zip(data.indices.tolist(), data.poses(), strict=True))
+    poses = dict(zip(data.indices.tolist(), data.poses, strict=True))
     tolerance = max(DEPTH_TOLERANCE_M, 0.5 * data.config.depth_scale * (1.0 + 1e-6))
     for index in indices:
         truth, edge = caster.cast(poses[index], data.camera)

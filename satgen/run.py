@@ -14,8 +14,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from satgen.config import (
     earth_vectors,
     first_difference,
     resolve,
+    source_path,
     sun_vectors,
 )
 from satgen.errors import InputError, RunError
@@ -38,7 +40,7 @@ from satgen.pool import Pool, default_workers
 from satgen.render.backend import choose_backend
 from satgen.sun import parse_sun
 from satgen.trajectory import observe
-from satgen.worker import Job
+from satgen.worker import Job, Start
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames that are done and the number of all."""
@@ -94,6 +96,11 @@ class Plan:
     records: dict[int, Record]
     tables: bool
 
+    @cached_property
+    def missing(self) -> list[int]:
+        """Indices of the frames that are still to be rendered."""
+        return [index for index in self.config.indices().tolist() if index not in self.records]
+
 
 def render(
     options: RenderOptions,
@@ -122,33 +129,54 @@ def render(
     """
     from satgen.targets.load import load_target
 
-    start = time.perf_counter()
+    began = time.perf_counter()
     if workers is not None and workers < 1:
         raise InputError(f"workers {workers}: must be 1 or more")
-    check_early(options)
-    platform = choose_backend()
-    model = load_target(options.target, options.scale, options.up)
-    config = resolve(options, model)
-    made = _make_folder(folder)
-    try:
-        with _locked(folder):
-            plan = _plan(options, config, model, folder, overwrite, resume)
-            rendered = _carry_out(plan, platform, workers, progress)
-    except BaseException:
-        for place in made:  # as it was, where nothing has been written
-            with suppress(OSError):
-                place.rmdir()
-        raise
-    seconds = time.perf_counter() - start
+    start = _start(options)
+    count = workers or default_workers()
+    with ExitStack() as stack:
+        pool: Pool | None = None
+        if _is_new(folder) and source_path(options.target).is_file():
+            # They get ready while the target is loaded here.
+            most = len(range(options.start, options.stop + 1, max(options.step, 1)))
+            pool = stack.enter_context(Pool(start, max(1, min(count, most))))
+        model = load_target(options.target, options.scale, options.up)
+        config = resolve(options, model)
+        made = _make_folder(folder)
+        try:
+            with _locked(folder):
+                plan = _plan(options, config, model, folder, overwrite, resume)
+                if pool is None and plan.missing:
+                    size = min(count, len(plan.missing))
+                    pool = stack.enter_context(Pool(start, size))
+                _carry_out(plan, pool, progress)
+        except BaseException:
+            for place in made:  # as it was, where nothing has been written
+                with suppress(OSError):
+                    place.rmdir()
+            raise
+    rendered = len(plan.missing)
+    seconds = time.perf_counter() - began
     total = _folder_bytes(folder)
     return Summary(str(folder), config.target.name, len(config.indices()), rendered, seconds, total)
 
 
-def check_early(options: RenderOptions) -> None:
-    """Refuse what needs no model to be refused, before one is loaded."""
+def _start(options: RenderOptions) -> Start:
+    """What workers need to get ready; refuses what needs no model to be refused."""
     options.camera()
     options.sensor_config()
     parse_sun(options.sun)
+    return Start(options, choose_backend(), os.getpid())
+
+
+def _is_new(folder: Path) -> bool:
+    """Whether nothing is there yet that could make rendering needless, or forbid it."""
+    try:
+        return not os.listdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 # --- what is there --------------------------------------------------------------------------------
@@ -295,30 +323,27 @@ def _files_match(folder: Path, record: Record) -> bool:
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _carry_out(plan: Plan, platform: str, workers: int | None, progress: Progress | None) -> int:
-    """Render what is missing and finish the dataset; how many frames were rendered."""
-    indices = plan.config.indices().tolist()
-    missing = [index for index in indices if index not in plan.records]
+def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None:
+    """Render what is missing and finish the dataset."""
+    total = len(plan.records) + len(plan.missing)
     if progress is not None:
-        progress(len(indices) - len(missing), len(indices))
-    if not missing:
+        progress(len(plan.records), total)
+    if pool is None or not plan.missing:
         _remove_temporaries(plan.folder)
         if not plan.tables:
             _finish(plan, plan.records)
-        return 0
-    count = min(workers or default_workers(), len(missing))
-    job = Job(plan.config, plan.landmarks, plan.folder.resolve(), platform, os.getpid())
+        return
+    views = _views(plan.config, plan.missing)
     try:
-        with Pool(job, count) as pool:
-            views = _views(plan.config, missing)
-            _begin(plan, pool.first_ready())
-            records = _render(plan, pool, views, len(indices), progress)
+        job = Job(plan.folder.resolve(), plan.config)
+        _begin(plan, pool.begin(job))
+        records = _render(plan, pool, views, total, progress)
         _finish(plan, records)
     except OSError as error:
         raise _cannot_write(error, plan.folder) from error
     finally:
+        pool.close()
         _remove_temporaries(plan.folder)
-    return len(missing)
 
 
 def _render(
@@ -436,7 +461,10 @@ def software_versions() -> dict[str, str]:
 def _make_folder(folder: Path) -> list[Path]:
     """Make a folder and its parents; those that were made, innermost first."""
     made: list[Path] = []
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    except OSError as error:
+        raise RunError(f"cannot reach {folder}: {error.strerror or error}") from error
     for place in reversed(missing):
         try:
             place.mkdir()

@@ -128,7 +128,7 @@ def verify(
     Raises:
         InputError: the folder is no dataset.
     """
-    data = ds.Dataset.open(folder)
+    data = ds.Dataset(folder)
     problems = _check_description(data)
     try:
         config, landmarks = data.config, data.landmarks
@@ -160,7 +160,7 @@ def with_deep(report: Report, count: int, progress: Progress | None = None) -> R
     """
     from satgen.raycast import compare, sample
 
-    data = ds.Dataset.open(report.dataset)
+    data = ds.Dataset(report.dataset)
     problems, figures = list(report.problems), []
     try:
         good = np.setdiff1d(data.indices, report.bad_frames)

@@ -7,35 +7,45 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from satgen.config import RenderConfig, file_sha256, model_path
+from satgen.config import RenderConfig, RenderOptions, resolve
 from satgen.dataset import image_path, write_atomic
 from satgen.errors import RunError, SatgenError
 from satgen.frame import IMAGES, FrameMaker, Record, View
-from satgen.keypoints import Landmarks
+from satgen.keypoints import find_landmarks
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker is told at its start.
+class Start:
+    """What a worker needs to get ready: known at once, before the parent has loaded the target.
 
     Attributes:
-        config: the dataset's configuration.
-        landmarks: the target's.
-        folder: the dataset's.
+        options: the request.
         platform: the OpenGL platform.
         parent: process id of the process whose end ends the worker.
     """
 
-    config: RenderConfig
-    landmarks: Landmarks
-    folder: Path
+    options: RenderOptions
     platform: str
     parent: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told next.
+
+    Attributes:
+        folder: the dataset's.
+        config: what the request came to.
+    """
+
+    folder: Path
+    config: RenderConfig
 
 
 @dataclass(frozen=True)
@@ -43,10 +53,13 @@ class Ready:
     """A worker's first message.
 
     Attributes:
-        gl: the OpenGL renderer's and version's names.
+        gl: the OpenGL platform, renderer and version.
+        config: what the request came to here; the same as in the parent, unless a file has changed
+            in between.
     """
 
     gl: dict[str, str]
+    config: RenderConfig
 
 
 @dataclass(frozen=True)
@@ -62,44 +75,48 @@ class Failure:
     trace: str = ""
 
 
-def work(job: Job, tasks: Connection) -> None:
-    """Body of the process: views come in lists through `tasks`, lists of records go back."""
+def work(start: Start, tasks: Connection) -> None:
+    """Body of the process. Through `tasks` come a job, then lists of views, and None at the end;
+    back go `Ready`, then a list of records for each list of views, or a `Failure`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    die_with_parent(job.parent)
+    die_with_parent(start.parent)
     try:
-        _serve(job, tasks)
+        _serve(start, tasks)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         sys.exit(1)  # the parent is gone
     except Exception as error:
         known = isinstance(error, SatgenError)
         message = str(error) or type(error).__name__
-        tasks.send(Failure(message, "" if known else traceback.format_exc()))
+        with suppress(OSError):
+            tasks.send(Failure(message, "" if known else traceback.format_exc()))
         sys.exit(1)
 
 
-def _serve(job: Job, tasks: Connection) -> None:
+def _serve(start: Start, tasks: Connection) -> None:
     from satgen.targets.load import load_target
 
-    target = job.config.target
-    model = load_target(target.source, target.scale, target.up)
-    if file_sha256(model_path(target)) != target.sha256:
-        raise RunError(f"{model_path(target)}: changed while it was being rendered")
-    with FrameMaker(job.config, model, job.landmarks, job.platform) as maker:
+    options = start.options
+    model = load_target(options.target, options.scale, options.up)
+    config = resolve(options, model)
+    with FrameMaker(config, model, find_landmarks(model), start.platform) as maker:
         del model
-        tasks.send(Ready(_gl_strings(job.platform)))
+        tasks.send(Ready(_gl_strings(start.platform), config))
+        job = tasks.recv()
+        if job is None:
+            return
         while views := tasks.recv():
-            tasks.send(_render(job, maker, views))
+            tasks.send(_render(start.parent, job.folder, maker, views))
 
 
-def _render(job: Job, maker: FrameMaker, views: Sequence[View]) -> list[Record]:
+def _render(parent: int, folder: Path, maker: FrameMaker, views: Sequence[View]) -> list[Record]:
     records = []
     for view in views:
-        if os.getppid() != job.parent:
+        if os.getppid() != parent:
             raise EOFError
         record, files = maker.make(view)
         for kind, data in zip(IMAGES, files, strict=True):
             try:
-                write_atomic(image_path(job.folder, kind, view.index), data)
+                write_atomic(image_path(folder, kind, view.index), data)
             except OSError as error:
                 raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
         records.append(record)

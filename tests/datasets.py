@@ -6,9 +6,15 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from satgen.config import RenderOptions
+from satgen.config import RenderConfig, RenderOptions
+from satgen.frame import FrameMaker
+from satgen.keypoints import find_landmarks
+from satgen.model import TargetModel
+from satgen.render.backend import choose_backend
 from satgen.run import render
 from satgen.targets import build
 from satgen.targets import shapes as s
@@ -57,6 +63,13 @@ def make(path: Path, folder: Path, **changes: object) -> Path:
     """Render the craft into a folder."""
     render(options(path, **changes), folder, workers=1)
     return folder
+
+
+@contextmanager
+def frame_maker(config: RenderConfig, model: TargetModel) -> Iterator[FrameMaker]:
+    """A maker of frames in this process."""
+    with FrameMaker(config, model, find_landmarks(model), choose_backend()) as maker:
+        yield maker
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -1,29 +1,22 @@
-"""satgen.dataset, satgen.frame and satgen.keypoints: files and tables against outside witnesses."""
+"""satgen.dataset: its files and tables, read by other programs and by its own reader."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from satgen import dataset as ds
-from satgen.config import resolve
 from satgen.dataset import Dataset
 from satgen.errors import InputError
-from satgen.frame import FrameMaker, Record, bounding_box, depth_counts
-from satgen.keypoints import find_landmarks, triangle_distance
-from satgen.run import _views
-from satgen.targets.load import load_target
-from tests.datasets import FRAMES, options
-from tests.scenes import Witness
+from satgen.frame import Record
+from tests.datasets import FRAMES
 
 COLUMNS = [
     *("index", "azimuth_deg", "elevation_deg", "roll_deg", "distance_m"),
@@ -89,7 +82,7 @@ def test_rows_describe_the_files(pristine: Path) -> None:
 
 
 def test_the_reader_gives_metres_labels_and_poses(pristine: Path) -> None:
-    data = Dataset.open(pristine)
+    data = Dataset(pristine)
     assert data.name == "craft"
     assert len(data) == FRAMES
     assert list(data)[:2] == [3000, 3001]
@@ -98,111 +91,13 @@ def test_the_reader_gives_metres_labels_and_poses(pristine: Path) -> None:
     assert abs(np.median(depth[depth > 0]) - near) < 3.0
     assert parts.dtype == np.uint8
     assert data.rgb(3003).shape == (64, 72, 3)
-    poses = data.poses()
+    poses = data.poses
     assert np.allclose(poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2), np.eye(3))
     with pytest.raises(InputError, match=r"009999\.png: No such file"):
         data.rgb(9999)
-
-
-def test_keypoints_are_where_opencv_projects_them(pristine: Path) -> None:
-    data = Dataset.open(pristine)
-    points = data.keypoints
-    assert len(points) == FRAMES * 7
-    landmarks = data.description["landmarks"]
-    for pose, index in zip(data.poses(), data.indices, strict=True):
-        rows = points[points["index"] == index]
-        xyz = np.array([landmarks[name]["xyz"] for name in rows["name"]])
-        rvec, _ = cv2.Rodrigues(pose[:3, :3])
-        uv, _ = cv2.projectPoints(xyz, rvec, pose[:3, 3], data.camera.K, None)
-        assert np.abs(uv[:, 0] - rows[["u", "v"]].to_numpy()).max() < 1e-6
-        assert np.allclose((xyz @ pose[:3, :3].T + pose[:3, 3])[:, 2], rows["depth_m"], atol=1e-9)
-
-
-def test_visibility_is_what_embree_says(craft_path: Path) -> None:
-    model = load_target(craft_path)
-    config = resolve(options(craft_path, start=1, stop=8100, step=173), model)
-    config = replace(config, camera=options(craft_path, size=256, width=None, height=None).camera())
-    landmarks = find_landmarks(model)
-    witness = Witness(model.vertices, model.faces)
-    views = _views(config, config.indices().tolist())
-    wrong = seen = 0
-    with FrameMaker(config, model, landmarks) as maker:
-        for view in views:
-            record, _ = maker.make(view)
-            eye = -view.pose[:3, :3].T @ view.pose[:3, 3]
-            ray = landmarks.xyz - eye
-            # Rays close around each: a landmark on an edge is seen if any of them gets through.
-            free = np.zeros(len(landmarks), dtype=bool)
-            for shift in 3e-4 * np.vstack([np.eye(3), -np.eye(3), np.zeros((1, 3))]):
-                face = witness.first(eye, ray + shift)
-                corner = model.vertices[model.faces[face]]
-                normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-                t = np.einsum("ij,ij->i", normal, corner[:, 0] - eye)
-                t = t / np.einsum("ij,ij->i", normal, ray + shift)
-                free |= (face < 0) | (t > 1.0 - 6e-4 / np.linalg.norm(ray, axis=1))
-            wrong += np.count_nonzero(free != record.visible)
-            seen += np.count_nonzero(free)
-    total = len(views) * len(landmarks)
-    assert 0.2 < seen / total < 0.9
-    # What is left are slivers thinner than a pixel, which no depth image can settle.
-    assert wrong / total < 0.04
-    names = list(landmarks.names)
-    assert landmarks.gap[names.index("wing_top")] < 1e-6
-    assert landmarks.normals[names.index("wing_top")].tolist() == [[0.0, 0.0, 1.0]]
-
-
-def test_distance_to_triangles_against_trimesh() -> None:
-    from trimesh.triangles import closest_point
-
-    rng = np.random.default_rng(1)
-    triangles = rng.normal(size=(400, 3, 3))
-    point = rng.normal(size=3)
-    nearest = closest_point(triangles, np.tile(point, (400, 1)))
-    wanted = np.linalg.norm(nearest - point, axis=1)
-    assert np.allclose(triangle_distance(point, triangles), wanted, atol=1e-12)
-
-
-def test_a_frame_is_the_same_in_any_order_and_noise_follows_seed_and_index(
-    craft_path: Path,
-) -> None:
-    model = load_target(craft_path)
-    config = resolve(options(craft_path, sensor="navcam", bit_depth=16, sun="body:10,20"), model)
-    landmarks = find_landmarks(model)
-    views = _views(config, [3000, 3001, 3002])
-    with FrameMaker(config, model, landmarks) as maker:
-        forward = [maker.make(view) for view in views]
-        backward = [maker.make(view) for view in reversed(views)]
-    assert forward == backward[::-1]
-    with FrameMaker(replace(config, seed=1), model, landmarks) as maker:
-        other = maker.make(views[0])
-    assert other[1][0] != forward[0][1][0]
-    assert other[1][1:] == forward[0][1][1:]
-    image = ds.decode_image(forward[0][1][0])
-    assert image is not None
-    assert (image.dtype, image.shape) == (np.uint16, (64, 72))
-
-
-def test_a_target_out_of_view_is_an_empty_frame(craft_path: Path) -> None:
-    model = load_target(craft_path)
-    config = resolve(options(craft_path), model)
-    view = _views(config, [3000])[0]
-    behind = view.pose.copy()
-    behind[2, 3] = -30.0
-    with FrameMaker(config, model, find_landmarks(model)) as maker:
-        record, files = maker.make(replace(view, pose=behind))
-    assert record.bbox == (0, 0, 0, 0)
-    assert record.coverage == 0.0
-    assert not any(record.visible)
-    for data in files[1:]:
-        image = ds.decode_image(data)
-        assert image is not None
-        assert not image.any()
-
-
-def test_depth_counts_never_lose_a_surface() -> None:
-    depth = np.array([0.0, 1e-9, 0.4, 1.0, 65535.0, 1e9])
-    assert depth_counts(depth, 1.0).tolist() == [0, 1, 1, 1, 65535, 65535]
-    assert bounding_box(np.zeros((3, 4), np.uint8)) == (0, 0, 0, 0)
+    assert np.array_equal(data.pose(3002), poses[2])
+    with pytest.raises(InputError, match="no frame 9999"):
+        data.pose(9999)
 
 
 def test_journal_passes_over_what_is_not_whole(tmp_path: Path) -> None:
@@ -232,9 +127,9 @@ def test_atomic_write_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> Non
 
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        Dataset.open(tmp_path / "none")
+        Dataset(tmp_path / "none")
     with pytest.raises(InputError, match="not a satgen dataset"):
-        Dataset.open(tmp_path)
+        Dataset(tmp_path)
     path = tmp_path / "dataset.json"
     for text, words in (
         ("{", "not a JSON file"),
@@ -243,9 +138,9 @@ def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=words):
-            Dataset.open(tmp_path)
+            Dataset(tmp_path)
     path.write_text('{"format": "satgen-dataset", "version": 1}')
-    data = Dataset.open(tmp_path)
+    data = Dataset(tmp_path)
     with pytest.raises(InputError, match="is missing"):
         _ = data.config
     with pytest.raises(InputError, match=r"frames\.parquet"):

@@ -15,7 +15,7 @@ from satgen.preview import contact_sheet, eight_bit, film, save_picture, spread,
 
 
 def test_contact_sheet_holds_the_frames_and_captions(pristine: Path, tmp_path: Path) -> None:
-    data = Dataset.open(pristine)
+    data = Dataset(pristine)
     sheet = contact_sheet(data, frames=6, width=72, columns=3)
     assert sheet.width == 3 * 78 + 6
     pixels = np.asarray(sheet)
@@ -30,7 +30,7 @@ def test_contact_sheet_holds_the_frames_and_captions(pristine: Path, tmp_path: P
 
 
 def test_gif_and_mp4_open_elsewhere_with_their_frames(pristine: Path, tmp_path: Path) -> None:
-    data = Dataset.open(pristine)
+    data = Dataset(pristine)
     steps: list[tuple[int, int]] = []
     film(data, tmp_path / "a.gif", 8, 60, 10, lambda *step: steps.append(step))
     gif = Image.open(tmp_path / "a.gif")
@@ -56,7 +56,7 @@ def test_other_kinds_of_images_are_shown(pristine: Path) -> None:
 
 
 def test_bad_requests(pristine: Path, tmp_path: Path) -> None:
-    data = Dataset.open(pristine)
+    data = Dataset(pristine)
     with pytest.raises(InputError, match="frames 0"):
         contact_sheet(data, frames=0)
     with pytest.raises(InputError, match=r"\.gif or \.mp4"):

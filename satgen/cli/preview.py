@@ -57,7 +57,7 @@ def command(
     from satgen.dataset import Dataset
     from satgen.preview import contact_sheet, film, save_picture
 
-    data = Dataset.open(dataset)
+    data = Dataset(dataset)
     base = dataset.resolve()
     if not no_sheet:
         path = sheet or base.with_name(f"{base.name}-sheet.png")

@@ -38,21 +38,21 @@ def add_bus(a: Assembly) -> None:
 
 
 def _structure(a: Assembly) -> None:
+    """The core with the base deck that its blankets leave bare, and the deck of the telescope."""
     core = shapes.prism(octagon(HALF - 0.02, CHAMFER), HEIGHT).translate((0, 0, MIDDLE))
-    a.part("bus_structure", "bus").add(core, "cfrp")
+    base = shapes.prism(octagon(HALF + 0.04, CHAMFER + 0.01), 0.06, 0.008)
+    part = a.part("bus_structure", "bus").add(core, "cfrp")
+    part.add(base.translate((0, 0, BUS_LOW - 0.01)), "anodised")
     height = DECK_Z - BUS_TOP + 0.03
     deck = shapes.prism(octagon(HALF + 0.05, CHAMFER + 0.01), height, 0.008)
-    a.part("bus_top_deck", "structure").add(
-        deck.translate((0, 0, DECK_Z - height / 2)), "anodised"
-    ).add(_edge_bolts(DECK_Z, 1.0), "steel_dark")
-    base = shapes.prism(octagon(HALF + 0.04, CHAMFER + 0.01), 0.06, 0.008)
-    a.part("bus_base_deck", "structure").add(base.translate((0, 0, BUS_LOW - 0.01)), "anodised")
+    part = a.part("bus_top_deck", "structure")
+    part.add(deck.translate((0, 0, DECK_Z - height / 2)), "anodised")
+    part.add(_edge_bolts(DECK_Z), "steel_dark")
 
 
-def _edge_bolts(z: float, up: float) -> shapes.Shape:
+def _edge_bolts(z: float) -> shapes.Shape:
     row = [(x, y) for x in (-0.5, 0.0, 0.5) for y in (1.11, -1.11)]
-    shape = bolts(row + [(y, x) for x, y in row], 0.015, 0.014)
-    return (shape if up > 0 else shape.mirror("z")).translate((0, 0, z))
+    return bolts(row + [(y, x) for x, y in row], 0.015, 0.014).translate((0, 0, z))
 
 
 def _blankets(a: Assembly) -> None:

@@ -1,0 +1,57 @@
+"""satgen.frame: a frame depends on its configuration and index alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from satgen import dataset as ds
+from satgen.config import resolve
+from satgen.frame import bounding_box, depth_counts
+from satgen.run import _views
+from satgen.targets.load import load_target
+from tests.datasets import frame_maker, options
+
+
+def test_a_frame_is_the_same_in_any_order_and_noise_follows_seed_and_index(
+    craft_path: Path,
+) -> None:
+    model = load_target(craft_path)
+    config = resolve(options(craft_path, sensor="navcam", bit_depth=16, sun="body:10,20"), model)
+    views = _views(config, [3000, 3001, 3002])
+    with frame_maker(config, model) as maker:
+        forward = [maker.make(view) for view in views]
+        backward = [maker.make(view) for view in reversed(views)]
+    assert forward == backward[::-1]
+    with frame_maker(replace(config, seed=1), model) as maker:
+        other = maker.make(views[0])
+    assert other[1][0] != forward[0][1][0]
+    assert other[1][1:] == forward[0][1][1:]
+    image = ds.decode_image(forward[0][1][0])
+    assert image is not None
+    assert (image.dtype, image.shape) == (np.uint16, (64, 72))
+
+
+def test_a_target_out_of_view_is_an_empty_frame(craft_path: Path) -> None:
+    model = load_target(craft_path)
+    config = resolve(options(craft_path), model)
+    view = _views(config, [3000])[0]
+    behind = view.pose.copy()
+    behind[2, 3] = -30.0
+    with frame_maker(config, model) as maker:
+        record, files = maker.make(replace(view, pose=behind))
+    assert record.bbox == (0, 0, 0, 0)
+    assert record.coverage == 0.0
+    assert not any(record.visible)
+    for data in files[1:]:
+        image = ds.decode_image(data)
+        assert image is not None
+        assert not image.any()
+
+
+def test_depth_counts_never_lose_a_surface() -> None:
+    depth = np.array([0.0, 1e-9, 0.4, 1.0, 65535.0, 1e9])
+    assert depth_counts(depth, 1.0).tolist() == [0, 1, 1, 1, 65535, 65535]
+    assert bounding_box(np.zeros((3, 4), np.uint8)) == (0, 0, 0, 0)
