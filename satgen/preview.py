@@ -16,6 +16,8 @@ from satgen.errors import InputError, RunError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from satgen.model import TargetModel
+
 FILM_TYPES = (".gif", ".mp4")
 PICTURE_VIEWS = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, -25.0))
 """Azimuth and elevation, degrees, of the views in a target's picture."""
@@ -205,13 +207,13 @@ def _mp4(images: Iterator[Image.Image], path: Path, fps: int) -> None:
     _write(path, data)
 
 
-def target_picture(model_path: Path, out: Path, size: int = 480) -> None:
+def target_picture(model: TargetModel, out: Path, size: int = 480) -> None:
     """Draw a target from four sides, as it looks with the default sun and camera.
 
     Binds this process to an OpenGL context.
 
     Args:
-        model_path: a model file.
+        model: the target.
         out: the picture to write.
         size: side of one view, pixels.
     """
@@ -221,10 +223,8 @@ def target_picture(model_path: Path, out: Path, size: int = 480) -> None:
     from satgen.render.renderer import Renderer
     from satgen.sensor import SensorConfig, expose
     from satgen.sun import SunConfig
-    from satgen.targets.load import load_target
     from satgen.trajectory import default_distance, pose_from_angles
 
-    model = load_target(model_path)
     camera = Camera.from_fov(size, size, 20.0)
     centre, radius = model.bounding_sphere
     phase, clock = (math.radians(angle) for angle in SunConfig().angles_deg)

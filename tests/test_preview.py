@@ -12,6 +12,7 @@ from PIL import Image
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from satgen.preview import contact_sheet, eight_bit, film, save_picture, spread, target_picture
+from satgen.targets.load import load_target
 
 
 def test_contact_sheet_holds_the_frames_and_captions(pristine: Path, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_bad_requests(pristine: Path, tmp_path: Path) -> None:
 
 
 def test_the_picture_of_a_target(craft_path: Path, tmp_path: Path) -> None:
-    target_picture(craft_path, tmp_path / "craft.png", size=96)
+    target_picture(load_target(craft_path), tmp_path / "craft.png", size=96)
     image = np.asarray(Image.open(tmp_path / "craft.png"))
     assert image.shape[1] > 2 * 96
     assert image.max() > 150
