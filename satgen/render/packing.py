@@ -146,7 +146,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
 def _texture_limit(
     uv: NDArray[np.float32], doubled_areas: NDArray[np.float64], pixel_m: float
 ) -> float:
-    """Texels across a texture that give four a pixel where textures are widest, but for 2 % of the area."""
+    """Texels across a texture for four a pixel where it is widest, but for 2 % of the area."""
     edges = uv[:, 1:] - uv[:, :1]
     doubled = np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0])
     textured = (doubled > 0.0) & (doubled_areas > 0.0)
