@@ -225,9 +225,7 @@ class Device:
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
         return seen
 
-    def shade(
-        self, samples: NDArray[np.float32], uniforms: ShadeUniforms
-    ) -> NDArray[np.floating[Any]]:
+    def shade(self, samples: NDArray[np.float32], uniforms: ShadeUniforms) -> NDArray[np.float32]:
         """Radiance of points on triangles.
 
         Args:
@@ -235,7 +233,7 @@ class Device:
             uniforms: the view.
 
         Returns:
-            (N, 3) linear RGB.
+            (N, 3) float32 linear RGB.
         """
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._radiance_fb)
         GL.glViewport(0, 0, LIST_WIDTH, LIST_ROWS)
@@ -263,7 +261,7 @@ class Device:
             GL.glReadPixels(
                 0, 0, LIST_WIDTH, rows, GL.GL_RGBA, self._radiance_type, radiance[row : row + rows]
             )
-        return radiance.reshape(-1, 4)[: len(samples), :3]
+        return radiance.reshape(-1, 4)[: len(samples)].astype(np.float32)[:, :3]
 
 
 def _texture_2d(size: tuple[int, int], layout: Any, form: Any, kind: Any) -> int:

@@ -9,7 +9,6 @@ many samples see it, here at their centroid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ class PixelSamples:
     weight: NDArray[np.float32]
     rounds: tuple[int, ...]
 
-    def resolve(self, radiance: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    def resolve(self, radiance: NDArray[np.float32]) -> NDArray[np.float32]:
         """Sum shaded points, (N, 3), into pixels, (h, w, 3) float32; no point is black."""
         image = np.zeros((self.shape[0] * self.shape[1], 3), dtype=np.float32)
         whole = self.rounds[0]
