@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -109,18 +110,27 @@ def _serve(start: Start, tasks: Connection) -> None:
 
 
 def _render(parent: int, folder: Path, maker: FrameMaker, views: Sequence[View]) -> list[Record]:
+    """Records of views whose images are all on disk; a frame is written while the next renders."""
     records = []
-    for view in views:
-        if os.getppid() != parent:
-            raise EOFError
-        record, files = maker.make(view)
-        for kind, data in zip(IMAGES, files, strict=True):
-            try:
-                write_atomic(image_path(folder, kind, view.index), data)
-            except OSError as error:
-                raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
-        records.append(record)
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        writes = []
+        for view in views:
+            if os.getppid() != parent:
+                raise EOFError
+            record, files = maker.make(view)
+            writes.append(writer.submit(_write, folder, view.index, files))
+            records.append(record)
+        for write in writes:
+            write.result()
     return records
+
+
+def _write(folder: Path, index: int, files: Sequence[bytes]) -> None:
+    for kind, data in zip(IMAGES, files, strict=True):
+        try:
+            write_atomic(image_path(folder, kind, index), data)
+        except OSError as error:
+            raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
 
 
 def _gl_strings(platform: str) -> dict[str, str]:

@@ -48,7 +48,7 @@ def _panel(a: Assembly, name: str, azimuth: float) -> None:
         sheet = shapes.blanket_box((width - 0.006, TALL - 0.03, 0.12), 0.014, 0.26, seed)
         placed = on_side(sheet, azimuth, HALF - 0.05, along * width / 2, MIDDLE)
         part.add(placed, material)
-    buttons = [(x, y) for x in (-0.88, -0.5, 0.5, 0.88) for y in (-0.58, 0.58)]
+    buttons = [(x, y) for x in (-0.96, -0.5, 0.5, 0.96) for y in (-0.58, 0.58)]
     part.add(on_side(bolts(buttons), azimuth, HALF + 0.012, 0.0, MIDDLE), "aluminium")
 
 
@@ -58,14 +58,14 @@ def _decks(a: Assembly) -> None:
     part = a.part("bus_earth_deck", "structure")
     part.add(top.translate((0, 0, (DECK_TOP + DECK_LOW) / 2)), "cfrp")
     for k, (sx, sy) in enumerate(CORNERS.values()):
-        sheet = shapes.blanket_box((0.98, 0.98, 0.05), 0.010, 0.33, 40 + k)
-        part.add(sheet.translate((sx * 0.52, sy * 0.52, DECK_TOP)), "mli_amber")
+        sheet = shapes.blanket_box((1.06, 1.06, 0.05), 0.010, 0.33, 40 + k)
+        part.add(sheet.translate((sx * 0.56, sy * 0.56, DECK_TOP)), "mli_amber")
     bottom = shapes.box((span + 0.02, span + 0.02, 0.06), 0.012)
     low = a.part("bus_aft_deck", "structure")
     low.add(bottom.translate((0, 0, BUS_LOW - 0.005)), "aluminium")
     for k, (sx, sy) in enumerate(CORNERS.values()):
-        sheet = shapes.blanket_box((0.98, 0.98, 0.05), 0.010, 0.33, 50 + k)
-        low.add(sheet.translate((sx * 0.52, sy * 0.52, BUS_LOW - 0.035)), "mli_gold")
+        sheet = shapes.blanket_box((1.06, 1.06, 0.05), 0.010, 0.33, 50 + k)
+        low.add(sheet.translate((sx * 0.56, sy * 0.56, BUS_LOW - 0.035)), "mli_gold")
 
 
 def _radiators(a: Assembly) -> None:

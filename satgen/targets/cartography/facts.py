@@ -14,25 +14,22 @@ FRAME = (
 
 _WIKI = "Wikipedia, Cartosat-1"
 _EOPORTAL = "eoPortal, IRS-P5 (Cartosat-1)"
-_OUT = (
-    "the body without solar wings, antennas and sensors that stand out: bus cuboid with its "
-    "radiators and brackets"
-)
+_BODY = "'2.4 m x 2.7 m high'; measured across the blanketed bus, without what stands on it"
 
 FACTS: dict[str, dict[str, Any]] = {
     "body_width": {
         "value": 2.4,
         "unit": "m",
         "source": _WIKI,
-        "note": f"'2.4 m x 2.7 m high', taken as {_OUT}, along the direction of flight",
-        "measure": "extent_x:bus_*,radiator_*,torquer_*,star_sensor_wedge",
+        "note": f"{_BODY}, along the direction of flight",
+        "measure": "extent_x:bus_*",
     },
     "body_depth": {
         "value": 2.4,
         "unit": "m",
-        "source": _WIKI,
-        "note": f"'2.4 m x 2.7 m high', taken as {_OUT}, along the axis of the wings",
-        "measure": "extent_y:bus_*,radiator_*,wing_drive_*,hold_down_*",
+        "source": "assumption",
+        "note": f"the second side is taken equal to the first: {_BODY}, along the wings' axis",
+        "measure": "extent_y:bus_*",
     },
     "body_height": {
         "value": 2.7,

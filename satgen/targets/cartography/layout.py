@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-HALF = 1.08
+HALF = 1.17
 """Half width of the bus cuboid across x and y, at its blankets."""
 BUS_LOW, BUS_TOP = -1.06, 0.24
 RING_LOW, RING_TOP = -1.35, -1.04
