@@ -23,8 +23,6 @@ TALL = BUS_TOP - BUS_LOW
 
 def add_bus(a: Assembly) -> None:
     """Everything but payload, propulsion, wings and fittings."""
-    core = shapes.box((2 * HALF - 0.14, 2 * HALF - 0.14, TALL - 0.06), 0.01)
-    a.part("bus_core", "bus").add(core.translate((0, 0, MIDDLE)), "mli_black")
     for name, azimuth in SIDES.items():
         _panel(a, name, azimuth)
     for name, (sx, sy) in CORNERS.items():
@@ -63,6 +61,8 @@ def _decks(a: Assembly) -> None:
     bottom = shapes.box((span + 0.02, span + 0.02, 0.06), 0.012)
     low = a.part("bus_aft_deck", "structure")
     low.add(bottom.translate((0, 0, BUS_LOW - 0.005)), "aluminium")
+    core = shapes.box((span - 0.14, span - 0.14, TALL - 0.06), 0.01)
+    low.add(core.translate((0, 0, MIDDLE)), "mli_black")  # what shows through the blankets' seams
     for k, (sx, sy) in enumerate(CORNERS.values()):
         sheet = shapes.blanket_box((1.06, 1.06, 0.05), 0.010, 0.33, 50 + k)
         low.add(sheet.translate((sx * 0.56, sy * 0.56, BUS_LOW - 0.035)), "mli_gold")
