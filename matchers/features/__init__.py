@@ -1,0 +1,1 @@
+"""Local feature extractors: a module each."""
