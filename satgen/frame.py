@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ def bounding_box(parts: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
 
 
-class FrameMaker:
+class FrameMaker(AbstractContextManager["FrameMaker"]):
     """Renders frames of one dataset. Holds an OpenGL context: one a process, a context manager.
 
     Args:
@@ -122,7 +122,9 @@ class FrameMaker:
         self.landmarks = landmarks
         nearest = 0.0
         if config.trajectory.kind != "file":  # all others come no nearer than their distance
-            nearest = config.trajectory.distance_m - model.bounding_sphere[1]
+            centre, radius = model.bounding_sphere
+            aside = np.linalg.norm(centre - np.asarray(config.trajectory.aim))
+            nearest = config.trajectory.distance_m - float(aside) - radius
         self._renderer = Renderer(
             model,
             config.camera,
@@ -132,15 +134,7 @@ class FrameMaker:
             platform=platform,
         )
 
-    def __enter__(self) -> FrameMaker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -152,7 +146,9 @@ class FrameMaker:
         config = self.config
         frame = self._renderer.render(view.pose, view.sun, view.earth)
         size = (config.camera.width, config.camera.height)
-        rgb = expose(frame.linear, frame.window, size, config.sensor, config.seed, view.index)
+        rgb = expose(
+            frame.radiance, frame.window, size, config.sensor, config.seed, view.index, frame.pixels
+        )
         depth = _whole(depth_counts(frame.depth, config.depth_scale), frame, config.camera)
         parts = _whole(frame.parts, frame, config.camera)
         files = (encode_png(rgb), encode_png(depth), encode_png(parts, labels=True))

@@ -106,15 +106,18 @@ def expose(
     sensor: SensorConfig,
     seed: int = 0,
     index: int = 0,
+    pixels: NDArray[np.int64] | None = None,
 ) -> NDArray[Any]:
     """Pixel values of a rendered window, placed in the whole image.
 
     Args:
-        radiance: (h, w, 3) float32 linear RGB.
+        radiance: (h, w, 3) float32 linear RGB; (K, 3) with `pixels`.
         window: (x, y, w, h) of it in the image.
         size: (W, H) of the image.
         sensor: what turns radiance into values.
         seed, index: the noise of a frame follows from these two alone.
+        pixels: (K,) flat indices in the window of the pixels that `radiance` is of; the others are
+            black.
 
     Returns:
         (H, W, 3), or (H, W) with `mono`; uint8 or uint16. Values are sRGB-encoded (IEC 61966-2-1).
@@ -122,16 +125,22 @@ def expose(
     x, y, w, h = window
     if sensor.mono:
         radiance = (radiance @ np.array(LUMA, dtype=np.float32))[..., None]
-    channels = radiance.shape[2]
-    image: NDArray[Any]
+
+    def place(values: NDArray[Any]) -> NDArray[Any]:
+        image = np.zeros((size[1], size[0], values.shape[-1]), dtype=values.dtype)
+        if pixels is None:
+            image[y : y + h, x : x + w] = values
+        else:
+            row, column = np.divmod(pixels, w)
+            pixel = np.dtype((np.void, values.itemsize * values.shape[-1]))  # moved as one
+            flat = image.reshape(-1).view(pixel)
+            flat[(row + y) * size[0] + (column + x)] = values.reshape(-1).view(pixel)
+        return image
+
     if sensor.psf_sigma_px == 0.0 and not sensor.noisy and sensor.black_level == 0.0:
-        dtype = np.uint16 if sensor.bit_depth == 16 else np.uint8
-        image = np.zeros((size[1], size[0], channels), dtype=dtype)
-        image[y : y + h, x : x + w] = _quantise(radiance * np.float32(sensor.exposure), sensor)
+        image = place(_quantise(radiance * np.float32(sensor.exposure), sensor))
     else:
-        whole = np.zeros((size[1], size[0], channels), dtype=np.float32)
-        whole[y : y + h, x : x + w] = radiance
-        image = _quantise(_signal(whole, sensor, seed, index), sensor)
+        image = _quantise(_signal(place(radiance), sensor, seed, index), sensor)
     return image[..., 0] if sensor.mono else image
 
 
@@ -163,7 +172,7 @@ def _quantise(signal: NDArray[np.float32], sensor: SensorConfig) -> NDArray[Any]
         return np.rint(encoded * 65535.0).astype(np.uint16)
     # Through 65,536 linear levels: 20 of them to the darkest step of an 8-bit sRGB value.
     level = np.clip(signal * np.float32(65535.0) + np.float32(0.5), 0.0, 65535.0)
-    return np.asarray(_srgb_table()[level.astype(np.uint16)])
+    return np.asarray(np.take(_srgb_table(), level.astype(np.uint16)))
 
 
 @lru_cache(maxsize=1)

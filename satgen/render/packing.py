@@ -23,7 +23,7 @@ class PackedModel:
         centre: (3,) float64, target frame.
         radius: reach of the farthest vertex from `centre`, metres.
         extents: (3,) float64 size of the axis-aligned box.
-        vertices: (V, 3) float32.
+        vertices: (V, 3) float32, each place once.
         faces: (F, 3) uint32.
         face_normals: (F, 3) float64 unit, counter-clockwise outward.
         face_offsets: (F,) float64, normal · first vertex.
@@ -86,6 +86,20 @@ def smooth_surfaces(faces: NDArray[np.int32], keys: NDArray[np.int64]) -> NDArra
     return surface.reshape(-1).astype(np.int64) + 1
 
 
+def weld(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Vertices (V, 3) without repeated places, in the order of their first use by faces (F, 3)."""
+    _, of_vertex = np.unique(vertices, axis=0, return_inverse=True)
+    corners = of_vertex.reshape(-1)[faces.ravel()]
+    _, first, renumbered = np.unique(corners, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.uint32)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
+    welded = vertices[faces.ravel()[first[order]]]
+    return welded, rank[renumbered.reshape(-1)].reshape(-1, 3)
+
+
 def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     """Bring a model to the form that the shaders read.
 
@@ -96,7 +110,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     """
     centre, radius = model.bounding_sphere
     exact = model.vertices - centre
-    vertices = exact.astype(np.float32)
+    vertices, faces = weld(exact.astype(np.float32), model.faces)
     corners = exact[model.faces]
     edges1 = corners[:, 1] - corners[:, 0]
     edges2 = corners[:, 2] - corners[:, 0]
@@ -130,7 +144,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         radius=radius,
         extents=model.extents,
         vertices=vertices,
-        faces=model.faces.astype(np.uint32),
+        faces=faces,
         face_normals=face_normals,
         face_offsets=np.einsum("ij,ij->i", face_normals, corners[:, 0]),
         face_part=model.face_part,

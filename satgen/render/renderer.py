@@ -13,8 +13,8 @@ top row first; OpenGL's axes appear in this module and nowhere else.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,15 +39,24 @@ class Frame:
 
     Attributes:
         window: (x, y, w, h) of the arrays in the image, pixels.
-        linear: (h, w, 3) float32 radiance, anti-aliased; 1 is white paper in the sun.
+        pixels: (K,) int64 flat index in the window of the pixels that see anything, each once.
+        radiance: (K, 3) float32 of those pixels, anti-aliased; 1 is white paper in the sun.
         depth: (h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing.
         parts: (h, w) uint8 part label at the pixel centre, 0 for none.
     """
 
     window: Window
-    linear: NDArray[np.float32]
+    pixels: NDArray[np.int64]
+    radiance: NDArray[np.float32]
     depth: NDArray[np.float64]
     parts: NDArray[np.uint8]
+
+    @property
+    def linear(self) -> NDArray[np.float32]:
+        """(h, w, 3) float32 radiance of the window."""
+        image = np.zeros((*self.depth.shape, 3), dtype=np.float32)
+        image.reshape(-1, 3)[self.pixels] = self.radiance
+        return image
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class _ShadowMap:
     from_target: NDArray[np.float64]
 
 
-class Renderer:
+class Renderer(AbstractContextManager["Renderer"]):
     """Renders a target from any pose. Holds an OpenGL context: one a process, used as a context
     manager or closed with `close`.
 
@@ -102,15 +111,7 @@ class Renderer:
             self.close()
             raise
 
-    def __enter__(self) -> Renderer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -158,7 +159,7 @@ class Renderer:
         chosen[:, 1] = samples.v + window[1]
         chosen[:, 2] = drawn[samples.primitive]
         radiance = self._device.shade(chosen, uniforms)
-        return Frame(window, samples.resolve(radiance), depth, parts)
+        return Frame(window, samples.pixels, samples.resolve(radiance), depth, parts)
 
     def _per_pixel(
         self,
@@ -171,20 +172,20 @@ class Renderer:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
         packed = self._packed
         x, y, w, h = window
-        centres = seen[1::2, 1::2]
+        centres = seen[1::2, 1::2].reshape(-1)
         depth = np.zeros((h, w))
         parts = np.zeros((h, w), dtype=np.uint8)
-        at = np.flatnonzero(centres)
-        rows, columns = np.divmod(at, w)
-        primitive = centres.ravel()[at] - 1
-        slope = (packed.face_normals @ ray_from_pixel)[drawn].T
-        toward = slope[0][primitive] * (columns + x)
-        toward += slope[1][primitive] * (rows + y)
-        toward += slope[2][primitive]
+        at = np.flatnonzero(centres != 0)
+        rows, columns = np.divmod(at.astype(np.int32), np.int32(w))
+        primitive = np.take(centres, at) - np.uint32(1)
+        slope = ray_from_pixel.T @ np.take(packed.face_normals, drawn, axis=0).T
+        toward = np.take(slope[0], primitive) * (columns + x)
+        toward += np.take(slope[1], primitive) * (rows + y)
+        toward += np.take(slope[2], primitive)
         toward[toward == 0.0] = -1e-300  # a ray along its plane: seen only through rounding
         # Both are negative for a face seen from the front, both positive from behind.
-        depth.ravel()[at] = -height[drawn][primitive] / toward
-        parts.ravel()[at] = packed.face_part[drawn][primitive]
+        depth.reshape(-1)[at] = -np.take(height[drawn], primitive) / toward
+        parts.reshape(-1)[at] = np.take(packed.face_part[drawn], primitive)
         return depth, parts
 
     def _uniforms(
@@ -290,7 +291,8 @@ class Renderer:
     def _empty(self) -> Frame:
         return Frame(
             (0, 0, 0, 0),
-            np.zeros((0, 0, 3), np.float32),
+            np.zeros(0, np.int64),
+            np.zeros((0, 3), np.float32),
             np.zeros((0, 0)),
             np.zeros((0, 0), np.uint8),
         )

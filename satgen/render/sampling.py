@@ -13,45 +13,47 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Centre, then corners: weight and weighted offset (x, y) of the five samples, (3, 5).
-_WEIGHTS = np.array([0.5, 0.125, 0.125, 0.125, 0.125])
-_OFFSETS = np.array([[0.0, -0.5, 0.5, -0.5, 0.5], [0.0, -0.5, -0.5, 0.5, 0.5]])
-_MOMENTS = np.vstack([_WEIGHTS, _WEIGHTS * _OFFSETS]).astype(np.float32)
+# Centre, then corners: shares in eighths, and shares times offset (x, y) in sixteenths.
+_SHARE = (4, 1, 1, 1, 1)
+_ACROSS = (0, -1, 1, -1, 1)
+_DOWN = (0, -1, -1, 1, 1)
 
 
 @dataclass(frozen=True)
 class PixelSamples:
-    """Points to shade for a window of (h, w) pixels.
+    """Points to shade for a window of (h, w) pixels, K of which see anything.
 
-    The first `whole` of them are the only one of their pixel; the rest come in rounds, in each of
-    which a pixel occurs at most once.
+    The first `whole` points are the only one of their pixel, in the order of `pixels`; the rest are
+    shares of the pixels after those.
 
     Attributes:
-        shape: (h, w).
+        pixels: (K,) int64 flat index in the window of each pixel that sees a surface.
         primitive: (N,) uint32 index of the drawn primitive.
         u, v: (N,) float32 position in the window, pixels.
-        pixel: (N,) int64 flat index of the pixel.
-        weight: (N,) float32 share of the pixel's radiance.
-        rounds: bounds of the rounds, from `rounds[0]`, the end of the whole pixels.
+        whole: points that make up a pixel alone.
+        slot: (N - whole,) int64: share n belongs to pixels[whole + slot[n]].
+        weight: (N - whole,) float32 share of the pixel's radiance.
     """
 
-    shape: tuple[int, int]
+    pixels: NDArray[np.int64]
     primitive: NDArray[np.uint32]
     u: NDArray[np.float32]
     v: NDArray[np.float32]
-    pixel: NDArray[np.int64]
+    whole: int
+    slot: NDArray[np.int64]
     weight: NDArray[np.float32]
-    rounds: tuple[int, ...]
 
     def resolve(self, radiance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum shaded points, (N, 3), into pixels, (h, w, 3) float32; no point is black."""
-        image = np.zeros((self.shape[0] * self.shape[1], 3), dtype=np.float32)
-        whole = self.rounds[0]
-        image[self.pixel[:whole]] = radiance[:whole]
-        for start, stop in zip(self.rounds[:-1], self.rounds[1:], strict=True):
-            part = slice(start, stop)
-            image[self.pixel[part]] += radiance[part] * self.weight[part, None]
-        return image.reshape(*self.shape, 3)
+        """Sum shaded points, (N, 3), into the pixels, (K, 3) float32; no point is black."""
+        image = np.empty((len(self.pixels), 3), dtype=np.float32)
+        image[: self.whole] = radiance[: self.whole]
+        for channel in range(3):
+            image[self.whole :, channel] = np.bincount(
+                self.slot,
+                radiance[self.whole :, channel] * self.weight,
+                minlength=len(image) - self.whole,
+            )
+        return image
 
 
 def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> PixelSamples:
@@ -62,7 +64,7 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
             (2r + 1, 2c + 1) is the centre of pixel (r, c), sample (2r, 2c) its first corner.
         surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
     """
-    h, w = seen.shape[0] // 2, seen.shape[1] // 2
+    w = seen.shape[1] // 2
     narrow = np.uint16 if surface.max(initial=0) < 65536 else np.uint32
     table = np.zeros(len(surface) + 1, dtype=narrow)
     table[1:] = surface
@@ -79,38 +81,41 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
     mixed = np.flatnonzero(~even)
     first = mixed + mixed // w  # the corner grid is one wider
     corners = (first, first + 1, first + w + 1, first + w + 2)
-    ids = np.stack([np.take(centre, mixed), *(np.take(corner, at) for at in corners)])
-    labels = np.stack([np.take(at_centre, mixed), *(np.take(at_corner, at) for at in corners)])
+    ids = [np.take(centre, mixed), *(np.take(corner, at) for at in corners)]
+    labels = [np.take(at_centre, mixed), *(np.take(at_corner, at) for at in corners)]
 
-    primitives = [np.take(centre, whole)]
-    pixels = [whole]
-    weights = [np.ones(len(whole), dtype=np.float32)]
-    offsets = [np.zeros((2, len(whole)), dtype=np.float32)]
-    rounds = [len(whole)]
-    while len(mixed):
-        # The centre's surface first, then whichever is left.
-        label = np.where(labels[0] != 0, labels[0], labels.max(axis=0))
-        same = labels == label
-        moments = _MOMENTS @ same.astype(np.float32)
-        any_of_them = np.where(same, ids, 0).max(axis=0)
-        primitives.append(np.where(same[0], ids[0], any_of_them))
-        pixels.append(mixed)
-        weights.append(moments[0])
-        offsets.append(moments[1:] / moments[0])
-        rounds.append(rounds[-1] + len(mixed))
-        labels[same] = 0
-        left = np.flatnonzero(labels.any(axis=0))
-        mixed, labels, ids = mixed[left], labels[:, left], ids[:, left]
+    primitives, slots, moments = [np.take(centre, whole)], [], []
+    same = {(j, k): labels[j] == labels[k] for j in range(5) for k in range(j + 1, 5)}
+    for k in range(5):
+        # A surface is taken up at the first of the samples that see it, with the others' shares.
+        new = labels[k] != 0
+        for j in range(k):
+            new &= ~same[j, k]
+        slot = np.flatnonzero(new)
+        moment = np.empty((3, len(slot)), dtype=np.int8)
+        moment[:] = np.array([[_SHARE[k]], [_ACROSS[k]], [_DOWN[k]]], dtype=np.int8)
+        for j in range(k + 1, 5):
+            also = np.take(same[k, j], slot).view(np.int8)
+            moment[0] += also  # j is a corner
+            moment[1] += also * np.int8(_ACROSS[j])
+            moment[2] += also * np.int8(_DOWN[j])
+        primitives.append(np.take(ids[k], slot))
+        slots.append(slot)
+        moments.append(moment)
 
-    pixel = np.concatenate(pixels)
-    offset = np.concatenate(offsets, axis=1)
-    row, column = np.divmod(pixel, w)
+    slot = np.concatenate(slots)
+    share, across, down = np.concatenate(moments, axis=1).astype(np.float32)
+    pixels = np.concatenate([whole, mixed])
+    row, column = (a.astype(np.float32) for a in np.divmod(pixels.astype(np.int32), np.int32(w)))
+    mixed_row, mixed_column = row[len(whole) :], column[len(whole) :]
+    across /= 2.0 * share
+    down /= 2.0 * share
     return PixelSamples(
-        shape=(h, w),
-        primitive=np.concatenate(primitives) - 1,
-        u=(column + offset[0]).astype(np.float32),
-        v=(row + offset[1]).astype(np.float32),
-        pixel=pixel,
-        weight=np.concatenate(weights),
-        rounds=tuple(rounds),
+        pixels=pixels,
+        primitive=np.concatenate(primitives) - np.uint32(1),
+        u=np.concatenate([column[: len(whole)], np.take(mixed_column, slot) + across]),
+        v=np.concatenate([row[: len(whole)], np.take(mixed_row, slot) + down]),
+        whole=len(whole),
+        slot=slot,
+        weight=share * np.float32(0.125),
     )
