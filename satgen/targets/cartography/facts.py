@@ -85,7 +85,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "blankets": {
         "value": "gold and amber kapton with mirror radiators",
         "unit": "",
-        "source": "photographs, from memory",
+        "source": "assumption",
         "note": "colours and borders are assumed",
     },
 }

@@ -67,7 +67,7 @@ def _hood(
     sleeve = shapes.tube(HOOD_RADIUS + 0.004, HOOD_RADIUS - 0.012, length - 0.05, 40)
     liner.add(place(sleeve, length / 2 - 0.01), "baffle_black")
     for k in range(4):
-        vane = shapes.tube(HOOD_RADIUS, HOOD_RADIUS - 0.055 + 0.008 * k, 0.008, 40)
+        vane = shapes.tube(HOOD_RADIUS, HOOD_RADIUS - 0.055 + 0.008 * k, 0.016, 40)
         liner.add(place(vane, (0.24 + 0.17 * k) * length), "baffle_black")
     floor = shapes.cylinder(HOOD_RADIUS - 0.002, 0.05, 40)
     lens = a.part(f"lens_{name}", "instrument").add(place(floor, 0.06), "black_paint")
