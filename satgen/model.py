@@ -62,7 +62,6 @@ class TargetModel:
         name: short name, used for the default output folder.
         vertices: (V, 3) float64.
         normals: (V, 3) float32 unit vertex normals, outward.
-        tangents: (V, 4) float32; w is the sign of the bitangent (glTF 2.0, §3.7.2.1).
         uv: (V, 2) float32 texture coordinates, v down (glTF's).
         faces: (F, 3) int32, counter-clockwise seen from outside.
         face_material: (F,) int32 index into `materials`.
@@ -75,7 +74,6 @@ class TargetModel:
     name: str
     vertices: NDArray[np.float64]
     normals: NDArray[np.float32]
-    tangents: NDArray[np.float32]
     uv: NDArray[np.float32]
     faces: NDArray[np.int32]
     face_material: NDArray[np.int32]

@@ -11,12 +11,11 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Any
 
 from satgen.errors import RunError
@@ -47,7 +46,7 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-class Pool:
+class Pool(AbstractContextManager["Pool"]):
     """Worker processes for one dataset, as a context manager: they get ready on their own, and are
     given their job by `begin`.
 
@@ -74,15 +73,7 @@ class Pool:
             self.close()
             raise
 
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

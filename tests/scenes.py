@@ -35,7 +35,6 @@ def model_of(
         name=name,
         vertices=points,
         normals=np.concatenate(normals).astype(np.float32),
-        tangents=np.tile(np.array([1, 0, 0, 1], np.float32), (len(points), 1)),
         uv=points[:, :2].astype(np.float32),
         faces=np.concatenate(faces).astype(np.int32),
         face_material=np.array(owner, np.int32),

@@ -234,22 +234,12 @@ def test_registry_knows_its_names() -> None:
         registry.assemble("os")
 
 
-def test_picture_is_drawn_where_there_is_something_to_draw_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import sys
-    from types import ModuleType
-
-    drawn: list[tuple[str, Path]] = []
-    preview = ModuleType("satgen.preview")
-    preview.target_picture = lambda model, path: drawn.append((model.name, path))  # type: ignore[attr-defined]
+def test_the_picture_shows_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a = little()
     monkeypatch.setattr(a, "problems", lambda strict=True: [])
     monkeypatch.setattr(registry, "assemble", lambda name: a)
     monkeypatch.setattr(assembly, "MIN_TRIANGLES", 0)
-    monkeypatch.setitem(sys.modules, "satgen.preview", preview)
     paths = build.build("aura", tmp_path)
-    assert drawn == [("aura", tmp_path / "aura.png")]
-    assert paths[-1].name == "aura.png"
-    monkeypatch.setitem(sys.modules, "satgen.preview", None)
-    assert [p.suffix for p in build.build("aura", tmp_path)] == [".glb", ".json"]
+    assert [p.name for p in paths] == ["aura.glb", "aura.json", "aura.png"]
+    with Image.open(paths[-1]) as picture:
+        assert np.count_nonzero(np.asarray(picture.convert("L")) > 40) > 5000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.metadata
 import json
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.model import Material, TargetModel
+from satgen.model import Material
 from satgen.targets import registry
 from satgen.targets.glb import MeshNode, MeshPrimitive, compute_tangents, write_glb
 from satgen.targets.gltf import split_glb
@@ -196,7 +195,7 @@ def build_bytes(name: str) -> tuple[bytes, bytes]:
 
 
 def build(name: str, out_dir: Path | str | None = None, with_picture: bool = True) -> list[Path]:
-    """Write NAME.glb, NAME.json and (where it can be drawn) NAME.png; returns their paths."""
+    """Write NAME.glb, NAME.json and NAME.png; returns their paths."""
     folder = registry.assets_dir() if out_dir is None else Path(out_dir)
     glb, text = build_bytes(name)
     try:
@@ -207,25 +206,12 @@ def build(name: str, out_dir: Path | str | None = None, with_picture: bool = Tru
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
     if with_picture:
+        from satgen.preview import target_picture
         from satgen.targets.load import load_target
 
-        image = folder / f"{name}.png"
-        if picture(load_target(paths[0]), image):
-            paths.append(image)
+        paths.append(folder / f"{name}.png")
+        target_picture(load_target(paths[0]), paths[-1])
     return paths
-
-
-def picture(model: TargetModel, path: Path) -> bool:
-    """Draw the target's picture; False where this installation has nothing to draw it with."""
-    try:
-        preview = importlib.import_module("satgen.preview")
-    except ImportError:
-        return False
-    draw = getattr(preview, "target_picture", None)
-    if draw is None:
-        return False
-    draw(model, path)
-    return True
 
 
 def check(name: str, out_dir: Path | str | None = None) -> list[str]:

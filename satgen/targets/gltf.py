@@ -47,7 +47,7 @@ class Primitive:
 
     Attributes:
         vertices: (V, 3) float64; faces: (F, 3) int32.
-        normals: (V, 3), uv: (V, 2) v down, tangents: (V, 4); None where the file has none.
+        normals: (V, 3), uv: (V, 2) v down; None where the file has none.
         material: index into `Scene.materials`, or None.
     """
 
@@ -55,7 +55,6 @@ class Primitive:
     faces: NDArray[np.int32]
     normals: NDArray[np.float64] | None
     uv: NDArray[np.float64] | None
-    tangents: NDArray[np.float64] | None
     material: int | None
 
 
@@ -216,19 +215,17 @@ class _Reader:
             value = self.accessor(attributes[key]).astype(np.float64)
             return value if value.shape == (count, width) else None
 
-        normals, tangents = optional("NORMAL", 3), optional("TANGENT", 4)
+        normals = optional("NORMAL", 3)
         if not np.array_equal(matrix, np.eye(4)):
             vertices = vertices @ linear.T + matrix[:3, 3]
             if normals is not None:
                 cofactor = np.linalg.det(linear) * np.linalg.pinv(linear).T
                 normals = normals @ (cofactor * (-1.0 if np.linalg.det(linear) < 0 else 1.0)).T
-            tangents = None
         return Primitive(
             vertices,
             np.ascontiguousarray(faces).astype(np.int32),
             normals,
             optional("TEXCOORD_0", 2),
-            tangents,
             int(entry["material"]) if "material" in entry else None,
         )
 

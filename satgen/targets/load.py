@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from satgen.errors import InputError
 from satgen.model import MAX_PARTS, Material, Part, TargetModel
 from satgen.targets import registry
-from satgen.targets.glb import compute_tangents
 from satgen.targets.gltf import GltfError, Scene, decode_image, read_gltf
 from satgen.targets.shapes import rotation
 
@@ -33,7 +32,7 @@ DEFAULT_MATERIAL = Material("default", (0.58, 0.58, 0.57), 0.0, 0.55)
 
 @dataclass(frozen=True)
 class _Piece:
-    """Triangles of one part in one material; normals, uv and tangents may be missing."""
+    """Triangles of one part in one material; normals and uv may be missing."""
 
     part: int
     material: Material
@@ -41,7 +40,6 @@ class _Piece:
     faces: NDArray[np.int32]
     normals: NDArray[np.float64] | None
     uv: NDArray[np.float64] | None
-    tangents: NDArray[np.float64] | None = None
 
 
 def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> TargetModel:
@@ -55,8 +53,7 @@ def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> 
     Returns:
         The model in the target frame, metres. Of a file, every node (of a scene) or object is a
         part of class "part"; more than 255 become one. Missing normals are computed, weighted by
-        angle, with a crease where faces meet at more than 30 degrees; tangents come from the
-        texture coordinates or, without any, are an arbitrary perpendicular; a surface without a
+        angle, with a crease where faces meet at more than 30 degrees; a surface without a
         material is light grey; a surface that is not closed is drawn from both sides.
 
     Raises:
@@ -101,7 +98,7 @@ def _satgen_pieces(scene: Scene) -> tuple[tuple[Part, ...], list[_Piece]]:
         parts.append(Part(label, node.name, str(node.extras["class"])))
         for p in node.primitives:
             material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(_Piece(label, material, p.vertices, p.faces, p.normals, p.uv, p.tangents))
+            pieces.append(_Piece(label, material, p.vertices, p.faces, p.normals, p.uv))
     parts.sort(key=lambda part: part.label)
     if [p.label for p in parts] != list(range(1, len(parts) + 1)):
         raise ValueError("part labels are not 1, 2, 3 …")
@@ -175,7 +172,7 @@ def _scene_pieces(scene: Scene) -> tuple[list[str], list[_Piece]]:
                     f"node {node.name!r} uses material {p.material}, which is not there"
                 )
             material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(_Piece(k, material, p.vertices, p.faces, p.normals, p.uv, p.tangents))
+            pieces.append(_Piece(k, material, p.vertices, p.faces, p.normals, p.uv))
     return names, pieces
 
 
@@ -331,14 +328,10 @@ def _up_rotation(up: str) -> NDArray[np.float64]:
 def _placed(p: _Piece, scale: float, turn: NDArray[np.float64]) -> _Piece:
     if scale == 1.0 and np.array_equal(turn, np.eye(3)):
         return p
-    tangents = p.tangents
-    if tangents is not None:
-        tangents = np.column_stack([tangents[:, :3] @ turn.T, tangents[:, 3]])
     return replace(
         p,
         vertices=p.vertices @ turn.T * scale,
         normals=None if p.normals is None else p.normals @ turn.T,
-        tangents=tangents,
     )
 
 
@@ -464,8 +457,8 @@ def crease_normals(
 
 def _finished(
     p: _Piece,
-) -> tuple[_Piece, NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-    """The piece, split at creases where need be; (V, 3) normals, (V, 2) uv, (V, 4) tangents."""
+) -> tuple[_Piece, NDArray[np.float64], NDArray[np.float64]]:
+    """The piece, split at creases where need be; (V, 3) normals, (V, 2) uv."""
     if p.normals is None:
         source, faces, normals = crease_normals(p.vertices, p.faces)
         p = replace(
@@ -474,15 +467,12 @@ def _finished(
             faces=faces,
             normals=normals,
             uv=None if p.uv is None else p.uv[source],
-            tangents=None,
         )
     assert p.normals is not None
     length = np.linalg.norm(p.normals, axis=1, keepdims=True)
     normals = p.normals / np.where(length > 0, length, 1.0)
     uv = np.zeros((len(p.vertices), 2)) if p.uv is None else p.uv
-    if p.tangents is None:
-        return p, normals, uv, compute_tangents(p.vertices, normals, uv, p.faces)
-    return p, normals, uv, p.tangents.astype(np.float32)
+    return p, normals, uv
 
 
 def _material_key(m: Material) -> tuple[Any, ...]:
@@ -503,21 +493,19 @@ def _assemble(
     where: dict[tuple[Any, ...], int] = {}
     vertices: list[NDArray[Any]] = []
     normals: list[NDArray[Any]] = []
-    tangents: list[NDArray[Any]] = []
     uvs: list[NDArray[Any]] = []
     faces: list[NDArray[Any]] = []
     face_material: list[NDArray[Any]] = []
     face_part: list[NDArray[Any]] = []
     start = 0
     for raw in pieces:
-        p, normal, uv, tangent = _finished(raw)
+        p, normal, uv = _finished(raw)
         key = _material_key(p.material)
         if key not in where:
             where[key] = len(materials)
             materials.append(p.material)
         vertices.append(p.vertices)
         normals.append(normal)
-        tangents.append(tangent)
         uvs.append(uv)
         faces.append(p.faces + start)
         face_material.append(np.full(len(p.faces), where[key], dtype=np.int32))
@@ -527,7 +515,6 @@ def _assemble(
         name=name,
         vertices=np.concatenate(vertices),
         normals=np.concatenate(normals).astype(np.float32),
-        tangents=np.concatenate(tangents),
         uv=np.concatenate(uvs).astype(np.float32),
         faces=np.concatenate(faces).astype(np.int32),
         face_material=np.concatenate(face_material),
