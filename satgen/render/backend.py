@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from satgen.errors import InputError, RunError
@@ -157,15 +161,12 @@ def create_context(platform: str) -> Any:
     """
     use_backend(platform)
     try:
+        platforms = _pyrender_platform(platform)
         if platform == "egl":
-            from pyrender.platforms import egl
-
-            device = egl.get_device_by_index(int(os.environ.get("EGL_DEVICE_ID", "0")))
-            context: Any = egl.EGLPlatform(1, 1, device=device)
+            device = platforms.get_device_by_index(int(os.environ.get("EGL_DEVICE_ID", "0")))
+            context: Any = platforms.EGLPlatform(1, 1, device=device)
         else:
-            from pyrender.platforms.osmesa import OSMesaPlatform
-
-            context = OSMesaPlatform(1, 1)
+            context = platforms.OSMesaPlatform(1, 1)
         context.init_context()
         context.make_current()
     except Exception as error:  # drivers fail in every way there is: assertion, ctypes, GLError
@@ -173,6 +174,27 @@ def create_context(platform: str) -> Any:
             no_backend_message(f"{platform}: {error or type(error).__name__}")
         ) from error
     return context
+
+
+def _pyrender_platform(name: str) -> ModuleType:
+    """The module pyrender.platforms.NAME, without the rest of pyrender.
+
+    That would cost each worker a second: it imports trimesh, SciPy and a viewer.
+    """
+    alias = "_pyrender_platforms"
+    if alias not in sys.modules:
+        found = importlib.util.find_spec("pyrender")
+        if found is None or not found.submodule_search_locations:
+            raise ImportError("pyrender is not installed")
+        folder = Path(found.submodule_search_locations[0]) / "platforms"
+        spec = importlib.util.spec_from_file_location(
+            alias, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None and spec.loader is not None
+        package = importlib.util.module_from_spec(spec)
+        sys.modules[alias] = package
+        spec.loader.exec_module(package)
+    return importlib.import_module(f"{alias}.{name}")
 
 
 _PROBE = """
