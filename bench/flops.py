@@ -1,0 +1,176 @@
+"""Floating-point operations of the matchers, counted from their architecture.
+
+A multiplication and an addition count as two operations, and only products of matrices count
+(linear layers, attention, similarities), as in `torch.utils.flop_counter`: normalisations,
+activations, softmax and Sinkhorn's iterations are left out, and are small beside them. The counts
+are of what the network needs for the points that take part; padding is no part of that.
+
+Architectures: Lindenberger et al., LightGlue (2023), §3 and appendix; Sarlin et al., SuperGlue
+(2020), §3 and appendix; attention has as many operations for one head as for several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from satgen.errors import InputError
+
+if TYPE_CHECKING:
+    from matchers.types import Adaptation
+
+WIDTH = 256
+"""Length of the descriptors inside LightGlue and SuperGlue."""
+
+SUPERGLUE_ENCODER = (3, 32, 64, 128, 256, WIDTH)
+"""Widths of SuperGlue's keypoint encoder, from position and score to the descriptor."""
+
+SUPERGLUE_LAYERS = 18
+"""Nine times self and cross attention."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations of one pair.
+
+    Attributes:
+        before: what comes before the layers: projection of the descriptors, positions.
+        layers: each layer that was run, with what decided about exit and pruning after it.
+        after: the assignment.
+    """
+
+    before: int
+    layers: tuple[int, ...]
+    after: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.before + sum(self.layers) + self.after
+
+
+def linear(points: int, inputs: int, outputs: int) -> int:
+    """A linear layer at so many points."""
+    return 2 * points * inputs * outputs
+
+
+def attention(queries: int, keys: int, width: int = WIDTH) -> int:
+    """Similarities of queries with keys, and sums of values under their weights."""
+    return 2 * linear(queries, width, keys)
+
+
+def lightglue_layer(n0: int, n1: int, width: int = WIDTH) -> int:
+    """One layer of LightGlue: self attention, then bidirectional cross attention.
+
+    The similarity of the two images is computed once for both directions (§3.2).
+    """
+    both = n0 + n1
+    self_attention = linear(both, width, 3 * width) + attention(n0, n0, width)
+    self_attention += attention(n1, n1, width) + linear(both, width, width)
+    cross = linear(both, width, 2 * width) + 3 * linear(n0, width, n1)
+    cross += linear(both, width, width)
+    return self_attention + cross + 2 * _feed_forward(both, width)
+
+
+def lightglue(
+    alive: Sequence[tuple[int, int]],
+    *,
+    input_width: int = 128,
+    position_width: int = 2,
+    width: int = WIDTH,
+    heads: int = 4,
+    num_layers: int = 9,
+    exit_tests: bool = True,
+    pruning: bool = True,
+) -> Operations:
+    """LightGlue.
+
+    Args:
+        alive: points of either image in each layer that was run, first to last
+            (`Adaptation.alive`); empty where there was nothing to match.
+        input_width: length of the descriptors; those of `width` need no projection.
+        position_width: 2, or 4 with scale and orientation (SIFT).
+        width, heads: of the network.
+        num_layers: layers that it has.
+        exit_tests: whether the confidences are asked after each layer but the network's last.
+        pruning: whether the matchabilities are, where it goes on.
+
+    Raises:
+        InputError: more layers than the network has.
+    """
+    if len(alive) > num_layers:
+        raise InputError(f"{len(alive)} layers run: the network has {num_layers}")
+    if not alive:
+        return Operations(0, (), 0)
+    points = sum(alive[0])
+    before = linear(points, position_width, width // heads // 2)
+    if input_width != width:
+        before += linear(points, input_width, width)
+    layers = []
+    for number, (n0, n1) in enumerate(alive, start=1):
+        count = lightglue_layer(n0, n1, width)
+        if number < num_layers:
+            tests = int(exit_tests) + int(pruning and number < len(alive))
+            count += tests * linear(n0 + n1, width, 1)
+        layers.append(count)
+    n0, n1 = alive[-1]
+    after = linear(n0 + n1, width, width) + linear(n0 + n1, width, 1) + linear(n0, width, n1)
+    return Operations(before, tuple(layers), after)
+
+
+def lightglue_adapted(
+    adaptation: Adaptation,
+    *,
+    input_width: int = 128,
+    position_width: int = 2,
+    exit_tests: bool = True,
+    pruning: bool = True,
+) -> Operations:
+    """LightGlue on the pair that an adaptation tells of; arguments as `lightglue`."""
+    return lightglue(
+        adaptation.alive,
+        input_width=input_width,
+        position_width=position_width,
+        num_layers=adaptation.num_layers,
+        exit_tests=exit_tests,
+        pruning=pruning,
+    )
+
+
+def superglue(
+    n0: int,
+    n1: int,
+    *,
+    width: int = WIDTH,
+    encoder: Sequence[int] = SUPERGLUE_ENCODER,
+    num_layers: int = SUPERGLUE_LAYERS,
+) -> Operations:
+    """SuperGlue; layers alternate between self and cross attention, self first.
+
+    Args:
+        n0, n1: points of either image; with none in one of them nothing is run.
+        width: length of the descriptors.
+        encoder: widths of the keypoint encoder, the input's first.
+        num_layers: self and cross attention layers together.
+    """
+    if not n0 or not n1:
+        return Operations(0, (), 0)
+    both = n0 + n1
+    before = sum(linear(both, a, b) for a, b in pairwise(encoder))
+    dense = linear(both, width, 4 * width) + _feed_forward(both, width)
+    self_layer = dense + attention(n0, n0, width) + attention(n1, n1, width)
+    cross_layer = dense + attention(n0, n1, width) + attention(n1, n0, width)
+    layers = tuple(cross_layer if number % 2 else self_layer for number in range(num_layers))
+    return Operations(before, layers, linear(both, width, width) + linear(n0, width, n1))
+
+
+def nearest_neighbour(n0: int, n1: int, width: int) -> Operations:
+    """Nearest neighbours of descriptors of a given length: one product of all with all."""
+    return Operations(0, (), linear(n0, width, n1))
+
+
+def _feed_forward(points: int, width: int) -> int:
+    """Of the point and its message side by side, through twice the width, back to the width."""
+    return linear(points, 2 * width, 2 * width) + linear(points, 2 * width, width)

@@ -1,0 +1,253 @@
+"""Camera pose from matches, and how far off it is.
+
+LO-RANSAC is PoseLib's (Larsson et al.), seeded, at one fixed threshold. SuperGlue and LightGlue
+define the errors; their area under the curve is `pose_auc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from satgen.errors import InputError
+from satgen.geometry import Bools, Floats, backproject, geodesic, make_pose, sample_depth
+
+AUC_DEG = (5.0, 10.0, 20.0)
+"""Bounds of the area under the pose error's curve (SuperGlue §5.2, LightGlue §5.2)."""
+
+
+@dataclass(frozen=True)
+class RansacOptions:
+    """How poses are estimated; the same for every matcher and every pair.
+
+    Attributes:
+        epipolar_px: largest epipolar (Sampson) error of an inlier of the relative pose.
+            SuperGlue uses 1 px at 640 × 480.
+        reprojection_px: largest reprojection error of an inlier of the absolute pose.
+        confidence: probability of a sample without outliers at which it stops (SuperGlue's).
+        max_iterations: bound where there are few inliers.
+        seed: of the samples.
+    """
+
+    epipolar_px: float = 1.0
+    reprojection_px: float = 3.0
+    confidence: float = 0.99999
+    max_iterations: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A pose and the matches that support it.
+
+    Attributes:
+        T: (4, 4). Relative: camera 0 to camera 1, its translation of unit length. Absolute:
+            T_cam_target of the second frame, metres.
+        inliers: (K,) bool, of the matches that were given.
+    """
+
+    T: Floats
+    inliers: Bools
+
+
+def relative_pose(
+    points0: ArrayLike,
+    points1: ArrayLike,
+    K0: ArrayLike,
+    K1: ArrayLike,
+    options: RansacOptions | None = None,
+) -> Estimate | None:
+    """Relative pose of two calibrated cameras by the essential matrix.
+
+    Args:
+        points0, points1: (K, 2) matched pixels.
+        K0, K1: (3, 3) intrinsics without skew.
+        options: thresholds, iterations, seed.
+
+    Returns:
+        None where fewer than five matches are given or support a pose.
+    """
+    import poselib
+
+    options = options or RansacOptions()
+    x0, x1 = _points(points0, 2), _points(points1, 2)
+    _same_length(x0, x1)
+    if len(x0) < 5:
+        return None
+    ransac = _ransac(options) | {"max_epipolar_error": options.epipolar_px}
+    pose, info = poselib.estimate_relative_pose(x0, x1, _camera(K0), _camera(K1), ransac, {})
+    found = _estimate(pose, info, len(x0), 5)
+    if found is None:
+        return None
+    found.T[:3, 3] /= np.linalg.norm(found.T[:3, 3])  # the refinement lets it off the sphere
+    return found
+
+
+def absolute_pose(
+    points: ArrayLike, target_points: ArrayLike, K: ArrayLike, options: RansacOptions | None = None
+) -> Estimate | None:
+    """T_cam_target from pixels of known target-frame points (perspective n-point).
+
+    Args:
+        points: (K, 2) pixels.
+        target_points: (K, 3) metres, target frame; rows with NaN are no inliers.
+        K: (3, 3) intrinsics without skew.
+        options: thresholds, iterations, seed.
+
+    Returns:
+        None where fewer than four matches have a point or support a pose.
+    """
+    import poselib
+
+    options = options or RansacOptions()
+    x, X = _points(points, 2), _points(target_points, 3)
+    _same_length(x, X)
+    known = np.isfinite(X).all(axis=1)
+    if np.count_nonzero(known) < 4:
+        return None
+    ransac = _ransac(options) | {"max_reproj_error": options.reprojection_px}
+    pose, info = poselib.estimate_absolute_pose(x[known], X[known], _camera(K), ransac, {})
+    found = _estimate(pose, info, int(np.count_nonzero(known)), 4)
+    if found is None:
+        return None
+    inliers = np.zeros(len(x), dtype=bool)
+    inliers[known] = found.inliers
+    return Estimate(found.T, inliers)
+
+
+def surface_points(keypoints: ArrayLike, depth: Floats, K: ArrayLike, T: ArrayLike) -> Floats:
+    """Target-frame points (N, 3), metres, that a frame shows at keypoints (N, 2); NaN for none.
+
+    Args:
+        keypoints: pixels.
+        depth: (H, W) metres.
+        K, T: the frame's intrinsics and T_cam_target.
+    """
+    keypoints = _points(keypoints, 2)
+    return backproject(K, T, keypoints, sample_depth(depth, keypoints)[0])
+
+
+@dataclass(frozen=True)
+class PoseError:
+    """Errors of a pose; infinite where there is none.
+
+    Attributes:
+        rotation_deg: angle of the rotation that is left, degrees.
+        translation: relative pose: angle between the directions, degrees, at most 90; NaN where
+            the true translation is none. Absolute pose: millimetres by which the target's origin
+            is misplaced.
+    """
+
+    rotation_deg: float
+    translation: float
+
+
+def relative_pose_error(estimate: Estimate | None, T_0to1: ArrayLike) -> PoseError:
+    """Errors of a relative pose against the true one (4, 4).
+
+    The sign of the translation is not asked for, as in the papers: of the angle and its
+    supplement the smaller counts.
+    """
+    if estimate is None:
+        return PoseError(float("inf"), float("inf"))
+    T = np.asarray(T_0to1, dtype=np.float64)
+    a, b = estimate.T[:3, 3], T[:3, 3]
+    sine, cosine = np.linalg.norm(np.cross(a, b)), abs(float(a @ b))
+    angle = np.degrees(np.arctan2(sine, cosine)) if np.linalg.norm(b) > 0.0 else np.nan
+    return PoseError(_rotation_deg(estimate.T, T), float(angle))
+
+
+def absolute_pose_error(estimate: Estimate | None, T_cam_target: ArrayLike) -> PoseError:
+    """Errors of an absolute pose against the true one (4, 4)."""
+    if estimate is None:
+        return PoseError(float("inf"), float("inf"))
+    T = np.asarray(T_cam_target, dtype=np.float64)
+    off = np.linalg.norm(estimate.T[:3, 3] - T[:3, 3])
+    return PoseError(_rotation_deg(estimate.T, T), 1000.0 * float(off))
+
+
+def pose_error_deg(error: PoseError) -> float:
+    """The larger of a relative pose's two errors, of which the area under the curve is taken.
+
+    Where there is no true translation the rotation alone counts.
+    """
+    return float(np.fmax(error.rotation_deg, error.translation))
+
+
+def pose_auc(errors_deg: ArrayLike, bounds_deg: Sequence[float] = AUC_DEG) -> tuple[float, ...]:
+    """Area under the cumulative curve of pose errors up to each bound, divided by the bound.
+
+    The curve runs from (0, 0) through (error, share of pairs up to it) in straight lines, and level
+    from the last error below the bound to the bound, as the papers compute it.
+
+    Args:
+        errors_deg: (N,) degrees; infinite or NaN means that there is no pose.
+        bounds_deg: degrees.
+
+    Returns:
+        A share in [0, 1] a bound; NaN where there are no errors.
+    """
+    errors = np.asarray(errors_deg, dtype=np.float64).ravel()
+    if not errors.size:
+        return tuple(float("nan") for _ in bounds_deg)
+    errors = np.sort(np.where(np.isnan(errors), np.inf, errors))
+    x = np.concatenate([[0.0], errors])
+    y = np.arange(len(x)) / len(errors)
+    areas = []
+    for bound in bounds_deg:
+        # An error of exactly 0 is below every bound; the origin stays in the curve.
+        inside = max(1, int(np.searchsorted(x, bound, side="left")))
+        width = np.diff(np.concatenate([x[:inside], [bound]]))
+        height = np.concatenate([y[:inside], [y[inside - 1]]])
+        areas.append(float(width @ (height[1:] + height[:-1]) / 2.0 / bound))
+    return tuple(areas)
+
+
+def _points(points: ArrayLike, columns: int) -> Floats:
+    array = np.asarray(points, dtype=np.float64)
+    if array.size == 0:
+        return np.zeros((0, columns))
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise InputError(f"points of shape {array.shape}: must be (K, {columns})")
+    return np.ascontiguousarray(array)
+
+
+def _same_length(a: Floats, b: Floats) -> None:
+    if len(a) != len(b):
+        raise InputError(f"{len(a)} points and {len(b)}: must be as many")
+
+
+def _camera(K: ArrayLike) -> dict[str, Any]:
+    """A pinhole camera as PoseLib takes it. Its size is not used."""
+    K = np.asarray(K, dtype=np.float64)
+    if K.shape != (3, 3) or K[0, 1] != 0.0:
+        raise InputError("intrinsics must be a 3 × 3 matrix without skew")
+    params = [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]
+    return {"model": "PINHOLE", "width": 0, "height": 0, "params": [float(p) for p in params]}
+
+
+def _ransac(options: RansacOptions) -> dict[str, Any]:
+    return {
+        "max_iterations": options.max_iterations,
+        "success_prob": options.confidence,
+        "seed": options.seed,
+    }
+
+
+def _estimate(pose: Any, info: dict[str, Any], count: int, minimum: int) -> Estimate | None:
+    """PoseLib's answer, or None where too few matches support it or it is not finite."""
+    inliers = np.zeros(count, dtype=bool)
+    found: NDArray[np.bool_] = np.asarray(info["inliers"], dtype=bool)
+    inliers[: len(found)] = found
+    T = make_pose(np.asarray(pose.R), np.asarray(pose.t).ravel())
+    if np.count_nonzero(inliers) < minimum or not np.isfinite(T).all():
+        return None
+    return Estimate(T, inliers)
+
+
+def _rotation_deg(T_a: Floats, T_b: Floats) -> float:
+    return float(np.degrees(geodesic(T_a[:3, :3], T_b[:3, :3])))
