@@ -1,0 +1,323 @@
+"""The network of ALIKED (Zhao et al., "ALIKED: A Lighter Keypoint and Descriptor Extraction Network
+via Deformable Transformation", IEEE TIM 2023).
+
+Written from the paper, with the parameter names of the official checkpoints (BSD-3-Clause), which
+load strictly. The full-resolution map of all channels that the paper draws is never made: the score
+head's first layer is applied at each level's own resolution (it is linear, as is the upsampling
+that follows), and the descriptor head makes the map's pixels only where it samples them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from matchers.features.deform import deform_conv2d
+from matchers.features.sampling import axis_taps, bilinear_taps, weighted_rows
+
+# channels of the four blocks (the last is also the descriptor's length), sampling positions M
+VARIANTS = {
+    "aliked-t16": ((8, 16, 32, 64), 16),
+    "aliked-n16": ((16, 32, 64, 128), 16),
+    "aliked-n16rot": ((16, 32, 64, 128), 16),
+    "aliked-n32": ((16, 32, 64, 128), 32),
+}
+STRIDE = 32  # of the last level: the sides of what the network sees are multiples of it
+_STRIDES = (2, 8, STRIDE)  # of levels 2 to 4
+_STRIP = 1 << 16  # pixels that the score head's first layer takes at once
+_KEYPOINTS = 1024  # keypoints described at once
+
+
+class Window(NamedTuple):
+    """A part of a frame, computed as if the whole frame were seen.
+
+    Upsampling with aligned corners depends on the frame's size, and so do the limits of offsets.
+
+    Attributes:
+        x, y: the frame's pixel that is the window's first; multiples of 32.
+        frame: width and height; multiples of 32.
+    """
+
+    x: int
+    y: int
+    frame: tuple[int, int]
+
+
+class Part(NamedTuple):
+    """A box of a window: its first pixel and its sides."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Maps(NamedTuple):
+    """Features of B windows of h × w pixels, of which any pixel's can be made.
+
+    Attributes:
+        fine: (B, h, w, C1), level 1 before its 1×1 layer.
+        coarse: levels 2 to 4 after theirs, tables of pixels: (B, width · height, D/4).
+        columns: the two columns next to each pixel at levels 2 to 4, and their weights: (3, 2, w).
+        rows: likewise, (3, 2, h).
+        sizes: width and height of levels 2 to 4.
+    """
+
+    fine: Tensor
+    coarse: list[Tensor]
+    columns: tuple[Tensor, Tensor]
+    rows: tuple[Tensor, Tensor]
+    sizes: list[tuple[int, int]]
+
+
+class ALIKEDNetwork(nn.Module):
+    """Features, detection scores and descriptors. BatchNorm always uses its running statistics."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__()
+        (c1, c2, c3, c4), positions = VARIANTS[variant]
+        self.descriptor_size = c4
+        self.block1 = _Block(3, c1, residual=False, deformable=False)
+        self.block2 = _Block(c1, c2, residual=True, deformable=False)
+        self.block3 = _Block(c2, c3, residual=True, deformable=True)
+        self.block4 = _Block(c3, c4, residual=True, deformable=True)
+        self.conv1 = nn.Conv2d(c1, c4 // 4, 1, bias=False)
+        self.conv2 = nn.Conv2d(c2, c4 // 4, 1, bias=False)
+        self.conv3 = nn.Conv2d(c3, c4 // 4, 1, bias=False)
+        self.conv4 = nn.Conv2d(c4, c4 // 4, 1, bias=False)
+        self.score_head = nn.Sequential(
+            nn.Conv2d(c4, 8, 1, bias=False),
+            nn.SELU(inplace=True),
+            nn.Conv2d(8, 4, 3, padding=1, bias=False),
+            nn.SELU(inplace=True),
+            nn.Conv2d(4, 4, 3, padding=1, bias=False),
+            nn.SELU(inplace=True),
+            nn.Conv2d(4, 1, 3, padding=1, bias=False),
+        )
+        self.desc_head = _DescriptorHead(c4, positions)
+
+    def maps(self, images: Tensor, window: Window) -> Maps:
+        """Features of (B, 3, h, w) RGB values in [0, 1]; h and w are multiples of 32."""
+        height, width = images.shape[-2:]
+        longest = max(window.frame)
+        x1 = self.block1(images.contiguous(memory_format=torch.channels_last), 0.0)
+        x2 = self.block2(functional.avg_pool2d(x1, 2), 0.0)
+        x3 = self.block3(functional.avg_pool2d(x2, 4), longest / 8 / 4)
+        x4 = self.block4(functional.avg_pool2d(x3, 4), longest / STRIDE / 4)
+        levels = ((self.conv2, x2), (self.conv3, x3), (self.conv4, x4))
+        coarse = [_selu(conv(x)).permute(0, 2, 3, 1).flatten(1, 2) for conv, x in levels]
+
+        sizes = [(width // stride, height // stride) for stride in _STRIDES]
+        columns = _upsampling(window.x, [w for w, _ in sizes], width, window.frame[0])
+        rows = _upsampling(window.y, [h for _, h in sizes], height, window.frame[1])
+        return Maps(
+            fine=x1.permute(0, 2, 3, 1),
+            coarse=coarse,
+            columns=(columns[0].to(x1.device), columns[1].to(x1)),
+            rows=(rows[0].to(x1.device), rows[1].to(x1)),
+            sizes=sizes,
+        )
+
+    def scores(self, maps: Maps, part: Part) -> Tensor:
+        """Detection scores of a part of each window: (B, height, width) float32 in (0, 1).
+
+        The three pixels next to its borders are right only where the window ends as well.
+        """
+        across, down = slice(part.x, part.x + part.width), slice(part.y, part.y + part.height)
+        x1 = maps.fine[:, down, across].permute(0, 3, 1, 2)
+        fine, *coarse = self.score_head.get_parameter("0.weight").chunk(4, dim=1)
+        tables = [
+            functional.linear(table, weight[:, :, 0, 0])
+            for table, weight in zip(maps.coarse, coarse, strict=True)
+        ]
+        hidden = torch.stack(
+            [_upsampled([t[i] for t in tables], maps, across, down) for i in range(len(x1))]
+        )
+        step = max(1, _STRIP // part.width)
+        for start in range(0, part.height, step):
+            strip = slice(start, start + step)
+            hidden[:, :, strip] += functional.conv2d(_selu(self.conv1(x1[:, :, strip])), fine)
+        scores: Tensor = self.score_head[1:](hidden)
+        return scores[:, 0].float().sigmoid()
+
+    def describe(self, maps: Maps, image: int, points: Tensor, seen: Part, reach: float) -> Tensor:
+        """Descriptors of one image at (N, 2) points (x, y) of its window: (N, D) of unit length.
+
+        Features outside `seen` count as zeros; `reach` pixels is the largest offset.
+        """
+        if not len(points):
+            return points.new_zeros(0, self.descriptor_size)
+        points = points - points.new_tensor((seen.x, seen.y))
+        parts = [
+            self._describe(maps, image, points[start : start + _KEYPOINTS], seen, reach)
+            for start in range(0, len(points), _KEYPOINTS)
+        ]
+        return torch.cat(parts).float()
+
+    def _describe(self, maps: Maps, image: int, points: Tensor, seen: Part, reach: float) -> Tensor:
+        def features(rows: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+            """The levels at pixels of `seen`, each pixel once; 1 / their length; which is where."""
+            used = torch.zeros(seen.width * seen.height, dtype=torch.bool, device=rows.device)
+            used[rows.flatten()] = True
+            pixels = used.nonzero()[:, 0]
+            place = torch.empty_like(used, dtype=torch.long)
+            place[pixels] = torch.arange(len(pixels), device=rows.device)
+            levels = self._pixels(
+                maps, image, pixels % seen.width + seen.x, pixels // seen.width + seen.y
+            )
+            lengths = torch.stack([level.norm(dim=1) for level in levels]).norm(dim=0)
+            return levels, 1 / lengths.clamp(min=1e-12), place[rows]
+
+        head = self.desc_head
+        # the official code's patches: truncated, and one pixel short of the right and lower border
+        inside = points.new_tensor((max(seen.width - 3, 1), max(seen.height - 3, 1)))
+        centre = points.trunc().clamp(min=1.0).minimum(inside).long()
+        step = torch.arange(-1, 2, device=points.device)
+        patch = (centre[:, 1, None, None] + step[:, None]) * seen.width
+        levels, factor, rows = features((patch + centre[:, 0, None, None] + step).flatten())
+        patches = torch.cat([level[rows] for level in levels], dim=1) * factor[rows, None]
+        offsets = head.offsets(patches.view(len(points), -1)).clamp(-reach, reach)
+
+        x, y = (points[:, None] + offsets.to(points.dtype)).unbind(-1)
+        taps, weights = bilinear_taps(x, y, seen.width, seen.height)
+        levels, factor, rows = features(taps.flatten(0, 1))
+        weights = weights.flatten(0, 1) * factor[rows]
+        samples = torch.cat([weighted_rows(level, rows, weights) for level in levels], dim=1)
+        return head.aggregated(samples)
+
+    def _pixels(self, maps: Maps, image: int, x: Tensor, y: Tensor) -> list[Tensor]:
+        """The full-resolution map at (P,) pixels: D/4 channels of each level, (P, D/4)."""
+        own = maps.fine[image].flatten(0, 1)[y * maps.fine.shape[2] + x]
+        levels = [_selu(functional.linear(own, self.conv1.weight[:, :, 0, 0]))]
+        for level, tables in enumerate(maps.coarse):
+            # the four taps' columns, and their rows
+            columns, right = (tap[level].T.repeat(1, 2).index_select(0, x) for tap in maps.columns)
+            rows, down = (
+                tap[level].T.repeat_interleave(2, 1).index_select(0, y) for tap in maps.rows
+            )
+            taps = columns + rows * maps.sizes[level][0]
+            levels.append(weighted_rows(tables[image], taps, right * down))
+        return levels
+
+
+class _Block(nn.Module):
+    """Two 3×3 layers, plain or deformable, with a 1×1 layer beside them if residual (§III-A)."""
+
+    def __init__(self, channels: int, out: int, *, residual: bool, deformable: bool) -> None:
+        super().__init__()
+        layer = _DeformableLayer if deformable else _PlainLayer
+        self.conv1 = layer(channels, out)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = layer(out, out)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.downsample = nn.Conv2d(channels, out, 1) if residual else None
+
+    def forward(self, x: Tensor, reach: float) -> Tensor:
+        y = _selu(self.conv1(x, self.bn1, reach))
+        y = self.conv2(y, self.bn2, reach)
+        if self.downsample is not None:
+            y += self.downsample(x)
+        return _selu(y)
+
+
+class _PlainLayer(nn.Conv2d):
+    """A 3×3 convolution that takes the BatchNorm after it along."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor, norm: nn.BatchNorm2d, reach: float) -> Tensor:  # type: ignore[override]
+        return functional.conv2d(x, *_folded(self.weight, norm), padding=1)
+
+
+class _DeformableLayer(nn.Module):
+    """A deformable 3×3 convolution, offsets within ±`reach`, and the BatchNorm after it."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.offset_conv = nn.Conv2d(channels, 18, 3, padding=1)
+        self.regular_conv = nn.Conv2d(channels, out, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor, norm: nn.BatchNorm2d, reach: float) -> Tensor:
+        offset = self.offset_conv(x).clamp(-reach, reach)
+        return deform_conv2d(x, offset, *_folded(self.regular_conv.weight, norm))
+
+
+class _DescriptorHead(nn.Module):
+    """Sparse deformable descriptor head (SDDH, §III-C)."""
+
+    def __init__(self, channels: int, positions: int) -> None:
+        super().__init__()
+        self.offset_conv = nn.Sequential(
+            nn.Conv2d(channels, 2 * positions, 3),
+            nn.SELU(inplace=True),
+            nn.Conv2d(2 * positions, 2 * positions, 1),
+        )
+        self.sf_conv = nn.Conv2d(channels, channels, 1, bias=False)
+        self.agg_weights = nn.Parameter(torch.rand(positions, channels, channels))
+
+    def offsets(self, patches: Tensor) -> Tensor:
+        """(N, 9·D) patches, pixel by pixel -> (N, M, 2) offsets (x, y) in pixels."""
+        first, last = (self.offset_conv.get_parameter(f"{layer}.weight") for layer in (0, 2))
+        hidden = functional.linear(
+            patches, first.permute(0, 2, 3, 1).flatten(1), self.offset_conv.get_parameter("0.bias")
+        )
+        offsets = functional.linear(
+            _selu(hidden), last[:, :, 0, 0], self.offset_conv.get_parameter("2.bias")
+        )
+        return offsets.view(len(patches), 2, -1).transpose(1, 2)
+
+    def aggregated(self, samples: Tensor) -> Tensor:
+        """(N·M, D) sampled features -> (N, D) descriptors of unit length."""
+        positions, channels, _ = self.agg_weights.shape
+        gated = _selu(functional.linear(samples, self.sf_conv.weight[:, :, 0, 0]))
+        return functional.normalize(
+            gated.view(-1, positions * channels) @ self.agg_weights.flatten(0, 1), dim=1
+        )
+
+
+def _selu(x: Tensor) -> Tensor:
+    return functional.selu(x, inplace=True)
+
+
+def _upsampled(tables: list[Tensor], maps: Maps, columns: slice, rows: slice) -> Tensor:
+    """Sum of levels 2 to 4, upsampled to columns and rows of the window: (C, rows, columns).
+
+    One axis after the other: a row of the table is first a whole column of pixels, then a row.
+    """
+    wide = []
+    for level, (table, (width, height)) in enumerate(zip(tables, maps.sizes, strict=True)):
+        table = table.view(height, width, -1).transpose(0, 1).flatten(1)
+        taps, weights = (tap[level, :, columns].T for tap in maps.columns)
+        table = weighted_rows(table, taps, weights).view(len(taps), height, -1)
+        wide.append(table.transpose(0, 1).flatten(1))
+    heights = torch.tensor([0, *(height for _, height in maps.sizes[:2])]).cumsum(0)
+    taps = maps.rows[0][:, :, rows] + heights.to(wide[0].device)[:, None, None]
+    weights = maps.rows[1][:, :, rows].flatten(0, 1).T
+    sums = weighted_rows(torch.cat(wide), taps.flatten(0, 1).T, weights)
+    return sums.view(len(sums), -1, tables[0].shape[1]).permute(2, 0, 1)
+
+
+def _folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution without bias and the BatchNorm after it."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+
+
+def _upsampling(start: int, sizes: list[int], size: int, frame: int) -> tuple[Tensor, Tensor]:
+    """Where pixels start … start+size−1 of a frame lie at levels 2 to 4, along one axis.
+
+    Returns:
+        Indices (3, 2, size), counted from the window's first pixel of that level, and weights.
+    """
+    pixel = torch.arange(start, start + size, dtype=torch.float64)
+    taps = []
+    for stride, coarse in zip(_STRIDES, sizes, strict=True):
+        position = pixel * ((frame // stride - 1) / (frame - 1)) - start // stride
+        taps.append(axis_taps(position.clamp(min=0.0), coarse))
+    indices, weights = zip(*taps, strict=True)
+    return torch.stack(indices), torch.stack(weights)

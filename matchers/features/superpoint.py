@@ -1,0 +1,170 @@
+"""SuperPoint (DeTone, Malisiewicz & Rabinovich, CVPRW 2018).
+
+The architecture, written from the paper, with the parameter names of the official checkpoint, which
+loads strictly. No weights come with it: the official ones (Magic Leap) are for NON-COMMERCIAL
+research only, and are loaded only from a file that the user names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from matchers import images
+from matchers.features import keypoint_detection as detection
+from matchers.features.sampling import bilinear_taps, weighted_rows
+from matchers.types import Features, Image
+from satgen.errors import InputError
+
+_CELL = 8  # pixels of a cell's side
+_MARGIN = 64  # pixels computed around a mask: more than the receptive field and the NMS reach
+
+
+@dataclass(frozen=True)
+class SuperPointConfig:
+    """Settings of SuperPoint. The defaults are the official code's, but for `max_keypoints`.
+
+    Attributes:
+        max_keypoints: at most so many, the best; None: all.
+        detection_threshold: probability that a keypoint must exceed.
+        nms_radius: pixels, of non-maximum suppression.
+        border: pixels from the border within which there are no keypoints.
+        resize: length in pixels that the long side is brought to before anything else, up or down
+            (LightGlue's wrapper: 1024); None: images are taken as they are.
+    """
+
+    max_keypoints: int | None = 1024
+    detection_threshold: float = 0.005
+    nms_radius: int = 4
+    border: int = 4
+    resize: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_keypoints is not None and self.max_keypoints < 1:
+            raise InputError(f"max_keypoints is {self.max_keypoints}: at least 1, or None")
+        if not 0.0 <= self.detection_threshold < 1.0:
+            raise InputError(f"detection_threshold is {self.detection_threshold}: in [0, 1)")
+        if self.nms_radius < 0 or self.border < 0:
+            raise InputError(
+                f"nms_radius is {self.nms_radius} and border {self.border}: at least 0 pixels"
+            )
+        if self.resize is not None and self.resize < _CELL:
+            raise InputError(f"resize is {self.resize}: at least {_CELL} pixels, or None")
+
+
+class SuperPoint(nn.Module):
+    """The network and its detector. Build it, then `load_state_dict` a checkpoint."""
+
+    descriptor_size = 256
+
+    def __init__(self, config: SuperPointConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or SuperPointConfig()
+        self.conv1a = nn.Conv2d(1, 64, 3, padding=1)
+        self.conv1b = nn.Conv2d(64, 64, 3, padding=1)
+        self.conv2a = nn.Conv2d(64, 64, 3, padding=1)
+        self.conv2b = nn.Conv2d(64, 64, 3, padding=1)
+        self.conv3a = nn.Conv2d(64, 128, 3, padding=1)
+        self.conv3b = nn.Conv2d(128, 128, 3, padding=1)
+        self.conv4a = nn.Conv2d(128, 128, 3, padding=1)
+        self.conv4b = nn.Conv2d(128, 128, 3, padding=1)
+        self.convPa = nn.Conv2d(128, 256, 3, padding=1)
+        self.convPb = nn.Conv2d(256, _CELL**2 + 1, 1)
+        self.convDa = nn.Conv2d(128, 256, 3, padding=1)
+        self.convDb = nn.Conv2d(256, self.descriptor_size, 1)
+
+    @torch.no_grad()
+    def forward(self, image: Image, *, mask: Any = None, box: Any = None) -> Features:
+        """Features of one image, best first.
+
+        Only the box is looked at, as if it were the whole image. With a mask, its bounding box and
+        a margin are computed; the features are those of the whole image.
+
+        Args:
+            image, mask, box: see `matchers.images.look`; colour is brought to luma.
+
+        Returns:
+            Unbatched features on the parameters' device; keypoints in pixels of the image, origin
+            at the centre of the top-left pixel; no scales, no orientations.
+
+        Raises:
+            InputError: an argument is not what `matchers.images.look` takes.
+        """
+        view = images.look(image, mask, box)
+        weight = self.conv1a.weight
+        nothing = torch.zeros(0, 2, device=weight.device)
+        if (wanted := view.wanted) is None:
+            return images.features(view, nothing, nothing[:, 0], self.descriptor_size)
+        gray = images.gray(view.pixels.to(weight.device))[None]
+        frame, scale = images.resized(gray, self.config.resize)
+        size = (frame.shape[3], frame.shape[2])
+        if min(size) < _CELL:
+            return images.features(view, nothing, nothing[:, 0], self.descriptor_size)
+        x, y, w, h = images.grown(images.scaled([wanted], scale, size), size, _MARGIN, _CELL)
+        scores, cells = self.maps(frame[..., y : y + h, x : x + w].to(weight.dtype))
+        origin, ratio = weight.new_tensor((x, y)).float(), scores.new_tensor(scale)
+
+        pixels = self._detect(scores[0])
+        values = scores[0, pixels[:, 1], pixels[:, 0]]
+        points = (pixels + origin + 0.5) / ratio - 0.5
+        keep = view.admits(points)
+        pixels, points, values = pixels[keep], points[keep], values[keep]
+        order = detection.best_first(values, self.config.max_keypoints)
+        pixels, points, values = pixels[order], points[order], values[order]
+        descriptors = self._sample(cells[0], pixels, (x, y), size)
+        return images.features(view, points, values, descriptors)
+
+    def maps(self, gray: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and descriptors of (B, 1, h, w) luma in [0, 1].
+
+        Returns:
+            (B, 8·⌊h/8⌋, 8·⌊w/8⌋) probabilities, float32, and (B, D, ⌊h/8⌋, ⌊w/8⌋) descriptors of
+            the 8 × 8 cells, unit length.
+        """
+        x = gray.contiguous(memory_format=torch.channels_last)
+        for level, (a, b) in enumerate(
+            (
+                (self.conv1a, self.conv1b),
+                (self.conv2a, self.conv2b),
+                (self.conv3a, self.conv3b),
+                (self.conv4a, self.conv4b),
+            )
+        ):
+            x = functional.max_pool2d(x, 2) if level else x
+            x = functional.relu(b(functional.relu(a(x), inplace=True)), inplace=True)
+        logits = self.convPb(functional.relu(self.convPa(x), inplace=True))
+        # the last channel says that the cell has no keypoint (§3.2)
+        scores = functional.pixel_shuffle(logits.float().softmax(dim=1)[:, :-1], _CELL)[:, 0]
+        cells = functional.normalize(
+            self.convDb(functional.relu(self.convDa(x), inplace=True)), dim=1
+        )
+        return scores, cells
+
+    def _detect(self, scores: Tensor) -> Tensor:
+        """Keypoints of an (h, w) map: (N, 2) int64, (x, y)."""
+        kept = detection.local_maxima(scores, self.config.nms_radius)
+        kept = detection.without_border(kept, self.config.border)
+        return (kept & (scores > self.config.detection_threshold)).nonzero().flip(1)
+
+    def _sample(
+        self, cells: Tensor, pixels: Tensor, origin: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
+        """Descriptors at (N, 2) pixels (x, y) of a window: (N, D), of unit length.
+
+        Cell i is centred on pixel 8·i + 3.5. The official code stretches that slightly (by 3.5
+        pixels at the far border), and so does this: the networks after it were trained so.
+        """
+        height, width = cells.shape[1:]
+        axes = []
+        for axis in (0, 1):
+            count = size[axis] // _CELL
+            stretch = (count - 1) / (count * _CELL - 4.5)
+            place = (pixels[:, axis] + origin[axis] - 3.5) * stretch - origin[axis] // _CELL
+            axes.append(place)
+        taps, weights = bilinear_taps(axes[0], axes[1], width, height)
+        table = cells.permute(1, 2, 0).flatten(0, 1)
+        return functional.normalize(weighted_rows(table, taps, weights).float(), dim=1)

@@ -1,0 +1,267 @@
+"""Reads images in any of their forms, and cuts out the part that an extractor looks at.
+
+Pixels count from the centre of the top-left pixel. A box is (x, y, width, height) in whole pixels,
+(x, y) its top-left pixel.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from matchers.types import Features, Image
+from satgen.errors import InputError
+
+Box = tuple[int, int, int, int]
+Mask = npt.NDArray[np.bool_]
+
+_INTEGERS = {torch.bool: 1.0, torch.uint8: 255.0, torch.uint16: 65535.0}
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and kornia
+_ROUNDING = 1e-3  # a float image may leave [0, 1] by this much
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of an image that is looked at.
+
+    Attributes:
+        pixels: (1 or 3, h, w), values as they came.
+        box: where it lies in the image.
+        mask: (h, w) bool, where keypoints are wanted; None: everywhere.
+        image_size: width and height of the whole image.
+    """
+
+    pixels: Tensor
+    box: Box
+    mask: Mask | None
+    image_size: tuple[int, int]
+
+    @property
+    def wanted(self) -> Box | None:
+        """The smallest box, in the view's own pixels, with all wanted pixels; None if none is."""
+        if self.mask is None:
+            return (0, 0, self.box[2], self.box[3]) if min(self.box[2:]) > 0 else None
+        columns, rows = np.flatnonzero(self.mask.any(0)), np.flatnonzero(self.mask.any(1))
+        if not len(columns):
+            return None
+        x, y = int(columns[0]), int(rows[0])
+        return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
+
+    def admits(self, points: Tensor) -> Tensor:
+        """Whether keypoints are wanted at (N, 2) points of the view: (N,) bool, nearest pixel."""
+        if self.mask is None:
+            return torch.ones(len(points), dtype=torch.bool, device=points.device)
+        pixel = (points + 0.5).floor().long().cpu().numpy()
+        height, width = self.mask.shape
+        x, y = pixel[:, 0].clip(0, width - 1), pixel[:, 1].clip(0, height - 1)
+        return torch.from_numpy(self.mask[y, x]).to(points.device)
+
+
+def look(image: Image, mask: Any = None, box: Any = None) -> View:
+    """The part of an image inside `box`, with the mask's part beside it.
+
+    Args:
+        image: see `matchers.types.Image`; also (H, W, 4) and (4, H, W), whose alpha is left out,
+            and paths of any file that Pillow reads (8-bit colour, 8- and 16-bit grey; orientation
+            tags are not applied).
+        mask: (H, W) bool.
+        box: (x, y, width, height), inside the image; a side of 0 means that there is nothing.
+
+    Raises:
+        InputError: the image cannot be read or is no image; mask or box do not fit it.
+    """
+    pixels = read(image)
+    height, width = pixels.shape[-2:]
+    x, y, w, h = (0, 0, width, height) if box is None else _checked_box(box, width, height)
+    inside = None if mask is None else _checked_mask(mask, width, height)[y : y + h, x : x + w]
+    return View(pixels[:, y : y + h, x : x + w], (x, y, w, h), inside, (width, height))
+
+
+def read(image: Image) -> Tensor:
+    """An image as a (1 or 3, H, W) tensor, values as they came, without a copy where possible.
+
+    Raises:
+        InputError: see `look`. Values are checked when they are used: `rgb`, `gray`, `gray8`.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        image = _read_file(image)
+    if isinstance(image, np.ndarray):
+        pixels = _from_numpy(image)
+    elif isinstance(image, Tensor):
+        pixels = image[None] if image.ndim == 2 else image
+        if pixels.ndim != 3 or pixels.shape[0] not in (1, 3, 4):
+            raise InputError(
+                f"a torch image has shape {tuple(image.shape)}: "
+                "(H, W), (1, H, W) or (3, H, W) is expected"
+            )
+    else:
+        raise InputError(f"an image is a path, NumPy array or torch tensor, not {type(image)}")
+    if 0 in pixels.shape:
+        raise InputError(f"the image is empty: shape {tuple(image.shape)}")
+    if pixels.dtype not in _INTEGERS and pixels.dtype not in _FLOATS:
+        raise InputError(
+            f"image values are {pixels.dtype}: uint8, uint16 or floats in [0, 1] are expected"
+        )
+    return pixels[:3]
+
+
+def rgb(pixels: Tensor) -> Tensor:
+    """(1 or 3, H, W) values as they came -> (3, H, W) float32 in [0, 1]; grey is repeated."""
+    values = _unit(pixels)
+    return values if len(values) == 3 else values.expand(3, -1, -1)
+
+
+def gray(pixels: Tensor) -> Tensor:
+    """(1 or 3, H, W) values as they came -> (1, H, W) float32 luma in [0, 1]."""
+    values = _unit(pixels)
+    if len(values) == 1:
+        return values
+    return torch.einsum("chw,c->hw", values, values.new_tensor(_LUMA))[None]
+
+
+def gray8(pixels: Tensor) -> npt.NDArray[np.uint8]:
+    """(1 or 3, H, W) values as they came -> (H, W) uint8 luma, as OpenCV's conversion gives it."""
+    import cv2
+
+    if pixels.dtype != torch.uint8:
+        pixels = (_unit(pixels) * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
+    array = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
+    gray = array[..., 0] if array.shape[2] == 1 else cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)
+    return np.asarray(gray, np.uint8)
+
+
+def grown(box: Box, size: tuple[int, int], margin: int, step: int) -> Box:
+    """A box made larger: by `margin` pixels a side, then outwards to multiples of `step`.
+
+    It never leaves an image of `size` (width, height), where it may end off the multiples.
+    """
+    spans = []
+    for start, length, limit in zip(box[:2], box[2:], size, strict=True):
+        first = max(0, (start - margin) // step * step)
+        last = min(limit, -(-(start + length + margin) // step) * step)
+        spans.append((first, last - first))
+    (x, w), (y, h) = spans
+    return x, y, w, h
+
+
+def resized(frames: Tensor, long_side: int | None) -> tuple[Tensor, tuple[float, float]]:
+    """Frames whose long side is so many pixels, and the scale along x and y; None: as they are.
+
+    Args:
+        frames: (B, C, h, w) floating point.
+        long_side: pixels, up or down; bilinear, with a low-pass filter on the way down.
+    """
+    height, width = frames.shape[-2:]
+    if long_side is None or long_side == max(height, width):
+        return frames, (1.0, 1.0)
+    ratio = long_side / max(height, width)
+    size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+    frames = functional.interpolate(frames, size=size, mode="bilinear", antialias=True)
+    return frames, (size[1] / width, size[0] / height)
+
+
+def scaled(boxes: list[Box], scale: tuple[float, float], size: tuple[int, int]) -> Box:
+    """The smallest box around boxes brought to a scale, within an image of `size`."""
+    spans = []
+    for axis in (0, 1):
+        first = min(int(box[axis] * scale[axis]) for box in boxes)
+        last = max(math.ceil((box[axis] + box[axis + 2]) * scale[axis]) for box in boxes)
+        spans.append((first, min(last, size[axis]) - first))
+    (x, w), (y, h) = spans
+    return x, y, w, h
+
+
+def features(view: View, points: Tensor, scores: Tensor, descriptors: Tensor | int) -> Features:
+    """Features of the whole image from (N, 2) points of a view; an int is descriptors' width."""
+    if isinstance(descriptors, int):
+        descriptors = points.new_zeros(len(points), descriptors)
+    return Features(
+        keypoints=points + points.new_tensor(view.box[:2]),
+        scores=scores,
+        descriptors=descriptors,
+        image_size=points.new_tensor(view.image_size),
+    )
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    """Float32 values in [0, 1]."""
+    if pixels.dtype in _INTEGERS:
+        return pixels.to(torch.float32) / _INTEGERS[pixels.dtype]
+    values = pixels.to(torch.float32)
+    if values.numel():
+        low, high = (float(value) for value in values.aminmax())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise InputError("the image has values that are NaN or infinite")
+        if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+            raise InputError(
+                f"image values span {low:g} to {high:g}: floats in [0, 1], or uint8, are expected"
+            )
+    return values
+
+
+def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+        raise InputError(f"a NumPy image has shape {image.shape}: (H, W) or (H, W, 3) is expected")
+    if image.dtype.kind not in "buf" or image.dtype.itemsize > 8:
+        raise InputError(
+            f"image values are {image.dtype}: uint8, uint16 or floats in [0, 1] are expected"
+        )
+    native = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if not native.flags.writeable or any(stride < 0 for stride in native.strides):
+        native = native.copy()
+    values = torch.from_numpy(native)
+    return values[None] if image.ndim == 2 else values.permute(2, 0, 1)
+
+
+def _read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(path) as picture:
+            mode = picture.mode
+            if mode.startswith("I") or mode == "F":
+                values = np.array(picture)
+            else:
+                values = np.array(picture.convert("L" if mode in ("1", "L", "LA") else "RGB"))
+    except FileNotFoundError:
+        raise InputError(f"no image at {os.fspath(path)}") from None
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise InputError(f"cannot read the image {os.fspath(path)}: {error}") from None
+    if mode != "I":
+        return values
+    if values.min() < 0 or values.max() > 65535:
+        raise InputError(f"{os.fspath(path)} has 32-bit values: 8 or 16 bits are expected")
+    return values.astype(np.uint16)
+
+
+def _checked_mask(mask: Any, width: int, height: int) -> Mask:
+    values = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if values.dtype != np.bool_:
+        raise InputError(f"the mask's values are {values.dtype}: bool is expected")
+    if values.shape != (height, width):
+        raise InputError(
+            f"the mask has shape {values.shape}: the image's, {(height, width)}, is expected"
+        )
+    return values
+
+
+def _checked_box(box: Any, width: int, height: int) -> Box:
+    try:
+        x, y, w, h = (int(value) for value in box)
+        whole = all(float(value).is_integer() for value in box)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"the box is {box!r}: (x, y, width, height) is expected") from None
+    if not whole or w < 0 or h < 0:
+        raise InputError(f"the box is {box!r}: whole pixels, width and height from 0, are expected")
+    if x < 0 or y < 0 or x + w > width or y + h > height:
+        raise InputError(f"the box {(x, y, w, h)} leaves the image of {width} × {height} pixels")
+    return x, y, w, h
