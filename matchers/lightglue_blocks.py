@@ -1,0 +1,282 @@
+"""LightGlue's attention blocks as functions of weights (§3.1 of its paper).
+
+Tokens of all images of a call lie in one (T, dim) tensor, image after image, so that a linear layer
+is one product for both images of a pair, whatever their numbers of keypoints; `Shape`s say how to
+cut it up for the attention.
+
+Weights come from the modules' parameters by linear maps, which gradients pass through: `Wqkv` is
+sorted into q, k and v, with the two halves of each rotary pair apart, and the output projection is multiplied into the feed-forward network behind it,
+W [x | Wo m + bo] = Wx x + (Wm Wo) m + Wm bo, which saves a tenth of the linear layers' work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from matchers.assignment import log_double_softmax
+
+
+class Shape(NamedTuple):
+    """Tokens of one side of a batch: images, tokens in each, and which of them to attend to.
+
+    `keys` is (B, 1, 1, length) bool, False at padding; None: all.
+    """
+
+    images: int
+    length: int
+    keys: Tensor | None = None
+
+    @classmethod
+    def of(cls, tokens: Tensor, mask: Tensor | None) -> Shape:
+        """That of (B, N, …) with a mask (B, N), False at padding.
+
+        An image of nothing but padding attends to that: what comes of it is finite, and nothing
+        looks at it.
+        """
+        if mask is not None:
+            mask = (mask | ~mask.any(1, keepdim=True))[:, None, None]
+        return cls(tokens.shape[0], tokens.shape[1], mask)
+
+
+class BlockWeights(NamedTuple):
+    """Weights of a self or a cross block; matrices are (in, out).
+
+    `project` are the projections to q, k and v (cross: to qk and v), each with its bias.
+    `up_token` and `up_message` are the first layer of the feed-forward network, for the token and
+    for the message before its output projection; `down` is its second.
+    """
+
+    heads: int
+    project: tuple[tuple[Tensor, Tensor], ...]
+    up_token: Tensor
+    up_message: Tensor
+    up_bias: Tensor
+    norm: Tensor
+    norm_bias: Tensor
+    down: Tensor
+    down_bias: Tensor
+
+
+class SelfBlock(nn.Module):
+    """Parameters of self attention, named and laid out as in the official checkpoints."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.Wqkv = nn.Linear(dim, 3 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+        self.ffn: Any = _feed_forward(dim)
+
+    def weights(self) -> BlockWeights:
+        """Them, arranged for `self_block`."""
+        order = _qkv_order(self.Wqkv.in_features, self.heads).to(self.Wqkv.weight.device)
+        project = tuple((self.Wqkv.weight[rows].T, self.Wqkv.bias[rows]) for rows in order)
+        return BlockWeights(self.heads, project, *_fused(self.out_proj, self.ffn))
+
+
+class CrossBlock(nn.Module):
+    """Parameters of cross attention, named and laid out as in the official checkpoints."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_qk = nn.Linear(dim, dim)
+        self.to_v = nn.Linear(dim, dim)
+        self.to_out = nn.Linear(dim, dim)
+        self.ffn: Any = _feed_forward(dim)
+
+    def weights(self) -> BlockWeights:
+        """Them, arranged for `cross_block`."""
+        project = tuple((layer.weight.T, layer.bias) for layer in (self.to_qk, self.to_v))
+        return BlockWeights(self.heads, project, *_fused(self.to_out, self.ffn))
+
+
+class PositionEncoding(nn.Module):
+    """Learned frequencies (eq. 4)."""
+
+    def __init__(self, size: int, frequencies: int) -> None:
+        super().__init__()
+        self.Wr = nn.Linear(size, frequencies, bias=False)
+        nn.init.normal_(self.Wr.weight)
+
+
+class Layer(nn.Module):
+    """Self, then cross attention."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.self_attn = SelfBlock(dim, heads)
+        self.cross_attn = CrossBlock(dim, heads)
+
+
+class Assignment(nn.Module):
+    """Similarity and matchability (§3.2)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.matchability = nn.Linear(dim, 1)
+        self.final_proj = nn.Linear(dim, dim)
+
+    def projection(self) -> tuple[Tensor, Tensor]:
+        """The projection (in, out) and its bias, scaled so that products are similarities."""
+        scale = self.final_proj.in_features**-0.25
+        return self.final_proj.weight.T * scale, self.final_proj.bias * scale
+
+    def classifiers(self, confidence: Confidence | None) -> tuple[Tensor, Tensor]:
+        """Matchability and, if it is given, confidence: (dim, 1 or 2) and their bias."""
+        both = [self.matchability] + ([] if confidence is None else [confidence.token[0]])
+        weights, biases = [c.weight for c in both], [c.bias for c in both]
+        return torch.cat(weights).T, torch.cat(biases)
+
+    def forward(
+        self, tokens0: Tensor, tokens1: Tensor, mask0: Tensor | None, mask1: Tensor | None
+    ) -> Tensor:
+        """The log assignment (B, M+1, N+1), float32, of tokens (B, M, dim) and (B, N, dim)."""
+        weight, bias = self.projection()
+        projected0, projected1 = ((tokens @ weight + bias).float() for tokens in (tokens0, tokens1))
+        z0, z1 = (self.matchability(tokens)[..., 0].float() for tokens in (tokens0, tokens1))
+        similarity = projected0 @ projected1.transpose(1, 2)
+        return log_double_softmax(similarity, z0, z1, mask0, mask1)
+
+
+class Confidence(nn.Module):
+    """How sure a token's match is (eq. 9)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.token: Any = nn.Sequential(nn.Linear(dim, 1), nn.Sigmoid())
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (T,), float32, of tokens (T, dim)."""
+        logits: Tensor = self.token[0](tokens)[:, 0].float()
+        return logits
+
+
+def self_block(x: Tensor, rotary: Tensor, weights: BlockWeights, shapes: Sequence[Shape]) -> Tensor:
+    """Each token attends to those of its image, relative positions by rotation (eq. 3-4).
+
+    Args:
+        x: (T, dim).
+        rotary: (T, 2·dim/heads), see `rotary_table`.
+        weights: of a `SelfBlock`.
+        shapes: the sides' tokens, in order; T in all.
+
+    Returns:
+        (T, dim).
+    """
+    cos, sin = rotary[:, None].chunk(2, -1)
+    q, k, v = _project(x, weights)
+    half = q.shape[-1] // 2
+    q = torch.addcmul(q * cos, q.roll(half, -1), sin)
+    k = torch.addcmul(k * cos, k.roll(half, -1), sin)
+    sides = zip(*(split(values, shapes) for values in (q, k, v)), shapes, strict=True)
+    messages = [_attend(q, k, v, shape.keys) for q, k, v, shape in sides]
+    return _feed(x, messages, weights)
+
+
+def cross_block(x: Tensor, weights: BlockWeights, shape0: Shape, shape1: Shape) -> Tensor:
+    """Each token attends to those of the other image (§3.1, "cross-attention").
+
+    One projection makes queries and keys, so both directions have the same similarity. It is
+    computed in each direction all the same: with a fused attention that costs no more time than
+    keeping it, and no memory.
+
+    Args:
+        x: (T, dim).
+        weights: of a `CrossBlock`.
+        shape0, shape1: the first and the second images' tokens.
+
+    Returns:
+        (T, dim).
+    """
+    shapes = (shape0, shape1)
+    (qk0, qk1), (v0, v1) = (split(values, shapes) for values in _project(x, weights))
+    messages = [_attend(qk0, qk1, v1, shape1.keys), _attend(qk1, qk0, v0, shape0.keys)]
+    return _feed(x, messages, weights)
+
+
+def split(tokens: Tensor, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+    """(T, …) as (B, N, …) for each side."""
+    sides = torch.split(tokens, [shape.images * shape.length for shape in shapes])
+    return tuple(
+        side.view(shape.images, shape.length, *side.shape[1:])
+        for side, shape in zip(sides, shapes, strict=True)
+    )
+
+
+def rotary_table(positions: Tensor, frequencies: Tensor) -> Tensor:
+    """Cosines and signed sines of positions times learned frequencies (eq. 4).
+
+    Args:
+        positions: (…, P) normalised positions.
+        frequencies: (F, P).
+
+    Returns:
+        (…, 4F): cos, cos, -sin, sin; the table of heads with 2F channels whose rotary pairs are
+        channels i and F+i.
+    """
+    angles = positions @ frequencies.T
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos, -sin, sin], -1)
+
+
+class Blocks(NamedTuple):
+    """The two functions, as they are or compiled."""
+
+    own: Callable[[Tensor, Tensor, BlockWeights, Sequence[Shape]], Tensor] = self_block
+    cross: Callable[[Tensor, BlockWeights, Shape, Shape], Tensor] = cross_block
+
+    def compiled(self, **options: Any) -> Blocks:
+        """Them compiled, with options of `torch.compile`."""
+        return Blocks(torch.compile(self_block, **options), torch.compile(cross_block, **options))
+
+
+def _project(x: Tensor, weights: BlockWeights) -> list[Tensor]:
+    """The projections of tokens (T, dim), each (T, H, C)."""
+    projected = (torch.addmm(bias, x, matrix) for matrix, bias in weights.project)
+    return [values.view(len(x), weights.heads, -1) for values in projected]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
+    """Messages (B·N, dim) to queries (B, N, H, C) from keys and values (B, M, H, C)."""
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    message = functional.scaled_dot_product_attention(q, k, v, attn_mask=keys)
+    return message.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def _feed(x: Tensor, messages: list[Tensor], weights: BlockWeights) -> Tensor:
+    """The feed-forward network on tokens and messages, with its residual (eq. 1)."""
+    message = messages[0] if len(messages) == 1 else torch.cat(messages)
+    hidden = torch.addmm(weights.up_bias, x, weights.up_token)
+    hidden = hidden.addmm_(message, weights.up_message)
+    hidden = functional.layer_norm(hidden, (hidden.shape[1],), weights.norm, weights.norm_bias)
+    return torch.addmm(weights.down_bias, functional.gelu(hidden), weights.down).add_(x)
+
+
+def _feed_forward(dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(2 * dim, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+    )
+
+
+def _fused(out: nn.Linear, ffn: Any) -> tuple[Tensor, ...]:
+    """The feed-forward network's weights with the output projection multiplied in."""
+    up, norm, _, down = ffn
+    token, message = up.weight.chunk(2, 1)
+    bias = up.bias + message @ out.bias
+    return token.T, (message @ out.weight).T, bias, norm.weight, norm.bias, down.weight.T, down.bias
+
+
+def _qkv_order(dim: int, heads: int) -> Tensor:
+    """Rows of the official `Wqkv`, (head, pair, half of pair, q|k|v), for q, k and v: (3, dim).
+
+    Queries and keys become (head, half, pair), both alike, which leaves their products as they
+    are; values keep their order.
+    """
+    q, k, v = torch.arange(3 * dim).view(heads, dim // heads // 2, 2, 3).unbind(-1)
+    return torch.stack([q.mT.flatten(), k.mT.flatten(), v.flatten()])
