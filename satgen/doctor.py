@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from satgen import __version__
@@ -33,7 +32,6 @@ LIBRARIES = (
     "tqdm",
 )
 OPTIONAL = {"embreex": "satgen verify --deep", "torch": "matchers and prediction experiments"}
-WEIGHT_TYPES = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Diagnosis:
         libraries: distribution -> version, or None where it is missing.
         torch: "device" and, of a GPU, its name; or "missing" with what to do.
         targets: bundled target -> whether its files are there.
-        weights: files of weights that were found.
+        weights: weights of the networks -> "present", "absent" or "damaged".
         missing: one line for each thing that stands in the way of rendering.
     """
 
@@ -59,7 +57,7 @@ class Diagnosis:
     libraries: dict[str, str | None]
     torch: dict[str, str]
     targets: dict[str, bool]
-    weights: tuple[str, ...]
+    weights: dict[str, str]
     missing: tuple[str, ...]
 
     @property
@@ -98,8 +96,12 @@ def install_line() -> str:
     return f"{PACKAGES['apt']}   (Debian, Ubuntu)   or   {PACKAGES['dnf']}   (Fedora, RHEL)"
 
 
-def diagnose() -> Diagnosis:
-    """Look around. OpenGL and torch are asked in processes of their own."""
+def diagnose(weights: Mapping[str, str] | None = None) -> Diagnosis:
+    """Look around. OpenGL and torch are asked in processes of their own.
+
+    Args:
+        weights: what is known of the networks' weights, for `Diagnosis.weights`.
+    """
     missing = []
     try:
         probes = tuple(_probe(name) for name in candidates())
@@ -130,7 +132,7 @@ def diagnose() -> Diagnosis:
         libraries,
         _torch(),
         targets,
-        tuple(_weights()),
+        dict(weights or {}),
         tuple(missing),
     )
 
@@ -172,7 +174,7 @@ print(json.dumps({"version": torch.__version__, "device": device, "name": name})
 def _torch() -> dict[str, str]:
     """torch's version and device, asked in a process of its own: its import takes seconds."""
     if importlib.util.find_spec("torch") is None:
-        return {"missing": "only matching and prediction need it: pip install 'satgen[torch]'"}
+        return {"missing": "only matching and prediction need it: pip install torch"}
     try:
         done = subprocess.run(
             [sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=120, check=False
@@ -183,14 +185,14 @@ def _torch() -> dict[str, str]:
     return answer
 
 
-def _weights() -> list[str]:
-    """Weights that lie in the package or beside it, in a checkout's `matchers`."""
-    package = Path(__file__).resolve().parent
-    found: list[str] = []
-    for folder in (package / "weights", package.parent / "matchers"):
-        for place, _, names in os.walk(folder):
-            found += [str(Path(place) / n) for n in names if n.endswith(WEIGHT_TYPES)]
-    return sorted(found)
+def _weight_lines(weights: dict[str, str]) -> list[str]:
+    """Which weights are there, and how to get the others."""
+    there = [name for name, state in weights.items() if state == "present"]
+    out = [f"weights: {', '.join(there) or 'none here'}"]
+    rest = [f"{name} ({state})" for name, state in weights.items() if state != "present"]
+    if rest:
+        out.append(f"  not here: {', '.join(rest)}; to have all: satgen weights --fetch")
+    return out
 
 
 def lines(found: Diagnosis) -> list[str]:
@@ -215,7 +217,7 @@ def lines(found: Diagnosis) -> list[str]:
         out.append(f"torch: not available; {torch['missing']}")
     else:
         out.append(f"torch: {torch['version']} on {torch['device']} ({torch['name']})")
-    out.append("weights: " + (", ".join(found.weights) or "none found (matching is to come)"))
+    out += _weight_lines(found.weights)
     there = [name for name, ok in found.targets.items() if ok]
     out.append(f"targets: {', '.join(there) or 'none built'}")
     versions = [f"{name} {version}" for name, version in found.libraries.items() if version]

@@ -16,6 +16,9 @@ COMMANDS = {
     "render": "Render image sequences with ground truth.",
     "verify": "Prove a dataset whole, or name every bad frame.",
     "preview": "Draw a contact sheet and a film of a dataset.",
+    "match": "Match two images, and draw the matches.",
+    "train": "Train LightGlue or SuperGlue on datasets.",
+    "weights": "List the networks' weights, or fetch them.",
     "doctor": "Say what will render here, and what is missing.",
 }
 """Command -> one line of help. Each is the function `command` of satgen.cli.NAME."""

@@ -17,9 +17,10 @@ def command(as_json: bool) -> None:
 
     Example: satgen doctor
     """
+    from matchers import weights
     from satgen.doctor import diagnose, lines
 
-    found = diagnose()
+    found = diagnose({f"{w.kind} {w.name}": weights.state(w) for w in weights.catalogue()})
     if as_json:
         echo_json(found.to_json())
     else:

