@@ -36,7 +36,7 @@ def log_double_softmax(
     mask0: Tensor | None = None,
     mask1: Tensor | None = None,
 ) -> Tensor:
-    """LightGlue's log assignment: softmax over rows and columns, times matchability (eq. 5-6).
+    """LightGlue's log assignment: softmax over rows and columns, times matchability (its §3.2).
 
     Args:
         similarity: (B, M, N) float.
@@ -99,9 +99,10 @@ def mutual_maxima(
 
 def first_claims(partner: Tensor, claims: Tensor, columns: int) -> Tensor:
     """The claims (B, M) of rows on their partner (B, M), but for each column only the first."""
-    rows = torch.arange(partner.shape[1], device=partner.device).expand_as(partner)
-    nobody = rows.new_full((len(partner), columns), partner.shape[1])
-    first = nobody.scatter_reduce(1, partner, torch.where(claims, rows, len(rows[0])), "amin")
+    b, m = partner.shape
+    rows = torch.arange(m, device=partner.device).expand(b, m)
+    nobody = rows.new_full((b, columns), m)
+    first = nobody.scatter_reduce(1, partner, torch.where(claims, rows, m), "amin")
     return first.gather(1, partner) == rows
 
 

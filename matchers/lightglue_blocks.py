@@ -5,13 +5,15 @@ is one product for both images of a pair, whatever their numbers of keypoints; `
 cut it up for the attention.
 
 Weights come from the modules' parameters by linear maps, which gradients pass through: `Wqkv` is
-sorted into q, k and v, with the two halves of each rotary pair apart, and the output projection is multiplied into the feed-forward network behind it,
-W [x | Wo m + bo] = Wx x + (Wm Wo) m + Wm bo, which saves a tenth of the linear layers' work.
+sorted into q, k and v, with the two halves of each rotary pair apart, and the output projection is
+multiplied into the feed-forward network behind it, W [x | Wo m + bo] = Wx x + (Wm Wo) m + Wm bo,
+which saves a tenth of the linear layers' work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -97,7 +99,7 @@ class CrossBlock(nn.Module):
 
 
 class PositionEncoding(nn.Module):
-    """Learned frequencies (eq. 4)."""
+    """Learned frequencies (§3.1)."""
 
     def __init__(self, size: int, frequencies: int) -> None:
         super().__init__()
@@ -136,29 +138,29 @@ class Assignment(nn.Module):
     def forward(
         self, tokens0: Tensor, tokens1: Tensor, mask0: Tensor | None, mask1: Tensor | None
     ) -> Tensor:
-        """The log assignment (B, M+1, N+1), float32, of tokens (B, M, dim) and (B, N, dim)."""
+        """The log assignment (B, M+1, N+1), see `widen`, of tokens (B, M, dim) and (B, N, dim)."""
         weight, bias = self.projection()
-        projected0, projected1 = ((tokens @ weight + bias).float() for tokens in (tokens0, tokens1))
-        z0, z1 = (self.matchability(tokens)[..., 0].float() for tokens in (tokens0, tokens1))
+        projected0, projected1 = (widen(tokens @ weight + bias) for tokens in (tokens0, tokens1))
+        z0, z1 = (widen(self.matchability(tokens)[..., 0]) for tokens in (tokens0, tokens1))
         similarity = projected0 @ projected1.transpose(1, 2)
         return log_double_softmax(similarity, z0, z1, mask0, mask1)
 
 
 class Confidence(nn.Module):
-    """How sure a token's match is (eq. 9)."""
+    """How sure a token's match is (§3.3)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.token: Any = nn.Sequential(nn.Linear(dim, 1), nn.Sigmoid())
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (T,), float32, of tokens (T, dim)."""
-        logits: Tensor = self.token[0](tokens)[:, 0].float()
+        """Logits (T,), see `widen`, of tokens (T, dim)."""
+        logits: Tensor = widen(self.token[0](tokens)[:, 0])
         return logits
 
 
 def self_block(x: Tensor, rotary: Tensor, weights: BlockWeights, shapes: Sequence[Shape]) -> Tensor:
-    """Each token attends to those of its image, relative positions by rotation (eq. 3-4).
+    """Each token attends to those of its image, relative positions by rotation (§3.1).
 
     Args:
         x: (T, dim).
@@ -209,8 +211,13 @@ def split(tokens: Tensor, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
     )
 
 
+def widen(values: Tensor) -> Tensor:
+    """Half-precision values as float32, others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def rotary_table(positions: Tensor, frequencies: Tensor) -> Tensor:
-    """Cosines and signed sines of positions times learned frequencies (eq. 4).
+    """Cosines and signed sines of positions times learned frequencies (§3.1).
 
     Args:
         positions: (…, P) normalised positions.
@@ -223,6 +230,36 @@ def rotary_table(positions: Tensor, frequencies: Tensor) -> Tensor:
     angles = positions @ frequencies.T
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([cos, cos, -sin, sin], -1)
+
+
+def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's tensors under the names that the network has; unknown ones keep theirs."""
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith("extractor.") or key.endswith("confidence_thresholds"):
+            continue
+        name = key.removeprefix("matcher.")
+        renamed[re.sub(r"^(self_attn|cross_attn)\.(\d+)\.", r"transformers.\2.\1.", name)] = value
+    return renamed
+
+
+def infer_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The fields of `LightGlueConfig` that a checkpoint's tensors decide.
+
+    Raises:
+        KeyError: one that is needed is not there.
+    """
+    dim = state["transformers.0.self_attn.out_proj.weight"].shape[0]
+    frequencies, position = state["posenc.Wr.weight"].shape
+    projection = state.get("input_proj.weight")
+    layers = {m[1] for key in state if (m := re.match(r"transformers\.(\d+)\.", key))}
+    return {
+        "input_dim": dim if projection is None else projection.shape[1],
+        "dim": dim,
+        "num_layers": len(layers),
+        "num_heads": dim // (2 * frequencies),
+        "scale_orientation": position == 4,
+    }
 
 
 class Blocks(NamedTuple):
@@ -239,7 +276,7 @@ class Blocks(NamedTuple):
 def _project(x: Tensor, weights: BlockWeights) -> list[Tensor]:
     """The projections of tokens (T, dim), each (T, H, C)."""
     projected = (torch.addmm(bias, x, matrix) for matrix, bias in weights.project)
-    return [values.view(len(x), weights.heads, -1) for values in projected]
+    return [values.view(len(x), weights.heads, x.shape[1] // weights.heads) for values in projected]
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
@@ -250,7 +287,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
 
 
 def _feed(x: Tensor, messages: list[Tensor], weights: BlockWeights) -> Tensor:
-    """The feed-forward network on tokens and messages, with its residual (eq. 1)."""
+    """The feed-forward network on tokens and messages, with its residual (§3.1)."""
     message = messages[0] if len(messages) == 1 else torch.cat(messages)
     hidden = torch.addmm(weights.up_bias, x, weights.up_token)
     hidden = hidden.addmm_(message, weights.up_message)
@@ -268,8 +305,15 @@ def _fused(out: nn.Linear, ffn: Any) -> tuple[Tensor, ...]:
     """The feed-forward network's weights with the output projection multiplied in."""
     up, norm, _, down = ffn
     token, message = up.weight.chunk(2, 1)
-    bias = up.bias + message @ out.bias
-    return token.T, (message @ out.weight).T, bias, norm.weight, norm.bias, down.weight.T, down.bias
+    weight, bias = _product(message, out.weight), up.bias + _product(message, out.bias)
+    return token.T, weight.T, bias, norm.weight, norm.bias, down.weight.T, down.bias
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """A product of weights: rounded once, unless it is made in every step of a training."""
+    if torch.is_grad_enabled() or a.device.type == "mps":  # MPS has no float64
+        return a @ b
+    return (a.double() @ b.double()).to(a.dtype)
 
 
 def _qkv_order(dim: int, heads: int) -> Tensor:

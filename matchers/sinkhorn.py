@@ -26,7 +26,7 @@ def log_optimal_transport(
     mask0: Tensor | None = None,
     mask1: Tensor | None = None,
 ) -> Tensor:
-    """The log assignment that maximises the total score, with entropy 1 (eq. 7-8).
+    """The log assignment that maximises the total score, with entropy 1 (§3.2).
 
     A keypoint has mass 1, and each dustbin as much as the other image has keypoints.
 

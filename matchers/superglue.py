@@ -191,7 +191,7 @@ class SuperGlue(nn.Module):
     # -- training ------------------------------------------------------------------------------
 
     def log_assignment(self, features0: Features, features1: Features) -> Tensor:
-        """The log assignment with dustbins (eq. 7-9), with gradients.
+        """The log assignment with dustbins (§3.2), with gradients.
 
         Args:
             features0, features1: of one image each, or batches of the same size.
@@ -308,7 +308,7 @@ class SuperGlue(nn.Module):
         return self.kenc.folded(x)
 
     def _encode(self, features: Features, encoder: Any) -> tuple[Tensor, Tensor | None]:
-        """Descriptors plus encoded keypoints (B, N, dim) (eq. 2), and mask or None."""
+        """Descriptors plus encoded keypoints (B, N, dim) (§3.1), and mask or None."""
         size = features.image_size.float()
         if features.descriptors.shape[-1] != self.config.descriptor_size:
             raise InputError(
@@ -345,7 +345,7 @@ class SuperGlue(nn.Module):
 
 
 class _KeypointEncoder(nn.Module):
-    """A keypoint's position and score as a token (eq. 2)."""
+    """A keypoint's position and score as a token (§3.1, "keypoint encoder")."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -379,7 +379,7 @@ class _Attention(nn.Module):
 
 
 class _AttentionalPropagation(nn.Module):
-    """Attention over the source's tokens, then an MLP on token and message (eq. 3-5)."""
+    """Attention over the source's tokens, then an MLP on token and message (§3.1)."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()

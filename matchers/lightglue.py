@@ -1,0 +1,383 @@
+"""LightGlue: local feature matching with early exit and point pruning.
+
+Lindenberger, Sarlin, Pollefeys: LightGlue: Local Feature Matching at Light Speed (ICCV 2023). The
+names and layouts of the parameters are those of the official checkpoints. `lightglue_blocks` has
+the attention, `lightglue_adaptive` the exit and the pruning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from matchers.assignment import stack_padded
+from matchers.lightglue_adaptive import LayerWeights, Prepared, Settings, match_adaptively
+from matchers.lightglue_blocks import (
+    Assignment,
+    Blocks,
+    Confidence,
+    Layer,
+    PositionEncoding,
+    Shape,
+    infer_sizes,
+    rename,
+    rotary_table,
+    split,
+    widen,
+)
+from matchers.types import Features
+from satgen.errors import InputError
+
+
+@dataclass(frozen=True)
+class LightGlueConfig:
+    """What LightGlue is made of, and how it adapts.
+
+    Attributes:
+        input_dim: numbers in a descriptor; unless it is `dim`, they are projected to it.
+        dim: numbers in a token.
+        num_layers: layers, each of a self and a cross block.
+        num_heads: heads of the attention.
+        scale_orientation: positions have the keypoint's scale and orientation besides.
+        depth_confidence: α of §3.3: a pair leaves after a layer in which more than this share of
+            its keypoints are sure. None or -1: it never does.
+        width_confidence: after a layer, keypoints are dropped that are sure, and matchable with
+            a probability of at most 1 minus this. Without early exit nothing says which are sure,
+            and all that are so hardly matchable are dropped (as in the official code). None or
+            -1: none is.
+        filter_threshold: probability that a match must exceed.
+        prune_min_keypoints: an image of at most so many keypoints is not pruned. (The official
+            code prunes on CUDA only over 1024 or 1536, where it gains time.)
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    input_dim: int = 256
+    dim: int = 256
+    num_layers: int = 9
+    num_heads: int = 4
+    scale_orientation: bool = False
+    depth_confidence: float | None = 0.95
+    width_confidence: float | None = 0.99
+    filter_threshold: float = 0.1
+    prune_min_keypoints: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("input_dim", "dim", "num_layers", "num_heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: must be 1 or more")
+        if self.dim % (2 * self.num_heads):
+            raise InputError(
+                f"dim {self.dim} with num_heads {self.num_heads}: must be a multiple of twice that"
+            )
+        for name in ("depth_confidence", "width_confidence"):
+            _confidence(name, getattr(self, name))
+        if not 0 <= self.filter_threshold < 1:
+            raise InputError(f"filter_threshold {self.filter_threshold}: must be 0 to under 1")
+        if self.prune_min_keypoints < 0:
+            raise InputError(f"prune_min_keypoints {self.prune_min_keypoints}: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """What a layer says of B pairs, for training.
+
+    Attributes:
+        descriptors0, descriptors1: (B, M, dim) and (B, N, dim) tokens after the layer.
+        log_assignment: (B, M+1, N+1), see `matchers.assignment.log_double_softmax`.
+        confidence0, confidence1: (B, M) and (B, N), logits of the confidence classifier,
+            whose gradients stop at the tokens; None for the last layer, which has none.
+    """
+
+    descriptors0: Tensor
+    descriptors1: Tensor
+    log_assignment: Tensor
+    confidence0: Tensor | None
+    confidence1: Tensor | None
+
+
+class LightGlue(nn.Module):
+    """LightGlue: `matchers.types.Matcher`.
+
+    Weights are random until they are loaded. Runs in its parameters' type (`.half()`); positions,
+    assignments and confidences are computed in float32 at least. `prepare` and `match` make no
+    gradients, `layer_outputs` does.
+
+    Args:
+        config: see there.
+    """
+
+    def __init__(self, config: LightGlueConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or LightGlueConfig()
+        dim, heads, count = config.dim, config.num_heads, config.num_layers
+        self.input_proj: Any = nn.Identity()
+        if config.input_dim != dim:
+            self.input_proj = nn.Linear(config.input_dim, dim)
+        self.posenc = PositionEncoding(4 if config.scale_orientation else 2, dim // heads // 2)
+        self.transformers: Any = nn.ModuleList(Layer(dim, heads) for _ in range(count))
+        self.log_assignment: Any = nn.ModuleList(Assignment(dim) for _ in range(count))
+        self.token_confidence: Any = nn.ModuleList(Confidence(dim) for _ in range(count - 1))
+        self._cache: tuple[list[nn.Parameter], list[int], list[LayerWeights]] | None = None
+        self._blocks = Blocks()
+
+    # -- matching ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def prepare(self, features: Features) -> Prepared:
+        """What depends on one image alone: projection, position encoding, first self block.
+
+        Raises:
+            InputError: descriptors of another size; no scales and orientations where they are
+                needed; an image size that is not positive.
+        """
+        tokens, rotary, mask = self._encode(features)
+        shape = Shape.of(tokens, mask)
+        weights = self._weights()[0].self_block
+        flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
+        return Prepared(flat.view(tokens.shape), rotary, mask, features.batched)
+
+    def collate(self, prepared: Sequence[Prepared]) -> Prepared:
+        """Images that were prepared one by one as a batch.
+
+        Raises:
+            InputError: none, or one that is a batch already.
+        """
+        if not prepared or any(image.batched for image in prepared):
+            raise InputError("collate takes at least one prepared image, none of them a batch")
+        tokens, mask = stack_padded([image.tokens[0] for image in prepared])
+        rotary, _ = stack_padded([image.rotary[0] for image in prepared])
+        return Prepared(tokens, rotary, mask, True)
+
+    @torch.no_grad()
+    def match(
+        self,
+        prepared0: Prepared,
+        prepared1: Prepared,
+        *,
+        depth_confidence: float | EllipsisType | None = ...,
+        width_confidence: float | EllipsisType | None = ...,
+    ) -> Any:
+        """Match two images, or each pair of two batches.
+
+        Every pair leaves at its own layer and has its own keypoints pruned, as if it were alone.
+
+        Args:
+            prepared0, prepared1: of `prepare` or `collate`.
+            depth_confidence, width_confidence: other values than the config's (`...`), for this
+                call; None turns early exit or pruning off.
+
+        Returns:
+            `Matches` with `adaptation`, a list of them for batches. Of padded batches, indices
+            are rows of the padded tensors.
+
+        Raises:
+            InputError: a batch and a single image, batches of different sizes, or a confidence
+                out of range.
+        """
+        depth = self.config.depth_confidence if depth_confidence is ... else depth_confidence
+        width = self.config.width_confidence if width_confidence is ... else width_confidence
+        settings = Settings(
+            _confidence("depth_confidence", depth),
+            _confidence("width_confidence", width),
+            self.config.filter_threshold,
+            self.config.prune_min_keypoints,
+        )
+        sizes = (len(prepared0.tokens), len(prepared1.tokens))
+        if prepared0.batched != prepared1.batched or sizes[0] != sizes[1]:
+            kinds = [
+                f"a batch of {n}" if p.batched else "one image"
+                for n, p in zip(sizes, (prepared0, prepared1), strict=True)
+            ]
+            raise InputError(f"{kinds[0]} against {kinds[1]}: give batches of the same size")
+        found = match_adaptively(self._weights(), self._blocks, prepared0, prepared1, settings)
+        return found if prepared0.batched else found[0]
+
+    def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
+        """`match(prepare(features0), prepare(features1), **settings)`."""
+        return self.match(self.prepare(features0), self.prepare(features1), **settings)
+
+    # -- training ------------------------------------------------------------------------------
+
+    def layer_outputs(
+        self, features0: Features, features1: Features, *, checkpoint: bool = False
+    ) -> list[LayerOutput]:
+        """What every layer says, with gradients, for deep supervision (§3.4).
+
+        Args:
+            features0, features1: batched, of the same number of images.
+            checkpoint: recompute activations on the way back, to save memory.
+
+        Returns:
+            One for each layer. Nothing is pruned, and nothing leaves early.
+
+        Raises:
+            InputError: as `prepare`; features that are not batches of the same size.
+        """
+        if not (features0.batched and features1.batched and len(features0) == len(features1)):
+            raise InputError("layer_outputs takes two batches of the same number of images")
+        sides = [self._encode(features) for features in (features0, features1)]
+        x = torch.cat([tokens.flatten(0, 1) for tokens, _, _ in sides])
+        rotary = torch.cat([table.flatten(0, 1) for _, table, _ in sides])
+        shape0, shape1 = shapes = [Shape.of(tokens, mask) for tokens, _, mask in sides]
+        masks = [mask for _, _, mask in sides]
+
+        def run(layer: int, x: Tensor) -> tuple[Tensor, ...]:
+            module = self.transformers[layer]
+            x = self._blocks.own(x, rotary, module.self_attn.weights(), shapes)
+            x = self._blocks.cross(x, module.cross_attn.weights(), shape0, shape1)
+            return x, self.log_assignment[layer](*split(x, shapes), *masks)
+
+        outputs = []
+        for layer in range(self.config.num_layers):
+            if checkpoint:
+                x, assignment = recompute(run, layer, x, use_reentrant=False)
+            else:
+                x, assignment = run(layer, x)
+            sure0 = sure1 = None
+            if layer < self.config.num_layers - 1:
+                sure0, sure1 = split(self.token_confidence[layer](x.detach()), shapes)
+            tokens0, tokens1 = split(x, shapes)
+            outputs.append(LayerOutput(tokens0, tokens1, assignment, sure0, sure1))
+        return outputs
+
+    # -- weights -------------------------------------------------------------------------------
+
+    @classmethod
+    def from_checkpoint(cls, state: Mapping[str, Tensor], **options: Any) -> LightGlue:
+        """The network that a checkpoint is of, with its weights, in evaluation mode.
+
+        Sizes, layers and heads follow from the tensors. Read are the official checkpoints, older
+        ones (`self_attn.N.…`), those of a model that contains LightGlue (`matcher.…` beside
+        `extractor.…`), and our own.
+
+        Args:
+            state: tensors by name.
+            options: `LightGlueConfig`'s fields that say how to adapt and filter.
+
+        Raises:
+            InputError: keys that are missing, unknown or of another shape; an option that the
+                tensors decide, or that does not exist.
+        """
+        state = rename(state)
+        try:
+            inferred = infer_sizes(state)
+        except KeyError as error:
+            raise InputError(f"not LightGlue's weights: there is no {error.args[0]}") from None
+        for option in options:
+            if option in inferred or option not in LightGlueConfig.__dataclass_fields__:
+                free = sorted(set(LightGlueConfig.__dataclass_fields__) - set(inferred))
+                raise InputError(f"option {option!r}: must be one of {', '.join(free)}")
+        model = cls(LightGlueConfig(**inferred, **options))
+        model.load_weights(state)
+        return model.eval()
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Load a checkpoint, in any of the forms that `from_checkpoint` reads, strictly.
+
+        Raises:
+            InputError: keys that are missing, unknown or of another shape.
+        """
+        state = rename(state)
+        own = self.state_dict()
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        shapes = [
+            f"{key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+            for key in own
+            if key in state and state[key].shape != own[key].shape
+        ]
+        problems = {"missing": missing, "unknown": unknown, "of another shape": shapes}
+        if any(problems.values()):
+            said = [f"{what} {', '.join(keys)}" for what, keys in problems.items() if keys]
+            raise InputError(f"not the weights of this LightGlue: {'; '.join(said)}")
+        self.load_state_dict(dict(state))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the attention blocks, once for all sizes, with `torch.compile`'s arguments."""
+        self._blocks = self._blocks.compiled(*args, **{"dynamic": True, **kwargs})
+
+    def train(self, mode: bool = True) -> LightGlue:
+        """Switch to training or evaluation; the network computes the same in both."""
+        self._cache = None
+        return super().train(mode)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As `torch.nn.Module.load_state_dict`; `load_weights` says more of what does not fit."""
+        self._cache = None
+        return super().load_state_dict(*args, **kwargs)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._cache = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _weights(self) -> list[LayerWeights]:
+        """Weights arranged for inference, made anew when a parameter has changed."""
+        parameters, versions, layers = self._cache or ([], [], [])
+        if not layers or versions != [_version(p) for p in parameters]:
+            layers = []
+            for i in range(self.config.num_layers):
+                last = i == self.config.num_layers - 1
+                sure = None if last else self.token_confidence[i]
+                assign = self.log_assignment[i]
+                layers.append(
+                    LayerWeights(
+                        self.transformers[i].self_attn.weights(),
+                        self.transformers[i].cross_attn.weights(),
+                        *assign.projection(),
+                        *assign.classifiers(sure),
+                    )
+                )
+            parameters = list(self.parameters())
+            self._cache = parameters, [_version(p) for p in parameters], layers
+        return layers
+
+    def _encode(self, features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Projected descriptors (B, N, dim), rotary table (B, N, 2·dim/heads), mask or None."""
+        frequencies = widen(self.posenc.Wr.weight)
+        descriptors, size = features.descriptors, features.image_size.to(frequencies.dtype)
+        if descriptors.shape[-1] != self.config.input_dim:
+            raise InputError(
+                f"descriptors of {descriptors.shape[-1]} numbers: this LightGlue takes "
+                f"{self.config.input_dim}"
+            )
+        if not bool((size > 0).all()):
+            raise InputError(f"image_size {size.tolist()}: width and height must be over 0")
+        size = size[..., None, :]
+        positions = (features.keypoints.to(size.dtype) - size / 2) / (
+            size.amax(-1, keepdim=True) / 2
+        )
+        if self.config.scale_orientation:
+            if features.scales is None or features.orientations is None:
+                raise InputError(
+                    "features without scales and orientations: this LightGlue needs them"
+                )
+            extra = torch.stack([features.scales, features.orientations], -1)
+            positions = torch.cat([positions, extra.to(size.dtype)], -1)
+        dtype = self.posenc.Wr.weight.dtype
+        rotary = rotary_table(positions, frequencies).to(dtype)
+        tokens = self.input_proj(descriptors.to(dtype))
+        if not features.batched:
+            return tokens[None], rotary[None], None
+        mask = features.mask
+        return tokens, rotary, None if mask is None or bool(mask.all()) else mask
+
+
+def _version(parameter: nn.Parameter) -> int:
+    """A number that grows with every change in place (inference tensors have none)."""
+    return 0 if parameter.is_inference() else parameter._version
+
+
+def _confidence(name: str, value: float | None) -> float | None:
+    """A confidence, None where it is off."""
+    if value is None or value == -1:
+        return None
+    if not 0 < value <= 1:
+        raise InputError(f"{name} {value}: must be over 0 and at most 1, or None to turn it off")
+    return value
