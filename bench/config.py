@@ -1,0 +1,180 @@
+"""What a run of the matching benchmark compares, on which pairs, and how; each default once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.ground_truth import Thresholds
+from bench.pairs import GAPS
+from bench.pose import RansacOptions
+from satgen.errors import InputError
+
+SWEEPS = {
+    "depth-confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99),
+    "width-confidence": (0.7, 0.9, 0.95, 0.99, 0.999),
+}
+"""Values of LightGlue's α and of its width threshold that `--sweep` runs."""
+
+DEPTH_CONFIDENCE = 0.95
+"""LightGlue's α: the share of confident points at which it leaves (§3.3)."""
+
+WIDTH_CONFIDENCE = 0.99
+"""Points at least this sure to be unmatchable are pruned (§3.3)."""
+
+RATIO = 0.8
+"""Of the nearest neighbour's second row (Lowe, IJCV 2004, §7.1)."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One way of matching.
+
+    Attributes:
+        features: name of the extractor.
+        matcher: name of the matcher.
+        weights: "official", "satgen", a path, or None for the matcher's default.
+        depth_confidence, width_confidence: of LightGlue's early exit and pruning; None turns the
+            one or the other off.
+        ratio: of the nearest neighbour's ratio test; None: mutual only.
+    """
+
+    features: str
+    matcher: str
+    weights: str | None = None
+    depth_confidence: float | None = None
+    width_confidence: float | None = None
+    ratio: float | None = None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether early exit or pruning is on."""
+        return self.depth_confidence is not None or self.width_confidence is not None
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        name = f"{self.matcher} on {self.features}"
+        if self.matcher != "lightglue":
+            return name if self.ratio is None else f"{name}, ratio {self.ratio:g}"
+        if not self.adaptive:
+            return f"{name}, full depth"
+        depth, width = (
+            "off" if value is None else f"{value:g}"
+            for value in (self.depth_confidence, self.width_confidence)
+        )
+        plain = (self.depth_confidence, self.width_confidence) == (
+            DEPTH_CONFIDENCE,
+            WIDTH_CONFIDENCE,
+        )
+        return f"{name}, adaptive" if plain else f"{name}, α {depth}, width {width}"
+
+    @property
+    def id(self) -> str:
+        """For file names; unique within a run."""
+        name = f"{self.features}-{self.matcher}"
+        if self.matcher != "lightglue":
+            return name if self.ratio is None else f"{name}-r{self.ratio:g}"
+        if not self.adaptive:
+            return f"{name}-full"
+        depth, width = (
+            "off" if value is None else f"{value:g}"
+            for value in (self.depth_confidence, self.width_confidence)
+        )
+        return f"{name}-d{depth}-w{width}"
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """A run.
+
+    Attributes:
+        matchers, features: every matcher runs on every kind of features.
+        weights: of the matchers; None takes each one's default.
+        gaps: differences of index between the frames of a pair.
+        pairs_per_gap: drawn for each gap and dataset; None takes all consecutive frames instead.
+        seed: of the draw, and of RANSAC.
+        max_keypoints: in a frame.
+        silhouette: look for keypoints on the target only, by the dataset's part labels.
+        sweeps: names in `SWEEPS`: LightGlue runs at each of their values besides.
+        thresholds: of ground truth.
+        ransac: pose estimation.
+        repeats: how often a pair is matched for its time, of which the median counts.
+        threads: of a process; None takes the cores, or one with several workers.
+        device: None for the best there is.
+    """
+
+    matchers: tuple[str, ...] = ("lightglue",)
+    features: tuple[str, ...] = ("aliked",)
+    weights: str | None = None
+    gaps: tuple[int, ...] = GAPS
+    pairs_per_gap: int | None = 20
+    seed: int = 0
+    max_keypoints: int = 512
+    silhouette: bool = True
+    sweeps: tuple[str, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    ransac: RansacOptions = field(default_factory=RansacOptions)
+    repeats: int = 3
+    threads: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("matchers", "features"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise InputError(f"{name} {', '.join(values) or '(none)'}: must be named once each")
+        for name in ("max_keypoints", "repeats"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
+        for sweep in self.sweeps:
+            if sweep not in SWEEPS:
+                raise InputError(f"unknown sweep {sweep!r}: must be one of {', '.join(SWEEPS)}")
+        if self.sweeps and "lightglue" not in self.matchers:
+            raise InputError(f"--sweep {self.sweeps[0]}: only lightglue can be swept")
+
+    def combinations(self) -> tuple[Combination, ...]:
+        """What is run on every pair: LightGlue both at full depth and adaptive, nearest neighbours
+        both mutual only and with the ratio test besides."""
+        found: list[Combination] = []
+        for features in self.features:
+            for matcher in self.matchers:
+                if matcher == "nearest":
+                    found += [Combination(features, matcher, ratio=r) for r in (None, RATIO)]
+                    continue
+                if matcher != "lightglue":
+                    found.append(Combination(features, matcher, self.weights))
+                    continue
+                settings: list[tuple[float | None, float | None]] = [
+                    (None, None),
+                    (DEPTH_CONFIDENCE, WIDTH_CONFIDENCE),
+                ]
+                if "depth-confidence" in self.sweeps:
+                    settings += [(v, WIDTH_CONFIDENCE) for v in SWEEPS["depth-confidence"]]
+                if "width-confidence" in self.sweeps:
+                    settings += [(DEPTH_CONFIDENCE, v) for v in SWEEPS["width-confidence"]]
+                found += [
+                    Combination(features, matcher, self.weights, *setting) for setting in settings
+                ]
+        return tuple(dict.fromkeys(found))
+
+    def to_json(self) -> dict[str, Any]:
+        """What run.json holds."""
+        return asdict(self)
+
+
+def combination_json(combination: Combination) -> dict[str, Any]:
+    """A combination as run.json holds it."""
+    return {
+        "id": combination.id,
+        "label": combination.label,
+        **asdict(combination),
+        "adaptive": combination.adaptive,
+    }
+
+
+def none_to_nan(value: float | None) -> float:
+    """For columns of numbers."""
+    return math.nan if value is None else value

@@ -1,0 +1,174 @@
+"""The figures of one pair of images and one way of matching them: a row of the result table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import flops
+from bench.config import Combination, none_to_nan
+from bench.ground_truth import GroundTruth, PairTruth, judge
+from bench.metrics import (
+    confusions,
+    epipolar_errors,
+    epipolar_precision,
+    inlier_ratio,
+    pair_figures,
+    part_counts,
+)
+from bench.pose import (
+    RansacOptions,
+    absolute_pose,
+    absolute_pose_error,
+    pose_error_deg,
+    relative_pose,
+    relative_pose_error,
+    surface_points,
+)
+from bench.view import View
+from satgen.geometry import Floats, geodesic
+
+if TYPE_CHECKING:
+    from matchers.types import Adaptation, Features, Matches
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a matcher found in a pair.
+
+    Attributes:
+        pairs: (K, 2) int64 rows of the keypoints.
+        scores: (K,) float32.
+        adaptation: LightGlue's.
+        match_ms: median time.
+    """
+
+    pairs: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    adaptation: Adaptation | None
+    match_ms: float
+
+    @classmethod
+    def of(cls, matches: Matches, match_ms: float) -> Outcome:
+        """From a matcher's answer."""
+        return cls(
+            matches.indices.cpu().numpy().astype(np.int64),
+            matches.scores.float().cpu().numpy(),
+            matches.adaptation,
+            match_ms,
+        )
+
+
+def positions(features: Features) -> Floats:
+    """Keypoints (N, 2) float64 pixels."""
+    return np.asarray(features.keypoints.cpu().numpy(), dtype=np.float64)
+
+
+def truth_figures(
+    truth: GroundTruth, outcome: Outcome, classes: Mapping[int, str]
+) -> tuple[dict[str, Any], PairTruth]:
+    """Columns that need depth, and the verdicts."""
+    judged = judge(truth, outcome.pairs)
+    row: dict[str, Any] = dict(pair_figures(truth, outcome.pairs, judged))
+    row["parts"] = json.dumps(part_counts(truth, outcome.pairs, judged, classes))
+    wrong = confusions(truth, outcome.pairs, judged, classes)
+    row["confusions"] = json.dumps([[a, b, count] for (a, b), count in sorted(wrong.items())])
+    return row, judged
+
+
+def relative_figures(
+    points0: Floats, points1: Floats, K0: Floats, K1: Floats, T_0to1: Floats, ransac: RansacOptions
+) -> dict[str, float]:
+    """Columns of the relative pose, from matched pixels (K, 2) of either image."""
+    estimate = relative_pose(points0, points1, K0, K1, ransac)
+    error = relative_pose_error(estimate, T_0to1)
+    return {
+        "epipolar_precision": epipolar_precision(epipolar_errors(points0, points1, K0, K1, T_0to1)),
+        "inlier_ratio": inlier_ratio(None if estimate is None else estimate.inliers),
+        "rotation_error_deg": error.rotation_deg,
+        "translation_error_deg": error.translation,
+        "pose_error_deg": pose_error_deg(error),
+    }
+
+
+def absolute_figures(
+    points0: Floats, points1: Floats, view0: View, view1: View, ransac: RansacOptions
+) -> dict[str, float]:
+    """Columns of the second frame's pose from the first frame's depth."""
+    known = surface_points(points0, view0.depth, view0.K, view0.T_cam_target)
+    error = absolute_pose_error(absolute_pose(points1, known, view1.K, ransac), view1.T_cam_target)
+    return {
+        "pnp_rotation_error_deg": error.rotation_deg,
+        "pnp_translation_error_mm": error.translation,
+    }
+
+
+def work_figures(
+    combination: Combination, features0: Features, features1: Features, outcome: Outcome
+) -> dict[str, Any]:
+    """Columns of LightGlue's early exit and pruning, and operations."""
+    n0, n1 = len(features0), len(features1)
+    width = int(features0.descriptors.shape[-1])
+    row: dict[str, Any] = {
+        "stop_layer": math.nan,
+        "num_layers": math.nan,
+        "pruned_fraction": math.nan,
+        "points_per_layer": [],
+    }
+    if combination.matcher == "superglue":
+        total = full = flops.superglue(n0, n1).total
+    elif combination.matcher == "lightglue" and outcome.adaptation is not None:
+        adaptation = outcome.adaptation
+        place = 2 if features0.scales is None else 4
+        total = flops.lightglue_adapted(
+            adaptation,
+            input_width=width,
+            position_width=place,
+            exit_tests=combination.depth_confidence is not None,
+            pruning=combination.width_confidence is not None,
+        ).total
+        alive = adaptation.alive
+        whole = [(n0, n1)] * (adaptation.num_layers if alive else 0)
+        full = flops.lightglue(
+            whole,
+            input_width=width,
+            position_width=place,
+            num_layers=adaptation.num_layers,
+            exit_tests=False,
+            pruning=False,
+        ).total
+        left = sum(alive[-1]) if alive else 0
+        row |= {
+            "stop_layer": adaptation.stop_layer,
+            "num_layers": adaptation.num_layers,
+            "pruned_fraction": 1.0 - left / (n0 + n1) if alive else 0.0,
+            "points_per_layer": [a + b for a, b in alive],
+        }
+    else:
+        total = full = flops.nearest_neighbour(n0, n1, width).total
+    return row | {"flops": total, "flops_full": full}
+
+
+def pair_columns(combination: Combination, outcome: Outcome) -> dict[str, Any]:
+    """Columns that say what was run, and how long it took."""
+    return {
+        "combination": combination.id,
+        "features": combination.features,
+        "matcher": combination.matcher,
+        "weights": combination.weights or "",
+        "adaptive": combination.adaptive,
+        "depth_confidence": none_to_nan(combination.depth_confidence),
+        "width_confidence": none_to_nan(combination.width_confidence),
+        "match_ms": outcome.match_ms,
+    }
+
+
+def view_angle_deg(T_a: Floats, T_b: Floats) -> float:
+    """Rotation between two poses (4, 4), degrees."""
+    return float(np.degrees(geodesic(T_a[:3, :3], T_b[:3, :3])))

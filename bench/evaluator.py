@@ -1,0 +1,398 @@
+"""Runs matchers on pairs of frames, with the time that takes: the part of a run that does the work.
+
+A process holds one `Evaluator`; tasks come to it as plain values, so that they can go to workers.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bench.config import BenchConfig, Combination
+from bench.evaluate import (
+    Outcome,
+    absolute_figures,
+    pair_columns,
+    positions,
+    relative_figures,
+    truth_figures,
+    view_angle_deg,
+    work_figures,
+)
+from bench.ground_truth import label
+from bench.metrics import agreement
+from bench.pairs import Pair, PosedPair, upright
+from bench.view import View, read_view
+from satgen.dataset import Dataset, read_image, write_atomic
+from satgen.errors import InputError
+from satgen.geometry import Floats
+
+if TYPE_CHECKING:
+    import torch
+
+    from matchers.types import Extractor, Features, Matcher
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+KEPT_FRAMES = 64
+"""Frames whose features stay in memory."""
+
+WARM_UP = 2
+"""Matches before the first that is timed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pairs to be evaluated.
+
+    Attributes:
+        config: of the run.
+        threads: of the process.
+        dataset: folder of the frames.
+        pairs: of that dataset.
+        keep: folder to write matches into, for those of `pairs` in `kept`.
+        kept: which pairs.
+    """
+
+    config: BenchConfig
+    threads: int
+    dataset: Path
+    pairs: tuple[Pair, ...]
+    keep: Path
+    kept: frozenset[Pair]
+
+
+@dataclass(frozen=True)
+class PosedTask:
+    """Pairs of images of another benchmark, numbered by their place in its list."""
+
+    config: BenchConfig
+    threads: int
+    name: str
+    images: Path
+    pairs: tuple[tuple[int, PosedPair], ...]
+
+
+def run_task(task: Task | PosedTask) -> list[Row]:
+    """The rows of a task, pair by pair, in a process that keeps its models for the next one."""
+    evaluator = _evaluator(task.config, task.threads)
+    if isinstance(task, PosedTask):
+        return [
+            row for number, pair in task.pairs for row in evaluator.posed_pair(task, number, pair)
+        ]
+    return [row for pair in task.pairs for row in evaluator.dataset_pair(task, pair)]
+
+
+@lru_cache(maxsize=1)
+def _evaluator(config: BenchConfig, threads: int) -> Evaluator:
+    return Evaluator(config, threads)
+
+
+class Cache(OrderedDict[Hashable, Any]):
+    """The values that were asked for last."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def get_or(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of a key, made if it is not there."""
+        if key in self:
+            self.move_to_end(key)
+        else:
+            self[key] = make()
+            if len(self) > self._size:
+                self.popitem(last=False)
+        value: T = self[key]
+        return value
+
+
+class Evaluator:
+    """Extractors and matchers of a run, and the frames that were used last.
+
+    Args:
+        config: of the run.
+        threads: for PyTorch, in this process.
+
+    Raises:
+        InputError: an extractor or a matcher cannot be had.
+    """
+
+    def __init__(self, config: BenchConfig, threads: int) -> None:
+        import torch
+
+        from matchers.registry import load_features, load_matcher
+
+        torch.set_num_threads(threads)
+        self.config = config
+        self._extractors: dict[str, Extractor] = {
+            name: load_features(name, max_keypoints=config.max_keypoints, device=config.device)
+            for name in config.features
+        }
+        self._matchers: dict[Combination, Matcher] = {}
+        for combination in config.combinations():
+            names = {"lightglue": ("depth_confidence", "width_confidence"), "nearest": ("ratio",)}
+            options: dict[str, Any] = {
+                name: getattr(combination, name) for name in names.get(combination.matcher, ())
+            }
+            self._matchers[combination] = load_matcher(
+                combination.matcher,
+                features=combination.features,
+                weights=combination.weights,
+                device=config.device,
+                **options,
+            )
+        self._frames = Cache(KEPT_FRAMES)
+        self._views = Cache(KEPT_FRAMES)
+        self._datasets = Cache(4)
+        self._prepared = Cache(4 * len(self._matchers))
+        self._warm: set[str] = set()
+
+    # -- pairs ---------------------------------------------------------------------------------
+
+    def dataset_pair(self, task: Task, pair: Pair) -> Iterator[Row]:
+        """A row for each combination."""
+        data: Dataset = self._datasets.get_or(task.dataset, lambda: Dataset(task.dataset))
+        view0, view1 = self._view(data, pair.index0), self._view(data, pair.index1)
+        classes = part_classes(data)
+        frame = data.frames.loc[data.frames["index"] == pair.index0].iloc[0]
+        T0, T1 = view0.T_cam_target, view1.T_cam_target
+        common = {
+            "dataset": pair.dataset,
+            "target": data.name,
+            "index0": pair.index0,
+            "index1": pair.index1,
+            "gap": pair.gap,
+            "view_angle_deg": view_angle_deg(T0, T1),
+            "phase_deg": float(frame["phase_deg"]),
+            "elevation_deg": float(frame["elevation_deg"]),
+        }
+        for name in self.config.features:
+            (features0, time0), (features1, time1) = (
+                self._dataset_features(data, name, index) for index in (pair.index0, pair.index1)
+            )
+            truth = label(
+                positions(features0), positions(features1), view0, view1, self.config.thresholds
+            )
+            keys = ((pair.dataset, pair.index0), (pair.dataset, pair.index1))
+            outcomes = self._match(name, features0, features1, keys)
+            for combination, outcome in outcomes.items():
+                points0 = positions(features0)[outcome.pairs[:, 0]]
+                points1 = positions(features1)[outcome.pairs[:, 1]]
+                row, judged = truth_figures(truth, outcome, classes)
+                if pair in task.kept:
+                    file = match_file(task.keep, combination.id, pair)
+                    save_matches(file, features0, features1, outcome, judged.verdict)
+                ransac = self.config.ransac
+                T_0to1 = T1 @ np.linalg.inv(T0)
+                yield (
+                    common
+                    | pair_columns(combination, outcome)
+                    | row
+                    | relative_figures(points0, points1, view0.K, view1.K, T_0to1, ransac)
+                    | absolute_figures(points0, points1, view0, view1, ransac)
+                    | work_figures(combination, features0, features1, outcome)
+                    | {
+                        "extract_ms": time0 + time1,
+                        "agreement": _agreement(combination, outcomes),
+                    }
+                )
+
+    def posed_pair(self, task: PosedTask, number: int, pair: PosedPair) -> Iterator[Row]:
+        """A row for each combination: pose and epipolar figures only."""
+        images = [np.asarray(read_image(task.images / name)) for name in (pair.name0, pair.name1)]
+        sizes = [(image.shape[1], image.shape[0]) for image in images]
+        K0, K1, T_0to1 = upright(pair, *sizes)
+        turned = [
+            np.ascontiguousarray(np.rot90(image, turns))
+            for image, turns in zip(images, (pair.turns0, pair.turns1), strict=True)
+        ]
+        angle = view_angle_deg(np.eye(4), T_0to1)
+        for name in self.config.features:
+            (features0, time0), (features1, time1) = (self._extract(name, i) for i in turned)
+            outcomes = self._match(name, features0, features1, None)
+            for combination, outcome in outcomes.items():
+                points0 = positions(features0)[outcome.pairs[:, 0]]
+                points1 = positions(features1)[outcome.pairs[:, 1]]
+                yield (
+                    {
+                        "dataset": task.name,
+                        "target": "",
+                        "index0": number,
+                        "index1": number,
+                        "gap": 0,
+                        "view_angle_deg": angle,
+                    }
+                    | pair_columns(combination, outcome)
+                    | {
+                        "num_keypoints0": len(features0),
+                        "num_keypoints1": len(features1),
+                        "num_matches": len(outcome.pairs),
+                    }
+                    | relative_figures(points0, points1, K0, K1, T_0to1, self.config.ransac)
+                    | work_figures(combination, features0, features1, outcome)
+                    | {
+                        "extract_ms": time0 + time1,
+                        "agreement": _agreement(combination, outcomes),
+                    }
+                )
+
+    # -- frames --------------------------------------------------------------------------------
+
+    def _view(self, data: Dataset, index: int) -> View:
+        return self._views.get_or((data.folder, index), lambda: read_view(data, index))
+
+    def _dataset_features(self, data: Dataset, name: str, index: int) -> tuple[Features, float]:
+        def extract() -> tuple[Features, float]:
+            parts = self._view(data, index).parts
+            mask = None if parts is None or not self.config.silhouette else parts > 0
+            return self._extract(name, data.rgb(index), mask)
+
+        return self._frames.get_or((name, data.folder, index), extract)
+
+    def _extract(self, name: str, image: Any, mask: Any = None) -> tuple[Features, float]:
+        """Features of an image, and milliseconds; the first one of an extractor is done twice."""
+        extractor = self._extractors[name]
+        if name not in self._warm:
+            extractor(image, mask=mask)
+            self._warm.add(name)
+        features, seconds = _timed(lambda: extractor(image, mask=mask), self._device)
+        return features, 1e3 * seconds
+
+    # -- matching ------------------------------------------------------------------------------
+
+    @property
+    def _device(self) -> torch.device:
+        from matchers.registry import choose_device
+
+        return choose_device(self.config.device)
+
+    def _match(
+        self,
+        name: str,
+        features0: Features,
+        features1: Features,
+        keys: tuple[Hashable, Hashable] | None,
+    ) -> dict[Combination, Outcome]:
+        """Each combination on the same pair, taking turns, so that a slow spell hits them alike.
+
+        With all consecutive pairs (and `keys` of the frames), what depends on one frame alone is
+        computed once a frame, as `matchers.sequence` does, and the time is that of the rest.
+        """
+        mine = {c: m for c, m in self._matchers.items() if c.features == name}
+        sequence = self.config.pairs_per_gap is None and keys is not None
+        for combination, matcher in mine.items():
+            if combination.id not in self._warm:
+                for _ in range(WARM_UP):
+                    matcher(features0, features1)
+                self._warm.add(combination.id)
+        times: dict[Combination, list[float]] = {combination: [] for combination in mine}
+        answers: dict[Combination, Any] = {}
+        for repeat in range(self.config.repeats):
+            for combination, matcher in mine.items():
+                if sequence and keys is not None:
+                    prepared = tuple((combination.id, key) for key in keys)
+                    if repeat:  # the later frame must be prepared again, as it was the first time
+                        self._prepared.pop(prepared[1], None)
+                    run = partial(self._match_prepared, matcher, features0, features1, prepared)
+                else:
+                    run = partial(matcher, features0, features1)
+                answers[combination], seconds = _timed(run, self._device)
+                times[combination].append(1e3 * seconds)
+        return {
+            combination: Outcome.of(answer, statistics.median(times[combination]))
+            for combination, answer in answers.items()
+        }
+
+    def _match_prepared(
+        self,
+        matcher: Matcher,
+        features0: Features,
+        features1: Features,
+        keys: tuple[Hashable, ...],
+    ) -> Any:
+        prepared0 = self._prepared.get_or(keys[0], lambda: matcher.prepare(features0))
+        prepared1 = self._prepared.get_or(keys[1], lambda: matcher.prepare(features1))
+        return matcher.match(prepared0, prepared1)
+
+
+def _timed(run: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """What a function answers, and the seconds that it took, the device's work included."""
+    synchronise(device)
+    start = time.perf_counter()
+    answer = run()
+    synchronise(device)
+    return answer, time.perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what was put in a GPU's queue."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _agreement(combination: Combination, outcomes: dict[Combination, Outcome]) -> float:
+    """Of an adaptive combination with full depth, on this pair."""
+    if not combination.adaptive:
+        return float("nan")
+    full = Combination(combination.features, combination.matcher, combination.weights)
+    return agreement(outcomes[combination].pairs, outcomes[full].pairs)
+
+
+# -- datasets and files ------------------------------------------------------------------------
+
+
+def part_classes(data: Dataset) -> dict[int, str]:
+    """Class by part label."""
+    return {int(k): str(part["class"]) for k, part in data.description["parts"].items()}
+
+
+def match_file(folder: Path, combination: str, pair: Pair) -> Path:
+    """Where the matches of a pair are kept."""
+    return folder / combination / f"{pair.dataset}_{pair.index0:06d}_{pair.index1:06d}.npz"
+
+
+def save_matches(
+    path: Path, features0: Features, features1: Features, outcome: Outcome, verdict: Floats | Any
+) -> None:
+    """Keypoints, matches, scores and verdicts of a pair, as .npz, atomically."""
+    data = io.BytesIO()
+    np.savez_compressed(
+        data,
+        keypoints0=positions(features0).astype(np.float32),
+        keypoints1=positions(features1).astype(np.float32),
+        matches=outcome.pairs.astype(np.int32),
+        scores=outcome.scores,
+        verdict=np.asarray(verdict, dtype=np.int8),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data.getvalue())
+
+
+def check_frames(data: Dataset, indices: Iterable[int], kinds: Sequence[str]) -> None:
+    """Check that the images of frames are there.
+
+    Raises:
+        InputError: one is missing.
+    """
+    from satgen.dataset import image_path
+
+    for index in indices:
+        for kind in kinds:
+            path = image_path(data.folder, kind, index)
+            if not path.is_file():
+                raise InputError(f"{path}: missing; `satgen render` completes a dataset")

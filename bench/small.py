@@ -1,0 +1,34 @@
+"""A small dataset of every bundled target, for a benchmark on a machine that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from satgen.config import RenderOptions
+from satgen.run import render
+from satgen.targets.registry import TARGETS
+
+START, STOP = 3960, 4140
+"""Half a turn about the target's equator: room for gaps of up to 180."""
+
+
+def small_datasets(
+    folder: Path, progress: Callable[[str], Callable[[int, int], None]] | None = None
+) -> list[Path]:
+    """Render them into `folder`, or what is missing of them; their folders.
+
+    Args:
+        folder: made if need be.
+        progress: gives, for a target's name, a function of frames done and in all.
+
+    Raises:
+        InputError: a folder of that name holds something else.
+        RunError: nothing can be rendered here.
+    """
+    folders = []
+    for name in TARGETS:
+        options = RenderOptions(target=name, start=START, stop=STOP)
+        render(options, folder / name, progress=progress(name) if progress else None)
+        folders.append(folder / name)
+    return folders
