@@ -1,0 +1,1 @@
+"""Training of LightGlue and SuperGlue on rendered satellites, from the datasets alone."""

@@ -1,0 +1,283 @@
+"""Features of a dataset's frames, extracted once and kept on disk, a file a frame.
+
+A frame has several versions: as it is, and with other exposures and sensors (`augment`), or as
+homographies show it (`homography`). With a version's keypoints goes what the labels need to know of
+them: the depth under each. A frame's file is written whole or not at all, and what is there is not
+made again, so that a run that was stopped goes on. Another setting is another folder.
+
+CACHE/DATASET-HASH/000361.safetensors has, for V versions with T keypoints in all:
+
+    count        (V,) int32, keypoints of each version
+    keypoints    (T, 2) float32, pixels of the version's image
+    scores       (T,) float32; scales and orientations likewise, if the features have them
+    descriptors  (T, D) float16
+    depth        (T,) float32 metres, 0 where the keypoint shows no surface
+    nearest, farthest  (T,) float32 metres, of the surfaces whose pixels are around it
+    rim          (T,) uint8, it shows no surface, but one is near
+    homography   (V, 3, 3) float64, from the frame's pixels to the version's; of that kind only
+    map, box     (h, w) uint16 counts of depth inside (x, y, w, h), which holds all there is
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matchers.training.augment import AugmentConfig, augment
+from matchers.training.homography import HomographyConfig, random_homography, warp_image
+from satgen.dataset import DESCRIPTION, Dataset, image_name, write_atomic
+from satgen.errors import InputError, RunError
+from satgen.geometry import sample_depth
+
+if TYPE_CHECKING:
+    from matchers.types import Extractor, Features
+
+FORMAT = 1
+KINDS = ("pose", "homography")
+
+Arrays = dict[str, NDArray[Any]]
+
+_BYTES = 2 * 256 + 44
+"""Of a keypoint at most: a descriptor and the numbers beside it."""
+
+_ROW = {"pose": 1, "homography": 2}
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """What is extracted of a frame.
+
+    Attributes:
+        features: name of the extractor.
+        max_keypoints: in a version.
+        silhouette: look for keypoints on the target only, by the part labels.
+        kind: "pose": the other versions differ in light and sensor; "homography": also in shape.
+        versions: of a frame; the first one is the frame as it is.
+        seed: of the draws.
+        rim_px: a keypoint beside the target, at most so far from it, is uncertain.
+        augment, homography: what the draws are from.
+
+    Raises:
+        InputError: an unknown kind, or a number below 1.
+    """
+
+    features: str = "sift"
+    max_keypoints: int = 512
+    silhouette: bool = True
+    kind: str = "pose"
+    versions: int = 3
+    seed: int = 0
+    rim_px: float = 5.0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    homography: HomographyConfig = field(default_factory=HomographyConfig)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"kind {self.kind!r} of versions: one of {', '.join(KINDS)}")
+        least = _ROW[self.kind]
+        if self.versions < least:
+            raise InputError(f"{self.versions} versions of a frame: must be at least {least}")
+        if self.max_keypoints < 1:
+            raise InputError(f"max_keypoints {self.max_keypoints}: must be at least 1")
+
+    def digest(self, data: Dataset) -> str:
+        """Ten hexadecimal digits of these settings and the dataset's description."""
+        text = json.dumps([FORMAT, asdict(self)], sort_keys=True).encode()
+        description = (data.folder / DESCRIPTION).read_bytes()
+        return hashlib.sha256(text + hashlib.sha256(description).digest()).hexdigest()[:10]
+
+
+def frame_bytes(config: CacheConfig, width: int, height: int) -> int:
+    """Bytes that a frame may take, in the file and in memory: an upper bound for full images."""
+    return config.versions * config.max_keypoints * _BYTES + 2 * width * height
+
+
+def cache_path(cache: Path, data: Dataset, config: CacheConfig) -> Path:
+    """The folder of a dataset's frames under a cache folder."""
+    return cache / f"{data.folder.resolve().name}-{config.digest(data)}"
+
+
+def fill(
+    data: Dataset,
+    indices: Sequence[int],
+    config: CacheConfig,
+    cache: Path,
+    *,
+    device: Any = "cpu",
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Extract the frames that are not in the cache yet; the folder they are in.
+
+    Args:
+        data: the dataset.
+        indices: of the frames wanted.
+        config: what to extract.
+        cache: folder of all caches, made if need be.
+        device: of the extractor's network.
+        workers: threads that extract, a frame each.
+        progress: called with frames done and in all.
+
+    Raises:
+        InputError: a frame that is not there, or whose images cannot be read; no such features.
+        RunError: the cache cannot be written.
+    """
+    folder = cache_path(cache, data, config)
+    missing = [i for i in map(int, indices) if not (folder / frame_file(i)).is_file()]
+    if not missing:
+        return folder
+    from safetensors.numpy import save
+
+    from matchers.registry import load_features
+
+    extractor = load_features(config.features, max_keypoints=config.max_keypoints, device=device)
+    _ = data.config  # read once, before there are threads
+
+    def make(index: int) -> None:
+        arrays = extract_frame(data, index, extractor, config)
+        contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+        write_atomic(folder / frame_file(index), save(contiguous))
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                tasks = [pool.submit(make, index) for index in missing]
+                for done, task in enumerate(as_completed(tasks), start=1):
+                    task.result()
+                    if progress:
+                        progress(done, len(missing))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    return folder
+
+
+def frame_file(index: int) -> str:
+    """Name of a frame's file."""
+    return f"{Path(image_name(index)).stem}.safetensors"
+
+
+def extract_frame(data: Dataset, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
+    """A frame's arrays, as they are in its file."""
+    image, depth, parts = data.rgb(index), data.depth(index), data.parts(index)
+    box = _box(depth > 0.0)
+    height, width = depth.shape
+    warped = config.kind == "homography"
+    found: list[Arrays] = []
+    homographies = []
+    for version in range(config.versions):
+        rng = np.random.default_rng([config.seed, KINDS.index(config.kind), index, version])
+        shown, mask, H = image, parts > 0, np.eye(3)
+        if version:
+            if warped:
+                H = random_homography((width, height), box, rng, config.homography)
+                shown = warp_image(image, H)
+                mask = warp_image(parts, H, nearest=True) > 0
+            shown = augment(shown, rng, config.augment)
+        features = extractor(shown, mask=mask if config.silhouette else None)
+        homographies.append(H)
+        found.append(_feature_arrays(features) | _depth_arrays(features, depth, warped, config))
+    arrays = {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+    arrays["count"] = np.array([len(f["scores"]) for f in found], dtype=np.int32)
+    if warped:
+        arrays["homography"] = np.stack(homographies)
+        return arrays
+    x, y, w, h = box
+    scale = float(data.description["depth_scale"])
+    arrays["map"] = np.rint(depth[y : y + h, x : x + w] / scale).astype(np.uint16)
+    arrays["box"] = np.array(box, dtype=np.int32)
+    return arrays
+
+
+def read_frame(folder: Path, index: int) -> Arrays:
+    """A frame's arrays from the cache.
+
+    Raises:
+        RunError: its file is not there or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / frame_file(index)
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: cannot be read, delete it ({error})") from None
+
+
+def _feature_arrays(features: Features) -> Arrays:
+    """What the matcher sees."""
+    values = {
+        "keypoints": features.keypoints.float(),
+        "scores": features.scores.float(),
+        "descriptors": features.descriptors.half(),
+    }
+    if features.scales is not None and features.orientations is not None:
+        values |= {"scales": features.scales.float(), "orientations": features.orientations.float()}
+    return {name: value.cpu().numpy() for name, value in values.items()}
+
+
+def _depth_arrays(
+    features: Features, depth: NDArray[np.float64], warped: bool, config: CacheConfig
+) -> Arrays:
+    """What the labels see: depths around the keypoints. Homographies do without."""
+    if warped:
+        return {}
+    points = features.keypoints.double().cpu().numpy()
+    z, smooth = sample_depth(depth, points)
+    near, far = z.copy(), z.copy()
+    torn = np.flatnonzero((z > 0.0) & ~smooth)
+    near[torn], far[torn] = _depths_around(depth, points[torn])
+    rim = np.zeros(len(z), dtype=np.uint8)
+    bare = np.flatnonzero(z == 0.0)
+    rim[bare] = _surface_near(depth, points[bare], config.rim_px)
+    numbers = {"depth": z, "nearest": near, "farthest": far}
+    return {name: value.astype(np.float32) for name, value in numbers.items()} | {"rim": rim}
+
+
+def _depths_around(
+    depth: NDArray[np.float64], points: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and greatest depth of a surface among the pixels next to points (P, 2) on one."""
+    low, high = np.floor(points + 1e-6).astype(int), np.ceil(points - 1e-6).astype(int)
+    size = np.array(depth.shape[::-1]) - 1
+    low, high = np.clip(low, 0, size), np.clip(high, 0, size)
+    values = np.stack([depth[v[:, 1], u[:, 0]] for u in (low, high) for v in (low, high)], axis=0)
+    return np.where(values > 0.0, values, np.inf).min(axis=0), values.max(axis=0)
+
+
+def _surface_near(
+    depth: NDArray[np.float64], points: NDArray[np.float64], radius: float
+) -> NDArray[np.bool_]:
+    """Whether a pixel with a surface has its centre within `radius` of points (P, 2)."""
+    height, width = depth.shape
+    near = np.zeros(len(points), dtype=bool)
+    for i, (u, v) in enumerate(points):
+        left, top = max(math.ceil(u - radius), 0), max(math.ceil(v - radius), 0)
+        right, bottom = (
+            min(math.floor(u + radius), width - 1),
+            min(math.floor(v + radius), height - 1),
+        )
+        rows, columns = np.nonzero(depth[top : bottom + 1, left : right + 1] > 0.0)
+        near[i] = bool((np.hypot(columns + left - u, rows + top - v) <= radius).any())
+    return near
+
+
+def _box(shown: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(x, y, width, height) of all that is True; zeros where nothing is."""
+    columns, rows = np.flatnonzero(shown.any(axis=0)), np.flatnonzero(shown.any(axis=1))
+    if not len(columns):
+        return 0, 0, 0, 0
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1

@@ -1,0 +1,135 @@
+"""Figures of a matcher on held-out pairs, by the gap between their indices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from matchers.training.bank import Bank, Side
+from matchers.training.figures import Tally
+from matchers.training.labels import Labels, Thresholds, pose_labels
+from matchers.training.pairs import rows_of
+
+Named = tuple[str, int, int]
+"""A pair: its dataset's name and two indices."""
+
+Judge = Callable[[Side, Side, Labels], tuple[float, Tally]]
+"""Gives a batch's loss and figures."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures on held-out pairs.
+
+    Attributes:
+        loss: mean over the pairs.
+        gaps: figures for each gap that any pair has.
+    """
+
+    loss: float
+    gaps: dict[int, Tally]
+
+    @property
+    def total(self) -> Tally:
+        """Figures of all pairs together."""
+        return sum(self.gaps.values(), Tally())
+
+    @property
+    def f1(self) -> float:
+        """Mean of the gaps' F1; 0 where no gap has a true match."""
+        values = [tally.f1 for tally in self.gaps.values()]
+        known = [value for value in values if not math.isnan(value)]
+        return sum(known) / len(known) if known else 0.0
+
+    def score(self, stage: str) -> float:
+        """What a stage is to raise: F1; of the classifiers, which do not change it, minus the
+        loss."""
+        return -self.loss if stage == "confidence" else self.f1
+
+    @staticmethod
+    def columns(gaps: Sequence[int]) -> tuple[str, ...]:
+        """Of `row`."""
+        names = ("step", "loss", "f1", "precision", "recall", "stop_layer")
+        by_gap = [f"{name}_{gap}" for name in ("f1", "stop_layer") for gap in sorted(set(gaps))]
+        return (*names, *by_gap)
+
+    def row(self, step: int, gaps: Sequence[int]) -> dict[str, Any]:
+        """As a line of the validation's log."""
+        total, none = self.total, Tally()
+        row = {
+            "step": step,
+            "loss": self.loss,
+            "f1": self.f1,
+            "precision": total.precision,
+            "recall": total.recall,
+            "stop_layer": total.stop_layer,
+        }
+        for gap in gaps:
+            tally = self.gaps.get(gap, none)
+            row |= {f"f1_{gap}": tally.f1, f"stop_layer_{gap}": tally.stop_layer}
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """As a card has it: by gap."""
+        figures = {}
+        for gap, tally in sorted(self.gaps.items()):
+            values = {
+                "pairs": tally.pairs,
+                "precision": tally.precision,
+                "recall": tally.recall,
+                "f1": tally.f1,
+                "stop_layer": tally.stop_layer,
+            }
+            figures[str(gap)] = {
+                name: round(value, 4) for name, value in values.items() if not math.isnan(value)
+            }
+        return figures
+
+
+class PairSet:
+    """Held-out pairs of a bank, in batches of one gap.
+
+    Args:
+        bank: of kind "pose".
+        pairs: whose frames are in the bank.
+        batch: pairs that are computed together.
+        thresholds: of the labels.
+        length: keypoints to pad to; None: what a batch needs.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        pairs: Sequence[Named],
+        batch: int,
+        thresholds: Thresholds,
+        length: int | None = None,
+    ) -> None:
+        self._bank, self._batch = bank, batch
+        self._thresholds, self._length = thresholds, length
+        self._drawn = rows_of(bank, pairs)
+        self._gaps = np.array([j - i for _, i, j in pairs])
+
+    def evaluate(self, judge: Judge) -> Evaluation:
+        """The figures that `judge` finds."""
+        tallies: dict[int, Tally] = {}
+        losses, count = 0.0, 0
+        for gap in np.unique(self._gaps).tolist():
+            places = np.flatnonzero(self._gaps == gap)
+            for start in range(0, len(places), self._batch):
+                some = places[start : start + self._batch]
+                side0, side1 = (
+                    self._bank.side(rows[some], versions[some], self._length)
+                    for rows, versions in (self._drawn[0:2], self._drawn[2:4])
+                )
+                with torch.no_grad():
+                    loss, tally = judge(side0, side1, pose_labels(side0, side1, self._thresholds))
+                tallies[gap] = tallies.get(gap, Tally()) + tally
+                losses += loss * len(some)
+                count += len(some)
+        return Evaluation(losses / max(count, 1), tallies)

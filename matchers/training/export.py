@@ -1,0 +1,63 @@
+"""Trained weights as they are shipped: float16 safetensors with a card that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from matchers.training.checkpoint import save_weights
+from satgen.dataset import write_atomic
+from satgen.errors import RunError
+
+LICENCE = "Apache-2.0"
+LARGEST = 15_000_000
+"""Bytes of a file of weights that may go into the package."""
+
+
+def half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in float16; running statistics, whose range is not bounded, and counts stay."""
+    return {
+        name: value.half() if value.is_floating_point() and "running_" not in name else value
+        for name, value in weights.items()
+    }
+
+
+def export(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write weights and, beside them with the ending .json, their card.
+
+    Args:
+        path: ends in .safetensors.
+        weights: of the network.
+        card: what it says besides size and hash.
+
+    Returns:
+        The card.
+
+    Raises:
+        RunError: a weight is beyond float16's range, or a file cannot be written.
+    """
+    small = half(weights)
+    for name, value in small.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise RunError(f"weights {name}: beyond the range of float16")
+    save_weights(path, small)
+    data = path.read_bytes()
+    full = {
+        **card,
+        "licence": LICENCE,
+        "parameters": sum(value.numel() for value in weights.values()),
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    try:
+        text = json.dumps(full, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(path.with_suffix(".json"), text.encode())
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
+    return full

@@ -1,0 +1,107 @@
+"""The folder of a run: which datasets and configuration it belongs to, and what is held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matchers.training.config import TrainConfig, differences
+from matchers.training.splits import Split, held_out_pairs
+from satgen.dataset import DESCRIPTION, Dataset, write_atomic
+from satgen.errors import InputError, RunError
+
+FORMAT = 1
+RUN, SPLIT, TEST_PAIRS = "train.json", "split.json", "test_pairs.csv"
+
+
+def open_datasets(datasets: Sequence[Path]) -> dict[str, Dataset]:
+    """The datasets by name, in the order of their names.
+
+    Raises:
+        InputError: none, one that cannot be read, or two of a name.
+    """
+    if not datasets:
+        raise InputError("no dataset to train on: render one with `satgen render`")
+    opened: dict[str, Dataset] = {}
+    for folder in datasets:
+        name = folder.resolve().name
+        if name in opened:
+            raise InputError(f"{folder}: another dataset is called {name} too; rename one")
+        opened[name] = Dataset(folder)
+        _ = opened[name].indices  # a dataset that is not whole says so here
+    return dict(sorted(opened.items()))
+
+
+def claim(
+    out: Path,
+    config: TrainConfig,
+    datasets: Mapping[str, Dataset],
+    splits: Mapping[str, Split],
+    initial: Path | None,
+    resume: bool,
+) -> None:
+    """Make the folder this run's, or see that it is.
+
+    Args:
+        out: the folder.
+        config: of the run.
+        datasets, splits: by name.
+        initial: weights to begin with.
+        resume: whether the run may be there already.
+
+    Raises:
+        InputError: it holds another run, or something else.
+        RunError: it cannot be written.
+    """
+    identity: dict[str, Any] = json.loads(
+        json.dumps(
+            {
+                "config": config.to_json(),
+                "datasets": {
+                    name: hashlib.sha256((data.folder / DESCRIPTION).read_bytes()).hexdigest()
+                    for name, data in datasets.items()
+                },
+                "initial": None if initial is None else _sha256(initial),
+            }
+        )
+    )
+    path = out / RUN
+    if path.is_file():
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))["identity"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{path}: cannot be read; name another --out") from None
+        changed = differences(old, identity)
+        if changed:
+            raise InputError(
+                f"{out}: holds a run with another {changed[0].removeprefix('config.')}; "
+                f"name another --out"
+            )
+        if not resume:
+            raise InputError(f"{out}: holds this run already; without --no-resume it goes on")
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty and no run of satgen train; name another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        parts = {name: split.to_json() for name, split in splits.items()}
+        write_atomic(out / SPLIT, (json.dumps(parts, indent=1) + "\n").encode())
+        lines = ["dataset,index0,index1"]
+        for name, split in splits.items():
+            pairs = held_out_pairs(split.test, config.gaps, config.test_pairs, config.seed)
+            lines += [f"{name},{i},{j}" for i, j in pairs]
+        write_atomic(out / TEST_PAIRS, ("\n".join(lines) + "\n").encode())
+        run = {"format": FORMAT, "identity": identity}
+        write_atomic(path, (json.dumps(run, indent=1) + "\n").encode())
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or out}: {error.strerror}") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"weights {path}: {error.strerror or error}") from None

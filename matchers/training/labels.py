@@ -1,0 +1,303 @@
+"""Which keypoints of a batch belong together, from depth and pose or from homographies, in PyTorch.
+
+The rules are those of the papers (SuperGlue, appendix; LightGlue, §4), with a test for occlusion:
+
+- a match: mutually nearest under the larger of both reprojection errors, each seen in the other
+  image, and nearer than 3 px;
+- no match: farther than 5 px from every keypoint of the other image (3 px for homographies), or
+  hidden there, or outside of it, or on no surface at all;
+- ignored: whatever is in between, or beside an outline, where a depth map cannot tell.
+
+Where a point is seen is decided as `satgen.geometry.warp` decides it, on float32 tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from matchers.training.bank import DepthMaps, Side
+from satgen.errors import InputError
+from satgen.geometry import OCCLUSION_RTOL, SMOOTH_RATIO, SMOOTH_RTOL
+
+UNMATCHED = -1
+"""In place of a partner's row: there is none."""
+
+IGNORED = -2
+"""In place of a partner's row: not known, or padding."""
+
+EDGE_PX = 1.0
+"""Between surfaces that the pose would carry farther apart than this, a keypoint is undecided."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Pixels below which keypoints match, and above which they do not.
+
+    Raises:
+        InputError: not 0 < match_px <= no_match_px.
+    """
+
+    match_px: float = 3.0
+    no_match_px: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.match_px <= self.no_match_px:
+            raise InputError(
+                f"thresholds {self.match_px:g} and {self.no_match_px:g} px: the first must be "
+                f"positive and not above the second"
+            )
+
+
+HOMOGRAPHY = Thresholds(3.0, 3.0)
+"""Of homographies, which leave nothing uncertain (LightGlue)."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The truth about the keypoints of B pairs, and what a predicted match is judged by.
+
+    Attributes:
+        partner0: (B, M) int64, the row in the second image, or `UNMATCHED`, or `IGNORED`.
+        partner1: (B, N) int64, likewise in the first.
+        points0, points1: (B, M, 2) and (B, N, 2) pixels of the keypoints.
+        uv0, uv1: (B, M, 2) and (B, N, 2) pixels in the other image where they fall, seen there or
+            not; NaN where that is not known.
+        seen0, seen1: (B, M) and (B, N) bool, seen in the other image.
+        thresholds: that hold.
+    """
+
+    partner0: Tensor
+    partner1: Tensor
+    points0: Tensor
+    points1: Tensor
+    uv0: Tensor
+    uv1: Tensor
+    seen0: Tensor
+    seen1: Tensor
+    thresholds: Thresholds
+
+
+class _Carried(NamedTuple):
+    """What becomes of keypoints (B, N) in the other image.
+
+    `uv` (B, N, 2) is NaN where it is not known; `seen` is there; `absent`: there is certainly no
+    match, wherever other keypoints are; `unknown`: it might be anything's match.
+    """
+
+    uv: Tensor
+    seen: Tensor
+    absent: Tensor
+    unknown: Tensor
+
+
+def pose_labels(side0: Side, side1: Side, thresholds: Thresholds | None = None) -> Labels:
+    """Labels of pairs of frames of one target, by depth and pose.
+
+    Args:
+        side0, side1: of a bank of kind "pose".
+        thresholds: the papers' 3 and 5 px unless given.
+    """
+    thresholds = thresholds or Thresholds()
+    carried = (_carry(side0, side1), _carry(side1, side0))
+    return _label(side0, side1, *carried, thresholds)
+
+
+def homography_labels(side0: Side, side1: Side, thresholds: Thresholds = HOMOGRAPHY) -> Labels:
+    """Labels of pairs of versions of the same frames, by their homographies.
+
+    Args:
+        side0, side1: of a bank of kind "homography".
+        thresholds: 3 and 3 px unless given.
+    """
+    assert side0.homography is not None and side1.homography is not None
+    H = side1.homography @ torch.linalg.inv(side0.homography)
+    carried = (
+        _carry_homography(side0, side1, H),
+        _carry_homography(side1, side0, torch.linalg.inv(H)),
+    )
+    return _label(side0, side1, *carried, thresholds)
+
+
+@torch.no_grad()
+def _label(
+    side0: Side, side1: Side, carried0: _Carried, carried1: _Carried, thresholds: Thresholds
+) -> Labels:
+    points0, points1 = side0.features.keypoints, side1.features.keypoints
+    mask0, mask1 = _mask(side0), _mask(side1)
+    d0 = _distances(carried0.uv, points1)  # (B, M, N)
+    d1 = _distances(carried1.uv, points0).transpose(1, 2)
+    real = mask0[:, :, None] & mask1[:, None, :]
+    d0, d1 = d0.masked_fill(~real, torch.inf), d1.masked_fill(~real, torch.inf)
+    error = torch.maximum(d0, d1)
+    close = carried0.seen[:, :, None] & carried1.seen[:, None, :] & (error < thresholds.match_px)
+
+    candidates = error.masked_fill(~close, torch.inf)
+    best0, first = candidates.min(2)
+    second = candidates.argmin(1)
+    rows = torch.arange(first.shape[1], device=first.device)
+    mutual = (best0 < torch.inf) & (second.gather(1, first) == rows)
+    # A keypoint that is nearer still, but of unknown fate, might be the partner.
+    rival0 = d0.masked_fill(~carried1.unknown[:, None, :], torch.inf).amin(2)
+    rival1 = d1.masked_fill(~carried0.unknown[:, :, None], torch.inf).amin(1)
+    mutual &= (rival0 >= best0) & (rival1.gather(1, first) >= best0)
+
+    partner0 = _alone(carried0, mask0, d0.amin(2), thresholds.no_match_px)
+    partner1 = _alone(carried1, mask1, d1.amin(1), thresholds.no_match_px)
+    partner0 = torch.where(mutual, first, partner0)
+    pair, i = mutual.nonzero(as_tuple=True)
+    partner1[pair, first[pair, i]] = i
+    return Labels(
+        partner0,
+        partner1,
+        points0,
+        points1,
+        carried0.uv,
+        carried1.uv,
+        carried0.seen,
+        carried1.seen,
+        thresholds,
+    )
+
+
+def _alone(carried: _Carried, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:
+    """`UNMATCHED` or `IGNORED` for each keypoint, from its distance to the nearest other one."""
+    known = carried.uv[..., 0].isfinite()
+    alone = mask & (carried.absent | (known & (nearest > no_match_px)))
+    return torch.where(alone, UNMATCHED, IGNORED)
+
+
+def _distances(uv: Tensor, points: Tensor) -> Tensor:
+    """(B, N, 2) and (B, M, 2) -> (B, N, M) pixels; inf where a position is not known."""
+    known = uv[..., :1].isfinite()
+    uv = torch.where(known, uv, 0.0)
+    distance = torch.cdist(uv, points, compute_mode="donot_use_mm_for_euclid_dist")
+    return distance.masked_fill(~known, torch.inf)
+
+
+def _mask(side: Side) -> Tensor:
+    mask = side.features.mask
+    assert mask is not None
+    return mask
+
+
+def _inside(uv: Tensor, size: Tensor) -> Tensor:
+    """Whether positions (B, N, 2) have a nearest pixel in images of (B, 2) width and height."""
+    return ((uv >= -0.5) & (uv < size[:, None] - 0.5)).all(-1)
+
+
+# --- homographies -------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _carry_homography(here: Side, there: Side, H: Tensor) -> _Carried:
+    points = here.features.keypoints.double()
+    moved = points @ H[:, :, :2].transpose(1, 2) + H[:, None, :, 2]
+    front = moved[..., 2:] > 1e-6
+    uv = torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
+    seen = _inside(uv, there.features.image_size) & _mask(here)
+    return _Carried(uv, seen, ~front[..., 0], torch.zeros_like(seen))
+
+
+# --- depth and pose -----------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _carry(here: Side, there: Side) -> _Carried:
+    """Keypoints of one side in the other one's images, as `satgen.geometry.warp` does it."""
+    assert here.depth is not None and here.nearest is not None and here.farthest is not None
+    assert here.rim is not None and there.maps is not None
+    mask = _mask(here)
+    T = there.pose @ torch.linalg.inv(here.pose)
+    surface = (here.depth > 0.0) & mask
+    uv, z = _project(here, there, T, here.depth)
+    uv = torch.where((surface & (z > 0.0))[..., None], uv, torch.nan)
+    inside = _inside(uv, there.features.image_size)
+    found = _look_up(there.maps, uv.masked_fill(~inside[..., None], 0.0))
+    tolerance = 1e-6 + OCCLUSION_RTOL * z
+    shown = found.z > 0.0
+    seen = shown & ((z - found.z).abs() <= tolerance)
+    seen &= inside & (found.smooth | (found.nearest >= z - tolerance))
+    occluded = shown & (z - found.z > tolerance)
+    occluded &= inside & (found.smooth | (found.farthest < z - tolerance))
+
+    near, far = (_project(here, there, T, d)[0] for d in (here.nearest, here.farthest))
+    apart = surface & ((near - far).norm(dim=-1) > EDGE_PX)
+    # Together, but the nearer surface may be seen where the farther one is hidden.
+    doubtful = apart | (occluded & (here.farthest > (1.0 + OCCLUSION_RTOL) * here.nearest))
+    outside = surface & ~inside & ~doubtful
+    undecided = surface & (doubtful | (inside & ~seen & ~occluded))
+    uv = torch.where(apart[..., None], torch.nan, uv)
+    empty = mask & ~surface & ~here.rim
+    absent = (occluded & ~doubtful) | empty | (outside & ~uv[..., 0].isfinite())
+    return _Carried(uv, seen & ~doubtful, absent, undecided | (here.rim & mask))
+
+
+def _project(here: Side, there: Side, T: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels (B, N, 2) and depths (B, N) in the other frame of keypoints at depths (B, N)."""
+    fx, fy, cx, cy = here.K.double()[:, :, None].unbind(1)
+    u, v = here.features.keypoints.double().unbind(-1)
+    z = depth.double()
+    points = torch.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], -1)
+    moved = points @ T[:, :3, :3].transpose(1, 2) + T[:, None, :3, 3]
+    fx, fy, cx, cy = there.K.double()[:, :, None].unbind(1)
+    x, y, z = moved.unbind(-1)
+    safe = torch.where(z > 0.0, z, torch.nan)
+    return torch.stack([fx * x / safe + cx, fy * y / safe + cy], -1).float(), z.float()
+
+
+class _Found(NamedTuple):
+    """What depth maps show around positions, as `satgen.geometry` looks it up: (B, N) each."""
+
+    z: Tensor
+    smooth: Tensor
+    nearest: Tensor
+    farthest: Tensor
+
+
+def _look_up(maps: DepthMaps, uv: Tensor) -> _Found:
+    """Look up positions (B, N, 2) inside the images; see `satgen.geometry.sample_depth`."""
+    corner = uv.floor()
+    du, dv = (uv - corner).unbind(-1)
+    steps = torch.arange(-1, 3, device=uv.device)
+    columns, rows = (corner.long()[..., None] + steps).unbind(-2)
+    block = maps.read(rows[..., :, None], columns[..., None, :])  # (B, N, 4, 4)
+    present = block > 0.0
+    w = torch.where(present, 1.0 / block, torch.nan)
+    core = w[..., 1:3, 1:3]
+    slack = SMOOTH_RTOL * core.mean((-1, -2))
+
+    def agree(a: Tensor, b: Tensor) -> Tensor:
+        steeper = torch.maximum(a.abs(), b.abs())
+        bound = slack + SMOOTH_RATIO * torch.minimum(steeper, 10.0 * slack)
+        return (a - b).abs() <= bound  # False where either is NaN
+
+    right, down = w[..., 1:3, :].diff(dim=-1), w[..., :, 1:3].diff(dim=-2)
+    smooth = agree(right[..., 0, 1], right[..., 1, 1]) & agree(down[..., 1, 0], down[..., 1, 1])
+    for line in (0, 1):
+        step, before, after = (right[..., line, i] for i in (1, 0, 2))
+        smooth = smooth & (agree(step, before) | agree(step, after))
+        step, before, after = (down[..., i, line] for i in (1, 0, 2))
+        smooth = smooth & (agree(step, before) | agree(step, after))
+    smooth = smooth & ((du > 0.0) | (dv > 0.0))
+    top = (1.0 - du) * core[..., 0, 0] + du * core[..., 0, 1]
+    bottom = (1.0 - du) * core[..., 1, 0] + du * core[..., 1, 1]
+    interpolated = 1.0 / ((1.0 - dv) * top + dv * bottom)
+
+    inner = block[..., 1:3, 1:3]
+    middle = torch.where((dv >= 0.5)[..., None], inner[..., 1, :], inner[..., 0, :])
+    z = torch.where(du >= 0.5, middle[..., 1], middle[..., 0])
+    filled = torch.where(present[..., 1:3, 1:3], inner, torch.inf)
+    left, right_ = filled[..., 0], filled[..., 1]
+    filled = torch.stack([left, torch.where((du > 0.0)[..., None], right_, left)], -1)
+    upper, lower = filled[..., 0, :], filled[..., 1, :]
+    filled = torch.stack([upper, torch.where((dv > 0.0)[..., None], lower, upper)], -2)
+    return _Found(
+        torch.where(smooth, interpolated, z),
+        smooth,
+        filled.amin((-1, -2)),
+        filled.amax((-1, -2)),
+    )

@@ -1,0 +1,379 @@
+"""A training from datasets to weights: splits, caches, stages, figures, files.
+
+OUT/
+  train.json            configuration and datasets; another one is refused
+  split.json            indices of each dataset's parts, as runs
+  test_pairs.csv        held-out pairs, as `satgen bench --pairs` reads them
+  STAGE/                log.csv, validation.csv, checkpoint.pt, best.safetensors
+  curves.png            learning curves
+  MATCHER-FEATURES.safetensors, .json   the weights and their card
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from matchers import weights as store
+from matchers.training import export
+from matchers.training.bank import Bank, Side, Source
+from matchers.training.cache import CacheConfig, fill, frame_bytes
+from matchers.training.config import STAGES, TrainConfig
+from matchers.training.evaluation import Evaluation, Named, PairSet
+from matchers.training.figures import Tally
+from matchers.training.folder import claim, open_datasets
+from matchers.training.labels import Labels, homography_labels, pose_labels
+from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
+from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
+from matchers.training.plots import draw_curves
+from matchers.training.splits import Split, held_out_pairs, split_datasets
+from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
+from satgen.dataset import Dataset
+from satgen.errors import InputError, RunError
+
+Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+"""Makes a progress bar from a label and a unit."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a training came to.
+
+    Attributes:
+        weights: the file, or None where the last stage has not run yet.
+        card: of the weights.
+        stages: how each stage that has run ended.
+    """
+
+    weights: Path | None
+    card: dict[str, Any]
+    stages: dict[str, StageResult]
+
+
+def train(
+    datasets: Sequence[Path],
+    config: TrainConfig,
+    out: Path,
+    *,
+    cache: Path,
+    hardware: Hardware,
+    stages: Sequence[str] | None = None,
+    initial: Path | None = None,
+    resume: bool = True,
+    bar: Bar | None = None,
+) -> Summary:
+    """Train a matcher, or go on training it.
+
+    Args:
+        datasets: folders; their last names must differ.
+        config: of the training.
+        out: folder of the run.
+        cache: folder of the features, which runs may share.
+        hardware: how to compute.
+        stages: those to run; None: all. Each begins with the weights of the one before it, if that
+            has run.
+        initial: weights that the first stage begins with instead of random ones.
+        resume: go on with a run in the folder; False: it must be empty or new.
+        bar: shows progress.
+
+    Raises:
+        InputError: a dataset that cannot be used, another run in the folder, a stage that the
+            matcher does not have.
+        RunError: a file cannot be written, or the loss is not finite.
+        KeyboardInterrupt: stopped; the same call goes on.
+    """
+    bar = bar or (lambda label, unit: nullcontext(lambda done, total: None))
+    chosen = tuple(config.stages if stages is None else stages)
+    for stage in chosen:
+        if stage not in config.stages:
+            raise InputError(
+                f"stage {stage!r} of {config.matcher}: must be one of {', '.join(config.stages)}"
+            )
+    opened = open_datasets(datasets)
+    splits = split_datasets(opened, config.split)
+    model = build(config)
+    if initial is not None:
+        _load(model, initial)
+    claim(out, config, opened, splits, initial, resume)
+    model.to(hardware.device)
+    if hardware.mixed:
+        keep_full_precision(model, hardware.device.type)
+    job = _Job(config, opened, splits, out, cache, hardware, bar)
+    if hardware.compile:
+        model.compile()
+    finished = all(_done(out / stage) for stage in config.stages)
+    results: dict[str, StageResult] = {}
+    for stage in config.stages:
+        if stage in chosen or _done(out / stage):
+            left = not _done(out / stage)
+            try:
+                results[stage] = job.run(model, stage)
+            finally:
+                if left:
+                    draw_curves(out, config.stages)
+    if config.stages[-1] not in results:
+        return Summary(None, {}, results)
+    if finished and job.weights.is_file() and job.weights.with_suffix(".json").is_file():
+        card = json.loads(job.weights.with_suffix(".json").read_text(encoding="utf-8"))
+        return Summary(job.weights, card, results)
+    return Summary(job.weights, job.export(model, results), results)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run at work."""
+
+    config: TrainConfig
+    datasets: dict[str, Dataset]
+    splits: dict[str, Split]
+    out: Path
+    cache: Path
+    hardware: Hardware
+    bar: Bar
+
+    def run(self, model: nn.Module, stage: str) -> StageResult:
+        """A stage; its frames are looked at only if there is something left to do."""
+        config, folder = self.config, self.out / stage
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def none(*_: Any) -> Any:
+            raise RunError(f"{folder}: its checkpoint is damaged, delete it to begin anew")
+
+        if _done(folder):
+            return run_stage(model, stage, config, none, none, folder, self.hardware)
+        batches = self._batches(stage)
+        pairs = self._pairs("validation", config.validation_pairs)
+        checked = self._pair_set(pairs, f"{stage}: validation frames")
+
+        def validate(network: nn.Module, stage: str) -> Evaluation:
+            network.eval()
+            return checked.evaluate(self._judge(network, stage))
+
+        with self.bar(stage, "step") as progress:
+            return run_stage(
+                model, stage, config, batches, validate, folder, self.hardware, progress
+            )
+
+    @property
+    def weights(self) -> Path:
+        """The file that the run ends with."""
+        return self.out / f"{self.config.matcher}-{self.config.features}.safetensors"
+
+    def export(self, model: nn.Module, results: dict[str, StageResult]) -> dict[str, Any]:
+        """Write the weights; their card, with figures found with them as they are stored."""
+        config = self.config
+        state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+        model.load_state_dict(export.half(state))
+        model.eval()
+        pairs = self._pairs("test", config.test_pairs)
+        figures: dict[str, Any] = {}
+        for name in self.datasets:
+            mine = [pair for pair in pairs if pair[0] == name]
+            if mine:
+                found = self._pair_set(mine, f"test frames of {name}")
+                stage = config.stages[-1]
+                figures[name] = {
+                    config.matcher: found.evaluate(self._judge(model, stage)).to_json(),
+                    "nearest, ratio 0.8": found.evaluate(_nearest_judge).to_json(),
+                }
+        targets = sorted({data.name for data in self.datasets.values()})
+        card = {
+            "matcher": config.matcher,
+            "features": config.features,
+            "source": f"satgen train on {', '.join(targets)}",
+            "network": {"dim": config.dim, "layers": config.layers, "heads": config.heads},
+            "data": {
+                name: {
+                    "command": data.description.get("command"),
+                    "frames": {
+                        part: len(getattr(self.splits[name], part))
+                        for part in ("train", "validation", "test")
+                    },
+                    "trained_on": len(self.train_frames(name)),
+                }
+                for name, data in self.datasets.items()
+            },
+            "steps": {
+                stage: {"run": r.steps, "best": r.best_step, "hours": round(r.seconds / 3600, 2)}
+                for stage, r in results.items()
+            },
+            "pairs_a_step": config.batch * config.accumulate,
+            "seed": config.seed,
+            "hardware": _hardware(self.hardware),
+            "torch": torch.__version__,
+            "held_out": figures,
+        }
+        return export.export(self.weights, state, card)
+
+    def train_frames(self, name: str) -> list[int]:
+        """The frames of a dataset that are trained on: a random part of those that may be."""
+        config = self.config
+        sizes = [d.camera for n, d in self.datasets.items() if len(self.splits[n].train)]
+        cost = sum(frame_bytes(self._cache_config("pose"), c.width, c.height) for c in sizes)
+        count = min(config.frames, int(config.cache_gb * 1e9 / max(cost, 1)))
+        train = self.splits[name].train
+        if count < 2 <= len(train):
+            raise InputError(
+                f"cache_gb {config.cache_gb:g}: {count} frames a dataset fit; more is needed"
+            )
+        if count < len(train):
+            rng = np.random.default_rng([config.seed, list(self.datasets).index(name)])
+            train = np.sort(rng.choice(train, size=count, replace=False))
+        return [int(i) for i in train]
+
+    def _cache_config(self, kind: str, versions: int | None = None) -> CacheConfig:
+        config = self.config
+        least = 2 if kind == "homography" else 1
+        return CacheConfig(
+            features=config.features,
+            max_keypoints=config.max_keypoints,
+            silhouette=config.silhouette,
+            kind=kind,
+            versions=max(least, config.versions) if versions is None else versions,
+            seed=config.seed,
+            rim_px=config.thresholds.no_match_px,
+            augment=config.augment,
+            homography=config.homography,
+        )
+
+    def _bank(self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str) -> Bank:
+        """Those frames, extracted if need be."""
+        sources = []
+        # OpenCV's SIFT runs beside itself; a network uses all cores as it is
+        workers = torch.get_num_threads() if settings.features == "sift" else 1
+        for name, indices in frames.items():
+            if len(indices):
+                data = self.datasets[name]
+                with self.bar(f"{what} of {name}", "frame") as progress:
+                    folder = fill(
+                        data, indices, settings, self.cache,
+                        device=self.hardware.device, workers=workers, progress=progress,
+                    )  # fmt: skip
+                sources.append(Source(name, data, indices, folder))
+        return Bank(sources, self.hardware.device)
+
+    def _batches(self, stage: str) -> Batches:
+        config = self.config
+        number = STAGES.index(stage)
+        warped = stage == "homography"
+        settings = self._cache_config("homography" if warped else "pose")
+        frames = {name: self.train_frames(name) for name in self.datasets}
+        bank = self._bank(frames, settings, f"{stage}: frames")
+        length = self._length(bank)
+        sampler: Any
+        if warped:
+            sampler = HomographyPairs(bank, config.seed)
+        else:
+            curriculum = config.curriculum
+            if stage == "confidence":  # it is to know all pairs from the first step
+                curriculum = replace(curriculum, full=0.0)
+            sampler = PosePairs(bank, config.seed, curriculum)
+
+        def batches(step: int, progress: float) -> list[Batch]:
+            drawn = sampler.draw(number, step, config.batch * config.accumulate, progress)
+            # pairs of like size together: less padding
+            sizes = np.maximum(
+                bank.count[drawn.rows0, drawn.versions0], bank.count[drawn.rows1, drawn.versions1]
+            )
+            order = np.argsort(sizes, kind="stable")
+            return [batch(drawn.select(some)) for some in np.split(order, config.accumulate)]
+
+        def batch(drawn: Drawn) -> Batch:
+            side0 = bank.side(drawn.rows0, drawn.versions0, length)
+            side1 = bank.side(drawn.rows1, drawn.versions1, length)
+            if warped:
+                labels = homography_labels(side0, side1)
+            else:
+                labels = pose_labels(side0, side1, config.thresholds)
+            return Batch(side0, side1, labels, float(drawn.angle_deg.mean()))
+
+        return batches
+
+    def _pairs(self, part: str, count: int) -> list[Named]:
+        """Held-out pairs of all datasets."""
+        config = self.config
+        pairs = [
+            (name, i, j)
+            for name, split in self.splits.items()
+            for i, j in held_out_pairs(getattr(split, part), config.gaps, count, config.seed)
+        ]
+        if not pairs:
+            raise InputError(
+                f"no two {part} frames are {', '.join(map(str, config.gaps))} indices apart: more "
+                f"frames are needed"
+            )
+        return pairs
+
+    def _pair_set(self, pairs: Sequence[Named], what: str) -> PairSet:
+        frames = {
+            name: sorted({i for pair in pairs if pair[0] == name for i in pair[1:]})
+            for name in self.datasets
+        }
+        bank = self._bank(frames, self._cache_config("pose", versions=1), what)
+        config = self.config
+        return PairSet(bank, pairs, config.batch, config.thresholds, self._length(bank))
+
+    def _length(self, bank: Bank) -> int | None:
+        """One length for all batches, where compiled code wants it; on a CPU padding costs."""
+        if self.hardware.device.type == "cpu":
+            return None
+        return 64 * -(-int(bank.count.max()) // 64)
+
+    def _judge(self, model: nn.Module, stage: str) -> Callable[..., tuple[float, Tally]]:
+        objective = OBJECTIVES[self.config.matcher]
+
+        def judge(side0: Side, side1: Side, labels: Labels) -> tuple[float, Tally]:
+            with self.hardware.autocast():
+                outcome = objective(model, side0, side1, labels, stage)
+            return float(outcome.loss), measure(model, outcome, side0, side1, labels)
+
+        return judge
+
+
+def _nearest_judge(side0: Side, side1: Side, labels: Labels) -> tuple[float, Tally]:
+    """The baseline: mutual nearest neighbours that pass the ratio test."""
+    from matchers.nearest import NearestConfig, NearestNeighbour
+    from matchers.training.figures import tally_matches
+
+    matcher = NearestNeighbour(NearestConfig(ratio=0.8))
+    found = matcher(side0.features, side1.features)
+    partner = torch.full_like(labels.partner0, -1)
+    for row, matches in zip(partner, found, strict=True):
+        row[matches.indices[:, 0]] = matches.indices[:, 1]
+    return 0.0, tally_matches(partner, labels)
+
+
+def _done(folder: Path) -> bool:
+    from matchers.training import checkpoint
+
+    state = checkpoint.load(folder / CHECKPOINT)
+    return state is not None and bool(state["counters"]["done"])
+
+
+def _load(model: nn.Module, path: Path) -> None:
+    """Load weights strictly.
+
+    Raises:
+        InputError: they are not this network's.
+    """
+    try:
+        model.load_state_dict(store.load(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"weights {path}: not those of this network: {reason}") from None
+
+
+def _hardware(hardware: Hardware) -> str:
+    """In words."""
+    if hardware.device.type == "cuda":
+        return str(torch.cuda.get_device_name(hardware.device))
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

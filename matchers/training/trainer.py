@@ -1,0 +1,324 @@
+"""One stage of a training: steps, validation, checkpoints, and going on where it was stopped.
+
+What a step does follows from the configuration and the step's number alone: its pairs are drawn
+from (seed, stage, step), its learning rate is a function of the step, and no other draw is made.
+With the weights, the optimiser's state and the counters of a checkpoint a run goes on to the same
+losses, on the CPU to the last bit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from matchers.training import checkpoint
+from matchers.training.bank import Side
+from matchers.training.config import TrainConfig
+from matchers.training.evaluation import Evaluation
+from matchers.training.figures import Tally
+from matchers.training.labels import Labels
+from matchers.training.objectives import OBJECTIVES, measure, trainable
+from satgen.errors import RunError
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.safetensors"
+LOG, VALIDATION = "log.csv", "validation.csv"
+
+LOG_EVERY = 10
+"""Steps of a line of the log."""
+
+COLUMNS = (
+    "step", "learning_rate", "loss", "precision", "recall", "stop_layer", "gradient", "angle_deg",
+    "seconds",
+)  # fmt: skip
+"""Of the log: means over the steps since the last line; precision, recall and stopping layer of the
+last step; the gradient's norm before clipping; seconds of work."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """How the steps are computed: rounding apart, nothing of it changes them.
+
+    Attributes:
+        device: cpu or cuda.
+        mixed: bfloat16 where it is safe, by autocast; of LightGlue only.
+        compile: hand the attention to `torch.compile`.
+        save_seconds: between checkpoints.
+    """
+
+    device: torch.device
+    mixed: bool = False
+    compile: bool = False
+    save_seconds: float = 120.0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision, if it is wanted."""
+        if not self.mixed:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+class Batch(NamedTuple):
+    """B pairs with their labels."""
+
+    side0: Side
+    side1: Side
+    labels: Labels
+    angle_deg: float
+
+
+Batches = Callable[[int, float], Sequence[Batch]]
+"""The batches of a step, of equal weight, from its number and the share of steps before it."""
+
+
+@dataclass
+class _Progress:
+    """Counters of a stage, which go into its checkpoints."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -float("inf")
+    best_step: int = 0
+    since_best: int = 0
+    losses: float = 0.0
+    gradients: float = 0.0
+    angles: float = 0.0
+    count: int = 0
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How a stage ended: steps run, those of the best weights, their score, and seconds of work."""
+
+    steps: int
+    best_step: int
+    best: float
+    seconds: float
+
+
+def run_stage(
+    model: nn.Module,
+    stage: str,
+    config: TrainConfig,
+    batches: Batches,
+    validate: Callable[[nn.Module, str], Evaluation],
+    folder: Path,
+    hardware: Hardware,
+    progress: Callable[[int, int], None] | None = None,
+) -> StageResult:
+    """Train a stage, from its checkpoint if there is one; the model ends with the best weights.
+
+    Args:
+        model: with the weights to begin with, on the device.
+        stage: one of `STAGES`.
+        config: of the training.
+        batches: of the stage.
+        validate: evaluates the model on the validation pairs.
+        folder: of the stage, made if need be.
+        hardware: how to compute.
+        progress: called with steps done and in all.
+
+    Raises:
+        RunError: a file cannot be read or written, or the loss is not finite.
+        KeyboardInterrupt: stopped by a signal, after the step at work was finished and saved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = config.stage_steps(stage)
+    parameters = trainable(model, stage)
+    decayed = config.weight_decay if config.matcher == "lightglue" else 0.0
+    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=decayed)
+    counters = _Progress()
+    state = checkpoint.load(folder / CHECKPOINT)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        counters = _Progress(**state["counters"])
+    if counters.done:
+        return _finish(model, folder, counters)
+
+    logs = (
+        checkpoint.Log(folder / LOG, COLUMNS, counters.step),
+        checkpoint.Log(folder / VALIDATION, Evaluation.columns(config.gaps), counters.step),
+    )
+    began, saved = time.monotonic() - counters.seconds, time.monotonic()
+
+    def save() -> None:
+        counters.seconds = time.monotonic() - began
+        checkpoint.save(
+            folder / CHECKPOINT,
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "counters": vars(counters).copy(),
+            },
+        )
+
+    try:
+        with _deterministic(), _stoppable() as stopped:
+            while counters.step < steps:
+                if progress:
+                    progress(counters.step, steps)
+                tally = _step(
+                    model, stage, config, batches, parameters, optimiser, counters, hardware
+                )
+                if counters.step % LOG_EVERY == 0 or counters.step == steps:
+                    counters.seconds = time.monotonic() - began
+                    logs[0].add(_line(config, stage, counters, tally))
+                    counters.losses = counters.gradients = counters.angles = 0.0
+                    counters.count = 0
+                if counters.step % config.validate_every == 0 or counters.step == steps:
+                    found = validate(model, stage)
+                    logs[1].add(found.row(counters.step, config.gaps))
+                    _keep_best(model, found.score(stage), folder, counters)
+                    counters.done = counters.since_best >= config.patience
+                counters.done |= counters.step == steps
+                late = time.monotonic() - saved >= hardware.save_seconds
+                if late or stopped() or counters.done:
+                    save()
+                    saved = time.monotonic()
+                if counters.done:
+                    break
+                if stopped():
+                    raise KeyboardInterrupt
+    finally:
+        for log in logs:
+            log.close()
+    if progress:
+        progress(steps, steps)
+    return _finish(model, folder, counters)
+
+
+def _step(
+    model: nn.Module,
+    stage: str,
+    config: TrainConfig,
+    batches: Batches,
+    parameters: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    counters: _Progress,
+    hardware: Hardware,
+) -> Tally:
+    """One step of the optimiser; figures of its pairs where a line of the log is due."""
+    step, steps = counters.step, config.stage_steps(stage)
+    rate = config.rate(stage, step)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    model.train()
+    optimiser.zero_grad(set_to_none=True)
+    objective = OBJECTIVES[config.matcher]
+    loss, angle = 0.0, 0.0
+    tally = Tally()
+    due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
+    parts = batches(step, step / steps)
+    for batch in parts:
+        with hardware.autocast():
+            outcome = objective(model, batch.side0, batch.side1, batch.labels, stage)
+        (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+        loss += float(outcome.loss.detach()) / len(parts)
+        angle += batch.angle_deg / len(parts)
+        if due:
+            tally += measure(model, outcome, batch.side0, batch.side1, batch.labels)
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
+    if not (abs(loss) < float("inf") and norm < float("inf")):
+        raise RunError(
+            f"stage {stage}, step {step}: the loss is {loss:g}, its gradient {norm:g}: "
+            f"a smaller --lr, or another --seed, may help"
+        )
+    optimiser.step()
+    counters.step += 1
+    counters.losses += loss
+    counters.gradients += norm
+    counters.angles += angle
+    counters.count += 1
+    return tally
+
+
+def _line(config: TrainConfig, stage: str, counters: _Progress, tally: Tally) -> dict[str, Any]:
+    count = max(counters.count, 1)
+    return {
+        "step": counters.step,
+        "learning_rate": config.rate(stage, counters.step - 1),
+        "loss": counters.losses / count,
+        "precision": tally.precision,
+        "recall": tally.recall,
+        "stop_layer": tally.stop_layer,
+        "gradient": counters.gradients / count,
+        "angle_deg": counters.angles / count,
+        "seconds": round(counters.seconds, 1),
+    }
+
+
+def _keep_best(model: nn.Module, score: float, folder: Path, counters: _Progress) -> None:
+    if score > counters.best or not (folder / BEST).is_file():
+        counters.best, counters.best_step, counters.since_best = score, counters.step, 0
+        checkpoint.save_weights(folder / BEST, model.state_dict())
+    else:
+        counters.since_best += 1
+
+
+def _finish(model: nn.Module, folder: Path, counters: _Progress) -> StageResult:
+    from matchers import weights
+
+    model.load_state_dict(weights.load(folder / BEST))
+    model.eval()
+    return StageResult(counters.step, counters.best_step, counters.best, counters.seconds)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Algorithms whose results do not depend on the order in which threads finish."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        _fills(),
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    _fills(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        _fills(before[2])
+
+
+def _fills(value: bool | None = None) -> bool:
+    """Whether PyTorch fills new memory in deterministic mode, which costs time; `value`: set it."""
+    from torch.utils import deterministic
+
+    settings: Any = deterministic
+    if value is not None:
+        settings.fill_uninitialized_memory = value
+    return bool(settings.fill_uninitialized_memory)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM came; a second Ctrl-C stops at once."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

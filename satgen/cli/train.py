@@ -1,0 +1,202 @@
+"""`satgen train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
+from satgen.errors import InputError
+
+RUNS = Path("runs")
+CACHE = RUNS / "features"
+ALL = "all"
+
+
+@click.command("train", short_help="Train LightGlue or SuperGlue on datasets.")
+@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="DATASET...")
+@click.option("--matcher", default="lightglue", show_default=True, help="lightglue or superglue.")
+@click.option(
+    "--features",
+    default="sift",
+    show_default=True,
+    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint.",
+)
+@click.option(
+    "--stage",
+    default=ALL,
+    show_default=True,
+    help="homography, pose or confidence: that one only, after those that have run.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run.  [default: runs/train-MATCHER-FEATURES]",
+)
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
+@click.option("--init", type=click.Path(path_type=Path), help="Weights to begin with.")
+@click.option("--dim", type=int, help="Numbers in a token.  [default: 128]")
+@click.option(
+    "--layers", type=int, help="Layers; SuperGlue: pairs of self and cross layers.  [default: 9]"
+)
+@click.option("--steps", type=int, help="Of stage pose.  [default: 20000]")
+@click.option("--homography-steps", type=int, help="[default: a quarter of --steps]")
+@click.option("--confidence-steps", type=int, help="[default: a tenth of --steps]")
+@click.option("--batch", type=int, help="Pairs computed together.  [default: 4]")
+@click.option("--accumulate", type=int, help="Batches of a step.  [default: 4]")
+@click.option("--max-keypoints", type=int, help="Keypoints in a frame.  [default: 512]")
+@click.option(
+    "--silhouette/--whole-image", default=None, help="Look for keypoints on the target only."
+)
+@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: 4e-4]")
+@click.option("--warmup", type=int, help="Steps until it is reached.  [default: 500]")
+@click.option("--frames", type=int, help="Of a dataset to train on, at most.  [default: 1500]")
+@click.option("--versions", type=int, help="Of a frame, in other light.  [default: 3]")
+@click.option("--guard", type=float, help="Degrees from held-out frames.  [default: 5]")
+@click.option("--leave-out", metavar="TARGET", help="Train on the others, test on all of this one.")
+@click.option("--validate-every", type=int, help="Steps between validations.  [default: 500]")
+@click.option(
+    "--patience", type=int, help="Validations without a better F1 that end a stage.  [default: 20]"
+)
+@click.option("--seed", type=int, help="Of weights and draws.  [default: 0]")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=CACHE,
+    show_default=True,
+    help="Folder of the features, which runs share.",
+)
+@click.option("--cache-gb", type=float, help="Most memory for features.  [default: 4]")
+@click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
+@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores]")
+@click.option(
+    "--save-minutes",
+    type=click.FloatRange(min=0.0),
+    default=2.0,
+    show_default=True,
+    help="Between checkpoints.",
+)
+@json_option
+def command(
+    datasets: tuple[Path, ...],
+    stage: str,
+    out: Path | None,
+    resume: bool,
+    init: Path | None,
+    cache: Path,
+    device: str | None,
+    threads: int | None,
+    save_minutes: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a matcher on rendered frames, whose depth and pose give the truth.
+
+    First on homographies of frames, then on pairs of frames, at first close ones; of LightGlue the
+    confidence classifiers last. Blocks of frames are held out: the run's folder lists pairs of them
+    for `satgen bench --pairs`. A run that was stopped goes on when the same command is given again.
+
+    \b
+    Examples:
+      satgen train datasets/aura --matcher lightglue --features sift
+      satgen train datasets/* --matcher superglue --steps 50000 --out runs/superglue
+      satgen train datasets/* --leave-out aura --out runs/without-aura
+    """
+    config = _config(**options)
+    folder = out if out is not None else RUNS / f"train-{config.matcher}-{config.features}"
+    import torch
+
+    from matchers.training.run import train
+    from matchers.training.trainer import Hardware
+
+    torch.set_num_threads(threads if threads is not None else _cores())
+    target = _device(device)
+    fast = target.type == "cuda"
+    hardware = Hardware(
+        target,
+        mixed=fast and config.matcher == "lightglue",
+        compile=fast and config.matcher == "lightglue",
+        save_seconds=60.0 * save_minutes,
+    )
+    try:
+        summary = train(
+            datasets,
+            config,
+            folder,
+            cache=cache,
+            hardware=hardware,
+            stages=None if stage == ALL else (stage,),
+            initial=init,
+            resume=resume,
+            bar=progress_bar,
+        )
+    except KeyboardInterrupt:
+        click.echo(
+            f"Interrupted: {folder} holds the steps so far; the same command goes on.", err=True
+        )
+        raise SystemExit(130) from None
+    if as_json:
+        stages = {name: vars(result) for name, result in summary.stages.items()}
+        weights = None if summary.weights is None else str(summary.weights)
+        echo_json({"out": str(folder), "weights": weights, "stages": stages, "card": summary.card})
+        return
+    for name, result in summary.stages.items():
+        click.echo(
+            f"{name}: {result.steps} steps in {duration(result.seconds)}, "
+            f"best after {result.best_step}"
+        )
+    if summary.weights is not None:
+        _show(summary)
+
+
+def _show(summary: Any) -> None:
+    """The weights, and what they reach."""
+    card = summary.card
+    for dataset, matchers in card["held_out"].items():
+        gaps = sorted({int(gap) for figures in matchers.values() for gap in figures})
+        click.echo(f"{dataset}, F1 in % by gap: " + " ".join(f"{gap:>5}" for gap in gaps))
+        for name, figures in matchers.items():
+            values = [figures.get(str(gap), {}).get("f1") for gap in gaps]
+            numbers = " ".join("    -" if v is None else f"{100.0 * v:5.1f}" for v in values)
+            click.echo(f"  {name:<{len(dataset) + 18}} {numbers}")
+    click.echo(f"{summary.weights} ({megabytes(card['size'])})")
+
+
+def _config(*, features: str, guard: float | None, leave_out: str | None, **options: Any) -> Any:
+    """The configuration that the options ask for."""
+    from dataclasses import replace
+
+    from matchers.registry import features_name
+    from matchers.training.config import TrainConfig
+
+    config = TrainConfig()
+    split = replace(config.split, leave_out=leave_out)
+    if guard is not None:
+        split = replace(split, guard_deg=guard)
+    given = {name: value for name, value in options.items() if value is not None}
+    given["split"] = split
+    return replace(config, features=features_name(features), **given)
+
+
+def _device(name: str | None) -> Any:
+    """The device, of those that training runs on."""
+    import torch
+
+    from matchers.registry import choose_device
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = choose_device(name)
+    if chosen.type not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r}: training runs on cpu or cuda")
+    return chosen
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,393 @@
+"""Training as a whole: it learns, it goes on exactly after it was killed, and it ships weights."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from matchers.training import checkpoint
+from matchers.training.bank import Bank, Source
+from matchers.training.cache import CacheConfig, fill
+from matchers.training.config import TrainConfig
+from matchers.training.export import export, half
+from matchers.training.labels import pose_labels
+from matchers.training.objectives import (
+    OBJECTIVES,
+    build,
+    keep_full_precision,
+    lightglue_outcome,
+    measure,
+    trainable,
+)
+from matchers.training.splits import SplitConfig
+from satgen.cli import main
+from satgen.dataset import Dataset
+from satgen.errors import InputError, RunError
+from tests.datasets import command, make
+
+torch.set_num_threads(1)
+
+OPTIONS = (
+    "--dim", 16, "--layers", 2, "--batch", 2, "--accumulate", 2, "--max-keypoints", 32,
+    "--warmup", 4, "--frames", 12, "--versions", 2, "--validate-every", 10, "--threads", 1,
+    "--guard", 3, "--device", "cpu",
+)  # fmt: skip
+STEPS = ("--steps", 24, "--homography-steps", 10, "--confidence-steps", 6)
+
+
+@pytest.fixture(scope="module")
+def aura(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Aura, small: 60 frames, a degree each."""
+    folder = tmp_path_factory.mktemp("aura") / "aura"
+    return make(Path("aura"), folder, target="aura", start=3000, stop=3059, width=160, height=128)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features that the runs share."""
+    return tmp_path_factory.mktemp("features")
+
+
+def words(aura: Path, cache: Path, out: Path, *more: object) -> tuple[object, ...]:
+    return ("train", aura, "--cache", cache, "--out", out, *OPTIONS, *STEPS, *more)
+
+
+@pytest.fixture(scope="module")
+def whole(aura: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    answer = json.loads(invoked(*words(aura, cache, out, "--json")))
+    assert answer["weights"] == str(out / "lightglue-sift.safetensors")
+    assert [answer["stages"][s]["steps"] for s in ("homography", "pose", "confidence")] == [
+        10, 24, 6,
+    ]  # fmt: skip
+    return out
+
+
+def invoked(*arguments: object) -> str:
+    """What the command prints, run in this process."""
+    done = CliRunner().invoke(main, [str(word) for word in arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """A log's lines but for the time they took."""
+    with open(path, encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
+    for _ in range(6000):
+        if condition():  # type: ignore[operator]
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    raise AssertionError("it did not come so far")
+
+
+def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
+    aura: Path, cache: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    often = words(aura, cache, out, "--save-minutes", 0)
+
+    def stopped(signal_: int, stage: str, step: int) -> tuple[int, str]:
+        """End the run once it has saved a step of a stage."""
+
+        def reached() -> bool:
+            path = out / stage / "checkpoint.pt"
+            state = checkpoint.load(path) if path.is_file() else None
+            return state is not None and state["counters"]["step"] >= step
+
+        process = subprocess.Popen(
+            command(*often), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(reached, process)
+        process.send_signal(signal_)
+        _, errors = process.communicate(timeout=60)
+        return process.returncode, errors
+
+    assert stopped(signal.SIGKILL, "homography", 5)[0] == -signal.SIGKILL
+    code, errors = stopped(signal.SIGINT, "pose", 13)
+    assert code == 130 and errors.startswith("Interrupted:") and len(errors.splitlines()) == 1
+    invoked(*often)
+
+    for stage in ("homography", "pose", "confidence"):
+        for log in ("log.csv", "validation.csv"):
+            assert rows(out / stage / log) == rows(whole / stage / log), (stage, log)
+        mine, theirs = (load_file(f / stage / "best.safetensors") for f in (out, whole))
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    last = [checkpoint.load(f / "pose" / "checkpoint.pt") for f in (out, whole)]
+    assert last[0] is not None and last[1] is not None
+    for name, value in last[0]["model"].items():
+        assert torch.equal(value, last[1]["model"][name]), name
+    name = "lightglue-sift.safetensors"
+    assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_the_logs_tell_every_tenth_step(whole: Path) -> None:
+    log, checks = rows(whole / "pose" / "log.csv"), rows(whole / "pose" / "validation.csv")
+    assert [row["step"] for row in log] == ["10", "20", "24"]
+    assert [row["step"] for row in checks] == ["10", "20", "24"]
+    assert all(float(row["loss"]) > 0.0 and float(row["gradient"]) > 0.0 for row in log)
+    assert (whole / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_run_is_left_as_it_is(aura: Path, cache: Path, whole: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in whole.rglob("*.safetensors")}
+    invoked(*words(aura, cache, whole))
+    assert {p: p.stat().st_mtime_ns for p in whole.rglob("*.safetensors")} == before
+
+
+def test_the_weights_have_a_card_and_can_be_used(aura: Path, whole: Path) -> None:
+    from matchers.lightglue import LightGlue
+    from matchers.registry import load_features
+
+    path = whole / "lightglue-sift.safetensors"
+    weights = load_file(path)
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert card["licence"] == "Apache-2.0" and card["size"] == path.stat().st_size
+    assert (card["matcher"], card["features"]) == ("lightglue", "sift")
+    assert card["steps"]["pose"]["run"] == 24 and card["data"]["aura"]["trained_on"] == 12
+    assert {"lightglue", "nearest, ratio 0.8"} == set(card["held_out"]["aura"])
+
+    model = LightGlue.from_checkpoint(weights)
+    assert (model.config.dim, model.config.num_layers) == (16, 2)
+    data, extract = Dataset(aura), load_features("sift", max_keypoints=32, device="cpu")
+    model(*(extract(data.rgb(i)) for i in (3000, 3001)))  # it runs
+
+
+def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:
+    from bench.pairs import check_pairs_exist, load_pairs
+
+    pairs = load_pairs(whole / "test_pairs.csv")
+    check_pairs_exist(pairs, {"aura": Dataset(aura).indices})
+    parts = json.loads((whole / "split.json").read_text())["aura"]
+    held = {i for first, last in parts["test"] for i in range(first, last + 1)}
+    assert pairs and {i for p in pairs for i in (p.index0, p.index1)} <= held
+    assert all(first not in held for first, _ in parts["train"])
+
+
+# --- learning -------------------------------------------------------------------------------------
+
+
+def by_heart(aura: Path, cache: Path, config: TrainConfig) -> tuple[Any, Any, list[float]]:
+    """A network trained on one batch, that batch, and the losses."""
+    data, indices = Dataset(aura), [3000, 3001, 3010, 3011]
+    folder = fill(data, indices, CacheConfig(max_keypoints=48, versions=1), cache)
+    bank, zero = Bank([Source("aura", data, indices, folder)]), np.zeros(2, dtype=np.int64)
+    sides = bank.side(np.array([0, 2]), zero), bank.side(np.array([1, 3]), zero)
+    batch = (*sides, pose_labels(*sides))
+    model = build(config)
+    return model, batch, fit(model, batch, config, "pose", 3e-3)
+
+
+def fit(model: Any, batch: Any, config: TrainConfig, stage: str, rate: float) -> list[float]:
+    """Losses of 60 steps on one batch."""
+    model.train()
+    optimiser = torch.optim.Adam(trainable(model, stage), lr=rate)
+    losses = []
+    for _ in range(60):
+        loss = OBJECTIVES[config.matcher](model, *batch, stage).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def test_superglue_learns_a_batch_by_heart(aura: Path, cache: Path) -> None:
+    config = TrainConfig(
+        matcher="superglue", dim=32, layers=2, heads=2, sinkhorn_iterations=10, max_keypoints=48
+    )
+    model, batch, losses = by_heart(aura, cache, config)
+    assert losses[-1] < 0.3 * losses[0]
+    figures = measure(model, OBJECTIVES["superglue"](model, *batch, "pose"), *batch)
+    assert figures.true >= 10 and figures.f1 > 0.8
+
+
+def test_lightglue_learns_a_batch_by_heart_and_then_when_to_leave(aura: Path, cache: Path) -> None:
+    config = TrainConfig(dim=32, layers=3, heads=2, max_keypoints=48)
+    model, batch, losses = by_heart(aura, cache, config)
+    assert losses[-1] < 0.3 * losses[0]
+    before = OBJECTIVES["lightglue"](model, *batch, "pose")
+    figures = measure(model, before, *batch)
+    assert figures.true >= 10 and figures.f1 > 0.8
+    assert figures.stop_layer == 3.0  # its classifiers have learnt nothing yet
+
+    losses = fit(model, batch, config, "confidence", 3e-2)
+    assert losses[-1] < 0.5 * losses[0]
+    after = OBJECTIVES["lightglue"](model, *batch, "confidence")
+    assert torch.equal(after.log_assignment, before.log_assignment)
+    assert measure(model, after, *batch).stop_layer < 3.0
+
+
+def test_mixed_precision_keeps_the_assignment_in_full(aura: Path, cache: Path) -> None:
+    data, indices = Dataset(aura), [3000, 3001]
+    folder = fill(data, indices, CacheConfig(max_keypoints=48, versions=1), cache)
+    bank, zero = Bank([Source("aura", data, indices, folder)]), np.zeros(1, dtype=np.int64)
+    sides = bank.side(np.array([0]), zero), bank.side(np.array([1]), zero)
+    model = build(TrainConfig(dim=32, layers=2, heads=2))
+    labels = pose_labels(*sides)
+    exact = lightglue_outcome(model, *sides, labels, "pose")
+    keep_full_precision(model, "cpu")
+    same = lightglue_outcome(model, *sides, labels, "pose")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = lightglue_outcome(model, *sides, labels, "pose")
+    assert torch.equal(exact.log_assignment, same.log_assignment)
+    assert mixed.loss.dtype == mixed.log_assignment.dtype == torch.float32
+    assert float(mixed.loss.detach()) == pytest.approx(float(exact.loss.detach()), rel=0.02)
+
+
+def test_each_stage_trains_its_own_parameters() -> None:
+    model = build(TrainConfig(dim=16, layers=3, heads=2))
+    names = {id(p): n for n, p in model.named_parameters()}
+    first = {names[id(p)] for p in trainable(model, "pose")}
+    last = {names[id(p)] for p in trainable(model, "confidence")}
+    assert first | last == set(names.values()) and not first & last
+    assert last == {f"token_confidence.{i}.token.0.{p}" for i in (0, 1) for p in ("weight", "bias")}
+
+
+def test_random_weights_come_from_the_seed_alone() -> None:
+    torch.manual_seed(5)
+    one = build(TrainConfig(dim=16, layers=1, heads=2)).state_dict()
+    drawn = torch.rand(1)
+    torch.manual_seed(6)
+    two = build(TrainConfig(dim=16, layers=1, heads=2)).state_dict()
+    other = build(TrainConfig(dim=16, layers=1, heads=2, seed=1)).state_dict()
+    assert all(torch.equal(one[n], two[n]) for n in one)
+    assert not all(torch.equal(one[n], other[n]) for n in one)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(1), drawn)  # others' draws are left alone
+
+
+@pytest.mark.parametrize(
+    ("matcher", "dim", "layers"),
+    [("lightglue", 128, 9), ("lightglue", 192, 9), ("superglue", 128, 9)],
+)
+def test_sizes_that_may_be_shipped(matcher: str, dim: int, layers: int, tmp_path: Path) -> None:
+    model = build(TrainConfig(matcher=matcher, dim=dim, layers=layers))
+    card = export(tmp_path / "w.safetensors", model.state_dict(), {"matcher": matcher})
+    assert card["size"] < 15_000_000
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_half_precision_spares_statistics_and_counts() -> None:
+    weights = {
+        "a.weight": torch.ones(2),
+        "a.running_var": torch.tensor([1e6, 1e-9]),
+        "a.num_batches_tracked": torch.tensor(7),
+    }
+    small = half(weights)
+    assert [value.dtype for value in small.values()] == [
+        torch.float16, torch.float32, torch.int64,
+    ]  # fmt: skip
+
+
+def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"weights b: beyond"):
+        export(tmp_path / "w.safetensors", {"b": torch.tensor([1e6])}, {})
+
+
+def test_a_log_cut_off_in_a_line_loses_that_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("step,loss\n10,1.5\n20,1.25\n30,1.")
+    log = checkpoint.Log(path, ("step", "loss"), 20)
+    log.add({"step": 30, "loss": 0.1 + 0.2})
+    log.close()
+    assert path.read_text() == "step,loss\n10,1.5\n20,1.25\n30,0.30000000000000004\n"
+    checkpoint.Log(path, ("step", "loss"), 10).close()
+    assert path.read_text() == "step,loss\n10,1.5\n"
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    assert checkpoint.load(path) is None
+    path.write_bytes(b"nothing")
+    with pytest.raises(RunError, match=r"checkpoint\.pt: cannot be read, delete it"):
+        checkpoint.load(path)
+    checkpoint.save(path, {"x": 1})
+    assert checkpoint.load(path) == {"format": checkpoint.FORMAT, "x": 1}
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--matcher", "nearest"), "matcher 'nearest'"),
+        (("--features", "orb"), "features 'orb'"),
+        (("--stage", "confidence", "--matcher", "superglue"), "stage 'confidence' of superglue"),
+        (("--leave-out", "moon"), "target 'moon'"),
+        (("--dim", "20"), "dim 20"),
+        (("--lr", "0"), "learning_rate 0"),
+        (("--init", "absent.safetensors"), "absent.safetensors"),
+        (("--device", "abacus"), "abacus"),
+    ],
+)
+def test_bad_requests_end_in_one_line(
+    aura: Path, tmp_path: Path, more: tuple[str, ...], message: str
+) -> None:
+    out = tmp_path / "run"
+    done = CliRunner().invoke(
+        main, ["train", str(aura), "--out", str(out), "--threads", "1", *more]
+    )
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_no_dataset_is_a_bad_request(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["train", "--out", str(tmp_path / "run")])
+    assert done.exit_code == 2 and "no dataset" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_runs_folder_is_refused(
+    aura: Path, cache: Path, whole: Path, tmp_path: Path
+) -> None:
+    from matchers.training.run import train
+    from matchers.training.trainer import Hardware
+
+    hardware = Hardware(torch.device("cpu"))
+    identity = json.loads((whole / "train.json").read_text())["identity"]["config"]
+    mine = TrainConfig(
+        dim=16, layers=2, batch=2, accumulate=2, max_keypoints=32, warmup=4, frames=12, versions=2,
+        validate_every=10, steps=24, homography_steps=10, confidence_steps=6,
+        split=SplitConfig(guard_deg=3.0),
+    )  # fmt: skip
+    assert json.loads(json.dumps(mine.to_json())) == identity
+    with pytest.raises(InputError, match="another steps; name another --out"):
+        train(
+            [aura],
+            TrainConfig(**{**vars(mine), "steps": 25}),
+            whole,
+            cache=cache,
+            hardware=hardware,
+        )
+    with pytest.raises(InputError, match="holds this run already"):
+        train([aura], mine, whole, cache=cache, hardware=hardware, resume=False)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        train([aura], mine, tmp_path, cache=cache, hardware=hardware)

@@ -1,0 +1,213 @@
+"""Losses and figures against numbers that were worked out by hand, term by term."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from matchers.training.config import DECAYS, TrainConfig, differences
+from matchers.training.figures import Tally, exit_threshold, stop_layers, tally
+from matchers.training.labels import IGNORED, UNMATCHED, Labels, Thresholds
+from matchers.training.losses import (
+    both_sides,
+    confidence_loss,
+    lightglue_loss,
+    superglue_loss,
+)
+from satgen.errors import InputError
+
+torch.set_num_threads(1)
+LN2 = math.log(2.0)
+
+
+def labels_of(partner0: list[list[int]], partner1: list[list[int]]) -> Labels:
+    """Labels whose keypoints lie where their partners fall, all else 100 px apart."""
+    rows0, rows1 = torch.tensor(partner0), torch.tensor(partner1)
+    points0 = 100.0 * torch.arange(rows0.shape[1])[:, None].expand(len(rows0), -1, 2)
+    points1 = 100.0 * torch.arange(rows1.shape[1])[:, None].expand(len(rows1), -1, 2) + 50.0
+    # a match falls on its partner, the others far from everything
+    uv0 = torch.where(rows0[..., None] >= 0, 100.0 * rows0[..., None] + 50.0, 5000.0)
+    uv1 = torch.where(rows1[..., None] >= 0, 100.0 * rows1[..., None].float(), 5000.0)
+    seen0, seen1 = rows0 >= 0, rows1 >= 0
+    return Labels(
+        rows0, rows1, points0, points1, uv0.expand_as(points0).float(),
+        uv1.expand_as(points1).float(), seen0, seen1, Thresholds(),
+    )  # fmt: skip
+
+
+def assignment_of(probabilities: list[list[float]]) -> Tensor:
+    """A log assignment (1, M+1, N+1)."""
+    return torch.tensor([probabilities]).log()
+
+
+# 3 keypoints against 2: 0 and 1 match, 1 is alone, 2 is ignored; of the others 0 is alone
+PARTNERS = labels_of([[1, UNMATCHED, IGNORED]], [[UNMATCHED, 0]])
+ASSIGNMENT = assignment_of(
+    [[0.1, 0.5, 0.25], [0.1, 0.1, 0.125], [0.2, 0.2, 0.3], [0.0625, 0.3, 1.0]]
+)
+
+
+def test_superglue_is_the_mean_log_likelihood_of_matches_and_dustbins() -> None:
+    # -(log 1/2 + log 1/8 + log 1/16) / 3: the match, the lone one here, the lone one there
+    assert float(superglue_loss(ASSIGNMENT, PARTNERS)) == pytest.approx((1 + 3 + 4) / 3 * LN2)
+
+
+def test_lightglue_weighs_matches_and_dustbins_alike() -> None:
+    # 1/1 log 1/2 + 1/(2·1) log 1/8 + 1/(2·1) log 1/16
+    assert float(lightglue_loss([ASSIGNMENT], PARTNERS)) == pytest.approx((1 + 1.5 + 2) * LN2)
+
+
+def test_lightglue_is_the_mean_over_layers_and_pairs() -> None:
+    half = ASSIGNMENT - LN2  # every term costs ln 2 more: 1 + 1/2 + 1/2 times
+    assert float(lightglue_loss([ASSIGNMENT, half], PARTNERS)) == pytest.approx((4.5 + 1.0) * LN2)
+    both = labels_of([[1, UNMATCHED, IGNORED], [IGNORED] * 3], [[UNMATCHED, 0], [IGNORED, IGNORED]])
+    pairs = torch.cat([ASSIGNMENT, ASSIGNMENT])
+    assert float(lightglue_loss([pairs], both)) == pytest.approx(4.5 * LN2 / 2)
+    assert float(superglue_loss(pairs, both)) == pytest.approx(8 / 3 * LN2 / 2)
+
+
+@pytest.mark.parametrize("loss", [superglue_loss, lambda a, b: lightglue_loss([a], b)])
+def test_padding_and_ignored_keypoints_get_no_gradient(loss: object) -> None:
+    assignment = ASSIGNMENT.clone()
+    # what the networks put at padding: the lowest number there is
+    assignment = torch.nn.functional.pad(assignment, (0, 1, 0, 1), value=torch.finfo().min)
+    assignment = assignment[:, [0, 1, 2, 4, 3]][:, :, [0, 1, 3, 2]].requires_grad_()
+    padded = labels_of([[1, UNMATCHED, IGNORED, IGNORED]], [[UNMATCHED, 0, IGNORED]])
+    value = loss(assignment, padded)  # type: ignore[operator]
+    assert float(value.detach()) == pytest.approx(
+        float(loss(ASSIGNMENT, PARTNERS))  # type: ignore[operator]
+    )
+    value.backward()
+    touched = (assignment.grad[0] != 0.0).nonzero().tolist()  # type: ignore[index]
+    assert touched == [[0, 1], [1, 3], [4, 0]]
+    assert assignment.grad.isfinite().all()  # type: ignore[union-attr]
+
+
+def test_confidence_is_to_say_whether_the_match_is_the_last_layers() -> None:
+    # layer 1 matches 0-0 and 1-1; the last layer 0-0 only: both keypoints 1 have changed
+    first = assignment_of([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 1.0]])
+    last = assignment_of([[0.8, 0.1, 0.1], [0.1, 0.05, 0.8], [0.1, 0.8, 1.0]])
+    sure = (torch.tensor([[math.log(3.0), math.log(3.0)]]), torch.tensor([[0.0, -math.log(3.0)]]))
+    everywhere = torch.ones(1, 2, dtype=torch.bool)
+    # probabilities 3/4, 3/4 | 1/2, 1/4 of classes 1, 0 | 1, 0
+    first_side = (math.log(4 / 3) + math.log(4)) / 2
+    second_side = (math.log(2) + math.log(4 / 3)) / 2
+    loss = confidence_loss([sure], [first, last], everywhere, everywhere, 0.1)
+    assert float(loss) == pytest.approx((first_side + second_side) / 2)
+    # padding: keypoint 1 of the first image is none
+    mask = torch.tensor([[True, False]])
+    loss = confidence_loss([sure], [first, first], mask, everywhere, 0.1)
+    # the same matches in both layers: classes 1 | 1, 1 (1 has lost its match in both)
+    second_side = (math.log(2) + math.log(4)) / 2
+    assert float(loss) == pytest.approx((math.log(4 / 3) + second_side) / 2)
+
+
+def test_confidence_has_gradients_for_the_classifiers_alone() -> None:
+    logits = (torch.zeros(1, 3, requires_grad=True), torch.zeros(1, 2, requires_grad=True))
+    assignment = ASSIGNMENT.clone().requires_grad_()
+    masks = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
+    confidence_loss([logits], [assignment, assignment], *masks, 0.1).backward()
+    assert logits[0].grad is not None and assignment.grad is None
+
+
+def test_both_sides_tell_the_same_matches() -> None:
+    mask0, mask1 = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
+    partner0, partner1 = both_sides(ASSIGNMENT, 0.15, mask0, mask1)
+    assert partner0.tolist() == [[1, -1, 0]] and partner1.tolist() == [[2, 0]]
+    partner0, partner1 = both_sides(ASSIGNMENT, 0.3, mask0, mask1)
+    assert partner0.tolist() == [[1, -1, -1]] and partner1.tolist() == [[-1, 0]]
+
+
+def test_figures_of_a_small_pair() -> None:
+    mask0, mask1 = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
+    # 0-1 is right; 2-0 is not: 0 has no match
+    found = tally(ASSIGNMENT, PARTNERS, 0.15, mask0, mask1)
+    assert found == Tally(correct=1, wrong=1, found=1, true=1, layers=0, pairs=1)
+    assert (found.precision, found.recall) == (0.5, 1.0)
+    assert found.f1 == pytest.approx(2 / 3)
+    assert math.isnan(found.stop_layer)
+    twice = found + tally(ASSIGNMENT, PARTNERS, 0.6, mask0, mask1)
+    assert (twice.precision, twice.recall, twice.pairs) == (0.5, 0.5, 2)
+    nothing = Tally(true=3, pairs=1)
+    assert math.isnan(nothing.precision) and nothing.f1 == 0.0
+    assert math.isnan(Tally().f1)
+
+
+def test_stopping_layer_by_the_share_of_sure_keypoints() -> None:
+    def logit(p: float) -> float:
+        return math.log(p / (1.0 - p))
+
+    # λ of 3 layers: 0.9, 0.826…; 19 of 20 keypoints are not more than 95 %
+    low, high = logit(0.85), logit(0.95)
+    layers = [
+        (torch.full((3, 10), low), torch.full((3, 10), low)),
+        (torch.full((3, 10), high), torch.full((3, 10), high)),
+    ]
+    layers[0][0][0], layers[0][1][0] = high, high  # pair 0: all are sure after the first layer
+    layers[1][0][2, 0] = logit(0.5)  # pair 2: one of 20 is not sure after the second
+    mask = torch.ones(3, 10, dtype=torch.bool)
+    assert stop_layers(layers, mask, mask, 0.95).tolist() == [1, 2, 3]
+    masked = mask.clone()
+    masked[2, 0] = False  # it is padding
+    assert stop_layers(layers, masked, mask, 0.95).tolist() == [1, 2, 2]
+
+
+def test_exit_thresholds_are_the_papers() -> None:
+    found = [exit_threshold(layer, 9) for layer in range(8)]
+    expected = [0.900, 0.864, 0.841, 0.826, 0.817, 0.811, 0.807, 0.805]
+    assert found == pytest.approx(expected, abs=6e-4)
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+def test_the_rate_warms_up_holds_and_falls() -> None:
+    config = TrainConfig(steps=1000, warmup=100, learning_rate=1e-3)
+    rates = [config.rate("pose", step) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-5) and rates[99] == pytest.approx(1e-3)
+    assert rates[100:600] == pytest.approx([1e-3] * 500)
+    # exponential from there: the same factor every step, to 1 % at the end
+    factors = [b / a for a, b in pairwise(rates[600:])]
+    assert max(factors) == pytest.approx(min(factors)) and max(factors) < 1.0
+    assert rates[-1] == pytest.approx(1e-5, rel=0.02)
+
+
+def test_superglues_rate_falls_as_the_papers_does() -> None:
+    # 50 of 900 thousand steps, then a factor of 0.999992 a step
+    hold, end = DECAYS["superglue", "pose"]
+    assert hold == pytest.approx(50 / 900, abs=0.01)
+    assert end == pytest.approx(0.999992**850_000, rel=0.05)
+    hold, end = DECAYS["superglue", "homography"]
+    assert hold == pytest.approx(200 / 900, abs=0.01)
+    assert end == pytest.approx(0.999998**700_000, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"matcher": "nearest"},
+        {"features": "orb"},
+        {"dim": 100, "heads": 3},
+        {"batch": 0},
+        {"steps": 0},
+        {"confidence_steps": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.nan},
+        {"weight_decay": 1.0},
+        {"gaps": ()},
+    ],
+)
+def test_what_no_training_can_have_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        TrainConfig(**change)  # type: ignore[arg-type]
+
+
+def test_differences_are_named() -> None:
+    old, new = TrainConfig().to_json(), TrainConfig(steps=7, dim=64).to_json()
+    assert differences(old, new) == ["dim", "steps"]
+    new["split"]["guard_deg"] = 6.0
+    assert differences(old, new) == ["dim", "split.guard_deg", "steps"]
