@@ -110,7 +110,8 @@ class SuperGlue(nn.Module):
 
     Weights are random until they are loaded. `prepare` and `match` make no gradients and use
     BatchNorm's running statistics; `log_assignment` makes gradients and, in training mode, uses the
-    statistics of the batch's keypoints, without its padding.
+    statistics of the batch's keypoints, without its padding: in the graph network those of both
+    sides together, where the authors' code takes each side's own.
 
     Args:
         config: see there.
@@ -295,7 +296,9 @@ class SuperGlue(nn.Module):
 
     def _weights(self) -> list[LayerWeights]:
         """Weights arranged for inference, made anew when a parameter or a statistic changed."""
-        versions = [t._version for t in (*self.parameters(), *self.buffers())]
+        tensors = (*self.parameters(), *self.buffers())
+        # Tensors made in inference mode have no version.
+        versions = [0 if t.is_inference() else t._version for t in tensors]
         if self._cache is None or self._cache[0] != versions:
             layers = []
             for layer in self.gnn.layers:
@@ -353,8 +356,7 @@ class _KeypointEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, 3) -> (T, dim), with BatchNorm as the mode has it."""
-        encoded: Tensor = self.encoder(x)
-        return encoded
+        return _through(self.encoder, x)
 
     def folded(self, x: Tensor) -> Tensor:
         """The same with BatchNorm's running statistics, folded into the linear layers."""
@@ -426,10 +428,9 @@ class _AttentionalPropagation(nn.Module):
         message = functional.linear(message, self.merging(), self.attn.merge.bias)
         both = torch.cat([x, message], 1)
         if real is None:
-            added: Tensor = self.mlp(both)
-            return added
+            return _through(self.mlp, both)
         update = torch.zeros_like(x)
-        update[real] = self.mlp(both[real])
+        update[real] = _through(self.mlp, both[real])
         return update
 
 
@@ -475,6 +476,17 @@ def _mlp(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _through(mlp: nn.Sequential, x: Tensor) -> Tensor:
+    """An MLP of tokens (T, in). One token has no variance: BatchNorm uses running statistics."""
+    for layer in mlp:
+        if isinstance(layer, nn.BatchNorm1d) and len(x) < 2:
+            mean, variance = layer.running_mean, layer.running_var
+            x = functional.batch_norm(x, mean, variance, layer.weight, layer.bias, eps=layer.eps)
+        else:
+            x = layer(x)
+    return x
+
+
 def _folded(linear: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight and bias of a linear layer and the BatchNorm behind it, by its running statistics."""
     assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
@@ -495,7 +507,10 @@ def _infer(state: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         KeyError: one that is needed is not there.
     """
-    dim = state["final_proj.weight"].shape[0]
+    last = state["final_proj.weight"]
+    if last.ndim != 2:
+        raise KeyError("final_proj.weight of (dim, dim)")
+    dim = last.shape[0]
     places = sorted(
         int(m[1])
         for key, value in state.items()

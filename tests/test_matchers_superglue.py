@@ -217,6 +217,79 @@ def test_training_ignores_padding_and_reaches_every_parameter() -> None:
     assert any(float(v.abs().max()) > 1e-3 for k, v in statistics[0].items() if "mean" in k)
 
 
+@pytest.mark.parametrize("length", [None, 50])
+def test_training_is_evaluation_with_the_statistics_of_the_batch(length: int | None) -> None:
+    """Evaluation, which is held against the authors' code, given what training has measured."""
+    torch.manual_seed(3)
+    model = SuperGlue(replace(CONFIG, num_layers=4)).train()
+    first = random_features(30, 8)
+    # The encoder runs once a side, and keeps the last statistics: let it measure the same twice.
+    second = replace(first, descriptors=random_features(30, 9).descriptors)
+    sides = [first, second] if length is None else [batch([f], length) for f in (first, second)]
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.momentum = 1.0
+            module.register_forward_hook(_biased)
+    with torch.no_grad():
+        trained = model.log_assignment(*sides)[0]
+        found = model.eval().log_assignment(first, second)[0]
+    kept = [*range(30), len(trained) - 1]
+    # [M, N] means nothing.
+    difference = (trained[kept][:, kept] - found).flatten()[:-1]
+    assert float(difference.abs().max()) < 1e-3
+
+
+def _biased(module: torch.nn.BatchNorm1d, inputs: Any, output: Any) -> None:
+    """Training divides by the variance over n, but keeps the one over n - 1."""
+    count = len(inputs[0])
+    assert module.running_var is not None
+    module.running_var.mul_((count - 1) / count)
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (0, 1), (1, 0), (1, 1), (1, 9), (2, 1)])
+def test_training_with_few_keypoints(counts: tuple[int, int]) -> None:
+    model = SuperGlue(CONFIG).train()
+    found = model.log_assignment(random_features(counts[0], 1), random_features(counts[1], 2))
+    found.sum().backward()
+    assert found.isfinite().all()
+
+
+def test_only_matches_over_the_threshold_are_kept(network: SuperGlue) -> None:
+    first, second = random_features(40, 1), random_features(33, 2)
+    every = network(first, second)
+    threshold = float(every.scores.median())
+    strict = SuperGlue.from_checkpoint(
+        network.state_dict(), sinkhorn_iterations=50, match_threshold=threshold
+    )
+    found, over = strict(first, second), every.scores > threshold
+    assert 0 < len(found) < len(every)
+    assert torch.equal(found.indices, every.indices[over])
+
+
+def test_changed_weights_are_used() -> None:
+    torch.manual_seed(4)
+    model = SuperGlue(replace(CONFIG, num_layers=2)).eval()
+    first, second = random_features(20, 1), random_features(20, 2)
+    before = model(first, second)
+    with torch.no_grad():
+        for parameter in model.gnn.parameters():
+            parameter.mul_(1.5)
+        expected = model.log_assignment(first, second)[0, :-1, :-1].exp()
+    found = model(first, second)
+    rows, columns = found.indices.T
+    torch.testing.assert_close(found.scores, expected[rows, columns], atol=1e-5, rtol=0)
+    assert len(found) != len(before) or not torch.allclose(found.scores, before.scores, atol=1e-3)
+
+
+def test_a_network_made_in_inference_mode_works(network: SuperGlue) -> None:
+    first, second = random_features(20, 1), random_features(20, 2)
+    with torch.inference_mode():
+        model = SuperGlue.from_checkpoint(
+            network.state_dict(), sinkhorn_iterations=50, match_threshold=0.0
+        )
+    assert torch.equal(model(first, second).indices, network(first, second).indices)
+
+
 def test_what_does_not_fit_is_named(network: SuperGlue) -> None:
     state = network.state_dict()
     broken = {k: v for k, v in state.items() if k != "final_proj.bias"}
