@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -141,19 +141,11 @@ def _lines(found: list[Result]) -> str:
 
 def _tasks(
     folder: Path, points: tuple[int, ...], others: dict[str, Path | None]
-) -> list[tuple[str, Runs]]:
-    tasks = []
-    for count in points:
-        for adaptive in (False, True):
-            task = f"lightglue {'adaptive' if adaptive else 'full'} {count}"
-            tasks.append((task, _runs(task, folder, others)))
-        tasks.append((f"superglue {count}", _runs(f"superglue {count}", folder, others)))
-        for adaptive in (False, True):
-            task = f"sequence {'adaptive' if adaptive else 'full'} {count}"
-            tasks.append((task, _runs(task, folder, others)))
-    tasks.append(("images full 512", _runs("images full 512", folder, others)))
-    tasks.append(("aliked 512", _runs("aliked 512", folder, others)))
-    return tasks
+) -> Iterator[tuple[str, Runs]]:
+    kinds = ("lightglue full", "lightglue adaptive", "superglue", "sequence full")
+    names = [f"{kind} {count}" for count in points for kind in (*kinds, "sequence adaptive")]
+    for task in (*names, "images full 512", "aliked 512"):
+        yield task, _runs(task, folder, others)
 
 
 def _runs(task: str, folder: Path, others: dict[str, Path | None]) -> Runs:
