@@ -20,7 +20,7 @@ class HomographyConfig:
     """What homographies are drawn from.
 
     Attributes:
-        difficulty: in [0, 1): how far the corners of the target's square may be drawn in, as a
+        difficulty: in [0, 2/3): how far the corners of the target's square may be drawn in, as a
             share of half its side (perspective and shear).
         rotation_deg: largest turn, either way.
         scale: largest zoom, in or out.
@@ -36,8 +36,8 @@ class HomographyConfig:
     shift: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.difficulty < 1.0:
-            raise InputError(f"difficulty {self.difficulty:g}: must be at least 0 and below 1")
+        if not 0.0 <= self.difficulty < 2.0 / 3.0:
+            raise InputError(f"difficulty {self.difficulty:g}: must be at least 0 and below 2/3")
         if not 0.0 <= self.rotation_deg <= 180.0:
             raise InputError(f"rotation {self.rotation_deg:g} degrees: must be within 0 and 180")
         if not (self.scale >= 1.0 and self.shift >= 0.0):
@@ -55,8 +55,8 @@ def random_homography(
     """A homography (3, 3) that takes pixels of a frame to pixels of its warped image.
 
     The corners of a square around the target are drawn in at random; then it is scaled, turned and
-    moved. The pull on a corner is less than half the square's side along either axis, so that the
-    four stay a convex quadrilateral in the same order, and nothing is mirrored.
+    moved. The pull on a corner is less than a third of the square's side along either axis, so that
+    the four stay a convex quadrilateral in the same order, and nothing is mirrored.
 
     Args:
         size: width and height of the image, which the warped image shares.
