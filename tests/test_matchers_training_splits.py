@@ -83,7 +83,12 @@ def test_test_blocks_have_room_for_every_gap() -> None:
 @settings(max_examples=15, deadline=None)
 def test_the_guard_holds_for_any_range(count: int, step: int, guard: float) -> None:
     indices = np.arange(1, 8101)[:: 1 + step][:count]
-    split = split_datasets({"d": views(indices=indices)}, SplitConfig(guard_deg=guard))["d"]
+    config = SplitConfig(guard_deg=guard)
+    try:
+        split = split_datasets({"d": views(indices=indices)}, config)["d"]
+    except InputError:  # a wide guard eats the validation blocks of a short range up
+        assert guard > 6.3 and count < 420
+        return
     angle = least_angle_deg(
         rotations("spiral", split.train),
         rotations("spiral", np.union1d(split.test, split.validation)),
