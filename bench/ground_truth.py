@@ -1,7 +1,9 @@
 """Which keypoints of two frames of a rigid target belong together, from exact depth and pose.
 
 Each keypoint is carried into the other frame by its depth (`satgen.geometry.warp`: a sub-pixel
-look-up that never mixes surfaces, and an occlusion test) and compared with the keypoints there.
+look-up that never mixes surfaces, and an occlusion test) and compared with the keypoints there. At
+an outline that is the depth of the surface in front, whose corners and edges a detector finds; such
+a keypoint may match, but where the surface behind would go elsewhere, nothing is held against it.
 As SuperGlue (§5, appendix) and LightGlue (§4, training) do, a keypoint then has one of three
 fates: it matches a certain keypoint of the other frame, it matches none, or it is in between and
 left out of every figure. Their ground truth has no test for occlusion; this one does.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,12 +25,11 @@ from bench.view import View, part_labels, positions, read_view
 from satgen.errors import InputError
 from satgen.geometry import (
     OCCLUSION_RTOL,
-    SNAP,
     Bools,
     Floats,
     backproject,
+    front_depth,
     project,
-    sample_depth,
     warp,
 )
 
@@ -62,7 +64,7 @@ class Fate(IntEnum):
     VISIBLE = 0  # the other frame shows this very surface
     OCCLUDED = 1  # the other frame shows something nearer there
     OUTSIDE = 2  # beyond the other image's border, or behind its camera
-    UNDECIDED = 3  # here or there within a pixel of an outline: depth maps cannot tell
+    UNDECIDED = 3  # within a pixel of an outline, here or there: depth maps cannot tell
     EMPTY = 4  # the keypoint shows no surface, and none is near
     RIM = 5  # the keypoint shows no surface, but one is within `Thresholds.no_match_px`
 
@@ -83,7 +85,7 @@ class Thresholds:
         match_px: a match reprojects closer than this, both ways (SuperGlue's appendix: 5 px
             indoors, 3 px outdoors; LightGlue: 3 px).
         no_match_px: farther than this from every keypoint there is no match (15 px indoors; 5 px).
-        edge_px: a keypoint between pixels of different surfaces is undecided where these would
+        edge_px: a keypoint between pixels of different surfaces is in doubt where these would
             carry it to places farther apart than this; the papers have no such rule.
 
     Raises:
@@ -112,9 +114,10 @@ class Side:
     Attributes:
         keypoints: (N, 2) float64 pixels.
         uv: (N, 2) float64 pixels in the other frame where their surface points fall, whether or
-            not they are seen there; NaN where there is no surface, or it is uncertain which, or it
-            is behind the camera.
+            not they are seen there; NaN where there is no surface, or it is behind the camera.
         fate: (N,) int8, a `Fate` each.
+        doubtful: (N,) bool, beside the surface in front there is another, which moves otherwise:
+            that the keypoint matches may be known, but not that it does not.
         partner: (N,) int64, the other frame's row, or `UNMATCHED`, or `IGNORED`.
         part: (N,) uint8, label of the part at the nearest pixel, 0 for none.
     """
@@ -122,6 +125,7 @@ class Side:
     keypoints: Floats
     uv: Floats
     fate: NDArray[np.int8]
+    doubtful: Bools
     partner: Integers
     part: NDArray[np.uint8]
 
@@ -142,7 +146,8 @@ class PairTruth:
     Attributes:
         verdict: (K,) int8, a `Verdict` each.
         error: (K,) float64 pixels, the larger of the two reprojection errors, to where the surface
-            points fall even if hidden there; NaN where that is not known of an end.
+            points fall even if hidden there; NaN where that is not known of an end, or one is in
+            doubt and the pair is not correct.
         visible: (K,) bool, each end is seen in the other's frame.
     """
 
@@ -163,8 +168,9 @@ def label(
     Matches are the mutually nearest under the larger of both reprojection errors, of keypoints
     that are each seen in the other frame, if that error is below `match_px`; of equals the lowest
     rows. A keypoint has no match if it falls farther than `no_match_px` from every keypoint of the
-    other frame, or is hidden there, or falls outside with no keypoint within `no_match_px`, or
-    shows empty space. The others are ignored. About O(N log N) in the keypoints.
+    other frame, or is hidden there, or falls outside with no keypoint within `no_match_px`, and is
+    not in doubt; or if it shows empty space. The others are ignored. About O(N log N) in the
+    keypoints.
 
     Args:
         keypoints0, keypoints1: (N0, 2) and (N1, 2) pixels.
@@ -177,11 +183,8 @@ def label(
     thresholds = thresholds or Thresholds()
     points = [positions(keypoints0), positions(keypoints1)]
     views = [view0, view1]
-    uv, fate = [], []
-    for i in (0, 1):
-        found = _carry(points[i], views[i], views[1 - i], thresholds)
-        uv.append(found[0])
-        fate.append(found[1])
+    carried = [_carry(points[i], views[i], views[1 - i], thresholds) for i in (0, 1)]
+    uv, fate = [side.uv for side in carried], [side.fate for side in carried]
     pairs = _mutual_nearest(points, uv, fate, thresholds.match_px)
     sides = []
     for i in (0, 1):
@@ -190,10 +193,11 @@ def label(
         alone = known & (_nearest(uv[i], points[1 - i]) > thresholds.no_match_px)
         alone |= (fate[i] == Fate.OCCLUDED) | (fate[i] == Fate.EMPTY)
         alone |= ~known & (fate[i] == Fate.OUTSIDE)
+        alone &= ~carried[i].doubtful
         partner[alone] = UNMATCHED
         partner[pairs[:, i]] = pairs[:, 1 - i]
         part = part_labels(views[i].parts, points[i])
-        sides.append(Side(points[i], uv[i], fate[i], partner, part))
+        sides.append(Side(points[i], uv[i], fate[i], carried[i].doubtful, partner, part))
     return GroundTruth(sides[0], sides[1], thresholds)
 
 
@@ -201,8 +205,9 @@ def judge(truth: GroundTruth, pairs: ArrayLike) -> PairTruth:
     """What the truth says of predicted pairs.
 
     Correct: each end is seen in the other's frame, and both reprojection errors are below
-    `match_px`. Wrong: not correct, and either reprojection error is above `no_match_px`, or one of
-    the ends has no match, or both are seen and one of them matches another. The others are ignored.
+    `match_px`. Wrong: not correct, and the reprojection error of an end that is not in doubt is
+    above `no_match_px`, or one of the ends has no match, or both are seen and one of them matches
+    another. The others are ignored.
 
     The true matches of `label` are correct; so are other pairs that are as close, which happens
     where keypoints lie closer together than `match_px` (SIFT gives a point with two orientations
@@ -222,10 +227,12 @@ def judge(truth: GroundTruth, pairs: ArrayLike) -> PairTruth:
     error = errors.max(axis=0)  # NaN where either is
     visible = (a.fate[i] == Fate.VISIBLE) & (b.fate[j] == Fate.VISIBLE)
     correct = visible & (error < truth.thresholds.match_px)
-    wrong = (errors > truth.thresholds.no_match_px).any(axis=0)
+    doubtful = np.stack([a.doubtful[i], b.doubtful[j]])
+    wrong = ((errors > truth.thresholds.no_match_px) & ~doubtful).any(axis=0)
     wrong |= (a.partner[i] == UNMATCHED) | (b.partner[j] == UNMATCHED)
     wrong |= visible & ((a.partner[i] >= 0) | (b.partner[j] >= 0))
     verdict = np.where(correct, Verdict.CORRECT, np.where(wrong, Verdict.WRONG, Verdict.IGNORED))
+    error = np.where(doubtful.any(axis=0) & ~correct, np.nan, error)
     return PairTruth(verdict.astype(np.int8), error, visible)
 
 
@@ -249,58 +256,35 @@ def _distance(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1]))
 
 
-def _carry(
-    points: Floats, here: View, there: View, thresholds: Thresholds
-) -> tuple[Floats, NDArray[np.int8]]:
-    """Where keypoints fall in the other frame (N, 2), and their fates (N,)."""
-    moved = warp(
-        here.K,
-        here.depth,
-        here.T_cam_target,
-        there.depth,
-        there.T_cam_target,
-        points,
-        K_j=there.K,
-    )
+class _Carried(NamedTuple):
+    """As `Side` has them."""
+
+    uv: Floats
+    fate: NDArray[np.int8]
+    doubtful: Bools
+
+
+def _carry(points: Floats, here: View, there: View, thresholds: Thresholds) -> _Carried:
+    """What becomes of keypoints (N, 2) in the other frame."""
+    front, farthest = front_depth(here.depth, points)
+    poses = here.T_cam_target, there.T_cam_target
+    moved = warp(here.K, here.depth, poses[0], there.depth, poses[1], points, z=front, K_j=there.K)
     fate = np.full(len(points), Fate.UNDECIDED, dtype=np.int8)
     fate[~moved.in_frame] = Fate.OUTSIDE
-    fate[moved.visible] = Fate.VISIBLE
+    fate[moved.visible | moved.bordering] = Fate.VISIBLE
     fate[moved.occluded] = Fate.OCCLUDED
-    uv = moved.uv.copy()
 
-    depth, smooth = sample_depth(here.depth, points)
-    torn = np.flatnonzero((depth > 0.0) & ~smooth)
-    around = _depths_around(here.depth, points[torn])
-    ends = [
-        project(
-            there.K,
-            there.T_cam_target,
-            backproject(here.K, here.T_cam_target, points[torn], z),
-        )[0]
-        for z in around
-    ]
-    apart = _distance(*ends) > thresholds.edge_px
-    # Together, but the nearer surface may be seen where the farther one is hidden.
-    doubtful = (fate[torn] == Fate.OCCLUDED) & (around[1] > (1.0 + OCCLUSION_RTOL) * around[0])
-    fate[torn[apart | doubtful]] = Fate.UNDECIDED
-    uv[torn[apart]] = np.nan
+    behind = backproject(here.K, here.T_cam_target, points, farthest)
+    apart = _distance(moved.uv, project(there.K, there.T_cam_target, behind)[0])  # NaN for none
+    doubtful = apart > thresholds.edge_px
+    # The surface behind may be seen where the one in front is hidden.
+    uncertain = (fate == Fate.OCCLUDED) & (farthest > (1.0 + OCCLUSION_RTOL) * front)
+    fate[uncertain] = Fate.UNDECIDED
 
-    bare = np.flatnonzero(depth == 0.0)
+    bare = np.flatnonzero(front == 0.0)
     near = _surface_near(here.depth, points[bare], thresholds.no_match_px)
     fate[bare] = np.where(near, Fate.RIM, Fate.EMPTY)
-    return uv, fate
-
-
-def _depths_around(depth: Floats, points: Floats) -> tuple[Floats, Floats]:
-    """Least and greatest depth among the pixels with a surface around points (N, 2) on one: four,
-    but two on a row or column of pixels, and one on a pixel's centre."""
-    ends = (np.floor(points + SNAP), np.ceil(points - SNAP))
-    (u0, v0), (u1, v1) = (end.astype(np.intp).T for end in ends)
-    height, width = depth.shape
-    u = np.clip(np.stack([u0, u1, u0, u1]), 0, width - 1)
-    v = np.clip(np.stack([v0, v0, v1, v1]), 0, height - 1)
-    block = depth[v, u]
-    return np.where(block > 0.0, block, np.inf).min(axis=0), block.max(axis=0)
+    return _Carried(moved.uv.copy(), fate, doubtful)
 
 
 def _surface_near(depth: Floats, points: Floats, radius: float) -> Bools:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satgen.errors import InputError
-from satgen.geometry import Bools, Floats, backproject, geodesic, make_pose, sample_depth
+from satgen.geometry import Bools, Floats, backproject, front_depth, geodesic, make_pose
 
 AUC_DEG = (5.0, 10.0, 20.0)
 """Bounds of the area under the pose error's curve (SuperGlue §5.2, LightGlue §5.2)."""
@@ -128,7 +128,7 @@ def surface_points(keypoints: ArrayLike, depth: Floats, K: ArrayLike, T: ArrayLi
         K, T: the frame's intrinsics and T_cam_target.
     """
     keypoints = _points(keypoints, 2)
-    return backproject(K, T, keypoints, sample_depth(depth, keypoints)[0])
+    return backproject(K, T, keypoints, front_depth(depth, keypoints)[0])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bench.ground_truth import check_pairs
 from bench.pose import surface_points
 from bench.view import View
 from satgen.errors import InputError
-from satgen.geometry import OCCLUSION_RTOL, Bools, Floats, project, sample_depth
+from satgen.geometry import Bools, Floats, project, shows
 
 Integers = NDArray[np.int64]
 
@@ -177,8 +177,7 @@ def survival(tracks: Tracks, ages: ArrayLike) -> Floats:
 def _drift(origin: Floats, keypoints: Floats, view: View) -> Floats:
     """Distance (N,) from where surface points (N, 3) are seen; NaN where they are not."""
     uv, z = project(view.K, view.T_cam_target, origin)
-    shown, _ = sample_depth(view.depth, uv)
-    seen = (shown > 0.0) & (np.abs(shown - z) <= OCCLUSION_RTOL * z)
+    seen = shows(view.depth, uv, z)
     off = np.hypot(uv[:, 0] - keypoints[:, 0], uv[:, 1] - keypoints[:, 1])
     return np.where(seen, off, np.nan)
 

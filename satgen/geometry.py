@@ -243,6 +243,10 @@ SMOOTH_RATIO = 0.25
 bends by more; slopes count up to ten times the absolute allowance. With both, interpolation is off
 by no more than about 2e-4 of the depth, well inside the tolerance of the occlusion test."""
 
+FRONT_RTOL = 2e-3
+"""Depth, relative, by which pixels beside each other may differ and still be one surface in front
+of what is behind: 2 cm at 10 m, more than a crease or a slant makes of a pixel's step."""
+
 SNAP = 1e-6
 """Distance in pixels within which a position is on a pixel's row or column: above rounding."""
 
@@ -291,6 +295,44 @@ def sample_depth(
     return z.reshape(*lead, -1), interpolated.reshape(*lead, -1)
 
 
+def front_depth(depth: ArrayLike, uv: ArrayLike) -> tuple[Floats, Floats]:
+    """Depth of the surface in front at sub-pixel positions, and of what is farthest beside it.
+
+    Where the pixels around the position are one smooth surface: `sample_depth`, twice. Elsewhere
+    the position is at an outline, a crease or a step. What a detector finds there belongs to the
+    surface in front, since that one's outline moves with it: the first depth is that of the pixel
+    of the nearest surface (`FRONT_RTOL`) that is closest to the position, the second is the
+    greatest that the pixels around show. The pixels around are four, but two on a row or column of
+    pixels, and one on a pixel's centre.
+
+    Args:
+        depth: (H, W) metres, 0 = nothing there.
+        uv: (N, 2) pixel positions.
+
+    Returns:
+        (N,) and (N,) metres; both 0 where no pixel around shows anything, or uv is outside the
+        image or NaN.
+    """
+    depth = np.asarray(depth, dtype=np.float64)
+    uv = _positions(uv)
+    front, farthest = np.zeros((2, len(uv)))
+    inside = np.flatnonzero(_in_image(uv, *depth.shape))
+    found = _look_up(depth[None], np.zeros(len(inside), dtype=np.intp), uv[inside])
+    around = found.around.reshape(4, -1)
+    shown = np.isfinite(around)
+    same = shown & (around <= (1.0 + FRONT_RTOL) * found.nearest)
+    part = uv[inside] - np.floor(uv[inside] + SNAP)
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])  # (u, v), as `around`
+    away = np.where(same, np.linalg.norm(part - corners[:, None], axis=-1), np.inf)
+    closest = np.take_along_axis(around, away.argmin(axis=0)[None], axis=0)[0]
+    empty = ~shown.any(axis=0)
+    front[inside] = np.where(found.smooth, found.z, np.where(empty, 0.0, closest))
+    farthest[inside] = np.where(
+        found.smooth, found.z, np.where(shown, around, 0.0).max(axis=0, initial=0.0)
+    )
+    return front, farthest
+
+
 def _positions(uv: ArrayLike) -> Floats:
     """Pixel positions as (..., N, 2) float64, or InputError."""
     uv = np.asarray(uv, dtype=np.float64)
@@ -312,9 +354,13 @@ class _LookUp:
 
     z: Floats  # as sample_depth
     smooth: Bools  # interpolated, as sample_depth
-    nearest: Floats  # smallest depth among the pixels around, inf if none has one
-    farthest: Floats  # greatest, inf if one of them has none
-    # The pixels around are four, but two on a row or column of pixels, and one on a pixel's centre.
+    around: Floats  # (2, 2, P) depths of the pixels around, by row and column, inf for none
+    # Those are four, but two (twice) on a row or column of pixels, and one on a pixel's centre.
+
+    @property
+    def nearest(self) -> Floats:
+        """The smallest of the pixels around."""
+        return np.asarray(self.around.min(axis=(0, 1)))
 
 
 def _look_up(
@@ -371,8 +417,7 @@ def _look_up(
     return _LookUp(
         np.where(smooth, interpolated, z),
         smooth,
-        filled.min(axis=(0, 1)),
-        filled.max(axis=(0, 1)),
+        filled,
     )
 
 
@@ -386,10 +431,12 @@ class Warp:
         in_frame: the point falls inside frame j's image, in front of the camera.
         visible: in frame, and frame j shows this very surface there.
         occluded: in frame, but frame j shows a nearer surface there.
+        bordering: not visible by that test, but within a pixel frame j shows this very surface,
+            beside one behind it or a low step.
 
-    A point in frame that is neither is undecided: it falls between pixels of different surfaces,
-    or where frame j shows something farther or nothing, within a pixel of an outline. Leave such
-    points out of ground truth. A sliver of surface that passes between frame j's pixels unseen is
+    A point in frame that is none of them is undecided: of the pixels around it some show something
+    nearer and some do not, or all show something farther or nothing. Leave such points out of
+    ground truth. A sliver of surface that passes between frame j's pixels unseen is
     beyond any test on its depth map, and counts as occluded.
     """
 
@@ -398,6 +445,7 @@ class Warp:
     in_frame: Bools
     visible: Bools
     occluded: Bools
+    bordering: Bools
 
 
 def warp(
@@ -409,23 +457,25 @@ def warp(
     uv: ArrayLike | None = None,
     *,
     K_j: ArrayLike | None = None,
+    z: ArrayLike | None = None,
     rtol: float = OCCLUSION_RTOL,
     atol: float = 1e-6,
 ) -> Warp:
     """Carry pixels of frame i into frame j over the rigid target, with an occlusion test.
 
     The point's depth in frame i (`sample_depth`) gives its target-frame position; that is projected
-    into frame j, and its depth there is compared with what frame j shows.
-    Visible: the depth that `sample_depth` finds there agrees within atol + rtol * depth, and where
-    the four pixels around are not one smooth surface, none of them shows anything nearer.
-    Occluded: `sample_depth` finds something nearer there, and where the four pixels around are not
-    one smooth surface, all of them do.
+    into frame j, and its depth there is compared with what frame j shows, within atol + rtol *
+    depth. Where the four pixels around are one smooth surface, with its depth (`sample_depth`):
+    visible where the two agree, occluded where the surface is nearer. Elsewhere, with the pixels':
+    visible where the nearest pixel agrees and none is nearer to the camera, occluded where all
+    are, bordering where one agrees and none is nearer by more than `FRONT_RTOL`.
 
     Args:
         K: (..., 3, 3) intrinsics of frame i, and of frame j unless K_j is given.
         depth_i, depth_j: (..., H, W) depth maps in metres; the two sizes may differ.
         T_i, T_j: (..., 4, 4) T_cam_target of the frames.
         uv: (..., N, 2) pixel positions in frame i; None means every pixel, row by row (N = H*W).
+        z: (..., N) metres, the depths there, 0 for none; None: those that `sample_depth` finds.
         rtol, atol: depth tolerance of the occlusion test, relative and in metres.
 
     Returns:
@@ -438,7 +488,7 @@ def warp(
         z_i = depth_i.reshape(*depth_i.shape[:-2], -1)
     else:
         uv = _positions(uv)
-        z_i, _ = sample_depth(depth_i, uv)
+        z_i = sample_depth(depth_i, uv)[0] if z is None else np.asarray(z, dtype=np.float64)
     points = backproject(K, T_i, uv, z_i)
     uv_j, z_j = project(K if K_j is None else K_j, T_j, points)
     lead = np.broadcast_shapes(uv_j.shape[:-2], depth_j.shape[:-2])
@@ -449,18 +499,51 @@ def warp(
     in_frame = _in_image(uv_j, *size)
 
     flat = np.flatnonzero(in_frame)
-    z = z_j.reshape(-1)[flat]
     found = _look_up(maps, flat // uv_j.shape[-2], uv_j.reshape(-1, 2)[flat])
+    masks = np.zeros((3, in_frame.size), dtype=bool)
+    masks[:, flat] = _compare(found, z_j.reshape(-1)[flat], rtol, atol)
+    return Warp(uv_j, z_j, in_frame, *masks.reshape(3, *in_frame.shape))
+
+
+def _compare(found: _LookUp, z: Floats, rtol: float, atol: float) -> tuple[Bools, Bools, Bools]:
+    """Whether surface points at depths z (P,) are visible, occluded, bordering: see `warp`."""
+    # how far in front of the point are the pixels around, or the smooth surface through them
+    ahead = np.where(found.smooth, z - found.z, z - found.around)
     tolerance = atol + rtol * z
-    shown = found.z > 0.0
-    agrees = shown & (np.abs(z - found.z) <= tolerance)
-    hidden = shown & (z - found.z > tolerance)
-    visible, occluded = np.zeros((2, in_frame.size), dtype=bool)
-    visible[flat] = agrees & (found.smooth | (found.nearest >= z - tolerance))
-    occluded[flat] = hidden & (found.smooth | (found.farthest < z - tolerance))
-    return Warp(
-        uv_j, z_j, in_frame, visible.reshape(in_frame.shape), occluded.reshape(in_frame.shape)
-    )
+    agrees, nearer = np.abs(ahead) <= tolerance, ahead > tolerance
+    here = (found.z > 0.0) & (np.abs(z - found.z) <= tolerance)
+    visible = here & ~nearer.any(axis=(0, 1))
+    hidden = (ahead > np.maximum(tolerance, FRONT_RTOL * z)).any(axis=(0, 1))
+    bordering = agrees.any(axis=(0, 1)) & ~hidden & ~visible
+    return visible, np.asarray(nearer.all(axis=(0, 1))), bordering
+
+
+def shows(
+    depth: ArrayLike,
+    uv: ArrayLike,
+    z: ArrayLike,
+    *,
+    rtol: float = OCCLUSION_RTOL,
+    atol: float = 1e-6,
+) -> Bools:
+    """Whether a frame shows surface points: visible or bordering as in `warp`.
+
+    Args:
+        depth: (H, W) metres, 0 = nothing there.
+        uv, z: (N, 2) pixels and (N,) depths, metres, that the points project to.
+        rtol, atol: as `warp`.
+
+    Returns:
+        (N,) bool; False outside the image, behind the camera and for NaN.
+    """
+    depth, z = np.asarray(depth, dtype=np.float64), np.asarray(z, dtype=np.float64)
+    uv = _positions(uv)
+    shown = np.zeros(len(uv), dtype=bool)
+    inside = np.flatnonzero(_in_image(uv, *depth.shape) & (z > 0.0))
+    found = _look_up(depth[None], np.zeros(len(inside), dtype=np.intp), uv[inside])
+    visible, _, bordering = _compare(found, z[inside], rtol, atol)
+    shown[inside] = visible | bordering
+    return shown
 
 
 @dataclass(frozen=True)

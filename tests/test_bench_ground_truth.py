@@ -129,30 +129,40 @@ def test_what_comes_to_lie_behind_the_near_wall_has_no_match() -> None:
     assert judged.visible.tolist() == [False, True, True]
 
 
-def test_between_the_walls_nothing_is_claimed() -> None:
-    # Half way between the last near column (19) and the first far one (20): 10 px or 20 px.
-    truth = label([[19.5, 20]], [[29.5, 20], [39.5, 20]], two_walls(0.0), two_walls(1.0))
-    assert truth.side0.fate[0] == Fate.UNDECIDED
+def test_between_the_walls_a_keypoint_is_on_the_near_one_if_anywhere() -> None:
+    # Half way between the last near column (19) and the first far one (20): 20 px or 10 px.
+    ends = [[39.5, 20], [29.5, 20], [50, 20]]
+    truth = label([[19.5, 20]], ends, two_walls(0.0), two_walls(1.0))
+    assert truth.side0.fate[0] == Fate.VISIBLE
+    assert truth.side0.doubtful[0]
+    assert truth.side0.partner[0] == 0
+    judged = judge(truth, [[0, 0], [0, 1], [0, 2]])
+    assert judged.verdict[0] == Verdict.CORRECT
+    assert judged.error[0] == 0.0 and np.isnan(judged.error[1:]).all()
+    # Without a keypoint where the near wall goes, it may belong to the far one: nothing is said.
+    truth = label([[19.5, 20]], ends[1:], two_walls(0.0), two_walls(1.0))
     assert truth.side0.partner[0] == IGNORED
     # Where the two lead to nearly the same place there is no doubt.
     truth = label([[19.4, 20]], [[20.4, 20]], two_walls(0.0), two_walls(0.05))
-    assert truth.side0.fate[0] == Fate.VISIBLE
+    assert truth.side0.fate[0] == Fate.VISIBLE and not truth.side0.doubtful[0]
     tight = Thresholds(edge_px=0.4)
     truth = label([[19.4, 20]], [[20.4, 20]], two_walls(0.0), two_walls(0.05), tight)
-    assert truth.side0.fate[0] == Fate.UNDECIDED
+    assert truth.side0.doubtful[0]
     # And on a pixel's centre that pixel is the answer.
-    truth = label([[19, 20]], [[39, 20]], two_walls(0.0), two_walls(1.0))
-    assert truth.side0.fate[0] == Fate.VISIBLE
+    truth = label([[20, 20]], [[30, 20]], two_walls(0.0), two_walls(-1.0))
+    assert truth.side0.fate[0] == Fate.VISIBLE and not truth.side0.doubtful[0]
 
 
 def test_empty_space_has_no_match_and_its_rim_is_ignored() -> None:
     depth = np.zeros((HEIGHT, WIDTH))
     depth[:, :20] = 10.0
     view = View(depth, K, pose())
-    truth = label([[23, 20], [24, 20], [24.2, 20], [40, 20]], [[40, 20]], view, view)
-    assert truth.side0.fate.tolist() == [Fate.RIM, Fate.RIM, Fate.EMPTY, Fate.EMPTY]
-    assert truth.side0.partner.tolist() == [IGNORED, IGNORED, UNMATCHED, UNMATCHED]
-    judged = judge(truth, [[3, 0]])
+    points = [[19.8, 20], [23, 20], [24, 20], [24.2, 20], [40, 20]]
+    truth = label(points, [[40, 20], [19.8, 20]], view, view)
+    rim, empty = Fate.RIM, Fate.EMPTY
+    assert truth.side0.fate.tolist() == [Fate.VISIBLE, rim, rim, empty, empty]
+    assert truth.side0.partner.tolist() == [1, IGNORED, IGNORED, UNMATCHED, UNMATCHED]
+    judged = judge(truth, [[4, 0]])
     assert judged.verdict[0] == Verdict.WRONG
     assert np.isnan(judged.error[0])
 
@@ -209,27 +219,45 @@ def test_laws(scene: tuple[NDArray, NDArray, View, View], random: object) -> Non
 # --- rays at the real thing -----------------------------------------------------------------------
 
 
+def hits(witness: Witness, camera: Camera, T: NDArray, points: NDArray) -> NDArray:
+    """The target-frame points (N, 3) that rays through pixels (N, 2) meet first; NaN for none."""
+    bearing = cv2.undistortPoints(points[:, None], camera.K, None)[:, 0]
+    return first_hits(witness, T, np.column_stack([bearing, np.ones(len(bearing))]) @ T[:3, :3])
+
+
+def first_hits(witness: Witness, T: NDArray, directions: NDArray) -> NDArray:
+    eye = -T[:3, :3].T @ T[:3, 3]
+    face = witness.first(eye, directions)
+    corners = witness._vertices[witness._faces[face]]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    along = (normal * directions).sum(1)
+    times = (normal * (corners[:, 0] - eye)).sum(1) / np.where(along == 0.0, 1.0, along)
+    return np.where((face >= 0)[:, None], eye + times[:, None] * directions, np.nan)
+
+
+def by_an_outline(witness: Witness, camera: Camera, T: NDArray, points: NDArray) -> NDArray:
+    """Whether rays a pixel away meet something well in front or behind, or nothing: (N,) bool."""
+
+    def depth(offset: tuple[int, int]) -> NDArray:
+        return (hits(witness, camera, T, points + offset) @ T[2, :3]) + T[2, 3]
+
+    middle = depth((0, 0))
+    around = np.stack([depth((u, v)) for u in (-1, 1) for v in (-1, 1)])
+    with np.errstate(invalid="ignore"):
+        return ~(np.abs(around - middle) < 0.002 * middle).all(axis=0)
+
+
 def rays_say(
     witness: Witness, camera: Camera, T0: NDArray, T1: NDArray, points: NDArray
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Where exact surface points fall, and whether there is one, it is inside, it is seen."""
 
-    def hit(T: NDArray, directions: NDArray) -> NDArray:
-        eye = -T[:3, :3].T @ T[:3, 3]
-        face = witness.first(eye, directions)
-        corners = witness._vertices[witness._faces[face]]
-        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        along = (normal * directions).sum(1)
-        times = (normal * (corners[:, 0] - eye)).sum(1) / np.where(along == 0.0, 1.0, along)
-        return np.where((face >= 0)[:, None], eye + times[:, None] * directions, np.nan)
-
     K = camera.K
-    bearing = cv2.undistortPoints(points[:, None], K, None)[:, 0]
-    X = hit(T0, np.column_stack([bearing, np.ones(len(bearing))]) @ T0[:3, :3])
+    X = hits(witness, camera, T0, points)
     on = np.isfinite(X[:, 0])
     uv = cv2.projectPoints(np.nan_to_num(X), cv2.Rodrigues(T1[:3, :3])[0], T1[:3, 3], K, None)[0]
     uv = uv[:, 0]
-    first = hit(T1, np.nan_to_num(X) + T1[:3, :3].T @ T1[:3, 3])
+    first = first_hits(witness, T1, np.nan_to_num(X) + T1[:3, :3].T @ T1[:3, 3])
     with np.errstate(invalid="ignore"):
         same = np.linalg.norm(first - X, axis=1) < 0.01
     size = np.array([camera.width, camera.height])
@@ -280,18 +308,22 @@ def test_agrees_with_ray_casts_of_both_views(
     T = [data.pose(3000), data.pose(3000 + gap)]
     views = [read_view(data, 3000), read_view(data, 3000 + gap)]
 
-    told, agreed, kept_silent, fates = 0, 0, [], []
+    agreed, inner, kept_silent, fates = [], [], [], []
     for seed in range(8):
         points = scatter(witness, data, T, views[0], np.random.default_rng([gap, seed]))
         truth, on = classes_by_rays(witness, data.camera, T, points)
         partner = label(*points, *views).side0.partner
         counted = on & (partner != IGNORED)
-        told += np.count_nonzero(counted)
-        agreed += np.count_nonzero(partner[counted] == truth[counted])
+        agreed += (partner == truth)[counted].tolist()
+        edge = [by_an_outline(witness, data.camera, T[i], points[i]) for i in (0, 1)]
+        either = edge[0] | ((partner >= 0) & edge[1][np.maximum(partner, 0)])
+        inner += (~either[counted]).tolist()
         kept_silent += (partner[on & (truth != IGNORED)] == IGNORED).tolist()
         fates += np.minimum(partner, 0).tolist()
     assert min(fates.count(0), fates.count(UNMATCHED)) > 100
-    assert agreed / told >= 0.995
+    assert np.mean(agreed) >= 0.99
+    # by an outline a keypoint belongs to what is in front, wherever the ray through it goes
+    assert np.mean(np.array(agreed)[inner]) >= 0.998
     # It is not right by keeping silent: what it leaves out and rays do not is little.
     assert np.mean(kept_silent) < 0.1
 

@@ -37,6 +37,7 @@ def side(partner: list[int], part: list[int] | None = None) -> Side:
         np.zeros((n, 2)),
         np.zeros((n, 2)),
         np.zeros(n, np.int8),
+        np.zeros(n, bool),
         np.array(partner, dtype=np.int64),
         np.array(part or [0] * n, dtype=np.uint8),
     )

@@ -212,6 +212,36 @@ def test_thin_and_outlying_surfaces_are_looked_up_at_the_nearest_pixel() -> None
     assert z.tolist() == [0.0, 0.0, 20.0]
 
 
+def test_at_an_outline_depth_is_the_surface_in_fronts() -> None:
+    depth = np.full((8, 8), 5.0)
+    depth[:, :4] = 4.0  # the surface in front ends half way between columns 3 and 4
+    depth[0] = 0.0
+    uv = [[3.9, 4.2], [3.2, 4.2], [2.5, 4.2], [3.9, 0.5], [3.9, 0.0], [4.0, 4.0], [6.2, 0.9]]
+    front, farthest = g.front_depth(depth, uv)
+    assert front.tolist() == [4.0, 4.0, 4.0, 4.0, 0.0, 5.0, 5.0]
+    assert farthest.tolist() == [5.0, 5.0, 4.0, 5.0, 0.0, 5.0, 5.0]
+    assert np.array(g.front_depth(depth, [[np.nan, 1.0], [-0.6, 3.0], [8.0, 3.0]])).max() == 0.0
+
+    # a low step is one surface: the pixel of it that is closest to the position
+    depth[:, :4], depth[:, 4:] = 4.0, 4.004
+    assert g.front_depth(depth, [[3.2, 4.2], [3.8, 4.2]])[0].tolist() == [4.0, 4.004]
+
+
+def test_a_frame_shows_a_surface_point_beside_its_outline() -> None:
+    depth = np.full((8, 8), 5.0)
+    depth[:, :4] = 4.0
+    uv = np.array([[3.9, 4.2], [3.9, 4.2], [3.9, 4.2], [6.0, 4.0], [3.1, 4.2], [9.0, 4.0]])
+    z = np.array([4.0, 5.0, 3.0, 5.0, 4.0, 5.0])
+    # in front; behind by the outline; before both; plain; by the outline, nearest pixel; outside
+    assert g.shows(depth, uv, z).tolist() == [True, False, False, True, True, False]
+    assert not g.shows(depth, uv, np.full(6, np.nan)).any()
+    K, T = np.array([[9.0, 0.0, 3.5], [0.0, 9.0, 3.5], [0.0, 0.0, 1.0]]), np.eye(4)
+    moved = g.warp(K, depth, T, depth, T, uv[:5], z=z[:5])
+    assert moved.visible.tolist() == [False, False, False, True, True]
+    assert moved.bordering.tolist() == [True, False, False, False, False]
+    assert not moved.occluded.any()
+
+
 def test_bad_positions_are_refused() -> None:
     for shape in ((3,), (4, 3)):
         with pytest.raises(InputError, match=r"must be \(\.\.\., N, 2\)"):

@@ -85,7 +85,6 @@ def side(views: list[tuple[NDArray, NDArray, NDArray]]) -> Side:
         K=torch.tensor([K[0, 0], K[1, 1], K[0, 2], K[1, 2]]).float().expand(count, 4),
         pose=torch.tensor(np.stack([pose for _, pose, _ in views])),
         depth=pad("depth"),
-        nearest=pad("nearest"),
         farthest=pad("farthest"),
         rim=pad("rim").bool(),
         maps=DepthMaps(
@@ -201,14 +200,16 @@ def test_what_comes_to_lie_behind_something_has_no_match() -> None:
     assert labels.seen0[0].tolist() == [False, True]
 
 
-def test_between_surfaces_and_beside_them_nothing_is_claimed() -> None:
+def test_beside_a_surface_a_keypoint_matches_with_it_or_nothing_is_claimed() -> None:
     first, second, T = walls()
     first[:, :20] = 0.0
-    points = np.array([[79.5, 60.2], [17.0, 50.0], [5.0, 50.0]])  # torn, rim, empty
-    labels = pose_labels(
-        side([(first, np.eye(4), points)]), side([(second, T, np.array([[54.5, 60.2]]))])
-    )
-    assert labels.partner0[0].tolist() == [IGNORED, IGNORED, UNMATCHED]
+    points = np.array([[79.5, 60.2], [17.0, 50.0], [5.0, 50.0]])  # outline, rim, empty
+    sides = side([(first, np.eye(4), points)]), side([(second, T, np.array([[54.5, 60.2]]))])
+    labels = pose_labels(*sides)  # the near wall moves by 25 pixels, the far one by 20
+    assert labels.partner0[0].tolist() == [0, IGNORED, UNMATCHED]
+    assert labels.doubtful0[0].tolist() == [True, False, False]
+    elsewhere = side([(second, T, np.array([[62.0, 60.2]]))])
+    assert pose_labels(sides[0], elsewhere).partner0[0].tolist() == [IGNORED, IGNORED, UNMATCHED]
 
 
 def test_thresholds_are_three_and_five_pixels() -> None:

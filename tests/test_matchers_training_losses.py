@@ -33,9 +33,10 @@ def labels_of(partner0: list[list[int]], partner1: list[list[int]]) -> Labels:
     uv0 = torch.where(rows0[..., None] >= 0, 100.0 * rows0[..., None] + 50.0, 5000.0)
     uv1 = torch.where(rows1[..., None] >= 0, 100.0 * rows1[..., None].float(), 5000.0)
     seen0, seen1 = rows0 >= 0, rows1 >= 0
+    sure0, sure1 = torch.zeros_like(seen0), torch.zeros_like(seen1)
     return Labels(
         rows0, rows1, points0, points1, uv0.expand_as(points0).float(),
-        uv1.expand_as(points1).float(), seen0, seen1, Thresholds(),
+        uv1.expand_as(points1).float(), seen0, seen1, sure0, sure1, Thresholds(),
     )  # fmt: skip
 
 

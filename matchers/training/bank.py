@@ -61,7 +61,7 @@ class Side:
     Attributes:
         features: what the matcher sees, batched.
         rows: (B,) int64, frames of the bank.
-        depth, nearest, farthest: (B, N) float32 metres, see `matchers.training.cache`; None in a
+        depth, farthest: (B, N) float32 metres, see `matchers.training.cache`; None in a
             bank of homographies.
         rim: (B, N) bool; None likewise.
         K: (B, 4) float32, fx, fy, cx, cy in pixels.
@@ -76,7 +76,6 @@ class Side:
     K: Tensor
     pose: Tensor
     depth: Tensor | None = None
-    nearest: Tensor | None = None
     farthest: Tensor | None = None
     rim: Tensor | None = None
     maps: DepthMaps | None = None
@@ -85,7 +84,7 @@ class Side:
 
 _FLAT = (
     "keypoints", "scores", "scales", "orientations", "descriptors",
-    "depth", "nearest", "farthest", "rim",
+    "depth", "farthest", "rim",
 )  # fmt: skip
 
 
@@ -221,7 +220,6 @@ class Bank:
         return replace(
             side,
             depth=values["depth"],
-            nearest=values["nearest"],
             farthest=values["farthest"],
             rim=values["rim"].bool(),
             maps=maps,

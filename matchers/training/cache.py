@@ -11,8 +11,8 @@ CACHE/DATASET-HASH/000361.safetensors has, for V versions with T keypoints in al
     keypoints    (T, 2) float32, pixels of the version's image
     scores       (T,) float32; scales and orientations likewise, if the features have them
     descriptors  (T, D) float16
-    depth        (T,) float32 metres, 0 where the keypoint shows no surface
-    nearest, farthest  (T,) float32 metres, of the surfaces whose pixels are around it
+    depth        (T,) float32 metres, of the surface in front; 0 where there is none
+    farthest     (T,) float32 metres, of what is farthest beside it
     rim          (T,) uint8, it shows no surface, but one is near
     homography   (V, 3, 3) float64, from the frame's pixels to the version's; of that kind only
     map, box     (h, w) uint16 counts of depth inside (x, y, w, h), which holds all there is
@@ -36,17 +36,17 @@ from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
 from satgen.dataset import DESCRIPTION, Dataset, image_name, write_atomic
 from satgen.errors import InputError, RunError
-from satgen.geometry import sample_depth
+from satgen.geometry import front_depth
 
 if TYPE_CHECKING:
     from matchers.types import Extractor, Features
 
-FORMAT = 1
+FORMAT = 2
 KINDS = ("pose", "homography")
 
 Arrays = dict[str, NDArray[Any]]
 
-_BYTES = 2 * 256 + 44
+_BYTES = 2 * 256 + 40
 """Of a keypoint at most: a descriptor and the numbers beside it."""
 
 _ROW = {"pose": 1, "homography": 2}
@@ -235,26 +235,12 @@ def _depth_arrays(
     if warped:
         return {}
     points = features.keypoints.double().cpu().numpy()
-    z, smooth = sample_depth(depth, points)
-    near, far = z.copy(), z.copy()
-    torn = np.flatnonzero((z > 0.0) & ~smooth)
-    near[torn], far[torn] = _depths_around(depth, points[torn])
-    rim = np.zeros(len(z), dtype=np.uint8)
-    bare = np.flatnonzero(z == 0.0)
+    front, farthest = front_depth(depth, points)
+    rim = np.zeros(len(front), dtype=np.uint8)
+    bare = np.flatnonzero(front == 0.0)
     rim[bare] = _surface_near(depth, points[bare], config.rim_px)
-    numbers = {"depth": z, "nearest": near, "farthest": far}
+    numbers = {"depth": front, "farthest": farthest}
     return {name: value.astype(np.float32) for name, value in numbers.items()} | {"rim": rim}
-
-
-def _depths_around(
-    depth: NDArray[np.float64], points: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and greatest depth of a surface among the pixels next to points (P, 2) on one."""
-    low, high = np.floor(points + 1e-6).astype(int), np.ceil(points - 1e-6).astype(int)
-    size = np.array(depth.shape[::-1]) - 1
-    low, high = np.clip(low, 0, size), np.clip(high, 0, size)
-    values = np.stack([depth[v[:, 1], u[:, 0]] for u in (low, high) for v in (low, high)], axis=0)
-    return np.where(values > 0.0, values, np.inf).min(axis=0), values.max(axis=0)
 
 
 def _surface_near(

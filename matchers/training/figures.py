@@ -93,8 +93,8 @@ def tally_matches(partner: Tensor, labels: Labels, stop_layers: Tensor | None = 
     """Hold matches against the labels, with the benchmark's definitions.
 
     Correct: each end is seen in the other's image, and both reprojection errors are below
-    `match_px`. Wrong: not correct, and either error is above `no_match_px`, or an end has no match,
-    or both are seen and one of them matches another.
+    `match_px`. Wrong: not correct, and the error of an end that is not in doubt is above
+    `no_match_px`, or an end has no match, or both are seen and one of them matches another.
 
     Args:
         partner: (B, M) int64, the match of each keypoint of the first images, -1 where none.
@@ -109,7 +109,8 @@ def tally_matches(partner: Tensor, labels: Labels, stop_layers: Tensor | None = 
     close, far = labels.thresholds.match_px, labels.thresholds.no_match_px
     good = seen & (error0 < close) & (error1 < close)  # NaN is neither close nor far
     mine, theirs = labels.partner0[pair, i], labels.partner1[pair, j]
-    bad = (error0 > far) | (error1 > far) | (mine == UNMATCHED) | (theirs == UNMATCHED)
+    bad = ((error0 > far) & ~labels.doubtful0[pair, i]) | (mine == UNMATCHED)
+    bad |= ((error1 > far) & ~labels.doubtful1[pair, j]) | (theirs == UNMATCHED)
     bad |= seen & ((mine >= 0) | (theirs >= 0))
     true = labels.partner0 >= 0
     sums = torch.stack([good.sum(), (bad & ~good).sum(), (good & (mine >= 0)).sum(), true.sum()])

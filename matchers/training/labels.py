@@ -21,7 +21,7 @@ from torch import Tensor
 
 from matchers.training.bank import DepthMaps, Side
 from satgen.errors import InputError
-from satgen.geometry import OCCLUSION_RTOL, SMOOTH_RATIO, SMOOTH_RTOL
+from satgen.geometry import FRONT_RTOL, OCCLUSION_RTOL, SMOOTH_RATIO, SMOOTH_RTOL
 
 UNMATCHED = -1
 """In place of a partner's row: there is none."""
@@ -30,7 +30,7 @@ IGNORED = -2
 """In place of a partner's row: not known, or padding."""
 
 EDGE_PX = 1.0
-"""Between surfaces that the pose would carry farther apart than this, a keypoint is undecided."""
+"""Between surfaces that the pose would carry farther apart than this, a keypoint is in doubt."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Labels:
         uv0, uv1: (B, M, 2) and (B, N, 2) pixels in the other image where they fall, seen there or
             not; NaN where that is not known.
         seen0, seen1: (B, M) and (B, N) bool, seen in the other image.
+        doubtful0, doubtful1: (B, M) and (B, N) bool: a wrong position says nothing against them.
+        doubtful0, doubtful1: (B, M) and (B, N) bool, whether or not they match may be unknown.
         thresholds: that hold.
     """
 
@@ -78,6 +80,8 @@ class Labels:
     uv1: Tensor
     seen0: Tensor
     seen1: Tensor
+    doubtful0: Tensor
+    doubtful1: Tensor
     thresholds: Thresholds
 
 
@@ -85,13 +89,15 @@ class _Carried(NamedTuple):
     """What becomes of keypoints (B, N) in the other image.
 
     `uv` (B, N, 2) is NaN where it is not known; `seen` is there; `absent`: there is certainly no
-    match, wherever other keypoints are; `unknown`: it might be anything's match.
+    match, wherever other keypoints are; `unknown`: it might be anything's match; `doubtful`: it may
+    be on another surface, so that nothing is known of it unless it matches.
     """
 
     uv: Tensor
     seen: Tensor
     absent: Tensor
     unknown: Tensor
+    doubtful: Tensor
 
 
 def pose_labels(side0: Side, side1: Side, thresholds: Thresholds | None = None) -> Labels:
@@ -159,6 +165,8 @@ def _label(
         carried1.uv,
         carried0.seen,
         carried1.seen,
+        carried0.doubtful,
+        carried1.doubtful,
         thresholds,
     )
 
@@ -166,7 +174,7 @@ def _label(
 def _alone(carried: _Carried, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:
     """`UNMATCHED` or `IGNORED` for each keypoint, from its distance to the nearest other one."""
     known = carried.uv[..., 0].isfinite()
-    alone = mask & (carried.absent | (known & (nearest > no_match_px)))
+    alone = mask & ~carried.doubtful & (carried.absent | (known & (nearest > no_match_px)))
     return torch.where(alone, UNMATCHED, IGNORED)
 
 
@@ -199,7 +207,8 @@ def _carry_homography(here: Side, there: Side, H: Tensor) -> _Carried:
     front = moved[..., 2:] > 1e-6
     uv = torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
     seen = _inside(uv, there.features.image_size) & _mask(here)
-    return _Carried(uv, seen, ~front[..., 0], torch.zeros_like(seen))
+    none = torch.zeros_like(seen)
+    return _Carried(uv, seen, ~front[..., 0], none, none)
 
 
 # --- depth and pose -----------------------------------------------------------------------------
@@ -208,7 +217,7 @@ def _carry_homography(here: Side, there: Side, H: Tensor) -> _Carried:
 @torch.no_grad()
 def _carry(here: Side, there: Side) -> _Carried:
     """Keypoints of one side in the other one's images, as `satgen.geometry.warp` does it."""
-    assert here.depth is not None and here.nearest is not None and here.farthest is not None
+    assert here.depth is not None and here.farthest is not None
     assert here.rim is not None and there.maps is not None
     mask = _mask(here)
     T = there.pose @ torch.linalg.inv(here.pose)
@@ -218,22 +227,21 @@ def _carry(here: Side, there: Side) -> _Carried:
     inside = _inside(uv, there.features.image_size)
     found = _look_up(there.maps, uv.masked_fill(~inside[..., None], 0.0))
     tolerance = 1e-6 + OCCLUSION_RTOL * z
-    shown = found.z > 0.0
-    seen = shown & ((z - found.z).abs() <= tolerance)
-    seen &= inside & (found.smooth | (found.nearest >= z - tolerance))
-    occluded = shown & (z - found.z > tolerance)
-    occluded &= inside & (found.smooth | (found.farthest < z - tolerance))
+    ahead = z[..., None] - torch.where(found.smooth[..., None], found.z[..., None], found.around)
+    step = torch.maximum(tolerance, FRONT_RTOL * z)
+    seen = (ahead.abs() <= tolerance[..., None]).any(-1) & (ahead <= step[..., None]).all(-1)
+    seen &= inside
+    occluded = inside & (ahead > tolerance[..., None]).all(-1)
 
-    near, far = (_project(here, there, T, d)[0] for d in (here.nearest, here.farthest))
-    apart = surface & ((near - far).norm(dim=-1) > EDGE_PX)
-    # Together, but the nearer surface may be seen where the farther one is hidden.
-    doubtful = apart | (occluded & (here.farthest > (1.0 + OCCLUSION_RTOL) * here.nearest))
-    outside = surface & ~inside & ~doubtful
-    undecided = surface & (doubtful | (inside & ~seen & ~occluded))
-    uv = torch.where(apart[..., None], torch.nan, uv)
+    behind = _project(here, there, T, here.farthest)[0]
+    doubtful = surface & ((uv - behind).norm(dim=-1) > EDGE_PX)
+    # The surface behind may be seen where the one in front is hidden.
+    uncertain = occluded & (here.farthest > (1.0 + OCCLUSION_RTOL) * here.depth)
+    occluded = occluded & ~uncertain
+    undecided = surface & inside & ~seen & ~occluded
     empty = mask & ~surface & ~here.rim
-    absent = (occluded & ~doubtful) | empty | (outside & ~uv[..., 0].isfinite())
-    return _Carried(uv, seen & ~doubtful, absent, undecided | (here.rim & mask))
+    absent = occluded | empty | (surface & ~inside & ~uv[..., 0].isfinite())
+    return _Carried(uv, seen, absent, undecided | (here.rim & mask), doubtful)
 
 
 def _project(here: Side, there: Side, T: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
@@ -250,12 +258,15 @@ def _project(here: Side, there: Side, T: Tensor, depth: Tensor) -> tuple[Tensor,
 
 
 class _Found(NamedTuple):
-    """What depth maps show around positions, as `satgen.geometry` looks it up: (B, N) each."""
+    """What depth maps show around positions, as `satgen.geometry` looks it up.
+
+    `z` (B, N) is of the smooth surface or of the nearest pixel, `smooth` (B, N) says which,
+    `around` (B, N, 4) is of the pixels around, inf for none.
+    """
 
     z: Tensor
     smooth: Tensor
-    nearest: Tensor
-    farthest: Tensor
+    around: Tensor
 
 
 def _look_up(maps: DepthMaps, uv: Tensor) -> _Found:
@@ -295,9 +306,4 @@ def _look_up(maps: DepthMaps, uv: Tensor) -> _Found:
     filled = torch.stack([left, torch.where((du > 0.0)[..., None], right_, left)], -1)
     upper, lower = filled[..., 0, :], filled[..., 1, :]
     filled = torch.stack([upper, torch.where((dv > 0.0)[..., None], lower, upper)], -2)
-    return _Found(
-        torch.where(smooth, interpolated, z),
-        smooth,
-        filled.amin((-1, -2)),
-        filled.amax((-1, -2)),
-    )
+    return _Found(torch.where(smooth, interpolated, z), smooth, filled.flatten(-2))
