@@ -36,9 +36,10 @@ DECAYS: dict[tuple[str, str], Decay] = {
     ("lightglue", "homography"): Decay(0.5, 1e-2),
     ("lightglue", "pose"): Decay(0.6, 1e-2),
     ("lightglue", "confidence"): Decay(0.5, 1e-1),
-    # 200 of 900 thousand steps, then 0.999998 a step; 50, then 0.999992 (SuperGlue, appendix)
+    # 200 of 900 thousand steps, then 0.999998 a step (SuperGlue, appendix)
     ("superglue", "homography"): Decay(0.22, 0.25),
-    ("superglue", "pose"): Decay(0.06, 1.1e-3),
+    # there 50 of 900 thousand, then 0.999992: of short trainings too little would be left
+    ("superglue", "pose"): Decay(0.5, 1e-2),
 }
 """The papers' schedules, by matcher and stage, as shares of the steps."""
 
@@ -55,7 +56,8 @@ class TrainConfig:
         sinkhorn_iterations: of SuperGlue while it is trained, which remembers each; it matches with
             its own default.
         steps: of the stage "pose".
-        homography_steps, confidence_steps: of the other two; None: a quarter and a tenth of it.
+        homography_steps, confidence_steps: of the other two; None: a quarter and a tenth of it. 0
+            homography steps leave that stage out.
         batch: pairs that are computed together.
         accumulate: batches of an optimiser's step.
         max_keypoints: in a frame.
@@ -123,10 +125,10 @@ class TrainConfig:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(f"{name} {getattr(self, name)}: must be at least {low}")
-        for name in ("homography_steps", "confidence_steps"):
+        for name, low in (("homography_steps", 0), ("confidence_steps", 1)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} {value}: must be at least 1")
+            if value is not None and value < low:
+                raise InputError(f"{name} {value}: must be at least {low}")
         for name in ("learning_rate", "clip", "cache_gb"):
             value = getattr(self, name)
             if not (value > 0.0 and math.isfinite(value)):
@@ -140,13 +142,15 @@ class TrainConfig:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that the matcher has, in order."""
-        return STAGES if self.matcher == "lightglue" else STAGES[:2]
+        """The stages of this training, in order."""
+        first = 1 if self.homography_steps == 0 else 0
+        return STAGES[first:] if self.matcher == "lightglue" else STAGES[first:2]
 
     def stage_steps(self, stage: str) -> int:
         """Steps of a stage."""
         if stage == "homography":
-            return self.homography_steps or max(1, self.steps // 4)
+            given = self.homography_steps
+            return max(1, self.steps // 4) if given is None else given
         if stage == "confidence":
             return self.confidence_steps or max(1, self.steps // 10)
         return self.steps

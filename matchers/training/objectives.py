@@ -13,6 +13,7 @@ from matchers.registry import DESCRIPTOR_SIZES
 from matchers.training.bank import Side
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally, stop_layers, tally
+from matchers.training.initial import begin_at_nearest_neighbours
 from matchers.training.labels import Labels
 from matchers.training.losses import confidence_loss, lightglue_loss, superglue_loss
 
@@ -41,14 +42,14 @@ Objective = Callable[[Any, Side, Side, Labels, str], Outcome]
 
 
 def build(config: TrainConfig) -> nn.Module:
-    """The network with random weights, which depend on the configuration's seed alone."""
+    """The network to begin with: its weights depend on the configuration alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         input_dim = DESCRIPTOR_SIZES[config.features]
         if config.matcher == "lightglue":
             from matchers.lightglue import LightGlue, LightGlueConfig
 
-            return LightGlue(
+            model: nn.Module = LightGlue(
                 LightGlueConfig(
                     input_dim=input_dim,
                     dim=config.dim,
@@ -57,18 +58,21 @@ def build(config: TrainConfig) -> nn.Module:
                     scale_orientation=config.features in SCALED,
                 )
             )
-        from matchers.superglue import SuperGlue, SuperGlueConfig
+        else:
+            from matchers.superglue import SuperGlue, SuperGlueConfig
 
-        return SuperGlue(
-            SuperGlueConfig(
-                descriptor_dim=config.dim,
-                input_dim=None if input_dim == config.dim else input_dim,
-                keypoint_encoder=tuple(w for w in (32, 64, 128, 256) if w <= config.dim),
-                num_layers=2 * config.layers,
-                num_heads=config.heads,
-                sinkhorn_iterations=config.sinkhorn_iterations,
+            model = SuperGlue(
+                SuperGlueConfig(
+                    descriptor_dim=config.dim,
+                    input_dim=None if input_dim == config.dim else input_dim,
+                    keypoint_encoder=tuple(w for w in (32, 64, 128, 256) if w <= config.dim),
+                    num_layers=2 * config.layers,
+                    num_heads=config.heads,
+                    sinkhorn_iterations=config.sinkhorn_iterations,
+                )
             )
-        )
+        begin_at_nearest_neighbours(model)
+        return model
 
 
 def lightglue_outcome(model: Any, side0: Side, side1: Side, labels: Labels, stage: str) -> Outcome:

@@ -43,7 +43,7 @@ ALL = "all"
     "--layers", type=int, help="Layers; SuperGlue: pairs of self and cross layers.  [default: 9]"
 )
 @click.option("--steps", type=int, help="Of stage pose.  [default: 20000]")
-@click.option("--homography-steps", type=int, help="[default: a quarter of --steps]")
+@click.option("--homography-steps", type=int, help="0: none.  [default: a quarter of --steps]")
 @click.option("--confidence-steps", type=int, help="[default: a tenth of --steps]")
 @click.option("--batch", type=int, help="Pairs computed together.  [default: 4]")
 @click.option("--accumulate", type=int, help="Batches of a step.  [default: 4]")

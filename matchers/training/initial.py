@@ -1,0 +1,65 @@
+"""Where a training begins: at nearest neighbours in the space of the descriptors.
+
+With random weights a network spends its first tens of thousands of pairs on finding out that alike
+descriptors match. Here its residual updates begin at zero and its projections keep angles, so that
+the first assignment is a softmax over the descriptors' own similarities (SuperGlue: their optimal
+transport); all that is learned is learned beyond that. Blocks that begin as the identity are common
+practice since Zhang et al. (Fixup, ICLR 2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+TEMPERATURE = 30.0
+"""Similarity of two unit descriptors that are the same, as a logit: at this an assignment made of
+the descriptors of SIFT or ALIKED is about as good as mutual nearest neighbours are."""
+
+DUSTBIN = 0.77
+"""Cosine at which SuperGlue's dustbin is as good as a match."""
+
+MATCHABILITY = 1.0
+"""LightGlue's logit of a keypoint's having a match."""
+
+
+@torch.no_grad()
+def begin_at_nearest_neighbours(model: nn.Module) -> None:
+    """Set a network's weights so that it compares descriptors and does nothing else.
+
+    Args:
+        model: `LightGlue` or `SuperGlue`. What is not set here keeps its random weights.
+    """
+    network: Any = model
+    if isinstance(network.input_proj, nn.Linear):
+        nn.init.orthogonal_(network.input_proj.weight)
+        nn.init.zeros_(network.input_proj.bias)
+    if hasattr(network, "transformers"):  # LightGlue
+        for layer in network.transformers:
+            _silence(layer.self_attn.ffn[-1])
+            _silence(layer.cross_attn.ffn[-1])
+        for assignment in network.log_assignment:
+            _compare(assignment.final_proj)
+            nn.init.zeros_(assignment.matchability.weight)
+            nn.init.constant_(assignment.matchability.bias, MATCHABILITY)
+        return
+    _silence(network.kenc.encoder[-1])
+    for layer in network.gnn.layers:
+        _silence(layer.mlp[-1])
+    _compare(network.final_proj)
+    nn.init.constant_(network.bin_score, DUSTBIN * TEMPERATURE)
+
+
+def _silence(linear: nn.Linear) -> None:
+    """Have a residual update begin at zero."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+
+
+def _compare(projection: nn.Linear) -> None:
+    """Have products of projections, over the root of their length, be cosines × temperature."""
+    nn.init.eye_(projection.weight)
+    projection.weight.mul_((TEMPERATURE * projection.in_features**0.5) ** 0.5)
+    nn.init.zeros_(projection.bias)
