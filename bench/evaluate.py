@@ -110,11 +110,14 @@ def absolute_figures(
 
 
 def work_figures(
-    combination: Combination, features0: Features, features1: Features, outcome: Outcome
+    combination: Combination,
+    features0: Features,
+    features1: Features,
+    outcome: Outcome,
+    network: Any = None,
 ) -> dict[str, Any]:
-    """Columns of LightGlue's early exit and pruning, and operations."""
+    """Columns of LightGlue's early exit and pruning, and operations; `network`: its config."""
     n0, n1 = len(features0), len(features1)
-    width = int(features0.descriptors.shape[-1])
     row: dict[str, Any] = {
         "stop_layer": math.nan,
         "num_layers": math.nan,
@@ -122,27 +125,18 @@ def work_figures(
         "points_per_layer": [],
     }
     if combination.matcher == "superglue":
-        total = full = flops.superglue(n0, n1).total
+        total = full = flops.superglue(n0, n1, network).total
     elif combination.matcher == "lightglue" and outcome.adaptation is not None:
         adaptation = outcome.adaptation
-        place = 2 if features0.scales is None else 4
-        total = flops.lightglue_adapted(
-            adaptation,
-            input_width=width,
-            position_width=place,
+        alive = adaptation.alive
+        total = flops.lightglue(
+            alive,
+            network,
             exit_tests=combination.depth_confidence is not None,
             pruning=combination.width_confidence is not None,
         ).total
-        alive = adaptation.alive
         whole = [(n0, n1)] * (adaptation.num_layers if alive else 0)
-        full = flops.lightglue(
-            whole,
-            input_width=width,
-            position_width=place,
-            num_layers=adaptation.num_layers,
-            exit_tests=False,
-            pruning=False,
-        ).total
+        full = flops.lightglue(whole, network, exit_tests=False, pruning=False).total
         left = sum(alive[-1]) if alive else 0
         row |= {
             "stop_layer": adaptation.stop_layer,
@@ -151,6 +145,7 @@ def work_figures(
             "points_per_layer": [a + b for a, b in alive],
         }
     else:
+        width = int(features0.descriptors.shape[-1])
         total = full = flops.nearest_neighbour(n0, n1, width).total
     return row | {"flops": total, "flops_full": full}
 

@@ -201,7 +201,7 @@ class Evaluator:
                     | row
                     | relative_figures(points0, points1, view0.K, view1.K, T_0to1, ransac)
                     | absolute_figures(points0, points1, view0, view1, ransac)
-                    | work_figures(combination, features0, features1, outcome)
+                    | self._work(combination, features0, features1, outcome)
                     | {
                         "extract_ms": time0 + time1,
                         "agreement": _agreement(combination, outcomes),
@@ -240,12 +240,18 @@ class Evaluator:
                         "num_matches": len(outcome.pairs),
                     }
                     | relative_figures(points0, points1, K0, K1, T_0to1, self.config.ransac)
-                    | work_figures(combination, features0, features1, outcome)
+                    | self._work(combination, features0, features1, outcome)
                     | {
                         "extract_ms": time0 + time1,
                         "agreement": _agreement(combination, outcomes),
                     }
                 )
+
+    def _work(
+        self, combination: Combination, features0: Features, features1: Features, outcome: Outcome
+    ) -> Row:
+        config = getattr(self._matchers[combination], "config", None)
+        return work_figures(combination, features0, features1, outcome, config)
 
     # -- frames --------------------------------------------------------------------------------
 

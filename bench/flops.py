@@ -19,16 +19,8 @@ from typing import TYPE_CHECKING
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
-    from matchers.types import Adaptation
-
-WIDTH = 256
-"""Length of the descriptors inside LightGlue and SuperGlue."""
-
-SUPERGLUE_ENCODER = (3, 32, 64, 128, 256, WIDTH)
-"""Widths of SuperGlue's keypoint encoder, from position and score to the descriptor."""
-
-SUPERGLUE_LAYERS = 18
-"""Nine times self and cross attention."""
+    from matchers.lightglue import LightGlueConfig
+    from matchers.superglue import SuperGlueConfig
 
 
 @dataclass(frozen=True)
@@ -56,12 +48,12 @@ def linear(points: int, inputs: int, outputs: int) -> int:
     return 2 * points * inputs * outputs
 
 
-def attention(queries: int, keys: int, width: int = WIDTH) -> int:
+def attention(queries: int, keys: int, width: int) -> int:
     """Similarities of queries with keys, and sums of values under their weights."""
     return 2 * linear(queries, width, keys)
 
 
-def lightglue_layer(n0: int, n1: int, width: int = WIDTH) -> int:
+def lightglue_layer(n0: int, n1: int, width: int) -> int:
     """One layer of LightGlue: self attention, then bidirectional cross attention.
 
     The similarity of the two images is computed once for both directions (§3.2).
@@ -76,12 +68,8 @@ def lightglue_layer(n0: int, n1: int, width: int = WIDTH) -> int:
 
 def lightglue(
     alive: Sequence[tuple[int, int]],
+    config: LightGlueConfig,
     *,
-    input_width: int = 128,
-    position_width: int = 2,
-    width: int = WIDTH,
-    heads: int = 4,
-    num_layers: int = 9,
     exit_tests: bool = True,
     pruning: bool = True,
 ) -> Operations:
@@ -90,24 +78,22 @@ def lightglue(
     Args:
         alive: points of either image in each layer that was run, first to last
             (`Adaptation.alive`); empty where there was nothing to match.
-        input_width: length of the descriptors; those of `width` need no projection.
-        position_width: 2, or 4 with scale and orientation (SIFT).
-        width, heads: of the network.
-        num_layers: layers that it has.
+        config: of the network.
         exit_tests: whether the confidences are asked after each layer but the network's last.
         pruning: whether the matchabilities are, where it goes on.
 
     Raises:
         InputError: more layers than the network has.
     """
+    width, num_layers = config.dim, config.num_layers
     if len(alive) > num_layers:
         raise InputError(f"{len(alive)} layers run: the network has {num_layers}")
     if not alive:
         return Operations(0, (), 0)
     points = sum(alive[0])
-    before = linear(points, position_width, width // heads // 2)
-    if input_width != width:
-        before += linear(points, input_width, width)
+    before = linear(points, 4 if config.scale_orientation else 2, width // config.num_heads // 2)
+    if config.input_dim != width:
+        before += linear(points, config.input_dim, width)
     layers = []
     for number, (n0, n1) in enumerate(alive, start=1):
         count = lightglue_layer(n0, n1, width)
@@ -120,50 +106,25 @@ def lightglue(
     return Operations(before, tuple(layers), after)
 
 
-def lightglue_adapted(
-    adaptation: Adaptation,
-    *,
-    input_width: int = 128,
-    position_width: int = 2,
-    exit_tests: bool = True,
-    pruning: bool = True,
-) -> Operations:
-    """LightGlue on the pair that an adaptation tells of; arguments as `lightglue`."""
-    return lightglue(
-        adaptation.alive,
-        input_width=input_width,
-        position_width=position_width,
-        num_layers=adaptation.num_layers,
-        exit_tests=exit_tests,
-        pruning=pruning,
-    )
-
-
-def superglue(
-    n0: int,
-    n1: int,
-    *,
-    width: int = WIDTH,
-    encoder: Sequence[int] = SUPERGLUE_ENCODER,
-    num_layers: int = SUPERGLUE_LAYERS,
-) -> Operations:
+def superglue(n0: int, n1: int, config: SuperGlueConfig) -> Operations:
     """SuperGlue; layers alternate between self and cross attention, self first.
 
     Args:
         n0, n1: points of either image; with none in one of them nothing is run.
-        width: length of the descriptors.
-        encoder: widths of the keypoint encoder, the input's first.
-        num_layers: self and cross attention layers together.
+        config: of the network.
     """
     if not n0 or not n1:
         return Operations(0, (), 0)
-    both = n0 + n1
+    both, width = n0 + n1, config.descriptor_dim
+    encoder = (3, *config.keypoint_encoder, width)
     before = sum(linear(both, a, b) for a, b in pairwise(encoder))
+    if config.descriptor_size != width:
+        before += linear(both, config.descriptor_size, width)
     dense = linear(both, width, 4 * width) + _feed_forward(both, width)
     self_layer = dense + attention(n0, n0, width) + attention(n1, n1, width)
     cross_layer = dense + attention(n0, n1, width) + attention(n1, n0, width)
-    layers = tuple(cross_layer if number % 2 else self_layer for number in range(num_layers))
-    return Operations(before, layers, linear(both, width, width) + linear(n0, width, n1))
+    layers = [cross_layer if number % 2 else self_layer for number in range(config.num_layers)]
+    return Operations(before, tuple(layers), linear(both, width, width) + linear(n0, width, n1))
 
 
 def nearest_neighbour(n0: int, n1: int, width: int) -> Operations:

@@ -8,13 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from kornia.feature import LightGlue as KorniaLightGlue
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import flops
-from matchers.types import Adaptation
+from matchers.lightglue import LightGlueConfig
+from matchers.superglue import SuperGlueConfig
 from satgen.errors import InputError
+
+LIGHTGLUE = LightGlueConfig()
 
 
 def counted(function: Callable[[], object]) -> int:
@@ -30,7 +34,7 @@ def test_a_linear_layer_and_attention_count_as_pytorch_counts_them() -> None:
     assert flops.linear(17, 96, 40) == counted(lambda: layer(torch.zeros(17, 96)))
     q, k = torch.zeros(1, 4, 19, 64), torch.zeros(1, 4, 23, 64)
     expected = counted(lambda: nn.functional.scaled_dot_product_attention(q, k, k))
-    assert flops.attention(19, 23) == expected
+    assert flops.attention(19, 23, 256) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,17 +52,17 @@ def test_lightglue_counts_as_the_official_code(
     # depth without adaptation; exit forced after layer 4; the same, and 3 points of either image
     # pruned after each layer.
     n0, n1 = sizes
-    inputs = {"input_width": widths[0], "position_width": widths[1]}
-    found = flops.lightglue([sizes] * 9, exit_tests=False, pruning=False, **inputs)
+    config = LightGlueConfig(input_dim=widths[0], scale_orientation=widths[1] == 4)
+    found = flops.lightglue([sizes] * 9, config, exit_tests=False, pruning=False)
     assert found.total == full
-    assert flops.lightglue([sizes] * 4, pruning=False, **inputs).total == four
+    assert flops.lightglue([sizes] * 4, config, pruning=False).total == four
     alive = [(n0 - 3 * i, n1 - 3 * i) for i in range(4)]
-    assert flops.lightglue(alive, **inputs).total == pruned
+    assert flops.lightglue(alive, config).total == pruned
 
 
 @pytest.mark.parametrize(("sizes", "total"), [((37, 52), 2204761792), ((64, 48), 2798605312)])
 def test_superglue_counts_as_the_official_code(sizes: tuple[int, int], total: int) -> None:
-    assert flops.superglue(*sizes).total == total  # recorded likewise
+    assert flops.superglue(*sizes, SuperGlueConfig()).total == total  # recorded likewise
 
 
 def test_nearest_neighbours_are_one_product() -> None:
@@ -66,23 +70,34 @@ def test_nearest_neighbours_are_one_product() -> None:
     assert flops.nearest_neighbour(30, 50, 128).total == counted(lambda: a @ b.T)
 
 
-def test_an_adaptation_says_what_was_run() -> None:
-    layers0, layers1 = torch.tensor([3, 1, 2, 3]), torch.tensor([3, 3])
-    nothing = torch.zeros(3, 4), torch.zeros(3, 2)
-    found = flops.lightglue_adapted(Adaptation(3, 9, layers0, layers1, *nothing))
-    assert found == flops.lightglue([(4, 2), (3, 2), (2, 2)])
-    assert len(found.layers) == 3
+@pytest.mark.parametrize("dim", [64, 128])
+def test_other_widths_and_depths_count_as_kornia_counts_them(dim: int) -> None:
+    network = KorniaLightGlue(
+        features=None, input_dim=128, descriptor_dim=dim, n_layers=5, flash=False,
+        depth_confidence=-1, width_confidence=-1,
+    ).eval()  # fmt: skip
+    sides = {
+        f"image{i}": {
+            "keypoints": torch.rand(1, n, 2),
+            "descriptors": torch.rand(1, n, 128),
+            "image_size": torch.ones(1, 2),
+        }
+        for i, n in enumerate((30, 41))
+    }
+    config = LightGlueConfig(input_dim=128, dim=dim, num_layers=5)
+    found = flops.lightglue([(30, 41)] * 5, config, exit_tests=False, pruning=False)
+    assert found.total == counted(lambda: network(sides))
 
 
 def test_nothing_to_match_costs_nothing() -> None:
-    assert flops.lightglue([]).total == 0
-    assert flops.superglue(0, 50).total == 0
+    assert flops.lightglue([], LIGHTGLUE).total == 0
+    assert flops.superglue(0, 50, SuperGlueConfig()).total == 0
     assert flops.nearest_neighbour(0, 50, 128).total == 0
 
 
 def test_more_layers_than_there_are_are_refused() -> None:
     with pytest.raises(InputError, match="10 layers run: the network has 9"):
-        flops.lightglue([(5, 5)] * 10)
+        flops.lightglue([(5, 5)] * 10, LIGHTGLUE)
 
 
 SIZES = st.integers(1, 2048)
@@ -91,11 +106,12 @@ SIZES = st.integers(1, 2048)
 @given(SIZES, SIZES, st.integers(1, 9))
 def test_laws(n0: int, n1: int, depth: int) -> None:
     alive = [(n0, n1)] * depth
-    found = flops.lightglue(alive)
-    assert found.total == flops.lightglue([(n1, n0)] * depth).total
+    found = flops.lightglue(alive, LIGHTGLUE)
+    assert found.total == flops.lightglue([(n1, n0)] * depth, LIGHTGLUE).total
     assert found.total == found.before + sum(found.layers) + found.after
     if depth < 9:
-        assert found.total < flops.lightglue([*alive, (n0, n1)]).total
+        assert found.total < flops.lightglue([*alive, (n0, n1)], LIGHTGLUE).total
     fewer = [*alive[:-1], (max(1, n0 // 2), n1)]
-    assert flops.lightglue(fewer).total <= found.total
-    assert flops.superglue(n0, n1).total == flops.superglue(n1, n0).total
+    assert flops.lightglue(fewer, LIGHTGLUE).total <= found.total
+    one, other = (flops.superglue(*n, SuperGlueConfig()) for n in ((n0, n1), (n1, n0)))
+    assert one.total == other.total
