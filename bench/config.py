@@ -53,6 +53,12 @@ class Combination:
         return self.depth_confidence is not None or self.width_confidence is not None
 
     @property
+    def swept(self) -> bool:
+        """Whether it is adaptive with other values than the paper's."""
+        plain = (DEPTH_CONFIDENCE, WIDTH_CONFIDENCE)
+        return self.adaptive and (self.depth_confidence, self.width_confidence) != plain
+
+    @property
     def label(self) -> str:
         """For people."""
         name = f"{self.matcher} on {self.features}"
@@ -60,15 +66,8 @@ class Combination:
             return name if self.ratio is None else f"{name}, ratio {self.ratio:g}"
         if not self.adaptive:
             return f"{name}, full depth"
-        depth, width = (
-            "off" if value is None else f"{value:g}"
-            for value in (self.depth_confidence, self.width_confidence)
-        )
-        plain = (self.depth_confidence, self.width_confidence) == (
-            DEPTH_CONFIDENCE,
-            WIDTH_CONFIDENCE,
-        )
-        return f"{name}, adaptive" if plain else f"{name}, α {depth}, width {width}"
+        depth, width = self._settings
+        return f"{name}, α {depth}, width {width}" if self.swept else f"{name}, adaptive"
 
     @property
     def id(self) -> str:
@@ -78,11 +77,14 @@ class Combination:
             return name if self.ratio is None else f"{name}-r{self.ratio:g}"
         if not self.adaptive:
             return f"{name}-full"
-        depth, width = (
-            "off" if value is None else f"{value:g}"
-            for value in (self.depth_confidence, self.width_confidence)
-        )
+        depth, width = self._settings
         return f"{name}-d{depth}-w{width}"
+
+    @property
+    def _settings(self) -> tuple[str, str]:
+        values = (self.depth_confidence, self.width_confidence)
+        depth, width = ("off" if value is None else f"{value:g}" for value in values)
+        return depth, width
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def combination_json(combination: Combination) -> dict[str, Any]:
         "label": combination.label,
         **asdict(combination),
         "adaptive": combination.adaptive,
+        "swept": combination.swept,
     }
 
 

@@ -119,8 +119,7 @@ def plan(
         InputError: a dataset is none, lacks frames or images, has too few for the gaps; the list
             does not fit; an extractor, a matcher or its weights are not to be had.
     """
-    for combination in config.combinations():
-        _check(combination)
+    check_matchers(config)
     folders: dict[str, Path] = {}
     for folder in datasets:
         name = folder.resolve().name
@@ -198,8 +197,17 @@ def run(
     return table
 
 
+def check_matchers(config: BenchConfig) -> None:
+    """See that extractors, matchers and their weights are to be had; the latter are fetched.
+
+    Raises:
+        InputError: one is not.
+    """
+    for combination in config.combinations():
+        _check(combination)
+
+
 def _check(combination: Combination) -> None:
-    """See that an extractor, a matcher and its weights are to be had; the latter are fetched."""
     from matchers.registry import MATCHERS, features_name, find_weights
 
     features_name(combination.features)

@@ -14,23 +14,26 @@ from typing import Any
 import torch
 from torch import nn
 
-TEMPERATURE = 30.0
+TEMPERATURE = 40.0
 """Similarity of two unit descriptors that are the same, as a logit: at this an assignment made of
 the descriptors of SIFT or ALIKED is about as good as mutual nearest neighbours are."""
 
-DUSTBIN = 0.77
-"""Cosine at which SuperGlue's dustbin is as good as a match."""
+DUSTBIN = {"sift": 0.8}
+"""Cosine at which SuperGlue's dustbin is as good as a match; SIFT's are not below 0."""
+
+OTHER_DUSTBIN = 0.6
 
 MATCHABILITY = 1.0
 """LightGlue's logit of a keypoint's having a match."""
 
 
 @torch.no_grad()
-def begin_at_nearest_neighbours(model: nn.Module) -> None:
+def begin_at_nearest_neighbours(model: nn.Module, features: str) -> None:
     """Set a network's weights so that it compares descriptors and does nothing else.
 
     Args:
         model: `LightGlue` or `SuperGlue`. What is not set here keeps its random weights.
+        features: name of those it is for.
     """
     network: Any = model
     if isinstance(network.input_proj, nn.Linear):
@@ -49,7 +52,7 @@ def begin_at_nearest_neighbours(model: nn.Module) -> None:
     for layer in network.gnn.layers:
         _silence(layer.mlp[-1])
     _compare(network.final_proj)
-    nn.init.constant_(network.bin_score, DUSTBIN * TEMPERATURE)
+    nn.init.constant_(network.bin_score, DUSTBIN.get(features, OTHER_DUSTBIN) * TEMPERATURE)
 
 
 def _silence(linear: nn.Linear) -> None:

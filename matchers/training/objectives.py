@@ -71,7 +71,7 @@ def build(config: TrainConfig) -> nn.Module:
                     sinkhorn_iterations=config.sinkhorn_iterations,
                 )
             )
-        begin_at_nearest_neighbours(model)
+        begin_at_nearest_neighbours(model, config.features)
         return model
 
 

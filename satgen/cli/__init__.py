@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "Prove a dataset whole, or name every bad frame.",
     "preview": "Draw a contact sheet and a film of a dataset.",
     "match": "Match two images, and draw the matches.",
+    "bench": "Measure matching accuracy, and what early exit saves.",
     "train": "Train LightGlue or SuperGlue on datasets.",
     "weights": "List the networks' weights, or fetch them.",
     "doctor": "Say what will render here, and what is missing.",

@@ -1,0 +1,275 @@
+"""A run's report: results.json, the plots, and one self-contained page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.gallery import Picture, pictures
+from bench.run import MATCHES, RUN, SUMMARY, TABLE, TRACKS
+from bench.summary import ACCURACY, AREAS, summarise
+from bench.table import COLUMNS, SAVINGS, cells, tracks_line
+from satgen.dataset import write_atomic
+from satgen.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE = "report.html"
+PLOTS = "plots"
+
+DEFINITIONS = (
+    ("P, R, F1", "precision of the matches whose truth is known; recall of the first frame's "
+     "keypoints that have a match; their harmonic mean. A match is correct when either end "
+     "reprojects closer than {match_px:g} px to the other and is seen there, by depth and pose; "
+     "wrong beyond {no_match_px:g} px, or where an end is hidden; not counted in between."),
+    ("MMA@3", "share of matches that reproject closer than 3 px, mean over pairs."),
+    ("epi.", "share of matches whose squared symmetric epipolar distance is below 5e-4 in "
+     "normalised coordinates, by the true relative pose."),
+    ("AUC@5°, 10°, 20°", "area under the cumulative curve of the relative pose's error, the larger "
+     "of rotation and direction of translation; LO-RANSAC on the essential matrix, one threshold "
+     "of {epipolar_px:g} px."),
+    ("PnP", "absolute pose from the first frame's depth: median error in degrees, and in "
+     "millimetres of the target's origin."),
+    ("match ms", "median time of matching a pair, without extraction, taking turns on the same "
+     "pair."),
+    ("saved", "against the same network at full depth on the same pairs; operations are counted "
+     "from the architecture; agreement is the share of matches in both among those in either."),
+)  # fmt: skip
+"""Terms of the tables, and what they mean."""
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2125; --faint: #667; --paper: #fff; --line: #ddd;
+  --good: #0a7d4f; --bad: #b3261e }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e6e8; --faint: #9aa; --paper: #16181b;
+  --line: #3a3d42; --good: #5fd3a2; --bad: #ff8a80 } }
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem; margin: .5rem 0 } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem }
+h3 { font-size: 1rem; margin: 1.2rem 0 .3rem }
+.faint, caption, figcaption { color: var(--faint); font-size: .85rem }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem }
+th, td { padding: .2rem .55rem; text-align: right; border-bottom: 1px solid var(--line);
+  white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+.words td, .words th { text-align: left; white-space: normal }
+thead th { border-bottom: 2px solid var(--line) }
+code { font-size: .85rem; overflow-wrap: anywhere }
+.plot { background: #fff; border-radius: 6px; padding: .4rem; overflow-x: auto }
+.plot svg { max-width: 100%; height: auto; min-width: 34rem; display: block; margin: auto }
+.gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)) }
+figure { margin: 0 } figure img { width: 100%; border-radius: 4px; display: block }
+figure.large { grid-column: 1 / -1 } select { font: inherit; margin-right: .5rem }
+.better { color: var(--good) } .worse { color: var(--bad) }
+"""
+
+SCRIPT = """
+const figures = [...document.querySelectorAll('.gallery figure')];
+const selects = [...document.querySelectorAll('select')];
+function show() { for (const f of figures) f.hidden =
+  selects.some(s => s.value && f.dataset[s.name] !== s.value); }
+for (const s of selects) s.addEventListener('change', show);
+for (const f of figures) f.addEventListener('click', () => f.classList.toggle('large'));
+"""
+
+
+def write_report(folder: Path) -> Path:
+    """Sum a finished run up: results.json, plots/NAME.png and .svg, report.html; the page's path.
+
+    Raises:
+        InputError: the folder is no finished run.
+        RunError: a file cannot be written.
+    """
+    import pandas as pd
+
+    from bench import plots
+
+    try:
+        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        table = pd.read_parquet(folder / TABLE)
+        tracks = pd.read_parquet(folder / TRACKS) if (folder / TRACKS).is_file() else None
+    except (OSError, ValueError):
+        raise InputError(f"{folder}: no finished run of satgen bench") from None
+    summary = summarise(table, description, tracks)
+    try:
+        text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(folder / SUMMARY, text.encode())
+        drawn = [
+            (title, plots.save(figure, folder / PLOTS, name))
+            for name, (title, figure) in plots.draw(summary).items()
+        ]
+        page = _page(summary, drawn, _gallery(table, description, folder))
+        write_atomic(folder / PAGE, page.encode())
+    except OSError as error:
+        raise RunError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    return folder / PAGE
+
+
+def _gallery(table: pd.DataFrame, description: Mapping[str, Any], folder: Path) -> list[Picture]:
+    """Of the combinations that are not part of a sweep."""
+    wanted = [entry for entry in description["combinations"] if not entry["swept"]]
+    folders = {entry["name"]: Path(entry["path"]) for entry in description["datasets"]}
+    return pictures(table, wanted, folders, folder / MATCHES)
+
+
+def _page(
+    summary: Mapping[str, Any], drawn: Sequence[tuple[str, str]], gallery: Sequence[Picture]
+) -> str:
+    parts = [_head(summary), "<h2>Accuracy</h2>", *_accuracy(summary)]
+    if savings := _savings(summary):
+        parts += ["<h2>Early exit and point pruning</h2>", *savings]
+    for title, svg in drawn:
+        inline = svg[svg.index("<svg") :]
+        parts.append(f'<h2>{escape(title)}</h2><div class="plot">{inline}</div>')
+    if wrong := _confusions(summary):
+        parts += ["<h2>What fools the matcher</h2>", wrong]
+    parts += _gallery_html(gallery)
+    parts.append(_definitions(summary["config"]))
+    title = "satgen bench: " + ", ".join(entry["name"] for entry in summary["datasets"])
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
+        + "\n".join(parts)
+        + f"\n<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _head(summary: Mapping[str, Any]) -> str:
+    machine, versions = summary["machine"], summary["versions"]
+    threads = machine["threads"] or "all"
+    datasets = "; ".join(
+        f"{entry['name']} ({entry['target']}, {entry['frames']} frames)"
+        for entry in summary["datasets"]
+    )
+    return (
+        "<h1>Matching, frame to frame</h1>"
+        f"<p><code>{escape(summary['command'])}</code></p>"
+        f'<p class="faint">{escape(datasets)}<br>'
+        f"{escape(machine['cpu'])}, {machine['cores']} cores, {threads} threads, "
+        f"{escape(machine['device'])}; {escape(machine['platform'])}<br>"
+        f"{escape(', '.join(f'{name} {version}' for name, version in versions.items()))}</p>"
+    )
+
+
+def _accuracy(summary: Mapping[str, Any]) -> list[str]:
+    """All pairs at a glance, then each combination by gap and by target."""
+    heads = ["", "pairs", *(heading for heading, _, _ in COLUMNS)]
+    rows = [
+        [e["label"], str(e["overall"]["pairs"]), *cells(e["overall"], COLUMNS)]
+        for e in summary["combinations"]
+    ]
+    parts = [_table(heads, rows)]
+    for entry in summary["combinations"]:
+        rows = [
+            [f"gap {gap}" if gap != "0" else "listed pairs", str(f["pairs"]), *cells(f, COLUMNS)]
+            for gap, f in entry["by_gap"].items()
+        ]
+        targets = entry.get("by_target", {})
+        for target, found in targets.items() if len(targets) > 1 else ():
+            overall = found["overall"]
+            rows.append([target, str(overall["pairs"]), *cells(overall, COLUMNS)])
+        tracks = f"<p>{escape(tracks_line(entry))}</p>" if "tracks" in entry else ""
+        parts.append(
+            f"<details><summary>{escape(entry['label'])}: by gap and target</summary>"
+            f"{_table(heads, rows)}{tracks}</details>"
+        )
+    return parts
+
+
+def _savings(summary: Mapping[str, Any]) -> list[str]:
+    """What each adaptive combination saves, by gap, and what that costs."""
+    parts = []
+    for entry in summary["combinations"]:
+        if "saved" not in entry:
+            continue
+        saved = entry["saved"]
+        heads = ["", *(heading for heading, _, _ in SAVINGS)]
+        rows = [[f"gap {gap}", *cells(f, SAVINGS)] for gap, f in saved["by_gap"].items()]
+        rows.append(["all", *cells(saved, SAVINGS)])
+        table, title = _table(heads, rows), escape(entry["label"])
+        change = saved["change"]
+        rows = []
+        for name in (*ACCURACY, *AREAS):
+            found = change.get(name)
+            if found and found["difference"] is not None:
+                low, high = found["low"], found["high"]
+                kind = "better" if low > 0.0 else "worse" if high < 0.0 else ""
+                value = f'<span class="{kind}">{100.0 * found["difference"]:+.2f}</span>'
+                interval = f"{100.0 * low:+.2f} … {100.0 * high:+.2f}"
+                rows.append([name, value, interval, str(found["pairs"])])
+        heads = ["adaptive minus full depth", "points", "95 % interval", "pairs"]
+        costs = f"<summary>What it costs</summary>{_table(heads, rows, raw=True)}"
+        block = f"{table}<details>{costs}</details>"
+        swept = f"<details><summary>{title}</summary>{block}</details>"
+        parts.append(swept if entry["swept"] else f"<h3>{title}</h3>{block}")
+    return parts
+
+
+def _confusions(summary: Mapping[str, Any]) -> str:
+    rows = []
+    for entry in summary["combinations"]:
+        pairs = [
+            f"{a.replace('_', ' ')} → {b.replace('_', ' ')} ({count})"
+            for a, b, count in entry.get("confusions", [])[:5]
+        ]
+        if pairs:
+            rows.append([entry["label"], ", ".join(pairs)])
+    heads = ["", "wrong matches from one class of part to another, most frequent first"]
+    return _table(heads, rows, words=True) if rows else ""
+
+
+def _gallery_html(gallery: Sequence[Picture]) -> list[str]:
+    if not gallery:
+        return []
+    selects = "".join(
+        f'<select name="{name}" aria-label="{name}"><option value="">every {name}</option>'
+        + "".join(f"<option>{escape(v)}</option>" for v in dict.fromkeys(values))
+        + "</select>"
+        for name, values in (
+            ("combination", [p.combination for p in gallery]),
+            ("dataset", [p.dataset for p in gallery]),
+            ("kind", [p.kind for p in gallery]),
+        )
+    )
+    figures = "\n".join(
+        f'<figure data-combination="{escape(p.combination)}" data-dataset="{escape(p.dataset)}" '
+        f'data-kind="{p.kind}"><img loading="lazy" alt="{escape(p.caption)}" src="{p.data}">'
+        f"<figcaption>{p.kind}: {escape(p.dataset)} {escape(p.caption)}<br>"
+        f"{escape(p.combination)}</figcaption></figure>"
+        for p in gallery
+    )
+    return [
+        "<h2>Pairs</h2>",
+        '<p class="faint">Green: correct. Red: wrong. Grey: not counted. The best, the median and '
+        "the worst pair by F1; a picture grows when it is clicked.</p>",
+        f'<p>{selects}</p><div class="gallery">{figures}</div>',
+    ]
+
+
+def _definitions(config: Mapping[str, Any]) -> str:
+    values = {**config["thresholds"], "epipolar_px": config["ransac"]["epipolar_px"]}
+    items = "".join(
+        f"<dt><b>{escape(term)}</b></dt><dd>{escape(text.format(**values))}</dd>"
+        for term, text in DEFINITIONS
+    )
+    return f"<h2>Terms</h2><dl>{items}</dl>"
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, raw: bool = False, words: bool = False
+) -> str:
+    """A table; `raw`: cells are HTML already; `words`: they are no numbers."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{cell if raw else escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    rows_html = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    kind = ' class="words"' if words else ""
+    return f'<div class="wide"><table{kind}>{rows_html}</table></div>'

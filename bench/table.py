@@ -1,0 +1,85 @@
+"""A run's figures as text, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SCALED = "%"
+
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("matches", "num_matches", ".0f"),
+    ("P %", "precision", SCALED),
+    ("R %", "recall", SCALED),
+    ("F1 %", "f1", SCALED),
+    ("MMA@3 %", "mma_3px", SCALED),
+    ("epi. %", "epipolar_precision", SCALED),
+    ("AUC@5°", "auc_5deg", SCALED),
+    ("@10°", "auc_10deg", SCALED),
+    ("@20°", "auc_20deg", SCALED),
+    ("PnP °", "pnp_rotation_error_deg", ".2f"),
+    ("mm", "pnp_translation_error_mm", ".0f"),
+    ("match ms", "match_ms", ".1f"),
+)
+"""Heading, figure and format; shares are shown in per cent."""
+
+SAVINGS: tuple[tuple[str, str, str], ...] = (
+    ("stop layer", "stop_layer", ".2f"),
+    ("layers saved %", "layers_saved", SCALED),
+    ("points pruned %", "points_pruned", SCALED),
+    ("FLOPs saved %", "flops_saved", SCALED),
+    ("time saved %", "time_saved", SCALED),
+    ("agreement %", "agreement", SCALED),
+)
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """Accuracy over all pairs and by gap, then what adaptation saves, by combination."""
+    blocks = []
+    for entry in summary["combinations"]:
+        rows = [["gap", "pairs", *(heading for heading, _, _ in COLUMNS)]]
+        gaps = entry["by_gap"]
+        for name, figures in [*gaps.items(), ("all", entry["overall"])]:
+            if name != "all" or len(gaps) != 1:
+                rows.append([name, str(figures["pairs"]), *cells(figures, COLUMNS)])
+        blocks.append(f"{entry['label']}\n{columns(rows)}")
+        if "saved" in entry:
+            rows = [["gap", *(heading for heading, _, _ in SAVINGS)]]
+            saved = entry["saved"]
+            rows += [[gap, *cells(figures, SAVINGS)] for gap, figures in saved["by_gap"].items()]
+            rows.append(["all", *cells(saved, SAVINGS)])
+            blocks.append(f"{entry['label']}: saved against full depth\n{columns(rows)}")
+        if "tracks" in entry:
+            blocks.append(tracks_line(entry))
+    return "\n\n".join(blocks)
+
+
+def tracks_line(entry: Mapping[str, Any]) -> str:
+    """How far keypoints are carried, in a line."""
+    tracks = entry["tracks"]
+    return (
+        f"{entry['label']}: {tracks['tracks']} tracks; those matched once are carried for "
+        f"{number(tracks['mean_length_matched'], '.1f')} frames, the longest for "
+        f"{tracks['longest']}; median drift {number(tracks['drift_median_px'], '.2f')} px"
+    )
+
+
+def cells(figures: Mapping[str, Any], wanted: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A row's cells."""
+    return [number(figures.get(name), style) for _, name, style in wanted]
+
+
+def number(value: float | None, style: str) -> str:
+    """A figure for people; "-" for none."""
+    if value is None:
+        return "-"
+    return f"{100.0 * value:.1f}" if style == SCALED else f"{value:{style}}"
+
+
+def columns(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Rows of text in columns, aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        indent + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )

@@ -1,0 +1,231 @@
+"""`satgen bench`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from satgen.cli.common import duration, echo_json, json_option, progress_bar
+from satgen.errors import InputError
+
+SMALL = Path("datasets") / "bench"
+RUNS = Path("runs")
+
+
+@click.command("bench", short_help="Measure matching accuracy, and what early exit saves.")
+@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="[DATASET]...")
+@click.option(
+    "--matcher",
+    "matchers",
+    multiple=True,
+    help="lightglue, superglue or nearest; may be given again.  [default: lightglue]",
+)
+@click.option(
+    "--features",
+    multiple=True,
+    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint; may be given again.  "
+    "[default: aliked]",
+)
+@click.option("--weights", help="official, satgen, or a file.  [default: the best there is]")
+@click.option(
+    "--gap",
+    "gaps",
+    multiple=True,
+    type=int,
+    help="Index difference within a pair; may be given again.  [default: 1 2 5 10 20 30 45 60]",
+)
+@click.option(
+    "--pairs",
+    help="Pairs a gap, or all (every frame with the next one), or a CSV list.  [default: 20]",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of draws.")
+@click.option(
+    "--max-keypoints", type=int, default=512, show_default=True, help="Keypoints in a frame."
+)
+@click.option(
+    "--silhouette/--whole-image",
+    default=True,
+    show_default=True,
+    help="Look for keypoints on the target only.",
+)
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    help="depth-confidence or width-confidence: run LightGlue at several values.",
+)
+@click.option("--match-px", type=float, help="A match reprojects closer than this.  [default: 3]")
+@click.option(
+    "--no-match-px", type=float, help="Farther than this there is no match.  [default: 5]"
+)
+@click.option(
+    "--ransac-px", type=float, help="Largest epipolar error of an inlier, pixels.  [default: 1]"
+)
+@click.option(
+    "--posed",
+    type=(click.Path(path_type=Path), click.Path(path_type=Path)),
+    multiple=True,
+    metavar="LIST IMAGES",
+    help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
+)
+@click.option("--repeats", type=int, help="Matches of a pair for its time.  [default: 3; all: 1]")
+@click.option("--threads", type=click.IntRange(min=1), help="Of a process.  [default: the cores]")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+)
+@click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run.  [default: runs/bench, or runs/bench-N]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
+@click.option(
+    "--compare",
+    type=(click.Path(path_type=Path), click.Path(path_type=Path)),
+    metavar="RUN_A RUN_B",
+    help="Put two runs side by side instead.",
+)
+@json_option
+def command(
+    datasets: tuple[Path, ...],
+    compare: tuple[Path, Path] | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Match frames of datasets with one another and hold the matches against the truth.
+
+    Without a dataset it renders a small one of every target into datasets/bench first. LightGlue
+    runs both with early exit and point pruning and at full depth, on the same pairs in turn. The
+    run's folder holds a table of pairs, a summary, plots, and report.html. A run that was stopped
+    goes on when the same command is given again.
+
+    \b
+    Examples:
+      satgen bench --matcher lightglue
+      satgen bench datasets/aura --matcher lightglue --matcher nearest --gap 1 --gap 10 --pairs 100
+      satgen bench datasets/aura --pairs all --out runs/aura-consecutive
+      satgen bench datasets/aura --sweep depth-confidence
+      satgen bench --compare runs/a runs/b
+    """
+    if compare is not None:
+        if datasets:
+            raise InputError(f"--compare takes two runs and no dataset, got {datasets[0]}")
+        _compare(*compare, as_json)
+        return
+    _bench(datasets, as_json, **options)
+
+
+def _compare(run_a: Path, run_b: Path, as_json: bool) -> None:
+    from bench.compare import compare, comparison_table
+
+    answer = compare(run_a, run_b)
+    if as_json:
+        echo_json(answer)
+    else:
+        click.echo(comparison_table(answer))
+
+
+def _bench(
+    datasets: tuple[Path, ...],
+    as_json: bool,
+    *,
+    pairs: str | None,
+    posed: tuple[tuple[Path, Path], ...],
+    out: Path | None,
+    overwrite: bool,
+    workers: int,
+    **options: Any,
+) -> None:
+    from bench.report import write_report
+    from bench.run import SUMMARY, PosedList, check_matchers, plan, run
+    from bench.table import table
+
+    config, pairs_file = _config(pairs, **options)
+    check_matchers(config)
+    if not datasets and not posed:
+        datasets = _small_datasets()
+    planned = plan(
+        config,
+        datasets,
+        pairs_file=pairs_file,
+        posed=[PosedList(*entry) for entry in posed],
+        command=shlex.join(["satgen", *sys.argv[1:]]),
+    )
+    folder = out if out is not None else _free_folder(planned.identity)
+    start = time.perf_counter()
+    with progress_bar("pairs", "pair") as progress:
+        run(planned, folder, workers=workers, overwrite=overwrite, progress=progress)
+    report = write_report(folder)
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    if as_json:
+        echo_json(summary)
+        return
+    click.echo(table(summary))
+    click.echo(f"{report} ({duration(time.perf_counter() - start)})")
+
+
+def _small_datasets() -> tuple[Path, ...]:
+    """A small dataset of every target, rendered unless it is there."""
+    from bench.small import small_datasets
+
+    with ExitStack() as stack:
+        bars: dict[str, Any] = {}
+
+        def bar(name: str) -> Any:
+            bars[name] = bars.get(name) or stack.enter_context(progress_bar(name))
+            return bars[name]
+
+        return tuple(small_datasets(SMALL, bar))
+
+
+def _config(pairs: str | None, **options: Any) -> tuple[Any, Path | None]:
+    """The configuration, and the list of pairs if one was named."""
+    from bench.config import BenchConfig
+
+    config = BenchConfig()
+    pairs_file = None
+    if pairs == "all":
+        config = replace(config, pairs_per_gap=None, repeats=1)
+    elif pairs is not None and pairs.isdigit():
+        config = replace(config, pairs_per_gap=int(pairs))
+    elif pairs is not None:
+        pairs_file = Path(pairs)
+        if not pairs_file.is_file():
+            raise InputError(f"--pairs {pairs}: must be a number, all, or a CSV file")
+    thresholds = {name: options.pop(name) for name in ("match_px", "no_match_px")}
+    thresholds = {name: value for name, value in thresholds.items() if value is not None}
+    ransac_px = options.pop("ransac_px")
+    if ransac_px is not None and not ransac_px > 0.0:
+        raise InputError(f"--ransac-px {ransac_px}: must be positive")
+    if ransac_px is not None:
+        config = replace(config, ransac=replace(config.ransac, epipolar_px=ransac_px))
+    if thresholds:
+        config = replace(config, thresholds=replace(config.thresholds, **thresholds))
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    return replace(config, **given), pairs_file
+
+
+def _free_folder(identity: dict[str, Any]) -> Path:
+    """runs/bench, or the first runs/bench-N that is free or holds this very run."""
+    from bench.run import RUN
+
+    number = 1
+    while True:
+        folder = RUNS / ("bench" if number == 1 else f"bench-{number}")
+        if not folder.exists():
+            return folder
+        try:
+            if json.loads((folder / RUN).read_text(encoding="utf-8"))["identity"] == identity:
+                return folder
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        number += 1
