@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 T = TypeVar("T")
 
-KEPT_FRAMES = 64
-"""Frames whose features stay in memory."""
+KEPT_FEATURES = 256
+"""Frames whose features stay in memory: of two extractors, as many as the largest gap reaches."""
+
+KEPT_VIEWS = 64
+"""Frames whose depth does: it takes ten times as much, and is read again in no time."""
 
 WARM_UP = 2
 """Matches before the first that is timed."""
@@ -152,8 +155,8 @@ class Evaluator:
                 device=config.device,
                 **options,
             )
-        self._frames = Cache(KEPT_FRAMES)
-        self._views = Cache(KEPT_FRAMES)
+        self._frames = Cache(KEPT_FEATURES)
+        self._views = Cache(KEPT_VIEWS)
         self._datasets = Cache(4)
         self._prepared = Cache(4 * len(self._matchers))
         self._warm: set[str] = set()
