@@ -334,14 +334,16 @@ def test_agrees_with_ray_casts_of_both_views(
         partner = label(*points, *views).side0.partner
         counted = on & (partner != IGNORED)
         agreed += (partner == truth)[counted].tolist()
-        met = depths_around(witness, data.camera, T[0], points[0])
-        plain = on & (truth != IGNORED) & ~by_a_jump(met, points[0])
+        plain = on & (truth != IGNORED)
+        uv = rays_say(witness, data.camera, *T, points[0])[0]
+        for pose_, where in ((T[0], points[0]), (T[1], uv)):
+            plain &= ~by_a_jump(depths_around(witness, data.camera, pose_, where), where)
         kept_silent += (partner[plain] == IGNORED).tolist()
         fates += np.minimum(partner, 0).tolist()
     assert min(fates.count(0), fates.count(UNMATCHED)) > 100
     assert np.mean(agreed) >= 0.995
     # It is not right by keeping silent: away from outlines it leaves out little that rays do not.
-    assert np.mean(kept_silent) < 0.1
+    assert np.mean(kept_silent) < 0.05
 
 
 def test_a_frame_seen_twice_matches_itself(pristine: Path) -> None:
