@@ -44,7 +44,8 @@ RUNS = Path("runs")
 )
 @click.option(
     "--pairs",
-    help="Pairs a gap, or all (every frame with the next one), or a CSV list.  [default: 20]",
+    help="Pairs a gap and dataset, or all (every frame with the next one), or a CSV list.  "
+    "[default: 20; 4 without DATASET]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of draws.")
 @click.option(
@@ -76,7 +77,11 @@ RUNS = Path("runs")
     metavar="LIST IMAGES",
     help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
 )
-@click.option("--repeats", type=int, help="Matches of a pair for its time.  [default: 3; all: 1]")
+@click.option(
+    "--repeats",
+    type=int,
+    help="Matches of a pair for its time.  [default: 3; --pairs all, or no DATASET: 1]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Of a process.  [default: the cores]")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
@@ -103,10 +108,11 @@ def command(
 ) -> None:
     """Match frames of datasets with one another and hold the matches against the truth.
 
-    Without a dataset it renders a small one of every target into datasets/bench first. LightGlue
-    runs both with early exit and point pruning and at full depth, on the same pairs in turn. The
-    run's folder holds a table of pairs, a summary, plots, and report.html. A run that was stopped
-    goes on when the same command is given again.
+    Without a dataset it renders a small one of every target into datasets/bench first, and takes
+    few pairs: first results within minutes. LightGlue runs both with early exit and point pruning
+    and at full depth, on the same pairs in turn. The run's folder holds a table of pairs, a
+    summary, plots, and report.html. A run that was stopped goes on when the same command is given
+    again.
 
     \b
     Examples:
@@ -147,12 +153,17 @@ def _bench(
 ) -> None:
     from bench.report import write_report
     from bench.run import SUMMARY, PosedList, check_matchers, plan, run
+    from bench.small import PAIRS, REPEATS
     from bench.table import table
 
     config, pairs_file = _config(pairs, **options)
     check_matchers(config)
     if not datasets and not posed:
         datasets = _small_datasets()
+        if pairs is None:
+            config = replace(config, pairs_per_gap=PAIRS)
+        if options["repeats"] is None:
+            config = replace(config, repeats=REPEATS)
     planned = plan(
         config,
         datasets,
