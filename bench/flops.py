@@ -92,7 +92,7 @@ def lightglue(
         return Operations(0, (), 0)
     points = sum(alive[0])
     before = linear(points, 4 if config.scale_orientation else 2, width // config.num_heads // 2)
-    if config.input_dim != width:
+    if config.projects:
         before += linear(points, config.input_dim, width)
     layers = []
     for number, (n0, n1) in enumerate(alive, start=1):
@@ -118,7 +118,7 @@ def superglue(n0: int, n1: int, config: SuperGlueConfig) -> Operations:
     both, width = n0 + n1, config.descriptor_dim
     encoder = (3, *config.keypoint_encoder, width)
     before = sum(linear(both, a, b) for a, b in pairwise(encoder))
-    if config.descriptor_size != width:
+    if config.projects:
         before += linear(both, config.descriptor_size, width)
     dense = linear(both, width, 4 * width) + _feed_forward(both, width)
     self_layer = dense + attention(n0, n0, width) + attention(n1, n1, width)

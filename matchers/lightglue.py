@@ -31,6 +31,7 @@ from matchers.lightglue_blocks import (
     split,
     widen,
 )
+from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.types import Features
 from satgen.errors import InputError
 
@@ -41,6 +42,7 @@ class LightGlueConfig:
 
     Attributes:
         input_dim: numbers in a descriptor; unless it is `dim`, they are projected to it.
+        project: they are projected even then.
         dim: numbers in a token.
         num_layers: layers, each of a self and a cross block.
         num_heads: heads of the attention.
@@ -68,6 +70,7 @@ class LightGlueConfig:
     width_confidence: float | None = 0.99
     filter_threshold: float = 0.1
     prune_min_keypoints: int = 0
+    project: bool = False
 
     def __post_init__(self) -> None:
         for name in ("input_dim", "dim", "num_layers", "num_heads"):
@@ -83,6 +86,11 @@ class LightGlueConfig:
             raise InputError(f"filter_threshold {self.filter_threshold}: must be 0 to under 1")
         if self.prune_min_keypoints < 0:
             raise InputError(f"prune_min_keypoints {self.prune_min_keypoints}: must be 0 or more")
+
+    @property
+    def projects(self) -> bool:
+        """Whether there is a projection of the descriptors."""
+        return self.project or self.input_dim != self.dim
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class LayerOutput:
     confidence1: Tensor | None
 
 
-class LightGlue(nn.Module):
+class LightGlue(Network):
     """LightGlue: `matchers.types.Matcher`.
 
     Weights are random until they are loaded. Runs in its parameters' type (`.half()`); positions,
@@ -119,13 +127,12 @@ class LightGlue(nn.Module):
         self.config = config = config or LightGlueConfig()
         dim, heads, count = config.dim, config.num_heads, config.num_layers
         self.input_proj: Any = nn.Identity()
-        if config.input_dim != dim:
+        if config.projects:
             self.input_proj = nn.Linear(config.input_dim, dim)
         self.posenc = PositionEncoding(4 if config.scale_orientation else 2, dim // heads // 2)
         self.transformers: Any = nn.ModuleList(Layer(dim, heads) for _ in range(count))
         self.log_assignment: Any = nn.ModuleList(Assignment(dim) for _ in range(count))
         self.token_confidence: Any = nn.ModuleList(Confidence(dim) for _ in range(count - 1))
-        self._cache: tuple[list[nn.Parameter], list[int], list[LayerWeights]] | None = None
         self._blocks = Blocks()
 
     # -- matching ------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ class LightGlue(nn.Module):
         """
         tokens, rotary, mask = self._encode(features)
         shape = Shape.of(tokens, mask)
-        weights = self._weights()[0].self_block
+        weights = self.arranged()[0].self_block
         flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
         return Prepared(flat.view(tokens.shape), rotary, mask, features.batched)
 
@@ -150,8 +157,7 @@ class LightGlue(nn.Module):
         Raises:
             InputError: none, or one that is a batch already.
         """
-        if not prepared or any(image.batched for image in prepared):
-            raise InputError("collate takes at least one prepared image, none of them a batch")
+        check_single(prepared)
         tokens, mask = stack_padded([image.tokens[0] for image in prepared])
         rotary, _ = stack_padded([image.rotary[0] for image in prepared])
         return Prepared(tokens, rotary, mask, True)
@@ -190,14 +196,8 @@ class LightGlue(nn.Module):
             self.config.filter_threshold,
             self.config.prune_min_keypoints,
         )
-        sizes = (len(prepared0.tokens), len(prepared1.tokens))
-        if prepared0.batched != prepared1.batched or sizes[0] != sizes[1]:
-            kinds = [
-                f"a batch of {n}" if p.batched else "one image"
-                for n, p in zip(sizes, (prepared0, prepared1), strict=True)
-            ]
-            raise InputError(f"{kinds[0]} against {kinds[1]}: give batches of the same size")
-        found = match_adaptively(self._weights(), self._blocks, prepared0, prepared1, settings)
+        check_sides(prepared0, prepared1)
+        found = match_adaptively(self.arranged(), self._blocks, prepared0, prepared1, settings)
         return found if prepared0.batched else found[0]
 
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
@@ -271,10 +271,7 @@ class LightGlue(nn.Module):
             inferred = infer_sizes(state)
         except KeyError as error:
             raise InputError(f"not LightGlue's weights: there is no {error.args[0]}") from None
-        for option in options:
-            if option in inferred or option not in LightGlueConfig.__dataclass_fields__:
-                free = sorted(set(LightGlueConfig.__dataclass_fields__) - set(inferred))
-                raise InputError(f"option {option!r}: must be one of {', '.join(free)}")
+        check_options(LightGlueConfig, inferred, options)
         model = cls(LightGlueConfig(**inferred, **options))
         model.load_weights(state)
         return model.eval()
@@ -286,56 +283,27 @@ class LightGlue(nn.Module):
             InputError: keys that are missing, unknown or of another shape.
         """
         state = rename(state)
-        own = self.state_dict()
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        shapes = [
-            f"{key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ]
-        problems = {"missing": missing, "unknown": unknown, "of another shape": shapes}
-        if any(problems.values()):
-            said = [f"{what} {', '.join(keys)}" for what, keys in problems.items() if keys]
-            raise InputError(f"not the weights of this LightGlue: {'; '.join(said)}")
+        check_fit("LightGlue", self.state_dict(), state)
         self.load_state_dict(dict(state))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the attention blocks, once for all sizes, with `torch.compile`'s arguments."""
         self._blocks = self._blocks.compiled(*args, **{"dynamic": True, **kwargs})
 
-    def train(self, mode: bool = True) -> LightGlue:
-        """Switch to training or evaluation; the network computes the same in both."""
-        self._cache = None
-        return super().train(mode)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """As `torch.nn.Module.load_state_dict`; `load_weights` says more of what does not fit."""
-        self._cache = None
-        return super().load_state_dict(*args, **kwargs)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._cache = None
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-
-    def _weights(self) -> list[LayerWeights]:
-        """Weights arranged for inference, made anew when a parameter has changed."""
-        parameters, versions, layers = self._cache or ([], [], [])
-        if not layers or versions != [_version(p) for p in parameters]:
-            layers = []
-            for i in range(self.config.num_layers):
-                last = i == self.config.num_layers - 1
-                sure = None if last else self.token_confidence[i]
-                assign = self.log_assignment[i]
-                layers.append(
-                    LayerWeights(
-                        self.transformers[i].self_attn.weights(),
-                        self.transformers[i].cross_attn.weights(),
-                        *assign.projection(),
-                        *assign.classifiers(sure),
-                    )
+    def _arrange(self) -> list[LayerWeights]:
+        layers = []
+        for i in range(self.config.num_layers):
+            last = i == self.config.num_layers - 1
+            sure = None if last else self.token_confidence[i]
+            assign = self.log_assignment[i]
+            layers.append(
+                LayerWeights(
+                    self.transformers[i].self_attn.weights(),
+                    self.transformers[i].cross_attn.weights(),
+                    *assign.projection(),
+                    *assign.classifiers(sure),
                 )
-            parameters = list(self.parameters())
-            self._cache = parameters, [_version(p) for p in parameters], layers
+            )
         return layers
 
     def _encode(self, features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -367,11 +335,6 @@ class LightGlue(nn.Module):
             return tokens[None], rotary[None], None
         mask = features.mask
         return tokens, rotary, None if mask is None or bool(mask.all()) else mask
-
-
-def _version(parameter: nn.Parameter) -> int:
-    """A number that grows with every change in place (inference tensors have none)."""
-    return 0 if parameter.is_inference() else parameter._version
 
 
 def _confidence(name: str, value: float | None) -> float | None:

@@ -127,6 +127,11 @@ class _Record:
         self.confidence[pair, layer - 1, row] = confidence[side.present()].float()
 
 
+def confident(layer: int, num_layers: int) -> float:
+    """λ (§3.3): the confidence above which a keypoint is sure after a layer, counted from 1."""
+    return 0.8 + 0.1 * math.exp(-4.0 * (layer - 1) / num_layers)
+
+
 def match_adaptively(
     weights: Sequence[LayerWeights],
     blocks: Blocks,
@@ -204,7 +209,7 @@ def _adapt(
     keep = present
     unsure = None
     if settings.depth_confidence is not None:
-        threshold = 0.8 + 0.1 * math.exp(-4 * (layer - 1) / results.num_layers)  # §3.3, λ
+        threshold = confident(layer, results.num_layers)
         sure = [logit[..., 1].sigmoid() for logit in logits]
         for record, side, confidence in zip(records, tokens.sides, sure, strict=True):
             record.was_sure(tokens.pairs, side, layer, confidence)

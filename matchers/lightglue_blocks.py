@@ -255,6 +255,7 @@ def infer_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     layers = {m[1] for key in state if (m := re.match(r"transformers\.(\d+)\.", key))}
     return {
         "input_dim": dim if projection is None else projection.shape[1],
+        "project": projection is not None and projection.shape[1] == dim,
         "dim": dim,
         "num_layers": len(layers),
         "num_heads": dim // (2 * frequencies),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
+from satgen.sensor import srgb_encode
 
 Floats32 = NDArray[np.float32]
 
@@ -104,7 +105,7 @@ def augment(
         light = light + noise * np.sqrt(light / np.float32(well) + np.float32(read) ** 2)
     if happens[5]:
         light = light * np.float32(1.0 - black) + np.float32(black)
-    values = _encode(np.clip(light, 0.0, 1.0))
+    values = srgb_encode(np.clip(light, 0.0, 1.0)).astype(np.float32)
     if happens[6]:
         values = values ** np.float32(gamma)
     return np.asarray(np.rint(values * full)).astype(image.dtype)
@@ -114,15 +115,6 @@ def _decode(values: Floats32) -> Floats32:
     """sRGB's curve undone, of values in [0, 1]."""
     return np.where(
         values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** np.float32(2.4)
-    ).astype(np.float32)
-
-
-def _encode(light: Floats32) -> Floats32:
-    """sRGB's curve, of light in [0, 1]."""
-    return np.where(
-        light <= 0.0031308,
-        light * 12.92,
-        np.float32(1.055) * light ** np.float32(1.0 / 2.4) - np.float32(0.055),
     ).astype(np.float32)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from matchers.assignment import mutual_matches
+from matchers.lightglue_adaptive import confident
 from matchers.training.labels import UNMATCHED, Labels
 
 
@@ -138,17 +139,12 @@ def stop_layers(
     total = mask0.sum(1) + mask1.sum(1)
     for layer in reversed(range(layers - 1)):
         sure0, sure1 = confidences[layer]
-        limit = exit_threshold(layer, layers)
+        limit = confident(layer + 1, layers)
         sure = ((sure0.sigmoid() >= limit) & mask0).sum(1) + (
             (sure1.sigmoid() >= limit) & mask1
         ).sum(1)
         stop = torch.where(sure > depth_confidence * total, layer + 1, stop)
     return stop
-
-
-def exit_threshold(layer: int, layers: int) -> float:
-    """λ of a layer, counted from 0 (appendix C of LightGlue's paper)."""
-    return min(max(0.8 + 0.1 * math.exp(-4.0 * layer / layers), 0.0), 1.0)
 
 
 def _ratio(part: float, whole: float) -> float:

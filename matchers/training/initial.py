@@ -4,7 +4,9 @@ With random weights a network spends its first tens of thousands of pairs on fin
 descriptors match. Here its residual updates begin at zero and its projections keep angles, so that
 the first assignment is a softmax over the descriptors' own similarities (SuperGlue: their optimal
 transport); all that is learned is learned beyond that. Blocks that begin as the identity are common
-practice since Zhang et al. (Fixup, ICLR 2019).
+practice since Zhang et al. (Fixup, ICLR 2019). Descriptors have length 1: they are projected to
+tokens whose numbers are about 1, as attention and the optimiser's steps expect, and across images
+attention begins at tokens that are alike.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from torch import nn
 TEMPERATURE = 40.0
 """Similarity of two unit descriptors that are the same, as a logit: at this an assignment made of
 the descriptors of SIFT or ALIKED is about as good as mutual nearest neighbours are."""
+
+SHARPNESS = 10.0
+"""Of attention across images, where it begins: the logit of a token that is the same."""
 
 DUSTBIN = {"sift": 0.8}
 """Cosine at which SuperGlue's dustbin is as good as a match; SIFT's are not below 0."""
@@ -32,25 +37,29 @@ def begin_at_nearest_neighbours(model: nn.Module, features: str) -> None:
     """Set a network's weights so that it compares descriptors and does nothing else.
 
     Args:
-        model: `LightGlue` or `SuperGlue`. What is not set here keeps its random weights.
+        model: `LightGlue` or `SuperGlue`, with a projection of the descriptors. What is not set
+            here keeps its random weights.
         features: name of those it is for.
     """
     network: Any = model
-    if isinstance(network.input_proj, nn.Linear):
-        nn.init.orthogonal_(network.input_proj.weight)
-        nn.init.zeros_(network.input_proj.bias)
+    projection = network.input_proj
+    nn.init.orthogonal_(projection.weight, gain=projection.out_features**0.5)
+    nn.init.zeros_(projection.bias)
     if hasattr(network, "transformers"):  # LightGlue
         for layer in network.transformers:
             _silence(layer.self_attn.ffn[-1])
             _silence(layer.cross_attn.ffn[-1])
+            _attend(layer.cross_attn.heads, layer.cross_attn.to_qk)
         for assignment in network.log_assignment:
             _compare(assignment.final_proj)
             nn.init.zeros_(assignment.matchability.weight)
             nn.init.constant_(assignment.matchability.bias, MATCHABILITY)
         return
     _silence(network.kenc.encoder[-1])
-    for layer in network.gnn.layers:
+    for number, layer in enumerate(network.gnn.layers):
         _silence(layer.mlp[-1])
+        if number % 2:
+            _attend(layer.heads, *layer.attn.proj[:2])
     _compare(network.final_proj)
     nn.init.constant_(network.bin_score, DUSTBIN.get(features, OTHER_DUSTBIN) * TEMPERATURE)
 
@@ -61,8 +70,22 @@ def _silence(linear: nn.Linear) -> None:
     nn.init.zeros_(linear.bias)
 
 
+def _attend(heads: int, *projections: nn.Linear) -> None:
+    """Have queries and keys be the same rotation of tokens, of the length that `SHARPNESS` asks."""
+    dim = projections[0].in_features
+    # a head has dim / heads of the numbers, each about 1, and divides by the root of that
+    gain = (SHARPNESS / (dim / heads) ** 0.5) ** 0.5
+    nn.init.orthogonal_(projections[0].weight, gain=gain)
+    for projection in projections:
+        projection.weight.copy_(projections[0].weight)
+        nn.init.zeros_(projection.bias)
+
+
 def _compare(projection: nn.Linear) -> None:
-    """Have products of projections, over the root of their length, be cosines × temperature."""
+    """Have products of projected tokens, over the root of their length, be cosines × temperature.
+
+    Tokens have the length √dim: their products are cosines × dim.
+    """
     nn.init.eye_(projection.weight)
-    projection.weight.mul_((TEMPERATURE * projection.in_features**0.5) ** 0.5)
+    projection.weight.mul_((TEMPERATURE / projection.in_features**0.5) ** 0.5)
     nn.init.zeros_(projection.bias)

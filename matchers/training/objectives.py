@@ -52,6 +52,7 @@ def build(config: TrainConfig) -> nn.Module:
             model: nn.Module = LightGlue(
                 LightGlueConfig(
                     input_dim=input_dim,
+                    project=True,
                     dim=config.dim,
                     num_layers=config.layers,
                     num_heads=config.heads,
@@ -64,7 +65,8 @@ def build(config: TrainConfig) -> nn.Module:
             model = SuperGlue(
                 SuperGlueConfig(
                     descriptor_dim=config.dim,
-                    input_dim=None if input_dim == config.dim else input_dim,
+                    input_dim=input_dim,
+                    project=True,
                     keypoint_encoder=tuple(w for w in (32, 64, 128, 256) if w <= config.dim),
                     num_layers=2 * config.layers,
                     num_heads=config.heads,

@@ -1,0 +1,218 @@
+"""SuperGlue's parts: keypoint encoder, attention layers, and what a checkpoint is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from matchers.lightglue_blocks import Shape
+
+
+class LayerWeights(NamedTuple):
+    """An attention layer's weights for inference; matrices are (in, out).
+
+    `project` makes q, k, v of a token, heads apart. `up_token` and `up_message` are the first layer
+    of the MLP with its BatchNorm and, for the message, the merging of the heads multiplied in.
+    """
+
+    heads: int
+    project: Tensor
+    project_bias: Tensor
+    up_token: Tensor
+    up_message: Tensor
+    up_bias: Tensor
+    down: Tensor
+    down_bias: Tensor
+
+
+class KeypointEncoder(nn.Module):
+    """A keypoint's position and score as a token (§3.1, "keypoint encoder")."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.encoder = _mlp(widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, 3) -> (T, dim), with BatchNorm as the mode has it."""
+        return _through(self.encoder, x)
+
+    def folded(self, x: Tensor) -> Tensor:
+        """The same with BatchNorm's running statistics, folded into the linear layers."""
+        layers = list(self.encoder)
+        for place in range(0, len(layers) - 1, 3):
+            x = functional.linear(x, *_folded(layers[place], layers[place + 1])).relu_()
+        encoded: Tensor = layers[-1](x)
+        return encoded
+
+
+class GraphNetwork(nn.Module):
+    """The attention layers, alternating between self and cross (§3.1)."""
+
+    def __init__(self, dim: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(AttentionalPropagation(dim, heads) for _ in range(layers))
+
+
+class _Attention(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.merge = nn.Linear(dim, dim)
+        self.proj = nn.ModuleList(nn.Linear(dim, dim) for _ in range(3))
+
+
+class AttentionalPropagation(nn.Module):
+    """Attention over the source's tokens, then an MLP on token and message (§3.1)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attn = _Attention(dim)
+        self.mlp = _mlp((2 * dim, 2 * dim, dim))
+
+    def projection(self) -> tuple[Tensor, Tensor]:
+        """q, k, v of all heads as one product: (in, 3·dim) and its bias.
+
+        In the checkpoints channel d·heads + h is number d of head h; here a head's are together.
+        """
+        dim = self.attn.merge.in_features
+        order = torch.arange(dim, device=self.attn.merge.weight.device)
+        order = order.view(-1, self.heads).T.flatten()
+        projections = [proj for proj in self.attn.proj if isinstance(proj, nn.Linear)]
+        weight = torch.cat([proj.weight[order] for proj in projections])
+        return weight.T, torch.cat([proj.bias[order] for proj in projections])
+
+    def merging(self) -> Tensor:
+        """The merging of the heads, (dim, in), for channels in that order."""
+        dim = self.attn.merge.in_features
+        order = torch.arange(dim, device=self.attn.merge.weight.device)
+        return self.attn.merge.weight[:, order.view(-1, self.heads).T.flatten()]
+
+    def weights(self) -> LayerWeights:
+        """Arranged for inference, with the running statistics of BatchNorm."""
+        up, norm, _, down = self.mlp
+        assert isinstance(down, nn.Linear)
+        weight, bias = _folded(up, norm)
+        token, message = weight.chunk(2, 1)
+        bias = bias + message @ self.attn.merge.bias
+        merged = message @ self.merging()
+        return LayerWeights(
+            self.heads, *self.projection(), token.T, merged.T, bias, down.weight.T, down.bias
+        )
+
+    def propagate(
+        self, x: Tensor, shapes: Sequence[Shape], cross: bool, real: Tensor | None
+    ) -> Tensor:
+        """What is added to tokens (T, dim), in training mode; `real` (T,) is False at padding."""
+        project, bias = self.projection()
+        message = _messages(x, project, bias, self.heads, shapes, cross)
+        message = functional.linear(message, self.merging(), self.attn.merge.bias)
+        both = torch.cat([x, message], 1)
+        if real is None:
+            return _through(self.mlp, both)
+        update = torch.zeros_like(x)
+        update[real] = _through(self.mlp, both[real])
+        return update
+
+
+def attention_layer(
+    x: Tensor, weights: LayerWeights, shapes: Sequence[Shape], cross: bool
+) -> Tensor:
+    """One attention layer: tokens (T, dim) of all sides to the same."""
+    message = _messages(x, weights.project, weights.project_bias, weights.heads, shapes, cross)
+    hidden = torch.addmm(weights.up_bias, x, weights.up_token)
+    hidden = torch.addmm(hidden, message, weights.up_message).relu_()
+    return torch.addmm(weights.down_bias, hidden, weights.down) + x
+
+
+def _messages(
+    x: Tensor, project: Tensor, bias: Tensor, heads: int, shapes: Sequence[Shape], cross: bool
+) -> Tensor:
+    """Messages (T, dim), heads side by side, from the same (self) or the other image (cross)."""
+    channels = project.shape[1] // (3 * heads)
+    qkv = torch.addmm(bias, x, project).view(len(x), 3, heads, channels)
+    parts, start = [], 0
+    for images, count, _ in shapes:
+        rows = qkv[start : start + images * count].view(images, count, 3, heads, channels)
+        parts.append(rows.permute(2, 0, 3, 1, 4).unbind(0))  # q, k, v: (B, H, N, C)
+        start += images * count
+    sources = parts[::-1] if cross else parts
+    keys = [shape.keys for shape in (shapes[::-1] if cross else shapes)]
+    messages = []
+    for (q, _, _), (_, k, v), mask in zip(parts, sources, keys, strict=True):
+        if k.shape[2] == 0:  # nothing to attend to
+            message = q.new_zeros(q.shape)
+        else:
+            message = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        messages.append(message.transpose(1, 2).flatten(2).flatten(0, 1))
+    return torch.cat(messages)
+
+
+def _mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers with BatchNorm and ReLU between them; the last one's bias begins at 0."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        if layers:
+            layers += [nn.BatchNorm1d(inputs), nn.ReLU()]
+        layers.append(last := nn.Linear(inputs, outputs))
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers)
+
+
+def _through(mlp: nn.Sequential, x: Tensor) -> Tensor:
+    """An MLP of tokens (T, in). One token has no variance: BatchNorm uses running statistics."""
+    for layer in mlp:
+        if isinstance(layer, nn.BatchNorm1d) and len(x) < 2:
+            mean, variance = layer.running_mean, layer.running_var
+            x = functional.batch_norm(x, mean, variance, layer.weight, layer.bias, eps=layer.eps)
+        else:
+            x = layer(x)
+    return x
+
+
+def _folded(linear: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear layer and the BatchNorm behind it, by its running statistics."""
+    assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    bias = (linear.bias - norm.running_mean) * scale + norm.bias
+    return linear.weight * scale[:, None], bias
+
+
+def as_linear(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint whose 1×1 convolutions (out, in, 1) are linear layers (out, in)."""
+    return {key: value[..., 0] if value.ndim == 3 else value for key, value in state.items()}
+
+
+def infer_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The config's fields that tensors decide.
+
+    Raises:
+        KeyError: one that is needed is not there.
+    """
+    last = state["final_proj.weight"]
+    if last.ndim != 2:
+        raise KeyError("final_proj.weight of (dim, dim)")
+    dim = last.shape[0]
+    places = sorted(
+        int(m[1])
+        for key, value in state.items()
+        if (m := re.fullmatch(r"kenc\.encoder\.(\d+)\.weight", key)) and value.ndim == 2
+    )
+    if not places:
+        raise KeyError("kenc.encoder.0.weight")
+    widths = tuple(state[f"kenc.encoder.{place}.weight"].shape[0] for place in places)
+    projection = state.get("input_proj.weight")
+    layers = {m[1] for key in state if (m := re.match(r"gnn\.layers\.(\d+)\.", key))}
+    return {
+        "descriptor_dim": dim,
+        "input_dim": None if projection is None else projection.shape[1],
+        "project": projection is not None and projection.shape[1] == dim,
+        "keypoint_encoder": widths[:-1],
+        "num_layers": len(layers),
+    }
