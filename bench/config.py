@@ -23,6 +23,9 @@ DEPTH_CONFIDENCE = 0.95
 WIDTH_CONFIDENCE = 0.99
 """Points at least this sure to be unmatchable are pruned (§3.3)."""
 
+GPU_BATCH = 8
+"""Pairs that are matched together on a GPU."""
+
 RATIO = 0.8
 """Of the nearest neighbour's second row (Lowe, IJCV 2004, §7.1)."""
 
@@ -103,6 +106,8 @@ class BenchConfig:
         thresholds: of ground truth.
         ransac: pose estimation.
         repeats: how often a pair is matched for its time, of which the median counts.
+        batch: pairs that are matched together, each with its share of the time; None: 1 on a CPU,
+            `GPU_BATCH` elsewhere.
         threads: of a process; None takes the cores, or one with several workers.
         device: None for the best there is.
     """
@@ -119,6 +124,7 @@ class BenchConfig:
     thresholds: Thresholds = field(default_factory=Thresholds)
     ransac: RansacOptions = field(default_factory=RansacOptions)
     repeats: int = 3
+    batch: int | None = None
     threads: int | None = None
     device: str | None = None
 
@@ -131,6 +137,8 @@ class BenchConfig:
         for name in ("max_keypoints", "repeats"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.batch is not None and self.batch < 1:
+            raise InputError(f"batch {self.batch}: must be at least 1")
         for sweep in self.sweeps:
             if sweep not in SWEEPS:
                 raise InputError(f"unknown sweep {sweep!r}: must be one of {', '.join(SWEEPS)}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import statistics
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.config import BenchConfig, Combination
+from bench.config import GPU_BATCH, BenchConfig, Combination
 from bench.evaluate import (
     Outcome,
     absolute_figures,
@@ -31,6 +30,7 @@ from bench.evaluate import (
 from bench.ground_truth import label
 from bench.metrics import agreement
 from bench.pairs import Pair, PosedPair, upright
+from bench.timing import match_all, timed
 from bench.view import View, read_view
 from satgen.dataset import Dataset, read_image, write_atomic
 from satgen.errors import InputError
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from matchers.types import Extractor, Features, Matcher
 
 Row = dict[str, Any]
+Keys = Sequence[tuple[Hashable, Hashable]]
 T = TypeVar("T")
 
 KEPT_FEATURES = 256
@@ -93,7 +94,7 @@ def run_task(task: Task | PosedTask) -> list[Row]:
         return [
             row for number, pair in task.pairs for row in evaluator.posed_pair(task, number, pair)
         ]
-    return [row for pair in task.pairs for row in evaluator.dataset_pair(task, pair)]
+    return [row for pairs in evaluator.batches(task.pairs) for row in evaluator.rows(task, pairs)]
 
 
 @lru_cache(maxsize=1)
@@ -158,14 +159,43 @@ class Evaluator:
         self._frames = Cache(KEPT_FEATURES)
         self._views = Cache(KEPT_VIEWS)
         self._datasets = Cache(4)
-        self._prepared = Cache(4 * len(self._matchers))
+        self._prepared = Cache((2 + 2 * GPU_BATCH) * len(self._matchers))
         self._warm: set[str] = set()
 
     # -- pairs ---------------------------------------------------------------------------------
 
-    def dataset_pair(self, task: Task, pair: Pair) -> Iterator[Row]:
-        """A row for each combination."""
+    def batches(self, pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
+        """Pairs in batches."""
+        size = self.config.batch or (1 if self._device.type == "cpu" else GPU_BATCH)
+        for start in range(0, len(pairs), size):
+            yield pairs[start : start + size]
+
+    def rows(self, task: Task, pairs: Sequence[Pair]) -> Iterator[Row]:
+        """A row for each pair of a batch and each combination, pair by pair."""
         data: Dataset = self._datasets.get_or(task.dataset, lambda: Dataset(task.dataset))
+        found: dict[str, list[dict[Combination, Outcome]]] = {}
+        for name in self.config.features:
+            sides = [self._sides(data, name, pair) for pair in pairs]
+            keys = [((p.dataset, p.index0), (p.dataset, p.index1)) for p in pairs]
+            features = [(side0[0], side1[0]) for side0, side1 in sides]
+            found[name] = self._match(name, features, keys)
+        for place, pair in enumerate(pairs):
+            for name in self.config.features:
+                yield from self._dataset_rows(task, data, pair, name, found[name][place])
+
+    def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
+        """Features of either frame, and milliseconds."""
+        return [self._dataset_features(data, name, i) for i in (pair.index0, pair.index1)]
+
+    def _dataset_rows(
+        self,
+        task: Task,
+        data: Dataset,
+        pair: Pair,
+        name: str,
+        outcomes: dict[Combination, Outcome],
+    ) -> Iterator[Row]:
+        """A row for each combination of the features `name`."""
         view0, view1 = self._view(data, pair.index0), self._view(data, pair.index1)
         classes = part_classes(data)
         frame = data.frames.loc[data.frames["index"] == pair.index0].iloc[0]
@@ -180,36 +210,29 @@ class Evaluator:
             "phase_deg": float(frame["phase_deg"]),
             "elevation_deg": float(frame["elevation_deg"]),
         }
-        for name in self.config.features:
-            (features0, time0), (features1, time1) = (
-                self._dataset_features(data, name, index) for index in (pair.index0, pair.index1)
+        (features0, time0), (features1, time1) = self._sides(data, name, pair)
+        keypoints0, keypoints1 = positions(features0), positions(features1)
+        truth = label(keypoints0, keypoints1, view0, view1, self.config.thresholds)
+        for combination, outcome in outcomes.items():
+            points0, points1 = keypoints0[outcome.pairs[:, 0]], keypoints1[outcome.pairs[:, 1]]
+            row, judged = truth_figures(truth, outcome, classes)
+            if pair in task.kept:
+                file = match_file(task.keep, combination.id, pair)
+                save_matches(file, features0, features1, outcome, judged.verdict)
+            ransac = self.config.ransac
+            T_0to1 = T1 @ np.linalg.inv(T0)
+            yield (
+                common
+                | pair_columns(combination, outcome)
+                | row
+                | relative_figures(points0, points1, view0.K, view1.K, T_0to1, ransac)
+                | absolute_figures(points0, points1, view0, view1, ransac)
+                | self._work(combination, features0, features1, outcome)
+                | {
+                    "extract_ms": time0 + time1,
+                    "agreement": _agreement(combination, outcomes),
+                }
             )
-            truth = label(
-                positions(features0), positions(features1), view0, view1, self.config.thresholds
-            )
-            keys = ((pair.dataset, pair.index0), (pair.dataset, pair.index1))
-            outcomes = self._match(name, features0, features1, keys)
-            for combination, outcome in outcomes.items():
-                points0 = positions(features0)[outcome.pairs[:, 0]]
-                points1 = positions(features1)[outcome.pairs[:, 1]]
-                row, judged = truth_figures(truth, outcome, classes)
-                if pair in task.kept:
-                    file = match_file(task.keep, combination.id, pair)
-                    save_matches(file, features0, features1, outcome, judged.verdict)
-                ransac = self.config.ransac
-                T_0to1 = T1 @ np.linalg.inv(T0)
-                yield (
-                    common
-                    | pair_columns(combination, outcome)
-                    | row
-                    | relative_figures(points0, points1, view0.K, view1.K, T_0to1, ransac)
-                    | absolute_figures(points0, points1, view0, view1, ransac)
-                    | self._work(combination, features0, features1, outcome)
-                    | {
-                        "extract_ms": time0 + time1,
-                        "agreement": _agreement(combination, outcomes),
-                    }
-                )
 
     def posed_pair(self, task: PosedTask, number: int, pair: PosedPair) -> Iterator[Row]:
         """A row for each combination: pose and epipolar figures only."""
@@ -223,7 +246,7 @@ class Evaluator:
         angle = view_angle_deg(np.eye(4), T_0to1)
         for name in self.config.features:
             (features0, time0), (features1, time1) = (self._extract(name, i) for i in turned)
-            outcomes = self._match(name, features0, features1, None)
+            outcomes = self._match(name, [(features0, features1)], None)[0]
             for combination, outcome in outcomes.items():
                 points0 = positions(features0)[outcome.pairs[:, 0]]
                 points1 = positions(features1)[outcome.pairs[:, 1]]
@@ -275,7 +298,7 @@ class Evaluator:
         if name not in self._warm:
             extractor(image, mask=mask)
             self._warm.add(name)
-        features, seconds = _timed(lambda: extractor(image, mask=mask), self._device)
+        features, seconds = timed(lambda: extractor(image, mask=mask), self._device)
         return features, 1e3 * seconds
 
     # -- matching ------------------------------------------------------------------------------
@@ -287,13 +310,9 @@ class Evaluator:
         return choose_device(self.config.device)
 
     def _match(
-        self,
-        name: str,
-        features0: Features,
-        features1: Features,
-        keys: tuple[Hashable, Hashable] | None,
-    ) -> dict[Combination, Outcome]:
-        """Each combination on the same pair, taking turns, so that a slow spell hits them alike.
+        self, name: str, sides: list[tuple[Features, Features]], keys: Keys | None
+    ) -> list[dict[Combination, Outcome]]:
+        """Each combination on the same pairs, taking turns, so that a slow spell hits them alike.
 
         With all consecutive pairs (and `keys` of the frames), what depends on one frame alone is
         computed once a frame, as `matchers.sequence` does, and the time is that of the rest.
@@ -303,55 +322,44 @@ class Evaluator:
         for combination, matcher in mine.items():
             if combination.id not in self._warm:
                 for _ in range(WARM_UP):
-                    matcher(features0, features1)
+                    match_all(matcher, sides)
                 self._warm.add(combination.id)
         times: dict[Combination, list[float]] = {combination: [] for combination in mine}
-        answers: dict[Combination, Any] = {}
+        answers: dict[Combination, list[Any]] = {}
         for repeat in range(self.config.repeats):
             for combination, matcher in mine.items():
                 if sequence and keys is not None:
-                    prepared = tuple((combination.id, key) for key in keys)
-                    if repeat:  # the later frame must be prepared again, as it was the first time
-                        self._prepared.pop(prepared[1], None)
-                    run = partial(self._match_prepared, matcher, features0, features1, prepared)
+                    named = [tuple((combination.id, key) for key in pair) for pair in keys]
+                    if repeat:  # later frames must be prepared again, as they were the first time
+                        for _, later in named:
+                            self._prepared.pop(later, None)
+                    run = partial(self._match_prepared, matcher, sides, named)
                 else:
-                    run = partial(matcher, features0, features1)
-                answers[combination], seconds = _timed(run, self._device)
-                times[combination].append(1e3 * seconds)
-        return {
-            combination: Outcome.of(answer, statistics.median(times[combination]))
-            for combination, answer in answers.items()
-        }
+                    run = partial(match_all, matcher, sides)
+                answers[combination], seconds = timed(run, self._device)
+                times[combination].append(1e3 * seconds / len(sides))
+        return [
+            {
+                combination: Outcome.of(answer[place], statistics.median(times[combination]))
+                for combination, answer in answers.items()
+            }
+            for place in range(len(sides))
+        ]
 
     def _match_prepared(
-        self,
-        matcher: Matcher,
-        features0: Features,
-        features1: Features,
-        keys: tuple[Hashable, ...],
-    ) -> Any:
-        prepared0 = self._prepared.get_or(keys[0], lambda: matcher.prepare(features0))
-        prepared1 = self._prepared.get_or(keys[1], lambda: matcher.prepare(features1))
-        return matcher.match(prepared0, prepared1)
-
-
-def _timed(run: Callable[[], T], device: torch.device) -> tuple[T, float]:
-    """What a function answers, and the seconds that it took, the device's work included."""
-    synchronise(device)
-    start = time.perf_counter()
-    answer = run()
-    synchronise(device)
-    return answer, time.perf_counter() - start
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for what was put in a GPU's queue."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+        self, matcher: Any, sides: list[tuple[Features, Features]], keys: list[Any]
+    ) -> list[Any]:
+        prepared = [
+            [
+                self._prepared.get_or(key, partial(matcher.prepare, features))
+                for key, features in zip(names, pair, strict=True)
+            ]
+            for names, pair in zip(keys, sides, strict=True)
+        ]
+        if len(prepared) == 1:
+            return [matcher.match(*prepared[0])]
+        first, second = (matcher.collate(list(side)) for side in zip(*prepared, strict=True))
+        return list(matcher.match(first, second))
 
 
 def _agreement(combination: Combination, outcomes: dict[Combination, Outcome]) -> float:

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import save_file
 
 from bench.config import BenchConfig, Combination
 from bench.pairs import Pair, save_pairs
 from bench.run import RESULTS, RUN, PosedList, plan, run
+from matchers.training.config import TrainConfig
+from matchers.training.objectives import build
 from satgen.config import RenderOptions
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -84,6 +87,22 @@ def test_workers_find_the_same(frames: Path, tmp_path: Path) -> None:
     one = run(plan(config, [frames]), tmp_path / "one")
     two = run(plan(config, [frames]), tmp_path / "two", workers=2)
     same(one, two)
+
+
+@pytest.mark.parametrize("pairs_per_gap", [4, None])
+def test_batches_find_the_same(frames: Path, tmp_path: Path, pairs_per_gap: int | None) -> None:
+    weights = tmp_path / "lightglue.safetensors"
+    save_file(build(TrainConfig(layers=3)).state_dict(), weights)
+    config = replace(
+        CONFIG, matchers=("lightglue", "nearest"), weights=str(weights), pairs_per_gap=pairs_per_gap
+    )
+    one = run(plan(config, [frames]), tmp_path / "one")
+    three = run(plan(replace(config, batch=3), [frames]), tmp_path / "three")
+    names = [name for name in one if one[name].dtype.kind in "iub" or name == "combination"]
+    pd.testing.assert_frame_equal(one[names], three[names])
+    for name in ("f1", "precision", "stop_layer", "pruned_fraction", "agreement"):
+        np.testing.assert_allclose(one[name], three[name])
+    assert one["num_matches"].min() > 10 and one["stop_layer"].max() == 3.0
 
 
 def test_another_run_is_refused_unless_it_is_to_be_replaced(frames: Path, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ RUNS = Path("runs")
     type=int,
     help="Matches of a pair for its time.  [default: 3; --pairs all, or no DATASET: 1]",
 )
+@click.option("--batch", type=int, help="Pairs matched together.  [default: 1; on a GPU 8]")
 @click.option("--threads", type=click.IntRange(min=1), help="Of a process.  [default: the cores]")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."

@@ -51,7 +51,7 @@ ALL = "all"
 @click.option(
     "--silhouette/--whole-image", default=None, help="Look for keypoints on the target only."
 )
-@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: 1.5e-4]")
+@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: 6e-4]")
 @click.option("--warmup", type=int, help="Steps until it is reached.  [default: 500]")
 @click.option("--frames", type=int, help="Of a dataset to train on, at most.  [default: 1500]")
 @click.option("--versions", type=int, help="Of a frame, in other light.  [default: 3]")
