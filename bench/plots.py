@@ -297,7 +297,11 @@ def _conditions(entries: Entries) -> Figure | None:
     """F1 over phase angle, elevation and rotation between the poses."""
     keys = {"by_phase": "phase angle (°)", "by_elevation": "elevation (°)",
             "by_view_angle": "rotation between the poses (°)"}  # fmt: skip
-    figure, panels = _figure(3)
+    # the default sun keeps one phase angle: there is nothing to draw then
+    keys = {key: t for key, t in keys.items() if any(len(e.get(key, [])) > 1 for e in entries)}
+    if not keys:
+        return None
+    figure, panels = _figure(len(keys))
     drawn = False
     for panel, (key, title) in zip(panels, keys.items(), strict=True):
         for place, entry in enumerate(entries):
