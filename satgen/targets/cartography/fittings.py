@@ -8,6 +8,7 @@ from satgen.targets import shapes
 from satgen.targets.assembly import Assembly
 from satgen.targets.cartography.forms import on_side
 from satgen.targets.cartography.layout import BUS_LOW, CORNERS, DECK_TOP, HALF
+from satgen.targets.fittings import dish_feed
 
 ARRAY_AT = (0.83, -0.80)
 ARRAY_RADIUS = 0.175
@@ -67,14 +68,8 @@ def _dish(a: Assembly) -> None:
     part = a.part("dish", "antenna").add(joint, "anodised")
     part.add(reflector.aim(DISH_BEAM).translate(at), "white_paint")
     part.add(rim.aim(DISH_BEAM).translate(at), "aluminium")
-    legs = [
-        shapes.strut((0.15, 0, 0.085), (0.02, 0, 0.225), 0.008, 6).rotate("z", 120.0 * k)
-        for k in range(3)
-    ]
-    cup = shapes.cone(0.04, 0.026, 0.05, 14).translate((0, 0, 0.235))
-    feed = a.part("dish_feed", "antenna")
-    feed.add(shapes.join(*legs).aim(DISH_BEAM).translate(at), "cfrp")
-    feed.add(cup.aim(DISH_BEAM).translate(at), "aluminium")
+    leg = ((0.15, 0, 0.085), (0.02, 0, 0.225))
+    dish_feed(a, "dish_feed", leg, (0.04, 0.026, 0.05, 14), 0.235, DISH_BEAM, at)
 
 
 def _omnis(a: Assembly) -> None:

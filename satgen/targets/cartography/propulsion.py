@@ -7,6 +7,7 @@ import math
 from satgen.targets import shapes
 from satgen.targets.assembly import Assembly
 from satgen.targets.cartography.layout import BUS_LOW, CORNERS
+from satgen.targets.fittings import fill_drain_valves
 
 DECK = BUS_LOW - 0.06
 
@@ -21,7 +22,7 @@ def add_propulsion(a: Assembly) -> None:
         _cluster(a, name, sx, sy)
     for k in range(4):
         _large(a, k)
-    _valves(a)
+    fill_drain_valves(a, DECK, (0.30, 0.16, 0.05), sink=0.01, body=0.06, cap=0.10)
 
 
 def _cluster(a: Assembly, name: str, sx: int, sy: int) -> None:
@@ -52,13 +53,3 @@ def _large(a: Assembly, k: int) -> None:
     part.add(bed.rotate("z", azimuth), "titanium")
     part.add(shield.rotate("z", azimuth), "gold_foil_smooth")
     part.add(bell.translate((0.74, 0, DECK - 0.11)).rotate("z", azimuth), "steel_dark")
-
-
-def _valves(a: Assembly) -> None:
-    plate = shapes.box((0.30, 0.16, 0.05), 0.008).translate((0.0, 0.80, DECK - 0.01))
-    part = a.part("fill_drain_valves", "thruster").add(plate, "aluminium")
-    for k in range(3):
-        x = -0.09 + 0.09 * k
-        body = shapes.cylinder(0.022, 0.09, 10).translate((x, 0.80, DECK - 0.06))
-        cap = shapes.cylinder(0.03, 0.03, 6).translate((x, 0.80, DECK - 0.10))
-        part.add(shapes.join(body, cap), "steel_dark")

@@ -6,6 +6,7 @@ import numpy as np
 
 from satgen.targets import shapes
 from satgen.targets.assembly import Assembly
+from satgen.targets.fittings import dish_feed
 from satgen.targets.worldview.forms import on_face
 from satgen.targets.worldview.layout import (
     BUS_LOW,
@@ -56,14 +57,8 @@ def _downlink(a: Assembly) -> None:
     dish.add(plate.aim(DISH_BEAM).translate(DISH_AT), "white_paint")
     dish.add(rim.aim(DISH_BEAM).translate(DISH_AT), "aluminium")
     dish.add(hub.aim(DISH_BEAM).translate(DISH_AT), "anodised")
-    legs = [
-        shapes.strut((0.16, 0, 0.095), (0.025, 0, 0.235), 0.008, 6).rotate("z", 120.0 * k)
-        for k in range(3)
-    ]
-    cup = shapes.cone(0.045, 0.030, 0.05, 16).translate((0, 0, 0.25))
-    feed = a.part("downlink_feed", "antenna")
-    feed.add(shapes.join(*legs).aim(DISH_BEAM).translate(DISH_AT), "cfrp")
-    feed.add(cup.aim(DISH_BEAM).translate(DISH_AT), "aluminium")
+    leg = ((0.16, 0, 0.095), (0.025, 0, 0.235))
+    dish_feed(a, "downlink_feed", leg, (0.045, 0.030, 0.05, 16), 0.25, DISH_BEAM, DISH_AT)
 
 
 def _omnis(a: Assembly) -> None:

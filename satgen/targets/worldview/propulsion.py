@@ -6,6 +6,7 @@ import math
 
 from satgen.targets import shapes
 from satgen.targets.assembly import Assembly
+from satgen.targets.fittings import fill_drain_valves
 from satgen.targets.worldview.layout import BUS_LOW
 
 DECK = BUS_LOW - 0.04
@@ -14,7 +15,7 @@ DECK = BUS_LOW - 0.04
 def add_propulsion(a: Assembly) -> None:
     """Four clusters of two thrusters, the tank's end, fill and drain valves."""
     _tank(a)
-    _valves(a)
+    fill_drain_valves(a, DECK, (0.30, 0.20, 0.06), sink=0.02, body=0.08, cap=0.11)
     for k in range(4):
         _cluster(a, k)
 
@@ -24,16 +25,6 @@ def _tank(a: Assembly) -> None:
     collar = shapes.tube(0.47, 0.40, 0.05, 32).translate((0, 0, DECK - 0.02))
     part = a.part("propellant_tank", "thruster")
     part.add(dome.translate((0, 0, DECK + 0.005)), "mli_amber").add(collar, "titanium")
-
-
-def _valves(a: Assembly) -> None:
-    plate = shapes.box((0.30, 0.20, 0.06), 0.008).translate((0.0, 0.80, DECK - 0.02))
-    part = a.part("fill_drain_valves", "thruster").add(plate, "aluminium")
-    for k in range(3):
-        x = -0.09 + 0.09 * k
-        body = shapes.cylinder(0.022, 0.09, 10).translate((x, 0.80, DECK - 0.08))
-        cap = shapes.cylinder(0.03, 0.03, 6).translate((x, 0.80, DECK - 0.11))
-        part.add(shapes.join(body, cap), "steel_dark")
 
 
 def _cluster(a: Assembly, k: int) -> None:
