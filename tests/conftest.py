@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.datasets import make, write_craft
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A test run in the background begins so, and so would the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
