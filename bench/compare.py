@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.run import RUN, TABLE
+from bench.run import read_run
 from bench.summary import ACCURACY, AREAS, KEYS, Figures, clean, difference, figures, statistic_of
 from bench.table import columns, number
 from satgen.errors import InputError
@@ -51,22 +50,6 @@ def compare(run_a: Path, run_b: Path) -> Figures:
         )
     found: Figures = clean({"a": str(run_a), "b": str(run_b), "combinations": compared})
     return found
-
-
-def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """run.json and the table of a finished run.
-
-    Raises:
-        InputError: it is none.
-    """
-    import pandas as pd
-
-    try:
-        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / TABLE)
-    except (OSError, ValueError):
-        raise InputError(f"{folder}: no finished run of satgen bench") from None
-    return description, table
 
 
 def comparison_table(answer: Figures) -> str:

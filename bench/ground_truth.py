@@ -30,6 +30,7 @@ from satgen.geometry import (
     backproject,
     front_depth,
     project,
+    surface_near,
     warp,
 )
 
@@ -282,25 +283,9 @@ def _carry(points: Floats, here: View, there: View, thresholds: Thresholds) -> _
     fate[uncertain] = Fate.UNDECIDED
 
     bare = np.flatnonzero(front == 0.0)
-    near = _surface_near(here.depth, points[bare], thresholds.no_match_px)
+    near = surface_near(here.depth, points[bare], thresholds.no_match_px)
     fate[bare] = np.where(near, Fate.RIM, Fate.EMPTY)
     return _Carried(moved.uv.copy(), fate, doubtful)
-
-
-def _surface_near(depth: Floats, points: Floats, radius: float) -> Bools:
-    """Whether a pixel with a surface has its centre within `radius` of each point (N, 2)."""
-    if not len(points):
-        return np.zeros(0, dtype=bool)
-    reach = math.ceil(radius)
-    step = np.arange(-reach, reach + 1)
-    corner = np.floor(np.nan_to_num(points, nan=-1e6)).astype(np.intp)
-    u = corner[:, 0, None, None] + step[None, None, :]
-    v = corner[:, 1, None, None] + step[None, :, None]
-    height, width = depth.shape
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    shown = depth[np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)] > 0.0
-    close = np.hypot(u - points[:, 0, None, None], v - points[:, 1, None, None]) <= radius
-    return np.asarray((inside & shown & close).any(axis=(1, 2)))
 
 
 def _nearest(uv: Floats, keypoints: Floats) -> Floats:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5d5d5d", "#8c564b")
 """Okabe and Ito's, which the colour-blind can tell apart."""
 
-GAP_COLOURS = "viridis"
-
 Entries = Sequence[Mapping[str, Any]]
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.gallery import Picture, pictures
-from bench.run import MATCHES, RUN, SUMMARY, TABLE, TRACKS
+from bench.run import MATCHES, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
 from bench.table import COLUMNS, SAVINGS, cells, tracks_line
 from satgen.dataset import write_atomic
-from satgen.errors import InputError, RunError
+from satgen.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,12 +89,8 @@ def write_report(folder: Path) -> Path:
 
     from bench import plots
 
-    try:
-        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / TABLE)
-        tracks = pd.read_parquet(folder / TRACKS) if (folder / TRACKS).is_file() else None
-    except (OSError, ValueError):
-        raise InputError(f"{folder}: no finished run of satgen bench") from None
+    description, table = read_run(folder)
+    tracks = pd.read_parquet(folder / TRACKS) if (folder / TRACKS).is_file() else None
     summary = summarise(table, description, tracks)
     try:
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"

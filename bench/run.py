@@ -31,7 +31,7 @@ from bench.pairs import (
     sample_pairs,
     save_pairs,
 )
-from satgen.dataset import Dataset, write_atomic
+from satgen.dataset import Dataset, open_datasets, write_atomic
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -120,15 +120,10 @@ def plan(
             does not fit; an extractor, a matcher or its weights are not to be had.
     """
     check_matchers(config)
-    folders: dict[str, Path] = {}
-    for folder in datasets:
-        name = folder.resolve().name
-        if name in folders:
-            raise InputError(f"{folder}: another dataset is called {name} too; rename one")
-        folders[name] = folder
-    if not folders and not posed:
+    if not datasets and not posed:
         raise InputError("no dataset given: must be at least one")
-    opened = {name: Dataset(folder) for name, folder in folders.items()}
+    opened = open_datasets(datasets)
+    folders = {name: data.folder for name, data in opened.items()}
     indices = {name: data.indices for name, data in opened.items()}
     if pairs_file is not None:
         pairs = load_pairs(pairs_file)
@@ -217,6 +212,22 @@ def _check(combination: Combination) -> None:
         weights = find_weights(combination.matcher, combination.features, combination.weights)
         if not weights.is_file():
             raise InputError(f"weights {weights}: no such file")
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """run.json and the table of a finished run.
+
+    Raises:
+        InputError: it is none.
+    """
+    import pandas as pd
+
+    try:
+        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        table = pd.read_parquet(folder / TABLE)
+    except (OSError, ValueError):
+        raise InputError(f"{folder}: no finished run of satgen bench") from None
+    return description, table
 
 
 # -- tasks -------------------------------------------------------------------------------------

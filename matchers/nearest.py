@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from matchers.assignment import first_claims, stack_padded, to_matches
+from matchers.network import check_single
 from matchers.types import Features, Matches
 from satgen.errors import InputError
 
@@ -84,8 +85,7 @@ class NearestNeighbour:
         Raises:
             InputError: none, or one that is a batch already.
         """
-        if not prepared or any(image.batched for image in prepared):
-            raise InputError("collate takes at least one prepared image, none of them a batch")
+        check_single(prepared)
         descriptors, mask = stack_padded([image.descriptors[0] for image in prepared])
         return PreparedDescriptors(descriptors, mask, True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from satgen.errors import InputError
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A module that keeps its weights in another arrangement for inference.
 
     What `_arrange` makes is kept until a parameter or a buffer changes.
@@ -20,8 +21,9 @@ class Network(nn.Module):
         super().__init__()
         self._arranged: tuple[list[Tensor], list[int], Any] | None = None
 
+    @abstractmethod
     def _arrange(self) -> Any:
-        raise NotImplementedError
+        """The weights arranged for inference."""
 
     def arranged(self) -> Any:
         """The weights arranged for inference, made anew when one has changed."""
@@ -98,18 +100,22 @@ def check_fit(
 
 
 class PreparedImages(Protocol):
-    """What a network made of an image or a batch: tokens (B, N, dim), B is 1 for one image."""
-
-    @property
-    def tokens(self) -> Tensor:
-        """(B, N, dim)."""
+    """What a matcher made of an image or of a batch."""
 
     @property
     def batched(self) -> bool:
         """Whether it is of a batch."""
 
 
-def check_sides(prepared0: PreparedImages, prepared1: PreparedImages) -> None:
+class PreparedTokens(PreparedImages, Protocol):
+    """What a network made of them: tokens, those of one image as a batch of one."""
+
+    @property
+    def tokens(self) -> Tensor:
+        """(B, N, dim)."""
+
+
+def check_sides(prepared0: PreparedTokens, prepared1: PreparedTokens) -> None:
     """Check that two sides can be matched.
 
     Raises:

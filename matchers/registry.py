@@ -85,7 +85,7 @@ def load_features(
 
         network = ALIKED(_config(ALIKEDConfig, name, {"variant": name, **options}))
     path = find_weights(None, name, weights)
-    _fill(network, path)
+    fill_network(network, path)
     extractor: Extractor = network.to(target).eval()
     return extractor
 
@@ -275,8 +275,8 @@ def _config(kind: type[T], name: str, options: dict[str, Any]) -> T:
     return kind(**options)
 
 
-def _fill(network: torch.nn.Module, path: Path) -> None:
-    """Load weights strictly.
+def fill_network(network: torch.nn.Module, path: Path) -> None:
+    """Load a file of weights strictly.
 
     Raises:
         InputError: they are not this network's.

@@ -492,6 +492,22 @@ class Dataset:
         return np.asarray(read_image(image_path(self.folder, "parts", index)), dtype=np.uint8)
 
 
+def open_datasets(folders: Sequence[Path]) -> dict[str, Dataset]:
+    """Datasets by the name of their folder, in the order given; each one's table has been read.
+
+    Raises:
+        InputError: one that cannot be read, or two of a name.
+    """
+    opened: dict[str, Dataset] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in opened:
+            raise InputError(f"{folder}: another dataset is called {name} too; rename one")
+        opened[name] = Dataset(folder)
+        _ = opened[name].indices  # a dataset that is not whole says so here
+    return opened
+
+
 def read_image(path: Path) -> NDArray[Any]:
     """An image of a dataset, RGB order, with its own bit depth.
 

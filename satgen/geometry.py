@@ -15,6 +15,7 @@ All functions work on float64 and broadcast over leading dimensions.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -331,6 +332,30 @@ def front_depth(depth: ArrayLike, uv: ArrayLike) -> tuple[Floats, Floats]:
         found.smooth, found.z, np.where(shown, around, 0.0).max(axis=0, initial=0.0)
     )
     return front, farthest
+
+
+def surface_near(depth: ArrayLike, uv: ArrayLike, radius: float) -> Bools:
+    """Whether a pixel that shows something has its centre within a radius of positions.
+
+    Args:
+        depth: (H, W) metres, 0 = nothing there.
+        uv: (N, 2) pixel positions.
+        radius: pixels.
+
+    Returns:
+        (N,) bool; False for NaN.
+    """
+    depth, uv = np.asarray(depth, dtype=np.float64), _positions(uv)
+    reach = math.ceil(radius)
+    step = np.arange(-reach, reach + 1)
+    corner = np.floor(np.nan_to_num(uv, nan=-1e6)).astype(np.intp)
+    u = corner[:, 0, None, None] + step[None, None, :]
+    v = corner[:, 1, None, None] + step[None, :, None]
+    height, width = depth.shape
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    shown = depth[np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)] > 0.0
+    close = np.hypot(u - uv[:, 0, None, None], v - uv[:, 1, None, None]) <= radius
+    return np.asarray((inside & shown & close).any(axis=(1, 2)))
 
 
 def _positions(uv: ArrayLike) -> Floats:

@@ -11,8 +11,6 @@ from satgen.config import RenderOptions
 from satgen.run import render
 from tests.datasets import satgen
 
-pytestmark = pytest.mark.usefixtures("frames")
-
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -36,7 +35,7 @@ from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
 from satgen.dataset import DESCRIPTION, Dataset, image_name, write_atomic
 from satgen.errors import InputError, RunError
-from satgen.geometry import front_depth
+from satgen.geometry import front_depth, surface_near
 
 if TYPE_CHECKING:
     from matchers.types import Extractor, Features
@@ -238,26 +237,9 @@ def _depth_arrays(
     front, farthest = front_depth(depth, points)
     rim = np.zeros(len(front), dtype=np.uint8)
     bare = np.flatnonzero(front == 0.0)
-    rim[bare] = _surface_near(depth, points[bare], config.rim_px)
+    rim[bare] = surface_near(depth, points[bare], config.rim_px)
     numbers = {"depth": front, "farthest": farthest}
     return {name: value.astype(np.float32) for name, value in numbers.items()} | {"rim": rim}
-
-
-def _surface_near(
-    depth: NDArray[np.float64], points: NDArray[np.float64], radius: float
-) -> NDArray[np.bool_]:
-    """Whether a pixel with a surface has its centre within `radius` of points (P, 2)."""
-    height, width = depth.shape
-    near = np.zeros(len(points), dtype=bool)
-    for i, (u, v) in enumerate(points):
-        left, top = max(math.ceil(u - radius), 0), max(math.ceil(v - radius), 0)
-        right, bottom = (
-            min(math.floor(u + radius), width - 1),
-            min(math.floor(v + radius), height - 1),
-        )
-        rows, columns = np.nonzero(depth[top : bottom + 1, left : right + 1] > 0.0)
-        near[i] = bool((np.hypot(columns + left - u, rows + top - v) <= radius).any())
-    return near
 
 
 def _box(shown: NDArray[np.bool_]) -> tuple[int, int, int, int]:

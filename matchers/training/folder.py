@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,6 @@ from satgen.errors import InputError, RunError
 
 FORMAT = 1
 RUN, SPLIT, TEST_PAIRS = "train.json", "split.json", "test_pairs.csv"
-
-
-def open_datasets(datasets: Sequence[Path]) -> dict[str, Dataset]:
-    """The datasets by name, in the order of their names.
-
-    Raises:
-        InputError: none, one that cannot be read, or two of a name.
-    """
-    if not datasets:
-        raise InputError("no dataset to train on: render one with `satgen render`")
-    opened: dict[str, Dataset] = {}
-    for folder in datasets:
-        name = folder.resolve().name
-        if name in opened:
-            raise InputError(f"{folder}: another dataset is called {name} too; rename one")
-        opened[name] = Dataset(folder)
-        _ = opened[name].indices  # a dataset that is not whole says so here
-    return dict(sorted(opened.items()))
 
 
 def claim(

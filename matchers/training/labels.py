@@ -68,7 +68,6 @@ class Labels:
             not; NaN where that is not known.
         seen0, seen1: (B, M) and (B, N) bool, seen in the other image.
         doubtful0, doubtful1: (B, M) and (B, N) bool: a wrong position says nothing against them.
-        doubtful0, doubtful1: (B, M) and (B, N) bool, whether or not they match may be unknown.
         thresholds: that hold.
     """
 

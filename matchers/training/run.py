@@ -23,21 +23,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from matchers import weights as store
+from matchers.registry import fill_network
 from matchers.training import export
 from matchers.training.bank import Bank, Side, Source
 from matchers.training.cache import CacheConfig, fill, frame_bytes
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.evaluation import Evaluation, Named, PairSet
 from matchers.training.figures import Tally
-from matchers.training.folder import claim, open_datasets
+from matchers.training.folder import claim
 from matchers.training.labels import Labels, homography_labels, pose_labels
 from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.plots import draw_curves
 from matchers.training.splits import Split, held_out_pairs, split_datasets
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
-from satgen.dataset import Dataset
+from satgen.dataset import Dataset, open_datasets
 from satgen.errors import InputError, RunError
 
 Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
@@ -98,11 +98,13 @@ def train(
             raise InputError(
                 f"stage {stage!r} of {config.matcher}: must be one of {', '.join(config.stages)}"
             )
-    opened = open_datasets(datasets)
+    if not datasets:
+        raise InputError("no dataset to train on: render one with `satgen render`")
+    opened = dict(sorted(open_datasets(datasets).items()))
     splits = split_datasets(opened, config.split)
     model = build(config)
     if initial is not None:
-        _load(model, initial)
+        fill_network(model, initial)
     claim(out, config, opened, splits, initial, resume)
     model.to(hardware.device)
     if hardware.mixed:
@@ -357,19 +359,6 @@ def _done(folder: Path) -> bool:
 
     state = checkpoint.load(folder / CHECKPOINT)
     return state is not None and bool(state["counters"]["done"])
-
-
-def _load(model: nn.Module, path: Path) -> None:
-    """Load weights strictly.
-
-    Raises:
-        InputError: they are not this network's.
-    """
-    try:
-        model.load_state_dict(store.load(path))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"weights {path}: not those of this network: {reason}") from None
 
 
 def _hardware(hardware: Hardware) -> str:
