@@ -22,7 +22,7 @@ from matchers.training import checkpoint
 from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, fill
 from matchers.training.config import TrainConfig
-from matchers.training.export import export, half
+from matchers.training.export import export, half, origin
 from matchers.training.labels import pose_labels
 from matchers.training.objectives import (
     OBJECTIVES,
@@ -172,6 +172,31 @@ def test_the_weights_have_a_card_and_can_be_used(aura: Path, whole: Path) -> Non
     assert (model.config.dim, model.config.num_layers) == (16, 2)
     data, extract = Dataset(aura), load_features("sift", max_keypoints=32, device="cpu")
     model(*(extract(data.rgb(i)) for i in (3000, 3001)))  # it runs
+
+
+def test_confidence_alone_begins_with_weights_that_the_card_tells_of(
+    aura: Path, cache: Path, whole: Path, tmp_path: Path
+) -> None:
+    first, out = whole / "lightglue-sift.safetensors", tmp_path / "run"
+    invoked(*words(aura, cache, out, "--init", first, "--stage", "confidence"))
+    card = json.loads((out / "lightglue-sift.json").read_text())
+    begun = json.loads(first.with_suffix(".json").read_text())
+    assert list(card["steps"]) == ["confidence"]
+    assert (
+        card["initial"]["sha256"]
+        == begun["sha256"]
+        == hashlib.sha256(first.read_bytes()).hexdigest()
+    )
+    assert card["initial"]["steps"] == begun["steps"] and begun["initial"] is None
+    old, new = load_file(first), load_file(out / "lightglue-sift.safetensors")
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed == {name for name in old if name.startswith("token_confidence.")}
+
+    alone = tmp_path / "alone.safetensors"  # without its card, and then with another's
+    alone.write_bytes(first.read_bytes())
+    assert set(origin(alone)) == {"file", "sha256"}
+    alone.with_suffix(".json").write_bytes((out / "lightglue-sift.json").read_bytes())
+    assert set(origin(alone)) == {"file", "sha256"}
 
 
 def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:

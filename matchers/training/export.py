@@ -13,11 +13,15 @@ from torch import Tensor
 
 from matchers.training.checkpoint import save_weights
 from satgen.dataset import write_atomic
-from satgen.errors import RunError
+from satgen.errors import InputError, RunError
 
 LICENCE = "Apache-2.0"
 LARGEST = 15_000_000
 """Bytes of a file of weights that may go into the package."""
+
+
+_HANDED_ON = ("steps", "pairs_a_step", "data", "hardware", "initial")
+"""What a card says of the weights that a training began with, as far as their card says it."""
 
 
 def half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -61,3 +65,28 @@ def export(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -
     except OSError as error:
         raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
     return full
+
+
+def origin(path: Path) -> dict[str, Any]:
+    """What a card says of the weights that a training began with.
+
+    Args:
+        path: the weights; where their card lies beside them, it is handed on.
+
+    Raises:
+        InputError: the weights cannot be read.
+    """
+    try:
+        known: dict[str, Any] = {
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+    except OSError as error:
+        raise InputError(f"weights {path}: {error.strerror or error}") from None
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if card["sha256"] == known["sha256"]:
+            known |= {name: card[name] for name in _HANDED_ON if name in card}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # weights without a card, or with that of others
+    return known

@@ -22,7 +22,7 @@ def claim(
     config: TrainConfig,
     datasets: Mapping[str, Dataset],
     splits: Mapping[str, Split],
-    initial: Path | None,
+    initial: str | None,
     resume: bool,
 ) -> None:
     """Make the folder this run's, or see that it is.
@@ -31,7 +31,7 @@ def claim(
         out: the folder.
         config: of the run.
         datasets, splits: by name.
-        initial: weights to begin with.
+        initial: SHA-256 of the weights to begin with.
         resume: whether the run may be there already.
 
     Raises:
@@ -46,7 +46,7 @@ def claim(
                     name: hashlib.sha256((data.folder / DESCRIPTION).read_bytes()).hexdigest()
                     for name, data in datasets.items()
                 },
-                "initial": None if initial is None else _sha256(initial),
+                "initial": initial,
             }
         )
     )
@@ -80,10 +80,3 @@ def claim(
         write_atomic(path, (json.dumps(run, indent=1) + "\n").encode())
     except OSError as error:
         raise RunError(f"cannot write {error.filename or out}: {error.strerror}") from error
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"weights {path}: {error.strerror or error}") from None

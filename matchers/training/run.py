@@ -105,11 +105,12 @@ def train(
     model = build(config)
     if initial is not None:
         fill_network(model, initial)
-    claim(out, config, opened, splits, initial, resume)
+    begun_with = None if initial is None else export.origin(initial)
+    claim(out, config, opened, splits, None if begun_with is None else begun_with["sha256"], resume)
     model.to(hardware.device)
     if hardware.mixed:
         keep_full_precision(model, hardware.device.type)
-    job = _Job(config, opened, splits, out, cache, hardware, bar)
+    job = _Job(config, opened, splits, out, cache, hardware, bar, begun_with)
     if hardware.compile:
         model.compile()
     finished = all(_done(out / stage) for stage in config.stages)
@@ -141,6 +142,7 @@ class _Job:
     cache: Path
     hardware: Hardware
     bar: Bar
+    initial: dict[str, Any] | None
 
     def run(self, model: nn.Module, stage: str) -> StageResult:
         """A stage; its frames are looked at only if there is something left to do."""
@@ -209,6 +211,7 @@ class _Job:
                 for stage, r in results.items()
             },
             "pairs_a_step": config.batch * config.accumulate,
+            "initial": self.initial,
             "seed": config.seed,
             "hardware": _hardware(self.hardware),
             "torch": torch.__version__,
