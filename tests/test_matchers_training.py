@@ -178,9 +178,11 @@ def test_confidence_alone_begins_with_weights_that_the_card_tells_of(
     aura: Path, cache: Path, whole: Path, tmp_path: Path
 ) -> None:
     first, out = whole / "lightglue-sift.safetensors", tmp_path / "run"
-    invoked(*words(aura, cache, out, "--init", first, "--stage", "confidence"))
+    invoked(*words(aura, cache, out, "--init", first, "--stage", "confidence", "--curriculum", 0))
     card = json.loads((out / "lightglue-sift.json").read_text())
     begun = json.loads(first.with_suffix(".json").read_text())
+    identity = json.loads((out / "train.json").read_text())["identity"]
+    assert identity["config"]["curriculum"]["full"] == 0.0
     assert list(card["steps"]) == ["confidence"]
     assert (
         card["initial"]["sha256"]
@@ -367,6 +369,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         (("--leave-out", "moon"), "target 'moon'"),
         (("--dim", "20"), "dim 20"),
         (("--lr", "0"), "learning_rate 0"),
+        (("--curriculum", "2"), "curriculum's share 2"),
         (("--init", "absent.safetensors"), "absent.safetensors"),
         (("--device", "abacus"), "abacus"),
     ],

@@ -55,6 +55,12 @@ ALL = "all"
 @click.option("--warmup", type=int, help="Steps until it is reached.  [default: 500]")
 @click.option("--frames", type=int, help="Of a dataset to train on, at most.  [default: 1500]")
 @click.option("--versions", type=int, help="Of a frame, in other light.  [default: 3]")
+@click.option(
+    "--curriculum",
+    type=float,
+    help="Share of the steps in which pairs grow to all angles; 0: all from the first step, for "
+    "weights that know them.  [default: 0.4]",
+)
 @click.option("--guard", type=float, help="Degrees from held-out frames.  [default: 5]")
 @click.option("--leave-out", metavar="TARGET", help="Train on the others, test on all of this one.")
 @click.option("--validate-every", type=int, help="Steps between validations.  [default: 500]")
@@ -165,7 +171,14 @@ def _show(summary: Any) -> None:
     click.echo(f"{summary.weights} ({megabytes(card['size'])})")
 
 
-def _config(*, features: str, guard: float | None, leave_out: str | None, **options: Any) -> Any:
+def _config(
+    *,
+    features: str,
+    curriculum: float | None,
+    guard: float | None,
+    leave_out: str | None,
+    **options: Any,
+) -> Any:
     """The configuration that the options ask for."""
     from dataclasses import replace
 
@@ -178,6 +191,8 @@ def _config(*, features: str, guard: float | None, leave_out: str | None, **opti
         split = replace(split, guard_deg=guard)
     given = {name: value for name, value in options.items() if value is not None}
     given["split"] = split
+    if curriculum is not None:
+        given["curriculum"] = replace(config.curriculum, full=curriculum)
     return replace(config, features=features_name(features), **given)
 
 
