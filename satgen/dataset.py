@@ -35,6 +35,7 @@ from satgen.errors import InputError
 from satgen.frame import IMAGES, Record
 from satgen.geometry import project
 from satgen.keypoints import Landmarks
+from satgen.parquet import read_table
 from satgen.sun import phase_deg
 from satgen.trajectory import observe
 
@@ -319,14 +320,13 @@ def read_parquet(path: Path, schema: dict[str, type]) -> Table:
         InputError: the file cannot be read or has other columns.
     """
     import pyarrow
-    import pyarrow.parquet
 
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+        table = read_table(data)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a readable parquet file ({reason})") from None

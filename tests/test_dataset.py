@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,22 @@ def test_both_tables_are_the_same_to_the_last_bit(pristine: Path) -> None:
     assert parquet["index"].tolist() == list(range(3000, 3000 + FRAMES))
     ours = ds.read_csv(pristine / "frames.csv")
     assert all((ours[name] == parquet[name].to_numpy()).all() for name in COLUMNS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads by Linux's /proc")
+def test_reading_the_tables_leaves_no_thread_behind(pristine: Path) -> None:
+    """One that still holds the file when the interpreter ends would abort it."""
+    code = """
+import os, sys
+import pandas, pyarrow.parquet
+from satgen.dataset import Dataset
+before = set(os.listdir("/proc/self/task"))
+data = Dataset(sys.argv[1])
+assert len(data.frames) and len(data.keypoints)
+print(len(set(os.listdir("/proc/self/task")) - before))
+"""
+    command = [sys.executable, "-c", code, str(pristine)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
 
 
 def test_rows_describe_the_files(pristine: Path) -> None:

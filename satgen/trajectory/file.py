@@ -25,6 +25,7 @@ from satgen.geometry import (
     normalise,
     quaternion_to_matrix,
 )
+from satgen.parquet import read_table
 from satgen.trajectory.angles import angles_from_pose, pose_from_angles
 from satgen.trajectory.config import INDEX_MAX, INDEX_MIN, Observations, TrajectoryConfig
 
@@ -77,13 +78,10 @@ class _Table:
 def _read_table(path: str, data: bytes) -> _Table:
     """Rows of a CSV or parquet file. The suffix decides which, `.parquet` or anything else."""
     if Path(path).suffix.lower() in (".parquet", ".pq"):
-        import io
-
         import pyarrow
-        import pyarrow.parquet
 
         try:
-            table = pyarrow.parquet.read_table(io.BytesIO(data))
+            table = read_table(data)
         except (pyarrow.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: not a readable parquet file ({reason})") from error
