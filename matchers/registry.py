@@ -41,6 +41,15 @@ DESCRIPTOR_SIZES = {
 T = TypeVar("T")
 
 
+def default_features() -> str:
+    """The features that a command takes where none are named.
+
+    ALIKED if its weights have been fetched; otherwise SIFT, for which nothing is.
+    """
+    aliked = next(w for w in store.OFFICIAL if w.name == ALIASES["aliked"])
+    return "aliked" if aliked.path.is_file() else "sift"
+
+
 def load_features(
     name: str = "aliked",
     *,

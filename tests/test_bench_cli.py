@@ -39,6 +39,16 @@ def test_the_command_line(frames: Path, tmp_path: Path) -> None:
     assert "f1" in compared.stdout.lower()
 
 
+def test_with_nothing_downloaded_the_bundled_weights_are_used(frames: Path, tmp_path: Path) -> None:
+    words = ["bench", frames, "--matcher", "lightglue", "--matcher", "superglue", "--gap", 1]
+    words += ["--pairs", 1, "--repeats", 1, "--threads", 1, "--out", tmp_path / "run", "--json"]
+    env = {"SATGEN_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+    done = satgen(*words, env=env)
+    assert done.returncode == 0, done.stderr
+    found = {c["features"] for c in json.loads(done.stdout)["combinations"]}
+    assert found == {"sift"} and not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [

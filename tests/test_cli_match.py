@@ -261,11 +261,15 @@ def test_matching_offline_without_weights_is_one_line(
     photographs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     env = {"SATGEN_CACHE": str(tmp_path / "cache"), **OFFLINE}
-    done = satgen("match", *photographs, "--out", tmp_path / "m.png", env=env)
+    out = tmp_path / "m.png"
+    done = satgen("match", *photographs, "--features", "aliked", "--out", out, env=env)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "satgen weights --fetch" in done.stderr
-    assert not (tmp_path / "m.png").exists()
+    assert not out.exists()
+    done = satgen("match", *photographs, "--out", out, "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["features"] == "sift" and out.stat().st_size > 0
 
 
 def test_doctor_knows_the_weights(tmp_path: Path) -> None:

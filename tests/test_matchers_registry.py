@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from matchers import registry, weights
-from matchers.registry import load_features, load_matcher
+from matchers.registry import default_features, load_features, load_matcher
 from satgen.errors import InputError
 
 torch.set_num_threads(1)
@@ -76,6 +76,18 @@ def test_options_reach_the_config() -> None:
     assert matcher.config.width_confidence == 0.5
     extractor: Any = load_features("sift", max_keypoints=7, root=False)
     assert (extractor.config.max_keypoints, extractor.config.root) == (7, False)
+
+
+def test_the_default_features_are_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SATGEN_CACHE", str(tmp_path))
+    assert default_features() == "sift"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "aliked-t16.pth").touch()
+    assert default_features() == "sift"
+    (tmp_path / "weights" / "aliked-n16.pth").touch()
+    assert default_features() == "aliked"
 
 
 def test_unknown_names_list_the_choices() -> None:

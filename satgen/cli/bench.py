@@ -13,7 +13,13 @@ from typing import Any
 
 import click
 
-from satgen.cli.common import duration, echo_json, json_option, progress_bar
+from satgen.cli.common import (
+    duration,
+    echo_json,
+    features_or_default,
+    json_option,
+    progress_bar,
+)
 from satgen.errors import InputError
 
 SMALL = Path("datasets") / "bench"
@@ -32,7 +38,7 @@ RUNS = Path("runs")
     "--features",
     multiple=True,
     help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint; may be given again.  "
-    "[default: aliked]",
+    "[default: aliked if it has been downloaded, else sift]",
 )
 @click.option("--weights", help="official, satgen, or a file.  [default: the best there is]")
 @click.option(
@@ -223,6 +229,8 @@ def _config(pairs: str | None, **options: Any) -> tuple[Any, Path | None]:
     if thresholds:
         config = replace(config, thresholds=replace(config.thresholds, **thresholds))
     given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "features" not in given:
+        given["features"] = (features_or_default(None),)
     return replace(config, **given), pairs_file
 
 

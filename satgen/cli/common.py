@@ -57,3 +57,18 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def features_or_default(features: str | None) -> str:
+    """The features that were named, or else the default; a person is told what else there is."""
+    from matchers.registry import default_features
+
+    if features is not None:
+        return features
+    chosen = default_features()
+    if chosen == "sift" and sys.stderr.isatty():
+        click.echo(
+            "SIFT features, as nothing has been downloaded; `satgen weights --fetch` gets ALIKED.",
+            err=True,
+        )
+    return chosen

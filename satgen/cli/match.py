@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from satgen.cli.common import duration, echo_json, json_option
+from satgen.cli.common import duration, echo_json, features_or_default, json_option
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 @click.argument("image_b", type=click.Path(path_type=Path))
 @click.option(
     "--features",
-    default="aliked",
-    show_default=True,
-    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint.",
+    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint.  [default: aliked if "
+    "it has been downloaded, else sift]",
 )
 @click.option(
     "--matcher", default="lightglue", show_default=True, help="lightglue, superglue or nearest."
@@ -69,7 +68,7 @@ if TYPE_CHECKING:
 def command(
     image_a: Path,
     image_b: Path,
-    features: str,
+    features: str | None,
     matcher: str,
     weights: str | None,
     features_weights: str | None,
@@ -102,6 +101,7 @@ def command(
     """
     options = _matcher_options(matcher, no_adaptive, depth_confidence, width_confidence)
     _check_outputs(out, npz, (image_a, image_b))
+    features = features_or_default(features)
     from matchers.registry import load_features, load_matcher
 
     sides = (_Side.read(image_a, not no_mask), _Side.read(image_b, not no_mask))
