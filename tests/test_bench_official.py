@@ -104,7 +104,9 @@ def epipolar_share(data: Dataset, i: int, j: int, points: list[NDArray]) -> floa
 def test_figures_of_the_official_lightglue(
     official: dict[str, torch.Tensor], frames: Path, tmp_path: Path
 ) -> None:
-    config = BenchConfig(gaps=GAPS, pairs_per_gap=2, max_keypoints=256, repeats=1, threads=1)
+    config = BenchConfig(
+        weights="official", gaps=GAPS, pairs_per_gap=2, max_keypoints=256, repeats=1, threads=1
+    )
     table = run(plan(config, [frames]), tmp_path / "run")
     table = table[~table["adaptive"]]
     data = Dataset(frames)

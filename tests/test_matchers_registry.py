@@ -55,7 +55,8 @@ def test_aliked_is_aliked_n16(image: np.ndarray) -> None:
 
 def test_the_official_matcher_matches_an_image_with_itself(image: np.ndarray) -> None:
     features = load_features("aliked", device="cpu", max_keypoints=100)(image)
-    matches = load_matcher("lightglue", features="aliked", device="cpu")(features, features)
+    matcher = load_matcher("lightglue", features="aliked", weights="official", device="cpu")
+    matches = matcher(features, features)
     assert len(matches) > 0.9 * len(features)
     assert (matches.indices[:, 0] == matches.indices[:, 1]).all()
     assert matches.adaptation is not None

@@ -265,7 +265,8 @@ def real(name: str) -> Any:
 
         torch.manual_seed(0)
         return SuperGlue(SuperGlueConfig(descriptor_dim=128, num_layers=2)).eval()
-    return load_matcher(name, features="aliked", device="cpu")
+    official = "official" if name == "lightglue" else None
+    return load_matcher(name, features="aliked", weights=official, device="cpu")
 
 
 def rows(matches: Matches) -> set[tuple[int, ...]]:

@@ -36,7 +36,7 @@ def draw_curves(folder: Path, stages: Sequence[str]) -> Path | None:
     figure = Figure(figsize=(11.0, 7.5))
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2).ravel()
-    figure.subplots_adjust(0.04, 0.06, 0.99, 0.97, wspace=0.1, hspace=0.2)
+    figure.subplots_adjust(0.04, 0.06, 0.98, 0.97, wspace=0.1, hspace=0.2)
     start = 0
     for stage in stages:
         rows, checks = trained[stage], checked[stage]
@@ -68,7 +68,9 @@ def draw_curves(folder: Path, stages: Sequence[str]) -> Path | None:
         panel.grid(color="0.93")
         handles, labels = panel.get_legend_handles_labels()
         once = dict(zip(reversed(labels), reversed(handles), strict=True))
-        if once:
+        if not once:  # SuperGlue stops at no layer
+            panel.remove()
+        else:
             panel.legend(list(once.values())[::-1], list(once)[::-1], fontsize=7, frameon=False)
     for panel in panels[1:3]:
         panel.set_ylim(0.0, 1.0)
