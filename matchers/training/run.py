@@ -368,4 +368,5 @@ def _hardware(hardware: Hardware) -> str:
     """In words."""
     if hardware.device.type == "cuda":
         return str(torch.cuda.get_device_name(hardware.device))
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
