@@ -87,7 +87,8 @@ def test_lightglue_says_what_its_adaptation_did(
     photographs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     npz = tmp_path / "m.npz"
-    words = ("match", *photographs, "--max-keypoints", 200, "--device", "cpu")
+    words: tuple[object, ...] = ("match", *photographs, "--max-keypoints", 200, "--device", "cpu")
+    words += ("--features", "aliked", "--weights", "official")
     answer = answered(*words, "--npz", npz)
     with np.load(npz) as arrays:
         assert arrays["stop_layer"] == answer["stop_layer"]
