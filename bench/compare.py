@@ -17,19 +17,26 @@ WORK = ("match_ms", "stop_layer", "flops")
 """Figures that are compared besides those of accuracy."""
 
 
-def compare(run_a: Path, run_b: Path) -> Figures:
+BY_GAP = {"f1": "F1", "auc_5deg": "AUC@5°"}
+"""Figures that the terminal shows for every gap, and their headings."""
+
+
+def compare(run_a: str | Path, run_b: str | Path) -> Figures:
     """Compare two runs on the pairs that both have.
 
     A combination is compared with the one of the same name; where the runs share no name but have
-    one combination each, these are. Intervals are of 95 %, of the run B minus the run A.
+    one combination each, or one of each is named, these are. Intervals are of 95 %, of the run B
+    minus the run A.
 
     Args:
-        run_a, run_b: folders of `satgen bench`.
+        run_a, run_b: folders of `satgen bench`, or FOLDER:COMBINATION with the id of one of its
+            combinations.
 
     Raises:
-        InputError: a folder that is no finished run, or runs without a common pair or combination.
+        InputError: a folder that is no finished run, a combination that it has not, or runs
+            without a common pair or combination.
     """
-    (known_a, table_a), (known_b, table_b) = read_run(run_a), read_run(run_b)
+    (known_a, table_a), (known_b, table_b) = _read(run_a), _read(run_b)
     compared = []
     for a, b in _partners(known_a, known_b, run_a, run_b):
         rows_a = table_a[table_a["combination"] == a["id"]]
@@ -61,21 +68,25 @@ def comparison_table(answer: Figures) -> str:
         rows = [["figure", "A", "B", "B - A", "95 % interval", "pairs", ""]]
         for name, found in entry["overall"].items():
             style = "%" if name in (*ACCURACY, *AREAS) else ".4g"
-            interval = f"{number(found['low'], style)} … {number(found['high'], style)}"
-            numbers = [number(found[key], style) for key in ("a", "b", "difference")]
-            mark = "*" if significant(found) else ""
-            rows.append([name, *numbers, interval, str(found["pairs"]), mark])
-        gaps = [["gap", "F1 A", "F1 B", "B - A", "95 % interval", "pairs", ""]]
-        for gap, figure in entry["by_gap"].items():
-            if (found := figure.get("f1")) is not None:
-                numbers = [number(found[key], "%") for key in ("a", "b", "difference")]
-                interval = f"{number(found['low'], '%')} … {number(found['high'], '%')}"
-                mark = "*" if significant(found) else ""
-                gaps.append([gap, *numbers, interval, str(found["pairs"]), mark])
+            rows.append([name, *_cells(found, style)])
         blocks.append(f"{title}, {entry['pairs']} pairs (shares in per cent)\n{columns(rows)}")
-        if len(gaps) > 1:
-            blocks.append(columns(gaps))
+        for name, heading in BY_GAP.items():
+            gaps = [["gap", f"{heading} A", f"{heading} B", *rows[0][3:]]]
+            gaps += [
+                [gap, *_cells(figure[name], "%")]
+                for gap, figure in entry["by_gap"].items()
+                if name in figure
+            ]
+            if len(gaps) > 1:
+                blocks.append(columns(gaps))
     return "\n\n".join([*blocks, "* the interval leaves out 0"])
+
+
+def _cells(found: Figures, style: str) -> list[str]:
+    """Both figures, their difference, its interval, the pairs, and a mark where it leaves out 0."""
+    numbers = [number(found[key], style) for key in ("a", "b", "difference")]
+    interval = f"{number(found['low'], style)} … {number(found['high'], style)}"
+    return [*numbers, interval, str(found["pairs"]), "*" if significant(found) else ""]
 
 
 def significant(found: Figures) -> bool:
@@ -84,8 +95,21 @@ def significant(found: Figures) -> bool:
     return low is not None and high is not None and (low > 0.0 or high < 0.0)
 
 
+def _read(run: str | Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """`read_run`, of only the combination that is named behind the folder, if one is."""
+    folder, _, wanted = str(run).rpartition(":")
+    if not folder or Path(run).exists():
+        return read_run(Path(run))
+    known, table = read_run(Path(folder))
+    chosen = [entry for entry in known["combinations"] if entry["id"] == wanted]
+    if not chosen:
+        ids = ", ".join(entry["id"] for entry in known["combinations"])
+        raise InputError(f"{folder}: combination {wanted!r}: must be one of {ids}")
+    return known | {"combinations": chosen}, table
+
+
 def _partners(
-    known_a: dict[str, Any], known_b: dict[str, Any], run_a: Path, run_b: Path
+    known_a: dict[str, Any], known_b: dict[str, Any], run_a: str | Path, run_b: str | Path
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     mine = {entry["id"]: entry for entry in known_a["combinations"]}
     theirs = {entry["id"]: entry for entry in known_b["combinations"]}
@@ -95,7 +119,7 @@ def _partners(
         return [(next(iter(mine.values())), next(iter(theirs.values())))]
     raise InputError(
         f"{run_a} has {', '.join(mine)}, {run_b} has {', '.join(theirs)}: must share one, or have "
-        f"one each"
+        f"one each; RUN:COMBINATION picks one"
     )
 
 

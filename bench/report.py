@@ -14,6 +14,7 @@ from bench.summary import ACCURACY, AREAS, summarise
 from bench.table import COLUMNS, SAVINGS, cells, tracks_line
 from satgen.dataset import write_atomic
 from satgen.errors import RunError
+from satgen.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,12 +86,11 @@ def write_report(folder: Path) -> Path:
         InputError: the folder is no finished run.
         RunError: a file cannot be written.
     """
-    import pandas as pd
-
     from bench import plots
 
     description, table = read_run(folder)
-    tracks = pd.read_parquet(folder / TRACKS) if (folder / TRACKS).is_file() else None
+    followed = (folder / TRACKS).is_file()
+    tracks = read_frame((folder / TRACKS).read_bytes()) if followed else None
     summary = summarise(table, description, tracks)
     try:
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"

@@ -33,6 +33,7 @@ from bench.pairs import (
 )
 from satgen.dataset import Dataset, open_datasets, write_atomic
 from satgen.errors import InputError, RunError
+from satgen.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,11 +221,9 @@ def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     Raises:
         InputError: it is none.
     """
-    import pandas as pd
-
     try:
         description = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / TABLE)
+        table = read_frame((folder / TABLE).read_bytes())
     except (OSError, ValueError):
         raise InputError(f"{folder}: no finished run of satgen bench") from None
     return description, table

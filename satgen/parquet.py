@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow
 
 
@@ -23,3 +24,12 @@ def read_table(data: bytes) -> pyarrow.Table:
 
     file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data), pre_buffer=False)
     return file.read(use_threads=False)
+
+
+def read_frame(data: bytes) -> pd.DataFrame:
+    """The same as a pandas table, made in this thread.
+
+    Raises:
+        pyarrow.ArrowException, OSError: it is none.
+    """
+    return read_table(data).to_pandas(use_threads=False)

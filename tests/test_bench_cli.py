@@ -37,6 +37,10 @@ def test_the_command_line(frames: Path, tmp_path: Path) -> None:
     compared = satgen("bench", "--compare", tmp_path / "a", tmp_path / "b")
     assert compared.returncode == 0, compared.stderr
     assert "f1" in compared.stdout.lower()
+    named = satgen("bench", "--compare", f"{tmp_path / 'a'}:sift-nearest", tmp_path / "b", "--json")
+    assert named.returncode == 0 and len(json.loads(named.stdout)["combinations"]) == 1
+    wrong = satgen("bench", "--compare", f"{tmp_path / 'a'}:sift-hope", tmp_path / "b")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "sift-hope" in wrong.stderr
 
 
 def test_with_nothing_downloaded_the_bundled_weights_are_used(frames: Path, tmp_path: Path) -> None:

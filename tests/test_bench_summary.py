@@ -216,6 +216,21 @@ def test_runs_of_one_combination_each_are_compared_whatever_they_are(tmp_path: P
         compare(a, tmp_path / "nowhere")
 
 
+def test_any_two_combinations_are_compared_by_name(tmp_path: Path) -> None:
+    table = rows()
+    table["pose_error_deg"] = np.where(table["combination"] == FULL.id, 0.0, 9.0)
+    a = run_folder(tmp_path / "a:b", table, PLAIN, FULL, ADAPTIVE)
+    found = compare(f"{a}:{PLAIN.id}", f"{a}:{FULL.id}")
+    (entry,) = found["combinations"]
+    assert (entry["a"], entry["b"], entry["pairs"]) == (PLAIN.label, FULL.label, 4)
+    areas = entry["by_gap"]["1"]["auc_5deg"]  # no error at all, and all over 5 degrees
+    assert (areas["a"], areas["b"], areas["difference"]) == (0.0, 1.0, 1.0)
+    assert "AUC@5° A" in comparison_table(found)
+    assert len(compare(a, f"{a}:{FULL.id}")["combinations"]) == 1
+    with pytest.raises(InputError, match=f"combination 'x': must be one of {PLAIN.id}, {FULL.id}"):
+        compare(f"{a}:x", a)
+
+
 def test_a_median_is_compared_as_a_median() -> None:
     from bench.summary import statistic_of
 

@@ -102,14 +102,14 @@ RUNS = Path("runs")
 @click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
 @click.option(
     "--compare",
-    type=(click.Path(path_type=Path), click.Path(path_type=Path)),
+    type=(str, str),
     metavar="RUN_A RUN_B",
-    help="Put two runs side by side instead.",
+    help="Put two runs side by side instead; RUN:COMBINATION picks one of a run's combinations.",
 )
 @json_option
 def command(
     datasets: tuple[Path, ...],
-    compare: tuple[Path, Path] | None,
+    compare: tuple[str, str] | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -128,6 +128,7 @@ def command(
       satgen bench datasets/aura --pairs all --out runs/aura-consecutive
       satgen bench datasets/aura --sweep depth-confidence
       satgen bench --compare runs/a runs/b
+      satgen bench --compare runs/a:sift-nearest-r0.8 runs/a:sift-lightglue-full
     """
     if compare is not None:
         if datasets:
@@ -137,7 +138,7 @@ def command(
     _bench(datasets, as_json, **options)
 
 
-def _compare(run_a: Path, run_b: Path, as_json: bool) -> None:
+def _compare(run_a: str, run_b: str, as_json: bool) -> None:
     from bench.compare import compare, comparison_table
 
     answer = compare(run_a, run_b)
