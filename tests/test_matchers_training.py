@@ -178,11 +178,13 @@ def test_confidence_alone_begins_with_weights_that_the_card_tells_of(
     aura: Path, cache: Path, whole: Path, tmp_path: Path
 ) -> None:
     first, out = whole / "lightglue-sift.safetensors", tmp_path / "run"
-    invoked(*words(aura, cache, out, "--init", first, "--stage", "confidence", "--curriculum", 0))
+    more = ("--init", first, "--stage", "confidence", "--curriculum", 0, "--angles", "0,9,90.5")
+    invoked(*words(aura, cache, out, *more))
     card = json.loads((out / "lightglue-sift.json").read_text())
     begun = json.loads(first.with_suffix(".json").read_text())
     identity = json.loads((out / "train.json").read_text())["identity"]
     assert identity["config"]["curriculum"]["full"] == 0.0
+    assert identity["config"]["curriculum"]["edges_deg"] == [0.0, 9.0, 90.5]
     assert list(card["steps"]) == ["confidence"]
     assert (
         card["initial"]["sha256"]
@@ -370,6 +372,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         (("--dim", "20"), "dim 20"),
         (("--lr", "0"), "learning_rate 0"),
         (("--curriculum", "2"), "curriculum's share 2"),
+        (("--angles", "0,x"), "angles '0,x'"),
+        (("--angles", "10,5,20"), "ranges of angles 10, 5, 20"),
+        (("--angles", "0,nan"), "ranges of angles 0, nan"),
         (("--init", "absent.safetensors"), "absent.safetensors"),
         (("--device", "abacus"), "abacus"),
     ],

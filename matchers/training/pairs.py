@@ -38,7 +38,7 @@ class Curriculum:
         full: share of the steps by which all are.
 
     Raises:
-        InputError: edges that do not ascend, or a share out of range.
+        InputError: edges that do not ascend from 0 to at most 180, or a share out of range.
     """
 
     edges_deg: tuple[float, ...] = ANGLES_DEG
@@ -46,8 +46,12 @@ class Curriculum:
     full: float = 0.4
 
     def __post_init__(self) -> None:
-        if len(self.edges_deg) < 2 or any(np.diff(self.edges_deg) <= 0.0):
-            raise InputError(f"ranges of angles {self.edges_deg}: must be two or more, ascending")
+        edges = self.edges_deg
+        if len(edges) < 2 or not all(np.diff(edges) > 0.0) or edges[0] < 0.0 or edges[-1] > 180.0:
+            listed = ", ".join(f"{edge:g}" for edge in edges)
+            raise InputError(
+                f"ranges of angles {listed}: must be two or more edges, ascending, from 0 to 180"
+            )
         if not 0.0 <= self.full <= 1.0:
             raise InputError(f"curriculum's share {self.full:g}: must be between 0 and 1")
 

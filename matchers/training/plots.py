@@ -36,7 +36,7 @@ def draw_curves(folder: Path, stages: Sequence[str]) -> Path | None:
     figure = Figure(figsize=(11.0, 7.5))
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2).ravel()
-    figure.subplots_adjust(0.04, 0.06, 0.98, 0.97, wspace=0.1, hspace=0.2)
+    figure.subplots_adjust(0.04, 0.06, 0.91, 0.97, wspace=0.34, hspace=0.22)
     start = 0
     for stage in stages:
         rows, checks = trained[stage], checked[stage]
@@ -55,8 +55,8 @@ def draw_curves(folder: Path, stages: Sequence[str]) -> Path | None:
         for panel in panels:
             panel.axvline(start + last, color="0.7", linewidth=0.8, zorder=0)
             panel.text(
-                start + last / 2, 0.99, stage, transform=panel.get_xaxis_transform(), ha="center",
-                va="top", fontsize=7, color="0.5",
+                start + last, 1.01, stage, transform=panel.get_xaxis_transform(), ha="right",
+                va="bottom", fontsize=7, color="0.5",
             )  # fmt: skip
         start += last
     titles = ("loss", "validation, all gaps", "validation: F1 by gap", "validation: stopping layer")
@@ -71,9 +71,13 @@ def draw_curves(folder: Path, stages: Sequence[str]) -> Path | None:
         if not once:  # SuperGlue stops at no layer
             panel.remove()
         else:
-            panel.legend(list(once.values())[::-1], list(once)[::-1], fontsize=7, frameon=False)
+            panel.legend(
+                list(once.values())[::-1], list(once)[::-1], fontsize=7, edgecolor="none",
+                loc="upper left", bbox_to_anchor=(1.0, 1.0),
+            )  # fmt: skip
     for panel in panels[1:3]:
         panel.set_ylim(0.0, 1.0)
+    panels[3].set_ylim(0.0)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     path = folder / CURVES

@@ -61,6 +61,12 @@ ALL = "all"
     help="Share of the steps in which pairs grow to all angles; 0: all from the first step, for "
     "weights that know them.  [default: 0.4]",
 )
+@click.option(
+    "--angles",
+    metavar="A,B,...",
+    help="Edges of the ranges of degrees between two frames, from which pairs are drawn evenly.  "
+    "[default: 0,1.5,3.5,7.5,15,25,37.5,52.5,65]",
+)
 @click.option("--guard", type=float, help="Degrees from held-out frames.  [default: 5]")
 @click.option("--leave-out", metavar="TARGET", help="Train on the others, test on all of this one.")
 @click.option("--validate-every", type=int, help="Steps between validations.  [default: 500]")
@@ -175,6 +181,7 @@ def _config(
     *,
     features: str,
     curriculum: float | None,
+    angles: str | None,
     guard: float | None,
     leave_out: str | None,
     **options: Any,
@@ -191,9 +198,21 @@ def _config(
         split = replace(split, guard_deg=guard)
     given = {name: value for name, value in options.items() if value is not None}
     given["split"] = split
+    drawn = config.curriculum
     if curriculum is not None:
-        given["curriculum"] = replace(config.curriculum, full=curriculum)
+        drawn = replace(drawn, full=curriculum)
+    if angles is not None:
+        drawn = replace(drawn, edges_deg=_degrees(angles))
+    given["curriculum"] = drawn
     return replace(config, features=features_name(features), **given)
+
+
+def _degrees(text: str) -> tuple[float, ...]:
+    """Numbers between commas."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"angles {text!r}: must be degrees, such as 0,5,15,30,60") from None
 
 
 def _device(name: str | None) -> Any:
