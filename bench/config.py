@@ -26,6 +26,9 @@ WIDTH_CONFIDENCE = 0.99
 GPU_BATCH = 8
 """Pairs that are matched together on a GPU."""
 
+TRUTH = "truth"
+"""In place of a matcher: all true matches of the keypoints, the most that any could find."""
+
 RATIO = 0.8
 """Of the nearest neighbour's second row (Lowe, IJCV 2004, §7.1)."""
 
@@ -36,7 +39,7 @@ class Combination:
 
     Attributes:
         features: name of the extractor.
-        matcher: name of the matcher.
+        matcher: name of the matcher, or `TRUTH`.
         weights: "official", "satgen", a path, or None for the matcher's default.
         depth_confidence, width_confidence: of LightGlue's early exit and pruning; None turns the
             one or the other off.
@@ -64,6 +67,8 @@ class Combination:
     @property
     def label(self) -> str:
         """For people."""
+        if self.matcher == TRUTH:
+            return f"all true matches of {self.features}"
         name = f"{self.matcher} on {self.features}"
         if self.matcher != "lightglue":
             return name if self.ratio is None else f"{name}, ratio {self.ratio:g}"
@@ -153,6 +158,9 @@ class BenchConfig:
             for matcher in self.matchers:
                 if matcher == "nearest":
                     found += [Combination(features, matcher, ratio=r) for r in (None, RATIO)]
+                    continue
+                if matcher == TRUTH:
+                    found.append(Combination(features, matcher))
                     continue
                 if matcher != "lightglue":
                     found.append(Combination(features, matcher, self.weights))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import flops
-from bench.config import Combination, none_to_nan
+from bench.config import TRUTH, Combination, none_to_nan
 from bench.ground_truth import GroundTruth, PairTruth, judge
 from bench.metrics import (
     confusions,
@@ -63,6 +63,14 @@ class Outcome:
             matches.adaptation,
             match_ms,
         )
+
+    @classmethod
+    def of_truth(cls, truth: GroundTruth) -> Outcome:
+        """All true matches, which nothing had to find."""
+        partner = truth.side0.partner
+        rows = np.flatnonzero(partner >= 0)
+        pairs = np.stack([rows, partner[rows]], axis=1)
+        return cls(pairs, np.ones(len(pairs), dtype=np.float32), None, math.nan)
 
 
 def positions(features: Features) -> Floats:
@@ -124,7 +132,10 @@ def work_figures(
         "pruned_fraction": math.nan,
         "points_per_layer": [],
     }
-    if combination.matcher == "superglue":
+    total: float
+    if combination.matcher == TRUTH:
+        total = full = math.nan
+    elif combination.matcher == "superglue":
         total = full = flops.superglue(n0, n1, network).total
     elif combination.matcher == "lightglue" and outcome.adaptation is not None:
         adaptation = outcome.adaptation

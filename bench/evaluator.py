@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.config import GPU_BATCH, BenchConfig, Combination
+from bench.config import GPU_BATCH, TRUTH, BenchConfig, Combination
 from bench.evaluate import (
     Outcome,
     absolute_figures,
@@ -145,6 +145,8 @@ class Evaluator:
         }
         self._matchers: dict[Combination, Matcher] = {}
         for combination in config.combinations():
+            if combination.matcher == TRUTH:
+                continue
             names = {"lightglue": ("depth_confidence", "width_confidence"), "nearest": ("ratio",)}
             options: dict[str, Any] = {
                 name: getattr(combination, name) for name in names.get(combination.matcher, ())
@@ -213,6 +215,8 @@ class Evaluator:
         (features0, time0), (features1, time1) = self._sides(data, name, pair)
         keypoints0, keypoints1 = positions(features0), positions(features1)
         truth = label(keypoints0, keypoints1, view0, view1, self.config.thresholds)
+        if (known := Combination(name, TRUTH)) in self.config.combinations():
+            outcomes = outcomes | {known: Outcome.of_truth(truth)}
         for combination, outcome in outcomes.items():
             points0, points1 = keypoints0[outcome.pairs[:, 0]], keypoints1[outcome.pairs[:, 1]]
             row, judged = truth_figures(truth, outcome, classes)
@@ -276,7 +280,7 @@ class Evaluator:
     def _work(
         self, combination: Combination, features0: Features, features1: Features, outcome: Outcome
     ) -> Row:
-        config = getattr(self._matchers[combination], "config", None)
+        config = getattr(self._matchers.get(combination), "config", None)
         return work_figures(combination, features0, features1, outcome, config)
 
     # -- frames --------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.config import BenchConfig, Combination, combination_json
+from bench.config import TRUTH, BenchConfig, Combination, combination_json
 from bench.evaluator import PosedTask, Row, Task, check_frames, run_task
 from bench.pairs import (
     Pair,
@@ -123,6 +123,8 @@ def plan(
     check_matchers(config)
     if not datasets and not posed:
         raise InputError("no dataset given: must be at least one")
+    if posed and TRUTH in config.matchers:
+        raise InputError(f"{posed[0].file}: matcher {TRUTH}: lists have no depth that tells it")
     opened = open_datasets(datasets)
     folders = {name: data.folder for name, data in opened.items()}
     indices = {name: data.indices for name, data in opened.items()}
@@ -207,9 +209,10 @@ def _check(combination: Combination) -> None:
     from matchers.registry import MATCHERS, features_name, find_weights
 
     features_name(combination.features)
-    if combination.matcher not in MATCHERS:
-        raise InputError(f"matcher {combination.matcher!r}: one of {', '.join(MATCHERS)}")
-    if combination.matcher != "nearest":
+    known = (*MATCHERS, TRUTH)
+    if combination.matcher not in known:
+        raise InputError(f"matcher {combination.matcher!r}: one of {', '.join(known)}")
+    if combination.matcher not in ("nearest", TRUTH):
         weights = find_weights(combination.matcher, combination.features, combination.weights)
         if not weights.is_file():
             raise InputError(f"weights {weights}: no such file")

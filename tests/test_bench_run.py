@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 
 from bench.config import BenchConfig, Combination
 from bench.pairs import Pair, save_pairs
+from bench.report import write_report
 from bench.run import RESULTS, RUN, PosedList, plan, run
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
@@ -141,6 +143,32 @@ def test_consecutive_frames_are_followed(frames: Path, tmp_path: Path) -> None:
     assert tracks["length"].max() >= 5 and set(tracks["start_index"]) <= set(range(4000, 4010))
 
 
+def test_the_truth_is_what_no_matcher_exceeds(frames: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, matchers=("nearest", "truth"))
+    table = run(plan(config, [frames]), tmp_path / "run")
+    truth = table[table["combination"] == "sift-truth"]
+    assert len(truth) == 6 and (truth["num_matches"] == truth["num_true_matches"]).all()
+    assert (truth[["precision", "recall", "f1"]] == 1.0).all(axis=None)
+    assert truth[["match_ms", "flops", "stop_layer", "agreement"]].isna().all(axis=None)
+    data = Dataset(frames)
+    K = data.camera.K
+    for i, j in zip(truth["index0"], truth["index1"], strict=True):
+        with np.load(tmp_path / "run/matches/sift-truth" / f"aura_{i:06d}_{j:06d}.npz") as kept:
+            ends = [kept[f"keypoints{side}"][kept["matches"][:, side]] for side in (0, 1)]
+        columns, rows = np.rint(ends[0]).astype(int).T
+        z = data.depth(i)[rows, columns]
+        rays = np.c_[ends[0], np.ones(len(z))] @ np.linalg.inv(K).T
+        T = data.pose(j) @ np.linalg.inv(data.pose(i))
+        vector, _ = cv2.Rodrigues(T[:3, :3])
+        moved = cv2.projectPoints(rays * z[:, None], vector, T[:3, 3], K, None)[0][:, 0]
+        away = np.linalg.norm(moved - ends[1], axis=1)[z > 0.0]
+        assert len(away) > 10 and np.quantile(away, 0.9) < 3.0
+    write_report(tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "results.json").read_text())
+    entry = next(c for c in summary["combinations"] if c["id"] == "sift-truth")
+    assert entry["overall"]["f1"] == 1.0 and "match_ms" not in entry["overall"]
+
+
 def test_posed_pairs_give_the_pose_errors_of_the_dataset(frames: Path, tmp_path: Path) -> None:
     data = Dataset(frames)
     K = data.camera.K
@@ -197,3 +225,8 @@ def test_what_is_missing_is_named(frames: Path, tmp_path: Path) -> None:
         plan(CONFIG, [])
     with pytest.raises(InputError):
         plan(CONFIG, [tmp_path])
+    (tmp_path / "list.txt").write_text("")
+    with pytest.raises(InputError, match=r"list\.txt: matcher truth: .* no depth"):
+        plan(
+            replace(CONFIG, matchers=("truth",)), [], posed=[PosedList(tmp_path / "list.txt", copy)]
+        )

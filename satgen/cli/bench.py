@@ -32,7 +32,8 @@ RUNS = Path("runs")
     "--matcher",
     "matchers",
     multiple=True,
-    help="lightglue, superglue or nearest; may be given again.  [default: lightglue]",
+    help="lightglue, superglue, nearest, or truth: all true matches, the most that the keypoints "
+    "allow; may be given again.  [default: lightglue]",
 )
 @click.option(
     "--features",
