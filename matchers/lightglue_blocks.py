@@ -243,6 +243,23 @@ def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def first_layers(state: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """A checkpoint's first layers: a LightGlue that ends where the deeper one might leave.
+
+    Args:
+        state: tensors by name, of any of the forms that `rename` reads.
+        count: layers to keep; those of a network that has no more are all kept. The last of them
+            has no confidence classifier.
+    """
+    kept = {}
+    for key, value in rename(state).items():
+        match = re.match(r"(transformers|log_assignment|token_confidence)\.(\d+)\.", key)
+        end = count - 1 if match and match[1] == "token_confidence" else count
+        if match is None or int(match[2]) < end:
+            kept[key] = value
+    return kept
+
+
 def infer_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """The fields of `LightGlueConfig` that a checkpoint's tensors decide.
 
@@ -291,7 +308,8 @@ def _feed(x: Tensor, messages: list[Tensor], weights: BlockWeights) -> Tensor:
     """The feed-forward network on tokens and messages, with its residual (§3.1)."""
     message = messages[0] if len(messages) == 1 else torch.cat(messages)
     hidden = torch.addmm(weights.up_bias, x, weights.up_token)
-    hidden = hidden.addmm_(message, weights.up_message)
+    # autocast leaves operations in place alone
+    hidden = hidden.addmm_(message, weights.up_message.to(hidden.dtype))
     hidden = functional.layer_norm(hidden, (hidden.shape[1],), weights.norm, weights.norm_bias)
     return torch.addmm(weights.down_bias, functional.gelu(hidden), weights.down).add_(x)
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from matchers import weights
 from matchers.assignment import mutual_matches
 from matchers.lightglue import LightGlue, LightGlueConfig
+from matchers.lightglue_blocks import first_layers
 from matchers.types import Features, Matches, batch
 from satgen.errors import InputError, RunError
 
@@ -730,3 +731,18 @@ def test_bad_features() -> None:
         model.layer_outputs(good, good)
     with pytest.raises(InputError, match="collate"):
         model.collate([])
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_the_first_layers_of_a_checkpoint_are_a_lightglue_that_ends_there(count: int) -> None:
+    """Checked against a deeper network, which says what each of its layers predicts."""
+    deep = random_model()
+    pair = [batch([random_features(30, seed)]) for seed in (1, 2)]
+    state = {f"matcher.{key}": value for key, value in deep.state_dict().items()}
+    short = LightGlue.from_checkpoint(first_layers(state, count))
+    kept = min(count, SMALL.num_layers)
+    assert short.config.num_layers == kept
+    outputs = short.layer_outputs(*pair)
+    for mine, theirs in zip(outputs, deep.layer_outputs(*pair)[:kept], strict=True):
+        assert torch.equal(mine.log_assignment, theirs.log_assignment)
+    assert outputs[-1].confidence0 is None

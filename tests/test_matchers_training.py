@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ def aura(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features that the runs share."""
     return tmp_path_factory.mktemp("features")
+
+
+def pairwise_options(options: Sequence[object], *left_out: str) -> list[tuple[object, object]]:
+    """Options and their values, without some."""
+    return [p for p in zip(options[::2], options[1::2], strict=True) if p[0] not in left_out]
 
 
 def words(aura: Path, cache: Path, out: Path, *more: object) -> tuple[object, ...]:
@@ -201,6 +207,42 @@ def test_confidence_alone_begins_with_weights_that_the_card_tells_of(
     assert set(origin(alone)) == {"file", "sha256"}
     alone.with_suffix(".json").write_bytes((out / "lightglue-sift.json").read_bytes())
     assert set(origin(alone)) == {"file", "sha256"}
+
+
+def test_the_first_layers_of_a_deeper_network_are_gone_on_with(
+    aura: Path, cache: Path, whole: Path, tmp_path: Path
+) -> None:
+    first, out = whole / "lightglue-sift.safetensors", tmp_path / "run"
+    options = [word for pair in pairwise_options(OPTIONS, "--layers", "--dim") for word in pair]
+    more = ("--init", first, "--layers", 1, "--precision", "bfloat16", "--lr", 1e-9)
+    steps = ("--steps", 2, "--homography-steps", 0, "--confidence-steps", 1)
+    invoked("train", aura, "--cache", cache, "--out", out, *options, *steps, *more)
+    card = json.loads((out / "lightglue-sift.json").read_text())
+    assert card["network"] == {"dim": 16, "layers": 1, "heads": 4}  # dim and heads as they were
+    assert card["precision"] == "bfloat16"
+    old, new = load_file(first), load_file(out / "lightglue-sift.safetensors")
+    shared = {
+        name
+        for name in old
+        if not name.startswith(("transformers.1.", "log_assignment.1.", "token_confidence."))
+    }
+    assert new.keys() == shared and any(name.startswith("transformers.0.") for name in shared)
+    for name in shared:
+        torch.testing.assert_close(new[name].float(), old[name].float(), atol=1e-6, rtol=2e-3)
+
+
+def test_weights_decide_what_a_network_is_that_begins_with_them() -> None:
+    from matchers.training.initial import network_of
+    from matchers.weights import bundled
+
+    for matcher, heads in (("lightglue", {"heads": 4}), ("superglue", {})):
+        path = bundled(f"{matcher}-sift")
+        assert path is not None
+        network = json.loads(path.with_suffix(".json").read_text())["network"]
+        sizes = {key: network[key] for key in ("dim", "layers")}
+        assert network_of(matcher, path) == sizes | heads
+    with pytest.raises(InputError, match=r"lightglue-sift.*not those of superglue"):
+        network_of("superglue", bundled("lightglue-sift"))  # type: ignore[arg-type]
 
 
 def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:
@@ -376,6 +418,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         (("--angles", "10,5,20"), "ranges of angles 10, 5, 20"),
         (("--angles", "0,nan"), "ranges of angles 0, nan"),
         (("--init", "absent.safetensors"), "absent.safetensors"),
+        (("--init", "official"), "no official weights for lightglue on sift"),
+        (("--init", "satgen", "--matcher", "superglue", "--layers", "9"), "missing gnn.layers.12."),
+        (("--precision", "bfloat16", "--matcher", "superglue"), "superglue trains in float32"),
         (("--device", "abacus"), "abacus"),
     ],
 )

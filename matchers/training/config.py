@@ -142,9 +142,10 @@ class TrainConfig:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages of this training, in order."""
+        """The stages of this training, in order; a single layer has nothing to be sure of."""
         first = 1 if self.homography_steps == 0 else 0
-        return STAGES[first:] if self.matcher == "lightglue" else STAGES[first:2]
+        classified = self.matcher == "lightglue" and self.layers > 1
+        return STAGES[first:] if classified else STAGES[first:2]
 
     def stage_steps(self, stage: str) -> int:
         """Steps of a stage."""

@@ -1,4 +1,4 @@
-"""Where a training begins: at nearest neighbours in the space of the descriptors.
+"""Where a training begins: at nearest neighbours in the space of the descriptors, or at weights.
 
 With random weights a network spends its first tens of thousands of pairs on finding out that alike
 descriptors match. Here its residual updates begin at zero and its projections keep angles, so that
@@ -7,14 +7,21 @@ transport); all that is learned is learned beyond that. Blocks that begin as the
 practice since Zhang et al. (Fixup, ICLR 2019). Descriptors have length 1: they are projected to
 tokens whose numbers are about 1, as attention and the optimiser's steps expect, and across images
 attention begins at tokens that are alike.
+
+Given weights may be of a deeper LightGlue, the authors' own for one: each of its layers was trained
+to predict (§3.4), so that its first layers are a LightGlue already.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from matchers import weights as store
+from satgen.errors import InputError
 
 TEMPERATURE = 40.0
 """Similarity of two unit descriptors that are the same, as a logit: at this an assignment made of
@@ -89,3 +96,56 @@ def _compare(projection: nn.Linear) -> None:
     nn.init.eye_(projection.weight)
     projection.weight.mul_((TEMPERATURE / projection.in_features**0.5) ** 0.5)
     nn.init.zeros_(projection.bias)
+
+
+def begin_with(model: nn.Module, path: Path) -> None:
+    """Load weights to begin with, strictly; of a deeper LightGlue the first layers.
+
+    Args:
+        model: `LightGlue` or `SuperGlue`.
+        path: of the weights.
+
+    Raises:
+        InputError: a file that cannot be read, or weights that do not fit.
+    """
+    network: Any = model
+    state = store.load(path)
+    if hasattr(network, "transformers"):
+        from matchers.lightglue_blocks import first_layers
+
+        state = first_layers(state, network.config.num_layers)
+    try:
+        network.load_weights(state)
+    except InputError as error:
+        raise InputError(f"weights {path}: {str(error)[:200]}") from None
+
+
+def network_of(matcher: str, path: Path) -> dict[str, int]:
+    """The fields of `TrainConfig` that weights decide: dim, layers, and LightGlue's heads.
+
+    Args:
+        matcher: "lightglue" or "superglue".
+        path: of the weights.
+
+    Raises:
+        InputError: a file that cannot be read, or weights of something else.
+    """
+    state = store.load(path)
+    try:
+        if matcher == "lightglue":
+            from matchers import lightglue_blocks as blocks
+
+            sizes = blocks.infer_sizes(blocks.rename(state))
+            return {
+                "dim": sizes["dim"],
+                "layers": sizes["num_layers"],
+                "heads": sizes["num_heads"],
+            }
+        from matchers import superglue_blocks
+
+        sizes = superglue_blocks.infer_sizes(superglue_blocks.as_linear(state))
+        return {"dim": sizes["descriptor_dim"], "layers": sizes["num_layers"] // 2}
+    except KeyError as error:
+        raise InputError(
+            f"weights {path}: not those of {matcher}: there is no {error.args[0]}"
+        ) from None

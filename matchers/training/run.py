@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from matchers.registry import fill_network
 from matchers.training import export
 from matchers.training.bank import Bank, Side, Source
 from matchers.training.cache import CacheConfig, fill, frame_bytes
@@ -31,6 +30,7 @@ from matchers.training.config import STAGES, TrainConfig
 from matchers.training.evaluation import Evaluation, Named, PairSet
 from matchers.training.figures import Tally
 from matchers.training.folder import claim
+from matchers.training.initial import begin_with
 from matchers.training.labels import Labels, homography_labels, pose_labels
 from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
@@ -81,7 +81,8 @@ def train(
         hardware: how to compute.
         stages: those to run; None: all. Each begins with the weights of the one before it, if that
             has run.
-        initial: weights that the first stage begins with instead of random ones.
+        initial: weights that the first stage begins with, see `begin_with`, instead of nearest
+            neighbours.
         resume: go on with a run in the folder; False: it must be empty or new.
         bar: shows progress.
 
@@ -104,7 +105,7 @@ def train(
     splits = split_datasets(opened, config.split)
     model = build(config)
     if initial is not None:
-        fill_network(model, initial)
+        begin_with(model, initial)
     begun_with = None if initial is None else export.origin(initial)
     claim(out, config, opened, splits, None if begun_with is None else begun_with["sha256"], resume)
     model.to(hardware.device)
@@ -213,6 +214,7 @@ class _Job:
             "pairs_a_step": config.batch * config.accumulate,
             "initial": self.initial,
             "seed": config.seed,
+            "precision": "bfloat16" if self.hardware.mixed else "float32",
             "hardware": _hardware(self.hardware),
             "torch": torch.__version__,
             "held_out": figures,

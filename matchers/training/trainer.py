@@ -51,7 +51,8 @@ class Hardware:
 
     Attributes:
         device: cpu or cuda.
-        mixed: bfloat16 where it is safe, by autocast; of LightGlue only.
+        mixed: bfloat16 where it is safe, by autocast; of LightGlue only. A CPU gains by it that
+            multiplies bfloat16 in hardware (AVX-512 BF16, AMX).
         compile: hand the attention to `torch.compile`.
         save_seconds: between checkpoints.
     """

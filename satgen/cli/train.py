@@ -37,10 +37,16 @@ ALL = "all"
     help="Folder of the run.  [default: runs/train-MATCHER-FEATURES]",
 )
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
-@click.option("--init", type=click.Path(path_type=Path), help="Weights to begin with.")
-@click.option("--dim", type=int, help="Numbers in a token.  [default: 128]")
 @click.option(
-    "--layers", type=int, help="Layers; SuperGlue: pairs of self and cross layers.  [default: 9]"
+    "--init",
+    metavar="FILE|official|satgen",
+    help="Weights to begin with; of a deeper LightGlue the first --layers.",
+)
+@click.option("--dim", type=int, help="Numbers in a token.  [default: 128, or as --init has it]")
+@click.option(
+    "--layers",
+    type=int,
+    help="Layers; SuperGlue: pairs of self and cross layers.  [default: 9, or as --init has it]",
 )
 @click.option("--steps", type=int, help="Of stage pose.  [default: 20000]")
 @click.option("--homography-steps", type=int, help="0: none.  [default: a quarter of --steps]")
@@ -85,6 +91,12 @@ ALL = "all"
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--threads", type=click.IntRange(min=1), help="[default: the cores]")
 @click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Of LightGlue's layers in training; bfloat16 is faster on GPUs and on CPUs with AVX-512 "
+    "BF16 or AMX.  [default: bfloat16 on cuda]",
+)
+@click.option(
     "--save-minutes",
     type=click.FloatRange(min=0.0),
     default=2.0,
@@ -97,10 +109,11 @@ def command(
     stage: str,
     out: Path | None,
     resume: bool,
-    init: Path | None,
+    init: str | None,
     cache: Path,
     device: str | None,
     threads: int | None,
+    precision: str | None,
     save_minutes: float,
     as_json: bool,
     **options: Any,
@@ -116,8 +129,9 @@ def command(
       satgen train datasets/aura --matcher lightglue --features sift
       satgen train datasets/* --matcher superglue --steps 50000 --out runs/superglue
       satgen train datasets/* --leave-out aura --out runs/without-aura
+      satgen train datasets/* --features aliked --init official --layers 5 --curriculum 0
     """
-    config = _config(**options)
+    config, initial = _config(init=init, **options)
     folder = out if out is not None else RUNS / f"train-{config.matcher}-{config.features}"
     import torch
 
@@ -127,9 +141,13 @@ def command(
     torch.set_num_threads(threads if threads is not None else _cores())
     target = _device(device)
     fast = target.type == "cuda"
+    if precision == "bfloat16" and config.matcher != "lightglue":
+        raise InputError(f"precision bfloat16: {config.matcher} trains in float32")
     hardware = Hardware(
         target,
-        mixed=fast and config.matcher == "lightglue",
+        mixed=fast and config.matcher == "lightglue"
+        if precision is None
+        else precision == "bfloat16",
         compile=fast and config.matcher == "lightglue",
         save_seconds=60.0 * save_minutes,
     )
@@ -141,7 +159,7 @@ def command(
             cache=cache,
             hardware=hardware,
             stages=None if stage == ALL else (stage,),
-            initial=init,
+            initial=initial,
             resume=resume,
             bar=progress_bar,
         )
@@ -179,24 +197,33 @@ def _show(summary: Any) -> None:
 
 def _config(
     *,
+    init: str | None,
     features: str,
     curriculum: float | None,
     angles: str | None,
     guard: float | None,
     leave_out: str | None,
     **options: Any,
-) -> Any:
-    """The configuration that the options ask for."""
+) -> tuple[Any, Path | None]:
+    """The configuration that the options ask for, and the file of weights to begin with."""
     from dataclasses import replace
 
-    from matchers.registry import features_name
+    from matchers.registry import features_name, find_weights
     from matchers.training.config import TrainConfig
 
-    config = TrainConfig()
+    config = replace(
+        TrainConfig(), matcher=options.pop("matcher"), features=features_name(features)
+    )
     split = replace(config.split, leave_out=leave_out)
     if guard is not None:
         split = replace(split, guard_deg=guard)
     given = {name: value for name, value in options.items() if value is not None}
+    initial = None
+    if init is not None:
+        from matchers.training.initial import network_of
+
+        initial = find_weights(config.matcher, config.features, init)
+        given = network_of(config.matcher, initial) | given
     given["split"] = split
     drawn = config.curriculum
     if curriculum is not None:
@@ -204,7 +231,7 @@ def _config(
     if angles is not None:
         drawn = replace(drawn, edges_deg=_degrees(angles))
     given["curriculum"] = drawn
-    return replace(config, features=features_name(features), **given)
+    return replace(config, **given), initial
 
 
 def _degrees(text: str) -> tuple[float, ...]:
