@@ -225,6 +225,7 @@ class LightGlue(Network):
             raise InputError("layer_outputs takes two batches of the same number of images")
         sides = [self._encode(features) for features in (features0, features1)]
         x = torch.cat([tokens.flatten(0, 1) for tokens, _, _ in sides])
+        x = x.to(self.posenc.Wr.weight.dtype)  # autocast projects the descriptors in bfloat16
         rotary = torch.cat([table.flatten(0, 1) for _, table, _ in sides])
         shape0, shape1 = shapes = [Shape.of(tokens, mask) for tokens, _, mask in sides]
         masks = [mask for _, _, mask in sides]

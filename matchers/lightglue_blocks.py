@@ -311,7 +311,9 @@ def _feed(x: Tensor, messages: list[Tensor], weights: BlockWeights) -> Tensor:
     # autocast leaves operations in place alone
     hidden = hidden.addmm_(message, weights.up_message.to(hidden.dtype))
     hidden = functional.layer_norm(hidden, (hidden.shape[1],), weights.norm, weights.norm_bias)
-    return torch.addmm(weights.down_bias, functional.gelu(hidden), weights.down).add_(x)
+    update = torch.addmm(weights.down_bias, functional.gelu(hidden), weights.down)
+    # under autocast tokens stay as precise as they were, for many updates are added to them
+    return update.add_(x) if update.dtype == x.dtype else update + x
 
 
 def _feed_forward(dim: int) -> nn.Sequential:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,24 @@ def test_the_first_layers_of_a_deeper_network_are_gone_on_with(
     assert new.keys() == shared and any(name.startswith("transformers.0.") for name in shared)
     for name in shared:
         torch.testing.assert_close(new[name].float(), old[name].float(), atol=1e-6, rtol=2e-3)
+
+
+def test_a_card_says_whose_official_weights_a_training_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matchers import weights
+
+    path = tmp_path / "aliked_lightglue.pth"
+    path.write_bytes(b"theirs")
+    sha256 = hashlib.sha256(b"theirs").hexdigest()
+    known = replace(weights.OFFICIAL[-1], sha256=sha256)
+    monkeypatch.setattr(weights, "OFFICIAL", (*weights.OFFICIAL[:-1], known))
+    assert origin(path) == {
+        "file": "aliked_lightglue.pth",
+        "sha256": sha256,
+        "source": "github.com/cvg/LightGlue",
+        "licence": "Apache-2.0",
+    }
 
 
 def test_weights_decide_what_a_network_is_that_begins_with_them() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from matchers import weights as store
 from matchers.training.checkpoint import save_weights
 from satgen.dataset import write_atomic
 from satgen.errors import InputError, RunError
@@ -71,7 +72,8 @@ def origin(path: Path) -> dict[str, Any]:
     """What a card says of the weights that a training began with.
 
     Args:
-        path: the weights; where their card lies beside them, it is handed on.
+        path: the weights; where their card lies beside them, it is handed on; of official ones
+            it says whose they are.
 
     Raises:
         InputError: the weights cannot be read.
@@ -83,6 +85,9 @@ def origin(path: Path) -> dict[str, Any]:
         }
     except OSError as error:
         raise InputError(f"weights {path}: {error.strerror or error}") from None
+    for weights in store.OFFICIAL:
+        if weights.sha256 == known["sha256"]:
+            known |= {"source": weights.source, "licence": weights.licence}
     try:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if card["sha256"] == known["sha256"]:
