@@ -75,7 +75,7 @@ RUNS = Path("runs")
     "--no-match-px", type=float, help="Farther than this there is no match.  [default: 5]"
 )
 @click.option(
-    "--ransac-px", type=float, help="Largest epipolar error of an inlier, pixels.  [default: 1]"
+    "--ransac-px", type=float, help="Largest epipolar error of an inlier, pixels.  [default: 0.5]"
 )
 @click.option(
     "--posed",
