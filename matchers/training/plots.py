@@ -36,7 +36,7 @@ def draw_curves(folder: Path, stages: Sequence[str]) -> Path | None:
     figure = Figure(figsize=(11.0, 7.5))
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2).ravel()
-    figure.subplots_adjust(0.04, 0.06, 0.91, 0.97, wspace=0.34, hspace=0.22)
+    figure.subplots_adjust(0.05, 0.06, 0.91, 0.97, wspace=0.34, hspace=0.22)
     start = 0
     for stage in stages:
         rows, checks = trained[stage], checked[stage]
