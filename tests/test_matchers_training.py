@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +42,11 @@ from tests.datasets import command, make
 torch.set_num_threads(1)
 
 OPTIONS = (
-    "--dim", 16, "--layers", 2, "--batch", 2, "--accumulate", 2, "--max-keypoints", 32,
+    "--batch", 2, "--accumulate", 2, "--max-keypoints", 32,
     "--warmup", 4, "--frames", 12, "--versions", 2, "--validate-every", 10, "--threads", 1,
     "--guard", 3, "--device", "cpu",
 )  # fmt: skip
+SIZES = ("--dim", 16, "--layers", 2)
 STEPS = ("--steps", 24, "--homography-steps", 10, "--confidence-steps", 6)
 
 
@@ -63,13 +63,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("features")
 
 
-def pairwise_options(options: Sequence[object], *left_out: str) -> list[tuple[object, object]]:
-    """Options and their values, without some."""
-    return [p for p in zip(options[::2], options[1::2], strict=True) if p[0] not in left_out]
-
-
 def words(aura: Path, cache: Path, out: Path, *more: object) -> tuple[object, ...]:
-    return ("train", aura, "--cache", cache, "--out", out, *OPTIONS, *STEPS, *more)
+    return ("train", aura, "--cache", cache, "--out", out, *SIZES, *OPTIONS, *STEPS, *more)
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +209,9 @@ def test_the_first_layers_of_a_deeper_network_are_gone_on_with(
     aura: Path, cache: Path, whole: Path, tmp_path: Path
 ) -> None:
     first, out = whole / "lightglue-sift.safetensors", tmp_path / "run"
-    options = [word for pair in pairwise_options(OPTIONS, "--layers", "--dim") for word in pair]
     more = ("--init", first, "--layers", 1, "--precision", "bfloat16", "--lr", 1e-9)
     steps = ("--steps", 2, "--homography-steps", 0, "--confidence-steps", 1)
-    invoked("train", aura, "--cache", cache, "--out", out, *options, *steps, *more)
+    invoked("train", aura, "--cache", cache, "--out", out, *OPTIONS, *steps, *more)
     card = json.loads((out / "lightglue-sift.json").read_text())
     assert card["network"] == {"dim": 16, "layers": 1, "heads": 4}  # dim and heads as they were
     assert card["precision"] == "bfloat16"

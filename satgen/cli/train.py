@@ -140,15 +140,13 @@ def command(
 
     torch.set_num_threads(threads if threads is not None else _cores())
     target = _device(device)
-    fast = target.type == "cuda"
+    fast = target.type == "cuda" and config.matcher == "lightglue"
     if precision == "bfloat16" and config.matcher != "lightglue":
         raise InputError(f"precision bfloat16: {config.matcher} trains in float32")
     hardware = Hardware(
         target,
-        mixed=fast and config.matcher == "lightglue"
-        if precision is None
-        else precision == "bfloat16",
-        compile=fast and config.matcher == "lightglue",
+        mixed=fast if precision is None else precision == "bfloat16",
+        compile=fast,
         save_seconds=60.0 * save_minutes,
     )
     try:
