@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.datasets import make, write_craft
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A test run in the background begins so, and so would the commands that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The one profile of the property tests: no limit of theirs depends on the clock, and under CI every
+# run draws the same examples.
+settings.register_profile(
+    "satgen",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    database=None if os.environ.get("CI") else settings.default.database,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("satgen")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from satgen.run import render
 from satgen.targets import build
 from satgen.targets import shapes as s
 from satgen.targets.assembly import Assembly
+from tests.limits import PATIENCE_S
 
 FRAMES = 24
 
@@ -94,7 +95,7 @@ def satgen(*words: object, **settings: object) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         env=environment,
-        timeout=180,
+        timeout=PATIENCE_S,
         check=False,
         **settings,  # type: ignore[call-overload]
     )

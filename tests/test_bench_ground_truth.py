@@ -188,7 +188,7 @@ def scenes(draw: st.DrawFn) -> tuple[NDArray, NDArray, View, View]:
     return keypoints0, np.concatenate([keypoints1, moved]), view0, view1
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scenes(), st.randoms(use_true_random=False))
 def test_laws(scene: tuple[NDArray, NDArray, View, View], random: object) -> None:
     keypoints0, keypoints1, view0, view1 = scene

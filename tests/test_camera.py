@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from satgen.camera import MAX_SIDE, Camera
@@ -35,7 +35,6 @@ def test_rays_project_back_to_their_pixels_in_opencv() -> None:
     assert np.abs(pixels[:, 0] - expected).max() < 1e-6
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, MAX_SIDE),
     st.integers(1, MAX_SIDE),

@@ -10,7 +10,7 @@ import pytest
 import trimesh
 from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -35,7 +35,6 @@ points = st.tuples(*[st.floats(-50.0, 50.0)] * 3).map(np.array)
 # --- rotations and poses ----------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(quaternions, quaternions, points)
 def test_quaternion_algebra(p: Floats, q: Floats, x: Floats) -> None:
     matrix_p, matrix_q = g.quaternion_to_matrix(p), g.quaternion_to_matrix(q)
@@ -48,7 +47,6 @@ def test_quaternion_algebra(p: Floats, q: Floats, x: Floats) -> None:
     assert np.abs(turned[1:] - matrix_p @ x).max() < 1e-12 * (1.0 + np.abs(x).max())
 
 
-@settings(deadline=None)
 @given(quaternions)
 def test_quaternion_of_a_matrix(q: Floats) -> None:
     back = g.matrix_to_quaternion(g.quaternion_to_matrix(q))
@@ -89,7 +87,6 @@ def test_continuous_quaternions_undo_any_sign_flips() -> None:
     assert g.continuous_quaternions(np.zeros((0, 4))).shape == (0, 4)
 
 
-@settings(deadline=None)
 @given(quaternions, points, quaternions, points, points)
 def test_pose_algebra(p: Floats, s: Floats, q: Floats, t: Floats, x: Floats) -> None:
     pose_i = g.make_pose(g.quaternion_to_matrix(p), s)
@@ -124,7 +121,6 @@ def test_batches_equal_loops() -> None:
 # --- projection -------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     quaternions,
     st.integers(0, 2**32 - 1),
@@ -176,7 +172,6 @@ def test_depth_of_a_plane_is_exact_between_pixels() -> None:
     assert np.abs(z - 20.0 / (rays @ normal)).max() < 1e-12
 
 
-@settings(deadline=None)
 @given(st.floats(1.01, 3.0), st.integers(3, 16), st.booleans(), st.floats(-0.3, 0.3), st.data())
 def test_depth_is_never_between_two_surfaces(
     ratio: float, column: int, upright: bool, tilt: float, data: st.DataObject

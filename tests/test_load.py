@@ -260,7 +260,7 @@ def test_crease_normals_keep_a_boxs_edges_and_smooth_a_ball() -> None:
     assert np.allclose(np.sum(normals[faces[~flat]] * radial, axis=2), 1.0, atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_crease_normals_do_not_depend_on_how_vertices_are_shared(seed: int) -> None:
     ball = trimesh.creation.icosphere(subdivisions=1)
@@ -488,7 +488,8 @@ def test_truncation_anywhere_is_an_input_error(good_glb: Path, tmp_path: Path) -
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_random_damage_never_escapes_as_anything_but_an_input_error(

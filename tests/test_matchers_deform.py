@@ -69,7 +69,7 @@ def test_chunks_and_memory_formats(
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10**6))
 def test_samples_are_grid_samples(width: int, height: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

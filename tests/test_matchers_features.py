@@ -112,7 +112,7 @@ def test_nothing_wanted_gives_no_keypoints(which: Callable[[], Extractor]) -> No
 
 
 @every
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data())
 def test_keypoints_lie_in_mask_and_box(which: Callable[[], Extractor], data: st.DataObject) -> None:
     x, y = data.draw(st.integers(0, 140)), data.draw(st.integers(0, 100))

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, st.integers(0, 6), st.integers(0, 10**6))
 def test_window_max_is_scipys_filter(size: tuple[int, int], radius: int, seed: int) -> None:
     values = np.random.default_rng(seed).normal(size=size)
@@ -67,7 +67,7 @@ def test_border(size: tuple[int, int]) -> None:
     assert detection.without_border(torch.ones(3, 3, dtype=torch.bool), 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_soft_argmax_finds_peaks_between_pixels(dx: float, dy: float) -> None:
     y, x = torch.meshgrid(torch.arange(16.0), torch.arange(20.0), indexing="ij")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kornia.feature import LightGlue as KorniaLightGlue
 from torch import Tensor
@@ -332,7 +332,7 @@ def test_a_batch_is_a_loop(
         assert_same(one, other, 1e-4)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=5),
     depth=st.sampled_from([None, 0.3, 0.5, 0.7]),

@@ -99,7 +99,7 @@ def test_without_mutual_the_closest_has_the_match() -> None:
     assert {j for _, j in pairs(found)} == {j for _, j in nearest}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=4),
     mutual=st.booleans(),

@@ -120,7 +120,7 @@ def test_a_stream_is_read_no_further_than_asked() -> None:
     assert len(read) <= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=25),
     st.integers(2, 5),

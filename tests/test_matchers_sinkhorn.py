@@ -42,7 +42,7 @@ def test_it_is_the_reference(scale: float, gradients: bool) -> None:
     assert np.abs(found.detach().double().numpy() - expected).max() < 1e-4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.1, 4.0), st.integers(0, 99))
 def test_marginals(m: int, n: int, scale: float, seed: int) -> None:
     found = log_optimal_transport(random_scores(m, n, scale, seed)[None], torch.tensor(1.0), 300)[

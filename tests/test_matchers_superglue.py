@@ -163,7 +163,7 @@ def test_a_batch_is_a_loop(network: SuperGlue) -> None:
         assert abs(padded.sum() - own.sum()) < 1e-3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 25), st.integers(1, 25), st.integers(0, 1000))
 def test_order_and_side_do_not_matter(count0: int, count1: int, seed: int) -> None:
     torch.manual_seed(0)

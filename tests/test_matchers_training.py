@@ -38,6 +38,7 @@ from satgen.cli import main
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from tests.datasets import command, make
+from tests.limits import PATIENCE_S
 
 torch.set_num_threads(1)
 
@@ -93,7 +94,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
-    for _ in range(6000):
+    for _ in range(round(PATIENCE_S / 0.01)):
         if condition():  # type: ignore[operator]
             return
         assert process.poll() is None, process.communicate()[1]
@@ -120,7 +121,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
         )
         wait_for(reached, process)
         process.send_signal(signal_)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
         return process.returncode, errors
 
     assert stopped(signal.SIGKILL, "homography", 5)[0] == -signal.SIGKILL

@@ -45,7 +45,7 @@ def centroid(image: NDArray) -> NDArray:
 
 
 @given(st.integers(0, 2**32), st.sampled_from([np.uint8, np.uint16]), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_an_image_keeps_its_form_and_is_drawn_by_its_seed(
     seed: int, dtype: type, mono: bool
 ) -> None:
@@ -62,7 +62,7 @@ def test_nothing_changes_where_nothing_may() -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pixels_keep_their_places(seed: int) -> None:
     calm = AugmentConfig(share=1.0, read_noise=0.0, black_level=0.0, full_well=(1e9, 1e9))
     moved = augment(blob(np.uint16), np.random.default_rng(seed), calm)
@@ -97,7 +97,7 @@ def test_bad_augmentations(change: dict[str, float]) -> None:
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 0.66))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_homographies_keep_the_targets_square_convex_and_unmirrored(
     seed: int, difficulty: float
 ) -> None:

@@ -80,7 +80,7 @@ def test_test_blocks_have_room_for_every_gap() -> None:
 
 
 @given(st.integers(300, 3000), st.integers(1, 3), st.floats(0.0, 8.0))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_guard_holds_for_any_range(count: int, step: int, guard: float) -> None:
     indices = np.arange(1, 8101)[:: 1 + step][:count]
     config = SplitConfig(guard_deg=guard)

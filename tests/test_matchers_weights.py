@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from matchers import weights
 from satgen.errors import InputError, RunError
+from tests.limits import PATIENCE_S
 
 CONTENT = {w.file: w.name.encode() * 1000 for w in weights.OFFICIAL}
 
@@ -184,7 +185,7 @@ def test_processes_at_once_fetch_once(index: Path) -> None:
         )
         for _ in range(3)
     ]
-    done = [process.communicate(timeout=120) for process in started]
+    done = [process.communicate(timeout=PATIENCE_S) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], done
     assert len({output for output, _ in done}) == 1  # one file, put there once
     assert rest(weights.cache_folder()) == {".lock"}

@@ -16,7 +16,7 @@ from satgen.png import encode_png
 SIDES = st.integers(1, 40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=SIDES, width=SIDES, rgb=st.booleans(), wide=st.booleans(), labels=st.booleans(),
     seed=st.integers(0, 1000),

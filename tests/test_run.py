@@ -22,11 +22,12 @@ from satgen import dataset as ds
 from satgen.errors import InputError, RunError
 from satgen.run import render
 from tests.datasets import FRAMES, command, make, options, satgen, tree
+from tests.limits import PATIENCE_S
 
 ARGUMENTS = ("--width", 72, "--height", 64, "--start", 3000)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -261,7 +262,7 @@ def test_kill_9_at_any_moment_then_the_same_bytes(craft_path: Path, long_run, tm
             workers = children(process.pid)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            wait_for(lambda pids=workers: not any(map(alive, pids)), 10.0)
+            wait_for(lambda pids=workers: not any(map(alive, pids)))
         assert not (out / ds.FRAMES_CSV).exists()
         done = ds.read_journal(out)
         for index in done:
@@ -282,7 +283,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_later(
         wait_for(lambda: images(out) >= 10)
         workers = children(process.pid)
         os.kill(workers[0], signal.SIGKILL)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert stdout == ""
     assert stderr.count("\n") == 1
@@ -300,7 +301,7 @@ def test_ctrl_c_stops_cleanly(craft_path: Path, tmp_path):
         wait_for(lambda: len(ds.read_journal(out)) >= 8)
         workers = children(process.pid)
         os.killpg(process.pid, signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert stderr.count("\n") == 1
     assert "same command goes on" in stderr

@@ -188,7 +188,7 @@ def test_solar_panel_has_the_size_and_the_cells_asked_for() -> None:
     assert np.allclose(uv, np.round(uv))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     axis=st.tuples(*[st.floats(-1, 1) for _ in range(3)]).filter(
         lambda v: sum(c * c for c in v) > 1e-3
@@ -204,7 +204,7 @@ def test_rotation_is_a_rotation(axis: tuple[float, float, float], deg: float) ->
     assert np.allclose(rot, other, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(*[st.floats(-1, 1) for _ in range(3)]).filter(lambda v: sum(c * c for c in v) > 1e-3)
 )
@@ -215,7 +215,7 @@ def test_aim_turns_z_to_the_direction(direction: tuple[float, float, float]) -> 
     assert s.strut((0, 0, 0), direction, 0.01).bounds.shape == (2, 3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.floats(0.3, 2.0), min_size=3, max_size=14),
     st.floats(0.05, 3.0),

@@ -46,7 +46,7 @@ def test_default_clock_is_up_and_right() -> None:
     assert x > 0 and y < 0 and z < 0
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(0.0, 180.0), st.floats(-720.0, 720.0))
 def test_phase_is_what_was_asked_for_in_every_frame(phase: float, clock: float) -> None:
     for kind in ("spiral", "grid", "orbit", "tumble"):
@@ -93,7 +93,6 @@ def test_inertial_sun_over_an_orbit_keeps_its_beta_angle() -> None:
     assert in_target[:, 2].max() > 0.9  # it goes around
 
 
-@settings(deadline=None)
 @given(st.floats(-1e4, 1e4), st.floats(-90.0, 90.0))
 def test_specifications_round_trip(azimuth: float, elevation: float) -> None:
     for mode in ("body", "inertial"):

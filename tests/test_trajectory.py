@@ -121,7 +121,7 @@ def test_motion_is_continuous_without_a_sign_flip(
     assert np.linalg.norm(np.diff(positions, axis=0), axis=1).max() < math.radians(4.001)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from(GENERATED), st.lists(st.integers(INDEX_MIN, INDEX_MAX), max_size=12))
 def test_an_index_has_the_same_bits_in_any_subset(kind: str, indices: list[int]) -> None:
     config = config_of(kind)
@@ -210,7 +210,6 @@ def test_front_view_looks_as_documented() -> None:
     assert np.abs(points[:3].T - [[1, 0, 10], [0, -1, 10], [0, 0, 9]]).max() < 1e-15
 
 
-@settings(deadline=None)
 @given(
     st.floats(-1e4, 1e4),
     st.floats(-90.0, 90.0),
@@ -442,7 +441,6 @@ def test_special_tumbles_solve_eulers_equations(moments: list[float], rates: lis
     assert np.abs(attitude - expected_attitude).max() < 1e-8
 
 
-@settings(deadline=None)
 @given(st.floats(-20.0, 20.0), st.floats(0.0, 0.999))
 def test_jacobi_functions_agree_with_scipys(u: float, m: float) -> None:
     sn, cn, dn, _ = ellipj(u, m)
@@ -450,7 +448,7 @@ def test_jacobi_functions_agree_with_scipys(u: float, m: float) -> None:
     assert np.abs(np.ravel(ours) - [sn, cn, dn]).max() < 1e-11
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(*[st.floats(0.05, 1.0)] * 3),
     st.tuples(*[st.floats(-1.0, 1.0)] * 3),
