@@ -32,7 +32,8 @@ from bench.metrics import agreement
 from bench.pairs import Pair, PosedPair, upright
 from bench.timing import match_all, timed
 from bench.view import View, read_view
-from satgen.dataset import Dataset, read_image, write_atomic
+from satgen.atomic import write_atomic
+from satgen.dataset import Dataset, read_image
 from satgen.errors import InputError
 from satgen.geometry import Floats
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satgen.dataset import write_atomic
+from satgen.atomic import write_atomic
 from satgen.errors import InputError
 from satgen.geometry import Floats
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satgen.dataset import write_atomic
+from satgen.atomic import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

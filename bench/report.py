@@ -12,7 +12,7 @@ from bench.gallery import Picture, pictures
 from bench.run import MATCHES, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
 from bench.table import COLUMNS, SAVINGS, cells, tracks_line
-from satgen.dataset import write_atomic
+from satgen.atomic import write_atomic
 from satgen.errors import RunError
 from satgen.parquet import read_frame
 

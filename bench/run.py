@@ -31,7 +31,8 @@ from bench.pairs import (
     sample_pairs,
     save_pairs,
 )
-from satgen.dataset import Dataset, open_datasets, write_atomic
+from satgen.atomic import write_atomic
+from satgen.dataset import Dataset, open_datasets
 from satgen.errors import InputError, RunError
 from satgen.parquet import read_frame
 

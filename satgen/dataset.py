@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.atomic import TEMPORARY, write_atomic
 from satgen.camera import Camera
 from satgen.config import TRAJECTORY_FILE, RenderConfig, sun_vectors
 from satgen.errors import InputError
@@ -51,8 +52,6 @@ FRAMES_PARQUET = "frames.parquet"
 KEYPOINTS = "keypoints.parquet"
 TABLES = (FRAMES_PARQUET, FRAMES_CSV, KEYPOINTS)
 JOURNAL = ".journal.jsonl"
-TEMPORARY = ".tmp-"
-"""How the name of a file begins that is not complete; a killed run may leave some behind."""
 
 FRAME_COLUMNS: dict[str, type] = {
     "index": int,
@@ -108,41 +107,12 @@ def image_path(folder: Path, kind: str, index: int) -> Path:
     return folder / kind / image_name(index)
 
 
+def places(folder: Path) -> tuple[Path, ...]:
+    """The folders that a dataset's files lie in: its own and those of its images."""
+    return (folder, *(folder / kind for kind in IMAGES))
+
+
 # --- writing ------------------------------------------------------------------------------------
-
-
-def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write a file so that, at any moment, its name shows all of it or what was there before.
-
-    Args:
-        path: the file.
-        data: its bytes.
-        sync: wait until the disk has it; images do without, since a resumed run checks them.
-
-    Raises:
-        OSError: with `filename` set; what was written so far is removed.
-    """
-    temporary = f"{path.parent}/{TEMPORARY}{os.getpid()}-{path.name}"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def temporaries(folder: Path) -> list[Path]:
-    """Incomplete files that a killed run left in a dataset's folders."""
-    found = []
-    for place in (folder, *(folder / kind for kind in IMAGES)):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            found += [place / n for n in os.listdir(place) if n.startswith(TEMPORARY)]
-    return sorted(found)
 
 
 def frame_table(config: RenderConfig, records: Sequence[Record]) -> Table:

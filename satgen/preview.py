@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.dataset import Dataset, write_atomic
+from satgen.atomic import write_atomic
+from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import os
 import platform as python_platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +23,7 @@ from typing import Any
 
 import satgen
 from satgen import dataset as ds
+from satgen.atomic import TEMPORARY, remove_temporaries, write_atomic
 from satgen.config import (
     RenderConfig,
     RenderOptions,
@@ -222,7 +223,7 @@ def _holds_dataset(folder: Path) -> bool:
         raise RunError(f"cannot read {folder}: {error.strerror}") from error
     if ds.DESCRIPTION in names:
         return True
-    others = sorted(n for n in names if not n.startswith(ds.TEMPORARY))
+    others = sorted(n for n in names if not n.startswith(TEMPORARY))
     if others:
         raise InputError(
             f"{folder}: is not empty and not a satgen dataset (it has {others[0]}, and no "
@@ -329,7 +330,7 @@ def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None
     if progress is not None:
         progress(len(plan.records), total)
     if pool is None or not plan.missing:
-        _remove_temporaries(plan.folder)
+        remove_temporaries(*ds.places(plan.folder))
         if not plan.tables:
             _finish(plan, plan.records)
         return
@@ -343,7 +344,7 @@ def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None
         raise _cannot_write(error, plan.folder) from error
     finally:
         pool.close()
-        _remove_temporaries(plan.folder)
+        remove_temporaries(*ds.places(plan.folder))
 
 
 def _render(
@@ -384,24 +385,24 @@ def _begin(plan: Plan, gl: dict[str, str]) -> None:
             )
     if plan.replace:
         _delete_dataset(folder)
-    _remove_temporaries(folder)
+    remove_temporaries(*ds.places(folder))
     for kind in IMAGES:
         (folder / kind).mkdir(exist_ok=True)
     if not plan.exists:
         trajectory = plan.config.trajectory
         if trajectory.kind == "file":
             data = Path(trajectory.params["path"]).read_bytes()
-            ds.write_atomic(folder / plan.config.trajectory_file, data, sync=True)
+            write_atomic(folder / plan.config.trajectory_file, data, sync=True)
         description = ds.description_bytes({**plan.description, "software": software})
-        ds.write_atomic(folder / ds.DESCRIPTION, description, sync=True)
+        write_atomic(folder / ds.DESCRIPTION, description, sync=True)
     lines = b"".join(ds.journal_line(plan.records[i]) for i in sorted(plan.records))
-    ds.write_atomic(folder / ds.JOURNAL, lines, sync=True)
+    write_atomic(folder / ds.JOURNAL, lines, sync=True)
 
 
 def _finish(plan: Plan, records: dict[int, Record]) -> None:
     """Write the tables and remove the journal: with that the dataset is complete."""
     try:
-        _remove_temporaries(plan.folder)
+        remove_temporaries(*ds.places(plan.folder))
         ds.write_tables(plan.folder, plan.config, plan.landmarks, records.values())
         (plan.folder / ds.JOURNAL).unlink(missing_ok=True)
     except OSError as error:
@@ -527,16 +528,9 @@ def _delete_dataset(folder: Path) -> None:
     (folder / ds.DESCRIPTION).unlink()
 
 
-def _remove_temporaries(folder: Path) -> None:
-    for path in ds.temporaries(folder):
-        with suppress(OSError):
-            path.unlink()
-
-
 def _folder_bytes(folder: Path) -> int:
-    places: Iterable[Path] = (folder, *(folder / kind for kind in IMAGES))
     total = 0
-    for place in places:
+    for place in ds.places(folder):
         with suppress(OSError), os.scandir(place) as entries:
             total += sum(e.stat().st_size for e in entries if e.is_file(follow_symlinks=False))
     return total

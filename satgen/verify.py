@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen import dataset as ds
+from satgen.atomic import TEMPORARY
 from satgen.config import RenderConfig, file_sha256, sun_vectors
 from satgen.errors import InputError
 from satgen.frame import IMAGES, bounding_box
@@ -241,7 +242,7 @@ def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) 
             done = len(ds.read_journal(folder))
             cause = f"not finished, {done} of {len(wanted)} frames: run satgen render again"
             problems.append(Problem(None, name, cause))
-        elif name.startswith(ds.TEMPORARY):
+        elif name.startswith(TEMPORARY):
             problems.append(Problem(None, name, "left by a run that was stopped"))
         elif name not in own:
             problems.append(Problem(None, name, "is no part of a dataset"))
@@ -259,7 +260,7 @@ def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) 
             problems.append(Problem(None, kind, error.strerror or str(error)))
             continue
         for name in sorted(present - names):
-            left = name.startswith(ds.TEMPORARY)
+            left = name.startswith(TEMPORARY)
             cause = "left by a run that was stopped" if left else "is no part of the dataset"
             problems.append(Problem(None, f"{kind}/{name}", cause))
     return problems

@@ -14,8 +14,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from satgen.atomic import write_atomic
 from satgen.config import RenderConfig, RenderOptions, resolve
-from satgen.dataset import image_path, write_atomic
+from satgen.dataset import image_path
 from satgen.errors import RunError, SatgenError
 from satgen.frame import IMAGES, FrameMaker, Record, View
 from satgen.keypoints import find_landmarks

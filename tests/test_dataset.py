@@ -131,18 +131,6 @@ def test_journal_passes_over_what_is_not_whole(tmp_path: Path) -> None:
     assert ds.read_journal(tmp_path / "none") == {}
 
 
-def test_atomic_write_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
-    target = tmp_path / "folder"
-    target.mkdir()
-    with pytest.raises(OSError, match="folder") as caught:
-        ds.write_atomic(target, b"data")
-    assert caught.value.filename == str(target)
-    assert list(tmp_path.iterdir()) == [target]
-    ds.write_atomic(tmp_path / "file", b"one")
-    ds.write_atomic(tmp_path / "file", b"two", sync=True)
-    assert (tmp_path / "file").read_bytes() == b"two"
-
-
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         Dataset(tmp_path / "none")

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from satgen import dataset as ds
+from satgen.atomic import TEMPORARY, temporaries
 from satgen.errors import InputError, RunError
 from satgen.run import render
 from tests.datasets import FRAMES, command, make, options, satgen, tree
@@ -121,7 +122,7 @@ def test_a_damaged_journal_and_a_truncated_image_cost_only_their_frames(
     journal.write_bytes(b"".join(lines)[:-25])
     path = dataset / "rgb" / "003004.png"
     path.write_bytes(path.read_bytes()[:100])
-    (dataset / "parts" / f"{ds.TEMPORARY}77-003013.png").write_bytes(b"half of it")
+    (dataset / "parts" / f"{TEMPORARY}77-003013.png").write_bytes(b"half of it")
     summary = render(options(craft_path), dataset, workers=1)
     assert summary.rendered == FRAMES - 12 + 3
     assert tree(dataset) == tree(pristine)
@@ -290,7 +291,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_later(
     assert f"process {workers[0]}, was killed by SIGKILL" in stderr
     assert "run the same command again" in stderr
     assert not any(map(alive, workers))
-    assert not ds.temporaries(out)
+    assert not temporaries(*ds.places(out))
     render(options(craft_path, stop=3299), out, workers=2)
     assert tree(out) == long_run
 
@@ -307,7 +308,7 @@ def test_ctrl_c_stops_cleanly(craft_path: Path, tmp_path):
     assert "same command goes on" in stderr
     assert not any(map(alive, workers))
     assert len(ds.read_journal(out)) >= 8
-    assert not ds.temporaries(out)
+    assert not temporaries(*ds.places(out))
 
 
 # --- the disk -------------------------------------------------------------------------------------
@@ -358,7 +359,7 @@ def test_a_full_disk_is_one_line_and_can_be_resumed(craft_path: Path, long_run, 
     assert result.stderr.startswith(f"Error: cannot write {out}")
     assert "No space left on device" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert not ds.temporaries(out)
+    assert not temporaries(*ds.places(out))
     again = satgen(*arguments, "--workers", 2)
     assert again.returncode == 1
     assert "No space left on device" in again.stderr

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from satgen import dataset as ds
+from satgen.atomic import TEMPORARY
 from satgen.verify import Report, verify, with_deep
 from tests.datasets import make
 
@@ -91,7 +92,7 @@ def test_damaged_files_are_named_with_their_frame(dataset: Path) -> None:
 def test_files_that_do_not_belong_are_named(dataset: Path) -> None:
     (dataset / "notes.txt").write_text("")
     (dataset / "rgb" / "999999.png").write_bytes(b"")
-    (dataset / "parts" / f"{ds.TEMPORARY}1-003000.png").write_bytes(b"")
+    (dataset / "parts" / f"{TEMPORARY}1-003000.png").write_bytes(b"")
     (dataset / ds.JOURNAL).write_bytes(b"")
     text = causes(verify(dataset), None)
     assert "notes.txt: is no part" in text

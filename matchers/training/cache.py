@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
-from satgen.dataset import DESCRIPTION, Dataset, image_name, write_atomic
+from satgen.atomic import write_atomic
+from satgen.dataset import DESCRIPTION, Dataset, image_name
 from satgen.errors import InputError, RunError
 from satgen.geometry import front_depth, surface_near
 

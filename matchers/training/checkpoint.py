@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from satgen.dataset import write_atomic
+from satgen.atomic import write_atomic
 from satgen.errors import RunError
 
 FORMAT = 1

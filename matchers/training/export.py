@@ -13,7 +13,7 @@ from torch import Tensor
 
 from matchers import weights as store
 from matchers.training.checkpoint import save_weights
-from satgen.dataset import write_atomic
+from satgen.atomic import write_atomic
 from satgen.errors import InputError, RunError
 
 LICENCE = "Apache-2.0"

@@ -10,7 +10,8 @@ from typing import Any
 
 from matchers.training.config import TrainConfig, differences
 from matchers.training.splits import Split, held_out_pairs
-from satgen.dataset import DESCRIPTION, Dataset, write_atomic
+from satgen.atomic import write_atomic
+from satgen.dataset import DESCRIPTION, Dataset
 from satgen.errors import InputError, RunError
 
 FORMAT = 1

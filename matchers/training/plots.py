@@ -10,7 +10,7 @@ from typing import Any
 
 from matchers.training.checkpoint import read_log
 from matchers.training.trainer import LOG, VALIDATION
-from satgen.dataset import write_atomic
+from satgen.atomic import write_atomic
 
 CURVES = "curves.png"
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")

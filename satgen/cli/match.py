@@ -311,7 +311,7 @@ def _write_npz(path: Path, found: list[Features], matches: Matches) -> None:
 
     import numpy as np
 
-    from satgen.dataset import write_atomic
+    from satgen.atomic import write_atomic
 
     done = matches.adaptation
     buffer = io.BytesIO()
