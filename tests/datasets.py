@@ -14,11 +14,11 @@ from satgen.config import RenderConfig, RenderOptions
 from satgen.frame import FrameMaker
 from satgen.keypoints import find_landmarks
 from satgen.model import TargetModel
+from satgen.modelling import build
+from satgen.modelling import shapes as s
+from satgen.modelling.assembly import Assembly
 from satgen.render.backend import choose_backend
 from satgen.run import render
-from satgen.targets import build
-from satgen.targets import shapes as s
-from satgen.targets.assembly import Assembly
 from tests.limits import PATIENCE_S
 
 FRAMES = 24

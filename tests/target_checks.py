@@ -13,7 +13,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from satgen.targets.assembly import Assembly
+from satgen.modelling.assembly import Assembly
 
 Array = NDArray[np.float64]
 

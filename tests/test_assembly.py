@@ -1,4 +1,4 @@
-"""satgen.targets.assembly: parts, texture shifts, measures, and the checks that guard a target."""
+"""satgen.modelling.assembly: parts, texture shifts, measures, and the checks on a target."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from satgen.targets import shapes as s
-from satgen.targets.assembly import Assembly, connected_pieces
-from satgen.targets.materials import MATERIALS
+from satgen.modelling import shapes as s
+from satgen.modelling.assembly import Assembly, connected_pieces
+from satgen.modelling.materials import MATERIALS
 
 
 def small() -> Assembly:

@@ -1,4 +1,4 @@
-"""satgen.targets.glb, build and registry: the files, read by trimesh, pygltflib and ourselves."""
+"""satgen.modelling.glb, build and registry: the files, read by trimesh, pygltflib and ourselves."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import trimesh
 from PIL import Image
 
 from satgen.errors import InputError
-from satgen.targets import assembly, build, registry
-from satgen.targets import shapes as s
-from satgen.targets.assembly import Assembly
-from satgen.targets.glb import compute_tangents
+from satgen.modelling import assembly, build
+from satgen.modelling import shapes as s
+from satgen.modelling.assembly import Assembly
+from satgen.modelling.glb import compute_tangents
+from satgen.targets import registry
 from satgen.targets.gltf import read_gltf
 
 
@@ -192,7 +193,7 @@ def test_build_writes_and_check_compares(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(a, "problems", lambda strict=True: [])
         return a
 
-    monkeypatch.setattr(registry, "assemble", assemble)
+    monkeypatch.setattr(build, "assemble", assemble)
     monkeypatch.setattr(assembly, "MIN_TRIANGLES", 0)
     paths = build.build("aura", tmp_path / "new", with_picture=False)
     assert [p.name for p in paths] == ["aura.glb", "aura.json"]
@@ -220,7 +221,7 @@ def test_surfaces_inside_others_are_left_out_and_the_card_counts_what_is_left() 
 
 
 def test_an_assembly_with_problems_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "assemble", lambda name: little())
+    monkeypatch.setattr(build, "assemble", lambda name: little())
     with pytest.raises(ValueError, match="fewer than 40"):
         build.build_bytes("aura")
 
@@ -231,13 +232,13 @@ def test_registry_knows_its_names() -> None:
     with pytest.raises(InputError, match=r"unknown target 'hubble'.*aura, worldview, cartography"):
         registry.asset_path("hubble")
     with pytest.raises(InputError, match="unknown target"):
-        registry.assemble("os")
+        build.assemble("os")
 
 
 def test_the_picture_shows_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a = little()
     monkeypatch.setattr(a, "problems", lambda strict=True: [])
-    monkeypatch.setattr(registry, "assemble", lambda name: a)
+    monkeypatch.setattr(build, "assemble", lambda name: a)
     monkeypatch.setattr(assembly, "MIN_TRIANGLES", 0)
     paths = build.build("aura", tmp_path)
     assert [p.name for p in paths] == ["aura.glb", "aura.json", "aura.png"]

@@ -19,8 +19,9 @@ from PIL import Image
 
 from satgen.errors import InputError
 from satgen.model import TargetModel
-from satgen.targets import build, registry
-from satgen.targets import shapes as s
+from satgen.modelling import build
+from satgen.modelling import shapes as s
+from satgen.targets import registry
 from satgen.targets.load import DEFAULT_MATERIAL, crease_normals, load_target
 from tests.test_glb import little
 

@@ -1,4 +1,4 @@
-"""satgen.targets.shapes against trimesh, closed-form volumes and the rules every shape keeps."""
+"""satgen.modelling.shapes against trimesh, closed-form volumes and the rules every shape keeps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satgen.targets import shapes as s
-from satgen.targets.assembly import connected_pieces
+from satgen.modelling import shapes as s
+from satgen.modelling.assembly import connected_pieces
 
 L_SHAPE = [(0.0, 0.0), (2.0, 0.0), (2.0, 1.0), (1.0, 1.0), (1.0, 2.0), (0.0, 2.0)]
 PANEL = s.solar_panel(2.0, 1.5, 0.03, 20, 11, seed=3)

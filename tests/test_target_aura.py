@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from satgen.targets.assembly import Assembly
-from satgen.targets.aura import assemble
+from satgen.modelling.assembly import Assembly
+from satgen.modelling.aura import assemble
 
 PUBLIC = {
     "x": 6.91,

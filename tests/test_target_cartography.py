@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from satgen.targets.cartography import assemble
+from satgen.modelling.cartography import assemble
 from tests import target_checks as checks
 
 PUBLIC = {"body_width": 2.4, "body_depth": 2.4, "body_height": 2.7}

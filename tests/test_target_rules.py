@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from satgen.targets.assembly import CLASSES
+from satgen.modelling.assembly import CLASSES
 from satgen.targets.registry import TARGETS
 from tests import target_checks as checks
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("name", TARGETS)
 
 @cache
 def solid(name: str) -> checks.Solid:
-    return checks.Solid(importlib.import_module(f"satgen.targets.{name}").assemble())
+    return checks.Solid(importlib.import_module(f"satgen.modelling.{name}").assemble())
 
 
 def test_no_problems(name: str) -> None:

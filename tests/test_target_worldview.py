@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from satgen.targets.worldview import assemble
+from satgen.modelling.worldview import assemble
 from tests import target_checks as checks
 
 PUBLIC = {"x": 2.5, "y": 7.1, "z": 5.7}

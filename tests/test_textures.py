@@ -1,12 +1,12 @@
-"""satgen.targets.textures and materials: seamless, repeatable, true to their height fields."""
+"""satgen.modelling.textures and materials: seamless, repeatable, true to their height fields."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from satgen.targets import textures as t
-from satgen.targets.materials import MATERIALS
+from satgen.modelling import textures as t
+from satgen.modelling.materials import MATERIALS
 
 N = 128
 STOPS = ((0.2, 0.1, 0.0), (0.9, 0.7, 0.3))

@@ -82,7 +82,8 @@ def build_command(name: str | None, check: bool, out: Path | None, as_json: bool
       satgen targets build
       satgen targets build aura --check
     """
-    from satgen.targets import build, registry
+    from satgen.modelling import build
+    from satgen.targets import registry
 
     names = registry.TARGETS if name is None else (registry.check_name(name),)
     answers: dict[str, list[str]] = {}

@@ -1,1 +1,1 @@
-"""The targets: their geometry and materials in code, and how any model is loaded."""
+"""The targets as a render needs them: which there are, and how any model is loaded."""

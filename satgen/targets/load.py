@@ -16,7 +16,6 @@ from satgen.errors import InputError
 from satgen.model import MAX_PARTS, Material, Part, TargetModel
 from satgen.targets import registry
 from satgen.targets.gltf import GltfError, Scene, decode_image, read_gltf
-from satgen.targets.shapes import rotation
 
 EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
 """File types of a user's own model."""
@@ -136,7 +135,7 @@ def _load_file(path: Path, scale: float, up: str) -> TargetModel:
     pieces = [p for p in pieces if len(p.faces)]
     if not pieces:
         raise InputError(f"{path}: no triangles in it")
-    turn = _up_rotation(up)
+    turn = np.array(_UPRIGHT[up], dtype=np.float64)
     pieces = [_placed(p, scale, turn) for p in pieces]
     _check_size(path, pieces, scale)
     if not own:
@@ -313,16 +312,15 @@ def _checked(path: Path, piece: _Piece) -> _Piece:
     return replace(piece, faces=kept, uv=uv, normals=normals)
 
 
-def _up_rotation(up: str) -> NDArray[np.float64]:
-    axis, deg = {
-        "z": ("z", 0.0),
-        "-z": ("x", 180.0),
-        "y": ("x", 90.0),
-        "-y": ("x", -90.0),
-        "x": ("y", -90.0),
-        "-x": ("y", 90.0),
-    }[up]
-    return rotation(axis, deg)
+_UPRIGHT = {
+    "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "-z": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "-y": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "x": ((0, 0, -1), (0, 1, 0), (1, 0, 0)),
+    "-x": ((0, 0, 1), (0, 1, 0), (-1, 0, 0)),
+}
+"""The quarter turns that bring a file's up axis to +z."""
 
 
 def _placed(p: _Piece, scale: float, turn: NDArray[np.float64]) -> _Piece:

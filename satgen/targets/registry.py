@@ -1,16 +1,12 @@
-"""The bundled targets: their names, where they are built from and where their files lie."""
+"""The bundled targets: their names and where their files lie."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from satgen.errors import InputError
-
-if TYPE_CHECKING:
-    from satgen.targets.assembly import Assembly
 
 TARGETS = ("aura", "worldview", "cartography")
 """Names of the bundled targets, in the order in which they are listed and rendered."""
@@ -52,10 +48,3 @@ def load_card(name: str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path}: not a card ({error}); build it: {BUILD_HINT}") from None
     return card
-
-
-def assemble(name: str) -> Assembly:
-    """Build a bundled target from its code."""
-    module = importlib.import_module(f"satgen.targets.{check_name(name)}")
-    result: Assembly = module.assemble()
-    return result

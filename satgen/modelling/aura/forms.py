@@ -1,0 +1,110 @@
+"""Shapes that only Aura needs, made from the kit's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from satgen.modelling import shapes as sh
+from satgen.modelling.shapes import Shape
+
+
+def paraboloid(
+    width: float,
+    height: float,
+    focal: float,
+    offset: float,
+    thickness: float = 0.02,
+    segments: int = 36,
+    rings: int = 6,
+) -> Shape:
+    """A piece of a true paraboloid of revolution with an elliptic rim, a closed shell.
+
+    `width` along x, `height` along y, metres; the parabola's axis is `offset` from the centre
+    along -x and the beam goes along +z. The centre of the front is the origin.
+    """
+    flat = sh.elliptic_dish(width, height, 1e-9, thickness, segments, rings)
+    k = 0.25 / focal
+    x, y, z = flat.vertices.T
+    rise = k * ((x + offset) ** 2 - offset**2 + y**2)
+    front = np.stack([-2 * k * (x + offset), -2 * k * y, np.ones_like(x)], axis=-1)
+    front /= np.linalg.norm(front, axis=1, keepdims=True)
+    side = np.sign(np.round(flat.normals[:, 2], 3))[:, None]
+    normals = np.where(side == 0, flat.normals, front * side)
+    return replace(flat, vertices=np.stack([x, y, z + rise], axis=-1), normals=normals)
+
+
+def bell_nozzle(throat_r: float, exit_r: float, length: float) -> Shape:
+    """A small thruster's bell, hollow, throat at z = 0, opening toward +z; few triangles."""
+    t, mid = 0.006, 0.6 * exit_r + 0.4 * throat_r
+    profile = [
+        (0.0, 0.0),
+        (throat_r + t, 0.0),
+        (mid + t, 0.4 * length),
+        (exit_r + t, length),
+        (exit_r, length),
+        (mid, 0.4 * length),
+        (throat_r, t),
+        (0.0, t),
+    ]
+    return sh.revolve(profile, 12)
+
+
+def rect_tube(width: float, height: float, depth: float, wall: float) -> Shape:
+    """A rectangular barrel along z, open at both ends: four mitred walls. Outer sizes."""
+    w, h = width / 2.0, height / 2.0
+    corners = [(-w, -h), (w, -h), (w, h), (-w, h)]
+    inner = [
+        (-w + wall, -h + wall),
+        (w - wall, -h + wall),
+        (w - wall, h - wall),
+        (-w + wall, h - wall),
+    ]
+    walls = []
+    for k in range(4):
+        m = (k + 1) % 4
+        walls.append(sh.prism([corners[k], corners[m], inner[m], inner[k]], depth))
+    return sh.join(*walls)
+
+
+def open_box(width: float, height: float, depth: float, wall: float) -> Shape:
+    """A box without its lid, open toward +z, centred. Outer sizes."""
+    floor = sh.box((width - 1.2 * wall, height - 1.2 * wall, wall))
+    return sh.join(
+        rect_tube(width, height, depth, wall),
+        floor.translate((0.0, 0.0, -depth / 2.0 + wall / 2.0 + 0.006)),
+    )
+
+
+def smooth_skin(shape: Shape) -> Shape:
+    """The shape with its texture drawn eight times larger: paint without seams or rivets."""
+    return replace(shape, uv=shape.uv / 8.0)
+
+
+def bolts(points: list[tuple[float, float, float]], radius: float, direction: str = "z") -> Shape:
+    """Short studs, 3 radii long, centred on points and lying along an axis."""
+    one = sh.cylinder(radius, 3.0 * radius, 6)
+    if direction == "x":
+        one = one.rotate("y", 90.0)
+    elif direction == "y":
+        one = one.rotate("x", 90.0)
+    return sh.join(*(one.translate(p) for p in points))
+
+
+def facing(shape: Shape, side: str) -> Shape:
+    """A shape that faces +z turned to face another axis: '+x', '-x', '+y', '-y', '-z' or '+z'.
+
+    Its local x lies along the target's x (y for the faces across x).
+    """
+    if side == "+y":
+        return shape.rotate("x", -90.0)
+    if side == "-y":
+        return shape.rotate("x", 90.0)
+    if side == "-z":
+        return shape.rotate("x", 180.0)
+    if side == "+x":
+        return shape.rotate("z", -90.0).rotate("y", 90.0)
+    if side == "-x":
+        return shape.rotate("z", 90.0).rotate("y", -90.0)
+    return shape

@@ -1,0 +1,239 @@
+"""Build the bundled targets: NAME.glb, NAME.json (card) and NAME.png (picture)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.errors import InputError
+from satgen.model import Material
+from satgen.modelling.glb import MeshNode, MeshPrimitive, compute_tangents, write_glb
+from satgen.modelling.visibility import seen_from_outside
+from satgen.targets import registry
+from satgen.targets.gltf import split_glb
+
+if TYPE_CHECKING:
+    from satgen.modelling.assembly import Assembly
+
+CARD_VERSION = 1
+MAX_BYTES = 15_000_000
+
+
+def assemble(name: str) -> Assembly:
+    """The assembly of a bundled target, from its module here.
+
+    Raises:
+        InputError: unknown name.
+    """
+    module = importlib.import_module(f"satgen.modelling.{registry.check_name(name)}")
+    result: Assembly = module.assemble()
+    return result
+
+
+def _rounded(value: NDArray[Any]) -> NDArray[np.float64]:
+    """To 1e-6, so that the last bit of a sine, which differs between processors, has no say."""
+    return np.asarray(np.round(np.asarray(value, dtype=np.float64), 6) + 0.0)
+
+
+def glb_bytes(assembly: Assembly, textures: bool = True) -> bytes:
+    """The GLB of an assembly; `textures=False` leaves the images out (for a quick look)."""
+    from satgen.modelling.materials import MATERIALS
+
+    names: list[str] = []
+    nodes = []
+    for part in assembly.parts:
+        primitives = []
+        for primitive in part.primitives():
+            if primitive.material not in names:
+                names.append(primitive.material)
+            shape = primitive.shape
+            uv = np.stack([shape.uv[:, 0], -shape.uv[:, 1]], axis=-1)
+            uv = _rounded(uv - np.floor(uv.min(axis=0)))
+            vertices, normals = _rounded(shape.vertices), _rounded(shape.normals)
+            tangents = _rounded(compute_tangents(vertices, normals, uv, shape.faces))
+            primitives.append(
+                MeshPrimitive(
+                    vertices.astype(np.float32),
+                    normals.astype(np.float32),
+                    tangents.astype(np.float32),
+                    uv.astype(np.float32),
+                    shape.faces,
+                    names.index(primitive.material),
+                )
+            )
+        nodes.append(MeshNode(part.name, part.label, part.cls, tuple(primitives)))
+    if textures:
+        nodes = without_hidden(nodes)
+    materials = [MATERIALS[n].material() for n in names]
+    if not textures:
+        materials = [
+            Material(m.name, m.base_color, m.metallic, m.roughness, emissive=m.emissive)
+            for m in materials
+        ]
+    extras = {
+        "target": assembly.name,
+        "title": assembly.title,
+        "frame": assembly.frame,
+        "landmarks": {n: [round(v, 6) for v in p] for n, p in assembly.landmarks.items()},
+        "note": "Vertices are in the target's own frame, right-handed, metres, as described under "
+        "'frame'; that frame, not glTF's y-up, is what the axes mean.",
+    }
+    return write_glb(nodes, materials, extras)
+
+
+def without_hidden(nodes: list[MeshNode]) -> list[MeshNode]:
+    """The nodes without the triangles that cannot be seen from outside.
+
+    Raises:
+        ValueError: nothing of a part can be seen.
+    """
+    pieces = [p for node in nodes for p in node.primitives]
+    starts = np.cumsum([0, *(len(p.vertices) for p in pieces)])
+    faces = np.concatenate([p.faces + s for p, s in zip(pieces, starts[:-1], strict=True)])
+    vertices = np.concatenate([p.vertices for p in pieces]).astype(np.float64)
+    seen = iter(
+        np.split(seen_from_outside(vertices, faces), np.cumsum([len(p.faces) for p in pieces]))
+    )
+    result = []
+    for node in nodes:
+        kept = [_kept(p, next(seen)) for p in node.primitives]
+        if not any(len(p.faces) for p in kept):
+            raise ValueError(f"part {node.name}: hidden inside other parts")
+        result.append(replace(node, primitives=tuple(p for p in kept if len(p.faces))))
+    return result
+
+
+def _kept(primitive: MeshPrimitive, seen: NDArray[np.bool_]) -> MeshPrimitive:
+    """A primitive with some of its faces, and the vertices that these use."""
+    used, faces = np.unique(primitive.faces[seen], return_inverse=True)
+    return replace(
+        primitive,
+        vertices=primitive.vertices[used],
+        normals=primitive.normals[used],
+        tangents=primitive.tangents[used],
+        uv=primitive.uv[used],
+        faces=faces.reshape(-1, 3).astype(np.int32),
+    )
+
+
+def card(assembly: Assembly, glb: bytes) -> dict[str, Any]:
+    """The JSON card of a target whose GLB is `glb`."""
+    import PIL
+
+    facts: dict[str, Any] = {}
+    dimensions: dict[str, Any] = {}
+    for name, fact in assembly.facts.items():
+        facts[name] = {k: v for k, v in fact.items() if k != "measure"}
+        if "measure" in fact:
+            got, want = assembly.measure(str(fact["measure"])), float(fact["value"])
+            dimensions[name] = {
+                "public": want,
+                "model": round(got, 4),
+                "difference_percent": round(100.0 * (got / want - 1.0), 2),
+                "unit": fact["unit"],
+                "measure": fact["measure"],
+            }
+    low, high = assembly.bounds
+    triangles = triangle_counts(glb)
+    used = list(dict.fromkeys(m for p in assembly.parts for m, _ in p.pieces))
+    return {
+        "format": CARD_VERSION,
+        "name": assembly.name,
+        "title": assembly.title,
+        "frame": assembly.frame,
+        "units": "metres",
+        "facts": facts,
+        "dimensions": dimensions,
+        "bounds": {
+            "min": [round(float(v), 4) for v in low],
+            "max": [round(float(v), 4) for v in high],
+            "extents": [round(float(v), 4) for v in high - low],
+        },
+        "triangles": sum(triangles),
+        "parts": [
+            {"label": p.label, "name": p.name, "class": p.cls, "triangles": triangles[p.label - 1]}
+            for p in assembly.parts
+        ],
+        "landmarks": {name: [round(v, 6) for v in xyz] for name, xyz in assembly.landmarks.items()},
+        "materials": used,
+        "glb": {"bytes": len(glb), "sha256": hashlib.sha256(glb).hexdigest()},
+        "built_with": {
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "embreex": importlib.metadata.version("embreex"),
+        },
+    }
+
+
+def triangle_counts(glb: bytes) -> list[int]:
+    """Triangles of each part, in the order of the labels, that a GLB holds."""
+    document, _ = split_glb(glb)
+    return [
+        sum(
+            int(document["accessors"][p["indices"]]["count"]) // 3
+            for p in document["meshes"][node["mesh"]]["primitives"]
+        )
+        for node in document["nodes"]
+    ]
+
+
+def build_bytes(name: str) -> tuple[bytes, bytes]:
+    """The GLB and the card of a bundled target, in memory, checked.
+
+    Raises:
+        InputError: unknown name.
+        ValueError: the assembly breaks a rule (a defect of the target's code).
+    """
+    from satgen.modelling.assembly import MAX_TRIANGLES, MIN_TRIANGLES
+
+    assembly = assemble(name)
+    assembly.check()
+    glb = glb_bytes(assembly)
+    if len(glb) > MAX_BYTES:
+        raise ValueError(f"target {name}: {len(glb)} bytes, more than {MAX_BYTES}")
+    count = sum(triangle_counts(glb))
+    if not MIN_TRIANGLES <= count <= MAX_TRIANGLES:
+        raise ValueError(f"target {name}: {count} triangles that can be seen")
+    text = json.dumps(card(assembly, glb), indent=1, ensure_ascii=False) + "\n"
+    return glb, text.encode()
+
+
+def build(name: str, out_dir: Path | str | None = None, with_picture: bool = True) -> list[Path]:
+    """Write NAME.glb, NAME.json and NAME.png; returns their paths."""
+    folder = registry.assets_dir() if out_dir is None else Path(out_dir)
+    glb, text = build_bytes(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{name}.glb", folder / f"{name}.json"]
+        paths[0].write_bytes(glb)
+        paths[1].write_bytes(text)
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
+    if with_picture:
+        from satgen.preview import target_picture
+        from satgen.targets.load import load_target
+
+        paths.append(folder / f"{name}.png")
+        target_picture(load_target(paths[0]), paths[-1])
+    return paths
+
+
+def check(name: str, out_dir: Path | str | None = None) -> list[str]:
+    """Rebuild in memory and compare with the files; a line for each that differs."""
+    folder = registry.assets_dir() if out_dir is None else Path(out_dir)
+    found = []
+    for suffix, fresh in zip((".glb", ".json"), build_bytes(name), strict=True):
+        path = folder / f"{name}{suffix}"
+        if not path.is_file():
+            found.append(f"{path}: missing")
+        elif path.read_bytes() != fresh:
+            found.append(f"{path}: differs from a fresh build")
+    return found
