@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.model import TargetModel
-from satgen.render.lighting import Lighting
+from satgen.rendering.lighting import Lighting
 from satgen.sensor import SensorConfig, sensor_preset
 from satgen.sun import SunConfig, check_sun, parse_sun, sun_in_camera
 from satgen.targets import registry

@@ -16,7 +16,7 @@ from typing import Any
 from satgen import __version__
 from satgen.errors import SatgenError
 from satgen.pool import default_workers
-from satgen.render.backend import PACKAGES, Probe, candidates, no_backend_message, probe
+from satgen.rendering.backend import PACKAGES, Probe, candidates, no_backend_message, probe
 
 LIBRARIES = (
     "numpy",

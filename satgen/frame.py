@@ -20,7 +20,7 @@ from satgen.config import DEPTH_LEVELS, RenderConfig
 from satgen.keypoints import Landmarks, visible
 from satgen.model import TargetModel
 from satgen.png import encode_png
-from satgen.render.renderer import Frame, Renderer
+from satgen.rendering.renderer import Frame, Renderer
 from satgen.sensor import expose
 
 IMAGES = ("rgb", "depth", "parts")

@@ -221,7 +221,7 @@ def target_picture(model: TargetModel, out: Path, size: int = 480) -> None:
     from PIL import Image
 
     from satgen.camera import Camera
-    from satgen.render.renderer import Renderer
+    from satgen.rendering.renderer import Renderer
     from satgen.sensor import SensorConfig, expose
     from satgen.sun import SunConfig
     from satgen.trajectory import default_distance, pose_from_angles

@@ -38,7 +38,7 @@ from satgen.frame import IMAGES, Record, View
 from satgen.keypoints import Landmarks, find_landmarks, visible
 from satgen.model import TargetModel
 from satgen.pool import Pool, default_workers
-from satgen.render.backend import choose_backend
+from satgen.rendering.backend import choose_backend
 from satgen.sun import parse_sun
 from satgen.trajectory import observe
 from satgen.worker import Job, Start

@@ -17,7 +17,7 @@ from satgen.model import TargetModel
 from satgen.modelling import build
 from satgen.modelling import shapes as s
 from satgen.modelling.assembly import Assembly
-from satgen.render.backend import choose_backend
+from satgen.rendering.backend import choose_backend
 from satgen.run import render
 from tests.limits import PATIENCE_S
 

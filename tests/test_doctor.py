@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from satgen import doctor
-from satgen.render.backend import PACKAGES, Probe
+from satgen.rendering.backend import PACKAGES, Probe
 from tests.datasets import satgen
 
 SOFTWARE = Probe("egl", True, "llvmpipe (LLVM 15.0.6, 256 bits)", "4.5")

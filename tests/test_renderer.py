@@ -9,7 +9,7 @@ from scipy.ndimage import binary_dilation
 
 from satgen.camera import Camera
 from satgen.model import Material
-from satgen.render.renderer import Lighting, Renderer
+from satgen.rendering.renderer import Lighting, Renderer
 from tests.scenes import Witness, look, model_of, toy
 
 DARK = Lighting(earthshine=(0.0, 0.0, 0.0), ambient=0.0)

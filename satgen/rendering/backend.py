@@ -199,7 +199,7 @@ def _pyrender_platform(name: str) -> ModuleType:
 
 _PROBE = """
 import json, sys
-from satgen.render.backend import create_context
+from satgen.rendering.backend import create_context
 context = create_context(sys.argv[1])
 from OpenGL import GL
 print(json.dumps([GL.glGetString(GL.GL_RENDERER).decode(), GL.glGetString(GL.GL_VERSION).decode()]))

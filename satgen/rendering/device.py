@@ -13,7 +13,7 @@ from OpenGL import GL
 from OpenGL.GL import shaders
 
 from satgen.errors import RunError
-from satgen.render.packing import FACE_TEXELS, MATERIAL_TEXELS, PackedModel
+from satgen.rendering.packing import FACE_TEXELS, MATERIAL_TEXELS, PackedModel
 
 SHADERS = Path(__file__).parent / "shaders"
 LIST_WIDTH, LIST_ROWS = 512, 256

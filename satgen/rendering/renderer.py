@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from satgen.camera import Camera
 from satgen.model import TargetModel
-from satgen.render.backend import choose_backend, create_context
-from satgen.render.lighting import Lighting
-from satgen.render.packing import pack
-from satgen.render.sampling import sample_pixels
+from satgen.rendering.backend import choose_backend, create_context
+from satgen.rendering.lighting import Lighting
+from satgen.rendering.packing import pack
+from satgen.rendering.sampling import sample_pixels
 
 if TYPE_CHECKING:
-    from satgen.render.device import Device, ShadeUniforms
+    from satgen.rendering.device import Device, ShadeUniforms
 
 Window = tuple[int, int, int, int]
 
@@ -104,7 +104,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._context: Any = create_context(platform or choose_backend())
         try:
             # Imported here: PyOpenGL binds itself to the platform that was just chosen.
-            from satgen.render.device import Device
+            from satgen.rendering.device import Device
 
             self._device: Device = Device(self._packed, camera.width, camera.height, float32)
         except Exception:
@@ -196,7 +196,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None,
     ) -> ShadeUniforms:
-        from satgen.render.device import ShadeUniforms
+        from satgen.rendering.device import ShadeUniforms
 
         sun = rotation.T @ sun_cam
         pixel = float(np.linalg.norm(eye)) / max(self.camera.fx, self.camera.fy)
