@@ -1,4 +1,4 @@
-"""A dataset on disk: names of its files, its tables, writing them whole, and reading them.
+"""A dataset on disk: the names of its files, the columns of its tables, and reading it.
 
 ```
 DATASET/
@@ -20,8 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,16 +28,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.atomic import TEMPORARY, write_atomic
+from satgen.atomic import TEMPORARY
 from satgen.camera import Camera
-from satgen.config import TRAJECTORY_FILE, RenderConfig, sun_vectors
+from satgen.config import TRAJECTORY_FILE, RenderConfig
 from satgen.errors import InputError
-from satgen.frame import IMAGES, Record
-from satgen.geometry import project
 from satgen.keypoints import Landmarks
 from satgen.parquet import read_table
-from satgen.sun import phase_deg
-from satgen.trajectory import observe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +87,9 @@ KEYPOINT_COLUMNS: dict[str, type] = {
 """The keypoint table. u and v are NaN for a landmark behind the camera; `satgen.keypoints` says
 what visible means."""
 
+IMAGES = ("rgb", "depth", "parts")
+"""The images of a frame, each in the dataset's folder of that name."""
+
 _IMAGE_NAME = re.compile(r"\d{6}\.png")
 
 Table = dict[str, NDArray[Any]]
@@ -110,99 +108,6 @@ def image_path(folder: Path, kind: str, index: int) -> Path:
 def places(folder: Path) -> tuple[Path, ...]:
     """The folders that a dataset's files lie in: its own and those of its images."""
     return (folder, *(folder / kind for kind in IMAGES))
-
-
-# --- writing ------------------------------------------------------------------------------------
-
-
-def frame_table(config: RenderConfig, records: Sequence[Record]) -> Table:
-    """The frame table of records that are ordered by index."""
-    views = observe(config.trajectory, [r.index for r in records])
-    sun = sun_vectors(config, views)
-    table: Table = {
-        "index": views.index,
-        "azimuth_deg": views.azimuth_deg,
-        "elevation_deg": views.elevation_deg,
-        "roll_deg": views.roll_deg,
-        "distance_m": views.distance_m,
-    }
-    table |= {name: views.quaternion[:, i] for i, name in enumerate(("qw", "qx", "qy", "qz"))}
-    table |= {name: views.T_cam_target[:, i, 3] for i, name in enumerate(("tx", "ty", "tz"))}
-    table |= {name: sun[:, i] for i, name in enumerate(("sun_x", "sun_y", "sun_z"))}
-    table["phase_deg"] = phase_deg(views, sun)
-    boxes = np.array([r.bbox for r in records], dtype=np.int64).reshape(-1, 4)
-    table |= {f"bbox_{name}": boxes[:, i] for i, name in enumerate("xywh")}
-    table["coverage"] = np.array([r.coverage for r in records], dtype=np.float64)
-    for i, kind in enumerate(IMAGES):
-        table[f"{kind}_sha256"] = np.array([r.sha256[i] for r in records], dtype=object)
-    return table
-
-
-def keypoint_table(config: RenderConfig, landmarks: Landmarks, records: Sequence[Record]) -> Table:
-    """The keypoint table of records that are ordered by index: landmarks in order, frame by frame.
-
-    Behind the camera u and v are NaN.
-    """
-    views = observe(config.trajectory, [r.index for r in records])
-    n, count = len(records), len(landmarks)
-    uv, z = np.zeros((n, 0, 2)), np.zeros((n, 0))
-    if count:
-        uv, z = project(config.camera.K, views.T_cam_target, landmarks.xyz)
-    seen = np.array([r.visible for r in records], dtype=bool).reshape(n, count)
-    return {
-        "index": np.repeat(views.index, count),
-        "name": np.array(list(landmarks.names) * n, dtype=object),
-        "u": uv[..., 0].ravel(),
-        "v": uv[..., 1].ravel(),
-        "depth_m": z.ravel(),
-        "visible": seen.ravel(),
-    }
-
-
-def csv_bytes(table: Table) -> bytes:
-    """A table as CSV. Floats are written with as many digits as it takes to read them back."""
-    columns = [map(str if v.dtype == object else repr, v.tolist()) for v in table.values()]
-    lines = [",".join(table), *map(",".join, zip(*columns, strict=True))]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
-    """A table as parquet, compressed with zstd."""
-    import io
-
-    import pyarrow
-    import pyarrow.parquet
-
-    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
-    arrays = [
-        pyarrow.array(table[name], type=types.get(kind, pyarrow.string()))
-        for name, kind in schema.items()
-    ]
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(
-        pyarrow.Table.from_arrays(arrays, names=list(schema)), buffer, compression="zstd"
-    )
-    return buffer.getvalue()
-
-
-def write_tables(
-    folder: Path, config: RenderConfig, landmarks: Landmarks, records: Iterable[Record]
-) -> None:
-    """Write the three tables, each atomically, frames.csv last: with it a dataset is complete."""
-    ordered = sorted(records, key=lambda r: r.index)
-    frames = frame_table(config, ordered)
-    keypoints = keypoint_table(config, landmarks, ordered)
-    write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
-    write_atomic(folder / FRAMES_PARQUET, parquet_bytes(frames, FRAME_COLUMNS), sync=True)
-    write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)
-
-
-def description_bytes(description: dict[str, Any]) -> bytes:
-    """The text of dataset.json."""
-    return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-# --- reading ------------------------------------------------------------------------------------
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -227,6 +132,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     if data.get("version") != VERSION:
         raise InputError(f"{path}: version {data.get('version')}, this satgen reads {VERSION}")
     return data
+
+
+def description_bytes(description: dict[str, Any]) -> bytes:
+    """The text of dataset.json."""
+    return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def is_dataset(folder: Path) -> bool:
@@ -310,50 +220,6 @@ def read_parquet(path: Path, schema: dict[str, type]) -> Table:
         except (ValueError, TypeError) as error:
             raise InputError(f"{path}: column {name}: {error}") from None
     return out
-
-
-def records_of(frames: Table, keypoints: Table | None, landmarks: int) -> list[Record]:
-    """The records that a complete dataset's tables were made of; without keypoints, bare ones.
-
-    Raises:
-        InputError: the two tables do not belong together.
-    """
-    n = len(frames["index"])
-    seen = np.zeros((n, landmarks), dtype=bool)
-    if keypoints is not None:
-        if len(keypoints["index"]) != n * landmarks:
-            raise InputError(f"{KEYPOINTS}: {len(keypoints['index'])} rows for {n} frames")
-        seen = keypoints["visible"].reshape(n, landmarks)
-    boxes = np.stack([frames[f"bbox_{name}"] for name in "xywh"], axis=-1)
-    return [
-        Record(
-            int(frames["index"][i]),
-            tuple(boxes[i].tolist()),
-            float(frames["coverage"][i]),
-            (frames["rgb_sha256"][i], frames["depth_sha256"][i], frames["parts_sha256"][i]),
-            tuple(seen[i].tolist()),
-        )
-        for i in range(n)
-    ]
-
-
-def read_journal(folder: Path) -> dict[int, Record]:
-    """Records in the journal by index. A line that is not whole, as a killed run leaves it, and
-    whatever else does not read as a record, is passed over: its frame will be rendered again."""
-    records: dict[int, Record] = {}
-    with suppress(FileNotFoundError), open(folder / JOURNAL, "rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            with suppress(ValueError, KeyError, TypeError):
-                record = Record.from_json(json.loads(line))
-                records[record.index] = record
-    return records
-
-
-def journal_line(record: Record) -> bytes:
-    """A record as a line of the journal."""
-    return json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"
 
 
 class Dataset:

@@ -19,7 +19,8 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from satgen.errors import RunError
-from satgen.frame import Record, View
+from satgen.frame_maker import Viewpoint
+from satgen.records import FrameRecord
 from satgen.worker import Failure, Job, Ready, Start, work
 
 CHUNK = 8
@@ -105,7 +106,7 @@ class Pool(AbstractContextManager["Pool"]):
                 if isinstance(message, Ready):
                     return message.gl
 
-    def render(self, views: Sequence[View]) -> Iterator[list[Record]]:
+    def render(self, views: Sequence[Viewpoint]) -> Iterator[list[FrameRecord]]:
         """Render views and write their images; yields records in the order they get done.
 
         Raises:
@@ -126,7 +127,7 @@ class Pool(AbstractContextManager["Pool"]):
                 if not isinstance(message, Ready):
                     yield message
 
-    def _feed(self, worker: _Worker, chunks: deque[Sequence[View]]) -> None:
+    def _feed(self, worker: _Worker, chunks: deque[Sequence[Viewpoint]]) -> None:
         while worker.ready and chunks and worker.tasks < IN_FLIGHT:
             try:
                 worker.pipe.send(chunks[0])

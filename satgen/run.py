@@ -33,13 +33,16 @@ from satgen.config import (
     source_path,
     sun_vectors,
 )
+from satgen.dataset import IMAGES
 from satgen.errors import InputError, RunError
-from satgen.frame import IMAGES, Record, View
+from satgen.frame_maker import Viewpoint
 from satgen.keypoints import Landmarks, find_landmarks, visible
 from satgen.model import TargetModel
 from satgen.pool import Pool, default_workers
+from satgen.records import FrameRecord, journal_line, read_journal
 from satgen.rendering.backend import choose_backend
 from satgen.sun import parse_sun
+from satgen.tables import csv_bytes, frame_table, records_of, write_tables
 from satgen.trajectory import observe
 from satgen.worker import Job, Start
 
@@ -94,7 +97,7 @@ class Plan:
     description: dict[str, Any]
     exists: bool
     replace: bool
-    records: dict[int, Record]
+    records: dict[int, FrameRecord]
     tables: bool
 
     @cached_property
@@ -244,11 +247,11 @@ def _known_description(folder: Path, overwrite: bool) -> dict[str, Any] | None:
 
 def _finished(
     folder: Path, config: RenderConfig, landmarks: Landmarks
-) -> tuple[dict[int, Record], bool]:
+) -> tuple[dict[int, FrameRecord], bool]:
     """Records of the frames whose files are good, and whether the tables are in place."""
     whole = False
     if (folder / ds.JOURNAL).exists():
-        records = list(ds.read_journal(folder).values())
+        records = list(read_journal(folder).values())
     else:
         records, whole = _table_records(folder, config, landmarks)
     wanted = set(config.indices().tolist())
@@ -262,7 +265,7 @@ def _finished(
 
 def _table_records(
     folder: Path, config: RenderConfig, landmarks: Landmarks
-) -> tuple[list[Record], bool]:
+) -> tuple[list[FrameRecord], bool]:
     """Records of a complete dataset, and whether all three tables could be read.
 
     Where both frame tables can be read, they must agree on a frame; where the keypoints cannot,
@@ -277,20 +280,22 @@ def _table_records(
         return [], False
     try:
         keypoints = ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
-        records = [ds.records_of(table, keypoints, len(landmarks)) for table in found]
+        records = [records_of(table, keypoints, len(landmarks)) for table in found]
     except InputError:
-        bare = [ds.records_of(table, None, 0) for table in found]
+        bare = [records_of(table, None, 0) for table in found]
         return [_seen_again(folder, config, landmarks, r) for r in _agreed(bare)], False
     return _agreed(records), len(found) == 2
 
 
-def _agreed(versions: list[list[Record]]) -> list[Record]:
+def _agreed(versions: list[list[FrameRecord]]) -> list[FrameRecord]:
     """The records that are in every version."""
     common = set(versions[0]).intersection(*versions[1:])
     return [r for r in versions[0] if r in common]
 
 
-def _seen_again(folder: Path, config: RenderConfig, landmarks: Landmarks, record: Record) -> Record:
+def _seen_again(
+    folder: Path, config: RenderConfig, landmarks: Landmarks, record: FrameRecord
+) -> FrameRecord:
     try:
         depth = ds.read_image(ds.image_path(folder, "depth", record.index))
         pose = observe(config.trajectory, [record.index]).T_cam_target[0]
@@ -300,15 +305,15 @@ def _seen_again(folder: Path, config: RenderConfig, landmarks: Landmarks, record
     return replace(record, visible=tuple(seen.tolist()))
 
 
-def _tables_match(folder: Path, config: RenderConfig, records: dict[int, Record]) -> bool:
+def _tables_match(folder: Path, config: RenderConfig, records: dict[int, FrameRecord]) -> bool:
     """Whether frames.csv is, byte for byte, what these records come to."""
-    table = ds.frame_table(config, [records[i] for i in sorted(records)])
+    table = frame_table(config, [records[i] for i in sorted(records)])
     with suppress(OSError):
-        return (folder / ds.FRAMES_CSV).read_bytes() == ds.csv_bytes(table)
+        return (folder / ds.FRAMES_CSV).read_bytes() == csv_bytes(table)
     return False
 
 
-def _files_match(folder: Path, record: Record) -> bool:
+def _files_match(folder: Path, record: FrameRecord) -> bool:
     import hashlib
 
     for kind, digest in zip(IMAGES, record.sha256, strict=True):
@@ -348,12 +353,12 @@ def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None
 
 
 def _render(
-    plan: Plan, pool: Pool, views: list[View], total: int, progress: Progress | None
-) -> dict[int, Record]:
+    plan: Plan, pool: Pool, views: list[Viewpoint], total: int, progress: Progress | None
+) -> dict[int, FrameRecord]:
     records = dict(plan.records)
     with open(plan.folder / ds.JOURNAL, "ab") as journal:
         for batch in pool.render(views):
-            journal.write(b"".join(map(ds.journal_line, batch)))
+            journal.write(b"".join(map(journal_line, batch)))
             journal.flush()
             records.update((r.index, r) for r in batch)
             if progress is not None:
@@ -361,12 +366,12 @@ def _render(
     return records
 
 
-def _views(config: RenderConfig, indices: list[int]) -> list[View]:
+def _views(config: RenderConfig, indices: list[int]) -> list[Viewpoint]:
     observations = observe(config.trajectory, indices)
     sun = sun_vectors(config, observations)
     earth = earth_vectors(config, observations)
     poses = observations.T_cam_target
-    return [View(index, poses[i], sun[i], earth[i]) for i, index in enumerate(indices)]
+    return [Viewpoint(index, poses[i], sun[i], earth[i]) for i, index in enumerate(indices)]
 
 
 def _begin(plan: Plan, gl: dict[str, str]) -> None:
@@ -395,15 +400,15 @@ def _begin(plan: Plan, gl: dict[str, str]) -> None:
             write_atomic(folder / plan.config.trajectory_file, data, sync=True)
         description = ds.description_bytes({**plan.description, "software": software})
         write_atomic(folder / ds.DESCRIPTION, description, sync=True)
-    lines = b"".join(ds.journal_line(plan.records[i]) for i in sorted(plan.records))
+    lines = b"".join(journal_line(plan.records[i]) for i in sorted(plan.records))
     write_atomic(folder / ds.JOURNAL, lines, sync=True)
 
 
-def _finish(plan: Plan, records: dict[int, Record]) -> None:
+def _finish(plan: Plan, records: dict[int, FrameRecord]) -> None:
     """Write the tables and remove the journal: with that the dataset is complete."""
     try:
         remove_temporaries(*ds.places(plan.folder))
-        ds.write_tables(plan.folder, plan.config, plan.landmarks, records.values())
+        write_tables(plan.folder, plan.config, plan.landmarks, records.values())
         (plan.folder / ds.JOURNAL).unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_write(error, plan.folder) from error

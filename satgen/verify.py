@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY
 from satgen.config import RenderConfig, file_sha256, sun_vectors
+from satgen.dataset import IMAGES
 from satgen.errors import InputError
-from satgen.frame import IMAGES, bounding_box
+from satgen.frame_maker import bounding_box
 from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks, visible
 from satgen.pool import default_workers
+from satgen.records import read_journal
 from satgen.sun import check_sun
 from satgen.trajectory import (
     Observations,
@@ -239,7 +241,7 @@ def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) 
         own.add(config.trajectory_file)
     for name in sorted(os.listdir(folder)):
         if name == ds.JOURNAL:
-            done = len(ds.read_journal(folder))
+            done = len(read_journal(folder))
             cause = f"not finished, {done} of {len(wanted)} frames: run satgen render again"
             problems.append(Problem(None, name, cause))
         elif name.startswith(TEMPORARY):

@@ -16,10 +16,11 @@ from typing import Any
 
 from satgen.atomic import write_atomic
 from satgen.config import RenderConfig, RenderOptions, resolve
-from satgen.dataset import image_path
+from satgen.dataset import IMAGES, image_path
 from satgen.errors import RunError, SatgenError
-from satgen.frame import IMAGES, FrameMaker, Record, View
+from satgen.frame_maker import FrameMaker, Viewpoint
 from satgen.keypoints import find_landmarks
+from satgen.records import FrameRecord
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def _serve(start: Start, tasks: Connection) -> None:
             tasks.send(_render(start.parent, job.folder, maker, views))
 
 
-def _render(parent: int, folder: Path, maker: FrameMaker, views: Sequence[View]) -> list[Record]:
+def _render(
+    parent: int, folder: Path, maker: FrameMaker, views: Sequence[Viewpoint]
+) -> list[FrameRecord]:
     """Records of views whose images are all on disk; a frame is written while the next renders."""
     records = []
     with ThreadPoolExecutor(max_workers=1) as writer:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from satgen.config import RenderConfig, RenderOptions
-from satgen.frame import FrameMaker
+from satgen.frame_maker import FrameMaker
 from satgen.keypoints import find_landmarks
 from satgen.model import TargetModel
 from satgen.modelling import build

@@ -17,7 +17,6 @@ from PIL import Image
 from satgen import dataset as ds
 from satgen.dataset import Dataset
 from satgen.errors import InputError
-from satgen.frame import Record
 from tests.datasets import FRAMES
 
 COLUMNS = [
@@ -116,19 +115,6 @@ def test_the_reader_gives_metres_labels_and_poses(pristine: Path) -> None:
     assert np.array_equal(data.pose(3002), poses[2])
     with pytest.raises(InputError, match="no frame 9999"):
         data.pose(9999)
-
-
-def test_journal_passes_over_what_is_not_whole(tmp_path: Path) -> None:
-    records = [
-        Record(i, (1, 2, 3, 4), 1 / 3 + i, ("a" * 64, "b" * 64, "c" * 64), (True, False))
-        for i in range(5)
-    ]
-    lines = [ds.journal_line(r) for r in records]
-    (tmp_path / ds.JOURNAL).write_bytes(
-        b"".join([lines[0], lines[1], b"not json\n", b'{"index": 3}\n', lines[3], lines[4][:-20]])
-    )
-    assert ds.read_journal(tmp_path) == {r.index: r for r in (records[0], records[1], records[3])}
-    assert ds.read_journal(tmp_path / "none") == {}
 
 
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:

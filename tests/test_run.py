@@ -21,7 +21,9 @@ import pytest
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY, temporaries
 from satgen.errors import InputError, RunError
+from satgen.records import journal_line, read_journal
 from satgen.run import render
+from satgen.tables import records_of
 from tests.datasets import FRAMES, command, make, options, satgen, tree
 from tests.limits import PATIENCE_S
 
@@ -63,10 +65,10 @@ def images(folder: Path) -> int:
 def unfinished(folder: Path, keep: int) -> None:
     """Bring a finished dataset to the state of a run that was stopped after `keep` frames."""
     keypoints = ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
-    records = ds.records_of(ds.read_csv(folder / ds.FRAMES_CSV), keypoints, 7)
+    records = records_of(ds.read_csv(folder / ds.FRAMES_CSV), keypoints, 7)
     for name in ds.TABLES:
         (folder / name).unlink()
-    (folder / ds.JOURNAL).write_bytes(b"".join(map(ds.journal_line, records[:keep])))
+    (folder / ds.JOURNAL).write_bytes(b"".join(map(journal_line, records[:keep])))
     for record in records[keep:]:
         for kind in ("rgb", "depth", "parts"):
             ds.image_path(folder, kind, record.index).unlink()
@@ -265,7 +267,7 @@ def test_kill_9_at_any_moment_then_the_same_bytes(craft_path: Path, long_run, tm
             process.wait()
             wait_for(lambda pids=workers: not any(map(alive, pids)))
         assert not (out / ds.FRAMES_CSV).exists()
-        done = ds.read_journal(out)
+        done = read_journal(out)
         for index in done:
             for kind in ("rgb", "depth", "parts"):
                 assert ds.decode_image(ds.image_path(out, kind, index).read_bytes()) is not None
@@ -299,7 +301,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_later(
 def test_ctrl_c_stops_cleanly(craft_path: Path, tmp_path):
     out = tmp_path / "craft"
     with started(craft_path, out, "--stop", 3299, "--workers", 2) as process:
-        wait_for(lambda: len(ds.read_journal(out)) >= 8)
+        wait_for(lambda: len(read_journal(out)) >= 8)
         workers = children(process.pid)
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=PATIENCE_S)
@@ -307,7 +309,7 @@ def test_ctrl_c_stops_cleanly(craft_path: Path, tmp_path):
     assert stderr.count("\n") == 1
     assert "same command goes on" in stderr
     assert not any(map(alive, workers))
-    assert len(ds.read_journal(out)) >= 8
+    assert len(read_journal(out)) >= 8
     assert not temporaries(*ds.places(out))
 
 
@@ -364,7 +366,7 @@ def test_a_full_disk_is_one_line_and_can_be_resumed(craft_path: Path, long_run, 
     assert again.returncode == 1
     assert "No space left on device" in again.stderr
     disk.mount("16m", _MS_REMOUNT)
-    before = len(ds.read_journal(out))
+    before = len(read_journal(out))
     assert before > 0
     summary = render(options(craft_path, stop=3299), out, workers=2)
     assert summary.rendered < 300

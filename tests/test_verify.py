@@ -12,6 +12,7 @@ from PIL import Image
 
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY
+from satgen.tables import csv_bytes, parquet_bytes
 from satgen.verify import Report, verify, with_deep
 from tests.datasets import make
 
@@ -24,8 +25,8 @@ def rewrite_tables(folder: Path, change: Callable[[ds.Table], None]) -> None:
     """Change both frame tables in the same way."""
     table = ds.read_csv(folder / ds.FRAMES_CSV)
     change(table)
-    (folder / ds.FRAMES_CSV).write_bytes(ds.csv_bytes(table))
-    (folder / ds.FRAMES_PARQUET).write_bytes(ds.parquet_bytes(table, ds.FRAME_COLUMNS))
+    (folder / ds.FRAMES_CSV).write_bytes(csv_bytes(table))
+    (folder / ds.FRAMES_PARQUET).write_bytes(parquet_bytes(table, ds.FRAME_COLUMNS))
 
 
 def test_a_whole_dataset_passes(pristine: Path) -> None:
@@ -149,7 +150,7 @@ def test_missing_and_doubled_rows_are_named(dataset: Path) -> None:
 def test_tables_that_disagree_or_are_gone(dataset: Path) -> None:
     table = ds.read_csv(dataset / ds.FRAMES_CSV)
     table["coverage"][3] = 0.5
-    (dataset / ds.FRAMES_CSV).write_bytes(ds.csv_bytes(table))
+    (dataset / ds.FRAMES_CSV).write_bytes(csv_bytes(table))
     report = verify(dataset)
     assert report.bad_frames == [3003]
     assert "frames.parquet has" in causes(report, 3003)
@@ -168,7 +169,7 @@ def test_wrong_keypoints_are_named(dataset: Path) -> None:
     table["depth_m"][7] += 1e-3
     table["visible"][14] = not table["visible"][14]
     table["name"][21] = "somebody"
-    (dataset / ds.KEYPOINTS).write_bytes(ds.parquet_bytes(table, ds.KEYPOINT_COLUMNS))
+    (dataset / ds.KEYPOINTS).write_bytes(parquet_bytes(table, ds.KEYPOINT_COLUMNS))
     report = verify(dataset)
     assert report.bad_frames == [3000, 3001, 3002, 3003]
     assert "projects" in causes(report, 3000)

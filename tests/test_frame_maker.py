@@ -1,4 +1,4 @@
-"""satgen.frame: a frame depends on its configuration and index alone."""
+"""satgen.frame_maker: a frame depends on its configuration and index alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from satgen import dataset as ds
 from satgen.config import resolve
-from satgen.frame import bounding_box, depth_counts
+from satgen.frame_maker import bounding_box, depth_counts
 from satgen.run import _views
 from satgen.targets.load import load_target
 from tests.datasets import frame_maker, options

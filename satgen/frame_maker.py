@@ -1,4 +1,4 @@
-"""One frame: from a pose to the bytes of its three images and what they show.
+"""Making a frame: from a pose to the bytes of its three images and what they show.
 
 A pure function of configuration, model and view: whichever worker renders it, in whatever order,
 the bytes are the same.
@@ -7,7 +7,6 @@ the bytes are the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +19,13 @@ from satgen.config import DEPTH_LEVELS, RenderConfig
 from satgen.keypoints import Landmarks, visible
 from satgen.model import TargetModel
 from satgen.png import encode_png
+from satgen.records import FrameRecord
 from satgen.rendering.renderer import Frame, Renderer
 from satgen.sensor import expose
 
-IMAGES = ("rgb", "depth", "parts")
-"""The images of a frame, each in the dataset's folder of that name."""
-
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """What a frame is rendered from.
 
     Attributes:
@@ -41,48 +38,6 @@ class View:
     pose: NDArray[np.float64]
     sun: NDArray[np.float64]
     earth: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Record:
-    """What rendering a frame brought to light; the rest of its row follows from the configuration.
-
-    Attributes:
-        index: observation index.
-        bbox: (x, y, w, h) of the visible pixels, x and y of the first one; all 0 if there is none.
-        coverage: share of the image's pixels that show the target.
-        sha256: of the bytes of the three images, in the order of `IMAGES`.
-        visible: for each landmark whether the frame shows it.
-    """
-
-    index: int
-    bbox: tuple[int, int, int, int]
-    coverage: float
-    sha256: tuple[str, str, str]
-    visible: tuple[bool, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """A line of the journal."""
-        return {
-            "index": self.index,
-            "bbox": self.bbox,
-            "coverage": self.coverage,
-            "sha256": self.sha256,
-            "visible": [int(v) for v in self.visible],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
-        x, y, w, h = (int(v) for v in data["bbox"])
-        rgb, depth, parts = (str(v) for v in data["sha256"])
-        return cls(
-            int(data["index"]),
-            (x, y, w, h),
-            float(data["coverage"]),
-            (rgb, depth, parts),
-            tuple(bool(v) for v in data["visible"]),
-        )
 
 
 def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.uint16]:
@@ -141,7 +96,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         """Release the OpenGL context."""
         self._renderer.close()
 
-    def make(self, view: View) -> tuple[Record, tuple[bytes, bytes, bytes]]:
+    def make(self, view: Viewpoint) -> tuple[FrameRecord, tuple[bytes, bytes, bytes]]:
         """Render a view: its record and the PNG files of rgb, depth and parts."""
         config = self.config
         frame = self._renderer.render(view.pose, view.sun, view.earth)
@@ -158,7 +113,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         seen = visible(self.landmarks, config.camera, view.pose, depth, config.depth_scale)
         hashes = (_sha256(files[0]), _sha256(files[1]), _sha256(files[2]))
         coverage = np.count_nonzero(frame.parts) / parts.size
-        record = Record(view.index, (x, y, w, h), coverage, hashes, tuple(seen.tolist()))
+        record = FrameRecord(view.index, (x, y, w, h), coverage, hashes, tuple(seen.tolist()))
         return record, files
 
 

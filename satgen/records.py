@@ -1,0 +1,73 @@
+"""What rendering a frame brought to light, and the journal of it that a run keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from satgen.dataset import JOURNAL
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """What rendering a frame brought to light; the rest of its row follows from the configuration.
+
+    Attributes:
+        index: observation index.
+        bbox: (x, y, w, h) of the visible pixels, x and y of the first one; all 0 if there is none.
+        coverage: share of the image's pixels that show the target.
+        sha256: of the bytes of the three images, in the order of `IMAGES`.
+        visible: for each landmark whether the frame shows it.
+    """
+
+    index: int
+    bbox: tuple[int, int, int, int]
+    coverage: float
+    sha256: tuple[str, str, str]
+    visible: tuple[bool, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of the journal."""
+        return {
+            "index": self.index,
+            "bbox": self.bbox,
+            "coverage": self.coverage,
+            "sha256": self.sha256,
+            "visible": [int(v) for v in self.visible],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FrameRecord:
+        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
+        x, y, w, h = (int(v) for v in data["bbox"])
+        rgb, depth, parts = (str(v) for v in data["sha256"])
+        return cls(
+            int(data["index"]),
+            (x, y, w, h),
+            float(data["coverage"]),
+            (rgb, depth, parts),
+            tuple(bool(v) for v in data["visible"]),
+        )
+
+
+def read_journal(folder: Path) -> dict[int, FrameRecord]:
+    """Records in the journal by index. A line that is not whole, as a killed run leaves it, and
+    whatever else does not read as a record, is passed over: its frame will be rendered again."""
+    records: dict[int, FrameRecord] = {}
+    with suppress(FileNotFoundError), open(folder / JOURNAL, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            with suppress(ValueError, KeyError, TypeError):
+                record = FrameRecord.from_json(json.loads(line))
+                records[record.index] = record
+    return records
+
+
+def journal_line(record: FrameRecord) -> bytes:
+    """A record as a line of the journal."""
+    return json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"

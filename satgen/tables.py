@@ -1,0 +1,135 @@
+"""The tables of a dataset: made of records, written, and taken apart into records again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from satgen.atomic import write_atomic
+from satgen.config import RenderConfig, sun_vectors
+from satgen.dataset import (
+    FRAME_COLUMNS,
+    FRAMES_CSV,
+    FRAMES_PARQUET,
+    IMAGES,
+    KEYPOINT_COLUMNS,
+    KEYPOINTS,
+    Table,
+)
+from satgen.errors import InputError
+from satgen.geometry import project
+from satgen.keypoints import Landmarks
+from satgen.records import FrameRecord
+from satgen.sun import phase_deg
+from satgen.trajectory import observe
+
+
+def frame_table(config: RenderConfig, records: Sequence[FrameRecord]) -> Table:
+    """The frame table of records that are ordered by index."""
+    views = observe(config.trajectory, [r.index for r in records])
+    sun = sun_vectors(config, views)
+    table: Table = {
+        "index": views.index,
+        "azimuth_deg": views.azimuth_deg,
+        "elevation_deg": views.elevation_deg,
+        "roll_deg": views.roll_deg,
+        "distance_m": views.distance_m,
+    }
+    table |= {name: views.quaternion[:, i] for i, name in enumerate(("qw", "qx", "qy", "qz"))}
+    table |= {name: views.T_cam_target[:, i, 3] for i, name in enumerate(("tx", "ty", "tz"))}
+    table |= {name: sun[:, i] for i, name in enumerate(("sun_x", "sun_y", "sun_z"))}
+    table["phase_deg"] = phase_deg(views, sun)
+    boxes = np.array([r.bbox for r in records], dtype=np.int64).reshape(-1, 4)
+    table |= {f"bbox_{name}": boxes[:, i] for i, name in enumerate("xywh")}
+    table["coverage"] = np.array([r.coverage for r in records], dtype=np.float64)
+    for i, kind in enumerate(IMAGES):
+        table[f"{kind}_sha256"] = np.array([r.sha256[i] for r in records], dtype=object)
+    return table
+
+
+def keypoint_table(
+    config: RenderConfig, landmarks: Landmarks, records: Sequence[FrameRecord]
+) -> Table:
+    """The keypoint table of records that are ordered by index: landmarks in order, frame by frame.
+
+    Behind the camera u and v are NaN.
+    """
+    views = observe(config.trajectory, [r.index for r in records])
+    n, count = len(records), len(landmarks)
+    uv, z = np.zeros((n, 0, 2)), np.zeros((n, 0))
+    if count:
+        uv, z = project(config.camera.K, views.T_cam_target, landmarks.xyz)
+    seen = np.array([r.visible for r in records], dtype=bool).reshape(n, count)
+    return {
+        "index": np.repeat(views.index, count),
+        "name": np.array(list(landmarks.names) * n, dtype=object),
+        "u": uv[..., 0].ravel(),
+        "v": uv[..., 1].ravel(),
+        "depth_m": z.ravel(),
+        "visible": seen.ravel(),
+    }
+
+
+def csv_bytes(table: Table) -> bytes:
+    """A table as CSV. Floats are written with as many digits as it takes to read them back."""
+    columns = [map(str if v.dtype == object else repr, v.tolist()) for v in table.values()]
+    lines = [",".join(table), *map(",".join, zip(*columns, strict=True))]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
+    """A table as parquet, compressed with zstd."""
+    import io
+
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    arrays = [
+        pyarrow.array(table[name], type=types.get(kind, pyarrow.string()))
+        for name, kind in schema.items()
+    ]
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_arrays(arrays, names=list(schema)), buffer, compression="zstd"
+    )
+    return buffer.getvalue()
+
+
+def write_tables(
+    folder: Path, config: RenderConfig, landmarks: Landmarks, records: Iterable[FrameRecord]
+) -> None:
+    """Write the three tables, each atomically, frames.csv last: with it a dataset is complete."""
+    ordered = sorted(records, key=lambda r: r.index)
+    frames = frame_table(config, ordered)
+    keypoints = keypoint_table(config, landmarks, ordered)
+    write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
+    write_atomic(folder / FRAMES_PARQUET, parquet_bytes(frames, FRAME_COLUMNS), sync=True)
+    write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)
+
+
+def records_of(frames: Table, keypoints: Table | None, landmarks: int) -> list[FrameRecord]:
+    """The records that a complete dataset's tables were made of; without keypoints, bare ones.
+
+    Raises:
+        InputError: the two tables do not belong together.
+    """
+    n = len(frames["index"])
+    seen = np.zeros((n, landmarks), dtype=bool)
+    if keypoints is not None:
+        if len(keypoints["index"]) != n * landmarks:
+            raise InputError(f"{KEYPOINTS}: {len(keypoints['index'])} rows for {n} frames")
+        seen = keypoints["visible"].reshape(n, landmarks)
+    boxes = np.stack([frames[f"bbox_{name}"] for name in "xywh"], axis=-1)
+    return [
+        FrameRecord(
+            int(frames["index"][i]),
+            tuple(boxes[i].tolist()),
+            float(frames["coverage"][i]),
+            (frames["rgb_sha256"][i], frames["depth_sha256"][i], frames["parts_sha256"][i]),
+            tuple(seen[i].tolist()),
+        )
+        for i in range(n)
+    ]
