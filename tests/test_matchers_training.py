@@ -33,10 +33,10 @@ from matchers.training.objectives import (
     measure,
     trainable,
 )
-from matchers.training.splits import SplitConfig
 from satgen.cli import main
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.splits import SplitConfig
 from tests.datasets import command, make
 from tests.limits import PATIENCE_S
 

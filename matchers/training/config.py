@@ -11,8 +11,9 @@ from matchers.training.augment import AugmentConfig
 from matchers.training.homography import HomographyConfig
 from matchers.training.labels import Thresholds
 from matchers.training.pairs import Curriculum
-from matchers.training.splits import GAPS, SplitConfig
+from matchers.training.splits import GAPS
 from satgen.errors import InputError
+from satgen.splits import SplitConfig
 
 MATCHERS = ("lightglue", "superglue")
 FEATURES = tuple(DESCRIPTOR_SIZES)

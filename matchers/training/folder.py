@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from matchers.training.config import TrainConfig, differences
-from matchers.training.splits import Split, held_out_pairs
+from matchers.training.splits import held_out_pairs
 from satgen.atomic import write_atomic
 from satgen.dataset import DESCRIPTION, Dataset
 from satgen.errors import InputError, RunError
+from satgen.splits import Split
 
 FORMAT = 1
 RUN, SPLIT, TEST_PAIRS = "train.json", "split.json", "test_pairs.csv"

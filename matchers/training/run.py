@@ -35,10 +35,11 @@ from matchers.training.labels import Labels, homography_labels, pose_labels
 from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.plots import draw_curves
-from matchers.training.splits import Split, held_out_pairs, split_datasets
+from matchers.training.splits import held_out_pairs
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
 from satgen.dataset import Dataset, open_datasets
 from satgen.errors import InputError, RunError
+from satgen.splits import Split, split_datasets
 
 Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 """Makes a progress bar from a label and a unit."""

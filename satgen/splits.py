@@ -1,0 +1,192 @@
+"""Which frames are trained on, which decide when to stop, and which are only tested on.
+
+Held-out frames are blocks of consecutive observation indices. Blocks alone keep nothing apart: the
+neighbouring turns of the default spiral are 360 indices, but only 8 degrees away from one another.
+So every frame that lies within the guard angle of a held-out frame is dropped, by the angle between
+the optical axes in the target's frame. The rotation between two poses is at least that angle. The
+rule holds across datasets of one target, whatever their trajectories.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.dataset import Dataset
+from satgen.errors import InputError
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+MIN_BLOCK = 120
+"""Frames that a test block should have at least: room for pairs of frames far apart, and for long
+windows."""
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How frames are split.
+
+    Attributes:
+        test, validation: shares of a dataset's frames in the blocks of either.
+        blocks: test blocks a dataset, spread over its indices; fewer where they would have less
+            than `MIN_BLOCK` frames. A validation block lies between them.
+        guard_deg: least angle between a frame and any frame of another part.
+        leave_out: a target whose frames are all tested on; None: every target is split.
+
+    Raises:
+        InputError: shares that are not positive or leave nothing, no block, a guard out of range.
+    """
+
+    test: float = 0.12
+    validation: float = 0.06
+    blocks: int = 3
+    guard_deg: float = 5.0
+    leave_out: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.test > 0.0 and self.validation > 0.0 and self.test + self.validation < 1.0):
+            raise InputError(
+                f"shares {self.test:g} of test and {self.validation:g} of validation frames: must "
+                f"be positive and leave some to train on"
+            )
+        if self.blocks < 1:
+            raise InputError(f"{self.blocks} blocks: must be at least 1")
+        if not 0.0 <= self.guard_deg < 90.0:
+            raise InputError(f"guard {self.guard_deg:g} degrees: must be at least 0 and below 90")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A dataset's observation indices, ascending: three parts and what no part may have."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+    dropped: Indices
+
+    def to_json(self) -> dict[str, list[list[int]]]:
+        """Each part as runs [first, last] of consecutive indices."""
+        return {
+            name: _runs(getattr(self, name)) for name in ("train", "validation", "test", "dropped")
+        }
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a split looks at: a dataset's target, indices (N,) and optical axes (N, 3)."""
+
+    target: str
+    indices: Indices
+    axes: Floats
+
+
+def views_of(data: Dataset) -> Views:
+    """The views of a dataset; axes are unit vectors in the target's frame."""
+    return Views(data.name, data.indices, np.asarray(data.poses[:, 2, :3]))
+
+
+def split_datasets(
+    datasets: Mapping[str, Dataset | Views], config: SplitConfig | None = None
+) -> dict[str, Split]:
+    """Split every dataset, keeping the parts of all datasets of a target apart.
+
+    Args:
+        datasets: by name.
+        config: the defaults unless given.
+
+    Raises:
+        InputError: a dataset of which nothing is left to train on or to validate with, a
+            `leave_out` that none is of or all are of.
+    """
+    config = config or SplitConfig()
+    views = {n: d if isinstance(d, Views) else views_of(d) for n, d in datasets.items()}
+    targets = {view.target for view in views.values()}
+    if config.leave_out is not None and config.leave_out not in targets:
+        raise InputError(
+            f"target {config.leave_out!r} to leave out: must be one of {', '.join(sorted(targets))}"
+        )
+    if targets == {config.leave_out}:
+        raise InputError(f"target {config.leave_out!r} to leave out: there is no other to train on")
+    splits: dict[str, Split] = {}
+    for target in sorted(targets):
+        mine = {name: view for name, view in views.items() if view.target == target}
+        if target == config.leave_out:
+            none = np.zeros(0, dtype=np.int64)
+            splits |= {n: Split(none, none, view.indices, none) for n, view in mine.items()}
+        else:
+            splits |= _split_target(mine, config)
+    return {name: splits[name] for name in datasets}
+
+
+def _split_target(views: dict[str, Views], config: SplitConfig) -> dict[str, Split]:
+    """Split the datasets of one target."""
+    blocks = {name: _blocks(len(view.indices), config) for name, view in views.items()}
+    axes = {name: view.axes for name, view in views.items()}
+    test = {name: parts == _TEST for name, parts in blocks.items()}
+    near = _near(axes, test, config.guard_deg)
+    validation = {name: (blocks[name] == _VALIDATION) & ~near[name] for name in views}
+    near_validation = _near(axes, validation, config.guard_deg)
+    splits = {}
+    for name, view in views.items():
+        held = test[name] | validation[name]
+        train = ~held & ~near[name] & ~near_validation[name]
+        parts = {"to train on": train, "to validate with": validation[name]}
+        for what, chosen in parts.items():
+            if not chosen.any():
+                raise InputError(
+                    f"{name}: of its {len(train)} frames none is left {what}, {config.guard_deg:g} "
+                    f"degrees from the held-out blocks: more frames, or a smaller guard, are needed"
+                )
+        k = view.indices
+        splits[name] = Split(k[train], k[validation[name]], k[test[name]], k[~held & ~train])
+    return splits
+
+
+_TRAIN, _VALIDATION, _TEST = 0, 1, 2
+
+
+def _blocks(count: int, config: SplitConfig) -> NDArray[np.int8]:
+    """The part that each of `count` frames falls to, before any is dropped.
+
+    The frames are cut into as many segments as there are test blocks; a segment begins with a
+    validation block and has its test block in the middle.
+    """
+    blocks = max(1, min(config.blocks, int(count * config.test) // MIN_BLOCK))
+    segment = count / blocks
+    sizes = [max(1, round(segment * share)) for share in (config.validation, config.test)]
+    parts = np.full(count, _TRAIN, dtype=np.int8)
+    for i in range(blocks):
+        first = round(i * segment)
+        parts[first : first + sizes[0]] = _VALIDATION
+        middle = round((i + 0.5) * segment - sizes[1] / 2)
+        parts[max(middle, 0) : middle + sizes[1]] = _TEST
+    return parts
+
+
+def _near(
+    axes: dict[str, Floats], held: dict[str, NDArray[np.bool_]], guard_deg: float
+) -> dict[str, NDArray[np.bool_]]:
+    """Which frames lie within the guard angle of a held one of any dataset, held ones included."""
+    from scipy.spatial import cKDTree
+
+    chosen = np.concatenate([axes[name][held[name]] for name in axes])
+    if not len(chosen):
+        return {name: np.zeros(len(a), dtype=bool) for name, a in axes.items()}
+    tree = cKDTree(chosen)
+    chord = 2.0 * math.sin(math.radians(guard_deg) / 2.0) * (1.0 + 1e-9)
+    return {name: np.asarray(tree.query(a)[0] <= chord) for name, a in axes.items()}
+
+
+def _runs(indices: Indices) -> list[list[int]]:
+    """Ascending indices as runs [first, last]."""
+    if not len(indices):
+        return []
+    cuts = np.flatnonzero(np.diff(indices) > 1)
+    firsts = indices[np.concatenate([[0], cuts + 1])]
+    lasts = indices[np.concatenate([cuts, [len(indices) - 1]])]
+    return [[int(a), int(b)] for a, b in zip(firsts, lasts, strict=True)]
