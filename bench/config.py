@@ -10,6 +10,7 @@ from bench.ground_truth import Thresholds
 from bench.pairs import GAPS
 from bench.pose import RansacOptions
 from satgen.errors import InputError
+from satgen.settings import check, setting
 
 SWEEPS = {
     "depth-confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99),
@@ -25,6 +26,9 @@ WIDTH_CONFIDENCE = 0.99
 
 GPU_BATCH = 8
 """Pairs that are matched together on a GPU."""
+
+SMALL_PAIRS, SMALL_REPEATS = 4, 1
+"""Pairs a gap, and matches of each for its time, without a dataset: results within two minutes."""
 
 TRUTH = "truth"
 """In place of a matcher: all true matches of the keypoints, the most that any could find."""
@@ -117,21 +121,55 @@ class BenchConfig:
         device: None for the best there is.
     """
 
-    matchers: tuple[str, ...] = ("lightglue",)
-    features: tuple[str, ...] = ("aliked",)
-    weights: str | None = None
-    gaps: tuple[int, ...] = GAPS
-    pairs_per_gap: int | None = 20
-    seed: int = 0
-    max_keypoints: int = 512
-    silhouette: bool = True
-    sweeps: tuple[str, ...] = ()
+    matchers: tuple[str, ...] = setting(
+        ("lightglue",),
+        "lightglue, superglue, nearest, or truth: all true matches, the most that the keypoints "
+        "allow; may be given again",
+        name="matcher",
+        many=True,
+    )
+    features: tuple[str, ...] = setting(
+        ("aliked",),
+        "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint; may be given again",
+        many=True,
+        shown="{} if it has been downloaded, else sift",
+    )
+    weights: str | None = setting(None, "official, satgen, or a file", shown="the best there is")
+    gaps: tuple[int, ...] = setting(
+        GAPS, "Index difference within a pair; may be given again", name="gap", many=True, low=1
+    )
+    pairs_per_gap: int | None = setting(
+        20,
+        "Pairs a gap and dataset, or all (every frame with the next one), or a CSV list",
+        name="pairs",
+        parse=str,
+        metavar="NUMBER|all|FILE",
+        shown=f"{{}}; {SMALL_PAIRS} without DATASET",
+    )
+    seed: int = setting(0, "Of draws", low=0)
+    max_keypoints: int = setting(512, "Keypoints in a frame", low=1)
+    silhouette: bool = setting(
+        True, "Look for keypoints on the target only", name="silhouette/whole-image"
+    )
+    sweeps: tuple[str, ...] = setting(
+        (),
+        f"{' or '.join(SWEEPS)}: run LightGlue at several values",
+        name="sweep",
+        many=True,
+    )
     thresholds: Thresholds = field(default_factory=Thresholds)
     ransac: RansacOptions = field(default_factory=RansacOptions)
-    repeats: int = 3
-    batch: int | None = None
-    threads: int | None = None
-    device: str | None = None
+    repeats: int = setting(
+        3,
+        "Matches of a pair for its time",
+        low=1,
+        shown=f"{{}}; --pairs all, or no DATASET: {SMALL_REPEATS}",
+    )
+    batch: int | None = setting(
+        None, "Pairs matched together", low=1, shown=f"1; on a GPU {GPU_BATCH}"
+    )
+    threads: int | None = setting(None, "Of a process", low=1, shown="the cores")
+    device: str | None = setting(None, "cpu, cuda or mps", shown="the best there is")
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -139,11 +177,7 @@ class BenchConfig:
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name} {', '.join(values) or '(none)'}: must be named once each")
-        for name in ("max_keypoints", "repeats"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.batch is not None and self.batch < 1:
-            raise InputError(f"batch {self.batch}: must be at least 1")
+        check(self)
         for sweep in self.sweeps:
             if sweep not in SWEEPS:
                 raise InputError(f"unknown sweep {sweep!r}: must be one of {', '.join(SWEEPS)}")

@@ -33,6 +33,7 @@ from satgen.geometry import (
     surface_near,
     warp,
 )
+from satgen.settings import setting
 
 __all__ = [
     "IGNORED",
@@ -93,8 +94,10 @@ class Thresholds:
         InputError: not 0 < match_px <= no_match_px, or a negative edge_px.
     """
 
-    match_px: float = 3.0
-    no_match_px: float = 5.0
+    match_px: float = setting(3.0, "A match reprojects closer than this", unit="pixels", above=0.0)
+    no_match_px: float = setting(
+        5.0, "Farther than this there is no match", unit="pixels", above=0.0
+    )
     edge_px: float = 1.0
 
     def __post_init__(self) -> None:

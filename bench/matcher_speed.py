@@ -383,7 +383,7 @@ def _without_gradients(run: Callable[[], Any]) -> Callable[[], Any]:
 
 def _frames(folder: Path) -> Path:
     """A few consecutive frames of Aura."""
-    from satgen.config import RenderOptions
+    from satgen.options import RenderOptions
     from satgen.run import render
 
     options = RenderOptions(target="aura", start=4000, stop=3999 + FRAMES, width=SIZE, height=SIZE)

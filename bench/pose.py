@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satgen.errors import InputError
 from satgen.geometry import Bools, Floats, backproject, front_depth, geodesic, make_pose
+from satgen.settings import check, setting
 
 AUC_DEG = (5.0, 10.0, 20.0)
 """Bounds of the area under the pose error's curve (SuperGlue §5.2, LightGlue §5.2)."""
@@ -32,13 +33,25 @@ class RansacOptions:
         confidence: probability of a sample without outliers at which it stops (SuperGlue's).
         max_iterations: bound where there are few inliers.
         seed: of the samples.
+
+    Raises:
+        InputError: an error that is not positive.
     """
 
-    epipolar_px: float = 0.5
+    epipolar_px: float = setting(
+        0.5,
+        "Largest epipolar error of an inlier",
+        unit="pixels",
+        above=0.0,
+        name="ransac-px",
+    )
     reprojection_px: float = 3.0
     confidence: float = 0.99999
     max_iterations: int = 10_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from satgen.config import RenderOptions
+from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.targets.registry import TARGETS
 
 START, STOP = 3980, 4070
 """A quarter of a turn about the target's equator: room for gaps of up to 90."""
-
-PAIRS, REPEATS = 4, 1
-"""Pairs a gap, and matches of each for its time: first results within two minutes."""
 
 
 def small_datasets(

@@ -1,8 +1,8 @@
-"""What is rendered: the request as a user makes it, and the configuration that it comes to.
+"""What is rendered, in full: the configuration that a request comes to.
 
-`RenderOptions` holds every default, once. `resolve` turns it, together with the target's model,
-into a `RenderConfig`, in which nothing is left open; two configurations that are equal give the
-same bytes.
+`resolve` turns a request (`satgen.options`), together with the target's model, into a
+`RenderConfig`, in which nothing is left open; two configurations that are equal give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -22,15 +21,12 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.model import TargetModel
+from satgen.options import RenderOptions
 from satgen.rendering.lighting import Lighting
-from satgen.sensor import SensorConfig, sensor_preset
+from satgen.sensor import SensorConfig
 from satgen.sun import SunConfig, check_sun, parse_sun, sun_in_camera
 from satgen.targets import registry
 from satgen.trajectory import (
-    DEFAULT_START,
-    DEFAULT_STOP,
-    INDEX_MAX,
-    INDEX_MIN,
     KINDS,
     Observations,
     TrajectoryConfig,
@@ -45,74 +41,6 @@ from satgen.trajectory import (
 DEPTH_LEVELS = 65535
 TRAJECTORY_FILE = "trajectory"
 """Stem of the copy of a user's pose table inside a dataset."""
-
-
-@dataclass(frozen=True)
-class RenderOptions:
-    """A request for a dataset, as the command line takes it. Defaults live here and only here.
-
-    Attributes:
-        target: a bundled target's name or the path of a model file.
-        scale, up: metres per unit and upward axis of a model file.
-        trajectory: spiral, grid, orbit, tumble, or file:PATH.
-        start, stop, step: observation indices, `stop` included.
-        distance: camera to aim point, metres; None frames the bounding sphere.
-        roll: turn about the optical axis, degrees.
-        size: side of a square image, pixels; width and height override it.
-        fov: vertical field of view, degrees.
-        intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
-        sun: see `satgen.sun`.
-        sensor: name of a preset; exposure, mono and bit_depth override it.
-        seed: of the sensor's noise.
-    """
-
-    target: str = "aura"
-    scale: float = 1.0
-    up: str = "z"
-    trajectory: str = "spiral"
-    start: int = DEFAULT_START
-    stop: int = DEFAULT_STOP
-    step: int = 1
-    distance: float | None = None
-    roll: float = 0.0
-    size: int = 512
-    width: int | None = None
-    height: int | None = None
-    fov: float = 20.0
-    intrinsics: tuple[float, float, float, float] | None = None
-    sun: str = "phase:35"
-    sensor: str = "ideal"
-    exposure: float | None = None
-    mono: bool | None = None
-    bit_depth: int | None = None
-    seed: int = 0
-
-    def camera(self) -> Camera:
-        """The camera asked for; InputError where the numbers describe none."""
-        width = self.size if self.width is None else self.width
-        height = self.size if self.height is None else self.height
-        if self.intrinsics is None:
-            return Camera.from_fov(width, height, self.fov)
-        return Camera(width, height, *self.intrinsics)
-
-    def sensor_config(self) -> SensorConfig:
-        """The sensor asked for; InputError where the numbers describe none."""
-        changes = {"exposure": self.exposure, "mono": self.mono, "bit_depth": self.bit_depth}
-        return sensor_preset(self.sensor, **{k: v for k, v in changes.items() if v is not None})
-
-    def command(self) -> str:
-        """The command line that asks for this, without what has no influence on the result."""
-        words = ["satgen", "render", "--target", self.target]
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name == "target" or value == item.default:
-                continue
-            if item.name == "mono":
-                words.append("--mono" if value else "--rgb")
-                continue
-            text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
-            words += ["--" + item.name.replace("_", "-"), text]
-        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -223,7 +151,6 @@ def resolve(options: RenderOptions, model: TargetModel) -> RenderConfig:
     Raises:
         InputError: a value that makes no sense, or values that do not go together.
     """
-    _check_indices(options)
     camera = options.camera()
     sensor = options.sensor_config()
     sun = parse_sun(options.sun)
@@ -270,19 +197,6 @@ def resolve(options: RenderOptions, model: TargetModel) -> RenderConfig:
             f"{path or options.trajectory} has none of them"
         )
     return config
-
-
-def _check_indices(options: RenderOptions) -> None:
-    for name in ("start", "stop"):
-        value = getattr(options, name)
-        if not INDEX_MIN <= value <= INDEX_MAX:
-            raise InputError(f"{name} {value}: must be between {INDEX_MIN} and {INDEX_MAX}")
-    if options.stop < options.start:
-        raise InputError(f"stop {options.stop}: must not be less than start {options.start}")
-    if options.step < 1:
-        raise InputError(f"step {options.step}: must be 1 or more")
-    if not 0 <= options.seed < 2**63:
-        raise InputError(f"seed {options.seed}: must be 0 or more")
 
 
 def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:

@@ -26,7 +26,6 @@ from satgen import dataset as ds
 from satgen.atomic import TEMPORARY, remove_temporaries, write_atomic
 from satgen.config import (
     RenderConfig,
-    RenderOptions,
     earth_vectors,
     first_difference,
     resolve,
@@ -38,6 +37,7 @@ from satgen.errors import InputError, RunError
 from satgen.frame_maker import Viewpoint
 from satgen.keypoints import Landmarks, find_landmarks, visible
 from satgen.model import TargetModel
+from satgen.options import RenderOptions
 from satgen.pool import Pool, default_workers
 from satgen.records import FrameRecord, journal_line, read_journal
 from satgen.rendering.backend import choose_backend

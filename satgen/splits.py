@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.settings import check, setting
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -45,8 +46,12 @@ class SplitConfig:
     test: float = 0.12
     validation: float = 0.06
     blocks: int = 3
-    guard_deg: float = 5.0
-    leave_out: str | None = None
+    guard_deg: float = setting(
+        5.0, "Degrees from held-out frames", low=0.0, below=90.0, name="guard"
+    )
+    leave_out: str | None = setting(
+        None, "Train on the others, test on all of this one", metavar="TARGET"
+    )
 
     def __post_init__(self) -> None:
         if not (self.test > 0.0 and self.validation > 0.0 and self.test + self.validation < 1.0):
@@ -56,8 +61,7 @@ class SplitConfig:
             )
         if self.blocks < 1:
             raise InputError(f"{self.blocks} blocks: must be at least 1")
-        if not 0.0 <= self.guard_deg < 90.0:
-            raise InputError(f"guard {self.guard_deg:g} degrees: must be at least 0 and below 90")
+        check(self)
 
 
 @dataclass(frozen=True)

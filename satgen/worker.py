@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from satgen.atomic import write_atomic
-from satgen.config import RenderConfig, RenderOptions, resolve
+from satgen.config import RenderConfig, resolve
 from satgen.dataset import IMAGES, image_path
 from satgen.errors import RunError, SatgenError
 from satgen.frame_maker import FrameMaker, Viewpoint
 from satgen.keypoints import find_landmarks
+from satgen.options import RenderOptions
 from satgen.records import FrameRecord
 
 

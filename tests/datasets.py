@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from satgen.config import RenderConfig, RenderOptions
+from satgen.config import RenderConfig
 from satgen.frame_maker import FrameMaker
 from satgen.keypoints import find_landmarks
 from satgen.model import TargetModel
 from satgen.modelling import build
 from satgen.modelling import shapes as s
 from satgen.modelling.assembly import Assembly
+from satgen.options import RenderOptions
 from satgen.rendering.backend import choose_backend
 from satgen.run import render
 from tests.limits import PATIENCE_S

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from satgen.config import RenderOptions
+from satgen.options import RenderOptions
 from satgen.run import render
 from tests.datasets import satgen
 

@@ -18,9 +18,9 @@ from bench.run import plan, run
 from matchers import weights
 from matchers.registry import load_features
 from matchers.types import Features
-from satgen.config import RenderOptions
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.options import RenderOptions
 from satgen.raycast import load_triangles
 from satgen.run import render
 from tests.scenes import Witness

@@ -21,8 +21,8 @@ from bench.report import write_report
 from bench.run import plan, run
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
-from satgen.config import RenderOptions
 from satgen.errors import InputError
+from satgen.options import RenderOptions
 from satgen.run import render
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}

@@ -19,9 +19,9 @@ from bench.report import write_report
 from bench.run import RESULTS, RUN, PosedList, plan, run
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
-from satgen.config import RenderOptions
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.options import RenderOptions
 from satgen.run import render
 
 CONFIG = BenchConfig(

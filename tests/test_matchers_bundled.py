@@ -14,7 +14,7 @@ from bench.run import plan, run
 from matchers import weights
 from matchers.registry import load_matcher
 from matchers.training.export import LARGEST
-from satgen.config import RenderOptions
+from satgen.options import RenderOptions
 from satgen.run import render
 
 torch.set_num_threads(1)

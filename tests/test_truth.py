@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from satgen.camera import Camera
-from satgen.config import RenderOptions
+from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.targets.registry import TARGETS, asset_path
 from tests.scenes import Witness

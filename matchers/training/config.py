@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,11 +12,14 @@ from matchers.training.labels import Thresholds
 from matchers.training.pairs import Curriculum
 from matchers.training.splits import GAPS
 from satgen.errors import InputError
+from satgen.settings import check, setting
 from satgen.splits import SplitConfig
 
 MATCHERS = ("lightglue", "superglue")
 FEATURES = tuple(DESCRIPTOR_SIZES)
 STAGES = ("homography", "pose", "confidence")
+
+_AS_INITIAL = "{}, or as --init has it"
 
 
 class Decay(NamedTuple):
@@ -82,64 +84,57 @@ class TrainConfig:
         InputError: an unknown name or a number out of range.
     """
 
-    matcher: str = "lightglue"
-    features: str = "sift"
-    dim: int = 128
-    layers: int = 9
-    heads: int = 4
-    sinkhorn_iterations: int = 50
-    steps: int = 20000
-    homography_steps: int | None = None
-    confidence_steps: int | None = None
-    batch: int = 4
-    accumulate: int = 4
-    max_keypoints: int = 512
-    silhouette: bool = True
-    learning_rate: float = 6e-4
-    warmup: int = 500
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    frames: int = 1500
-    versions: int = 3
-    cache_gb: float = 4.0
-    validate_every: int = 500
-    patience: int = 20
-    validation_pairs: int = 12
-    test_pairs: int = 50
-    gaps: tuple[int, ...] = GAPS
+    matcher: str = setting("lightglue", f"{' or '.join(MATCHERS)}")
+    features: str = setting(
+        "sift", "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint"
+    )
+    dim: int = setting(128, "Numbers in a token", low=8, shown=_AS_INITIAL)
+    layers: int = setting(
+        9, "Layers; SuperGlue: pairs of self and cross layers", low=1, shown=_AS_INITIAL
+    )
+    heads: int = setting(4, "Heads of the attention", low=1, option=False)
+    sinkhorn_iterations: int = setting(50, "Of SuperGlue in training", low=1, option=False)
+    steps: int = setting(20000, "Of stage pose", low=1)
+    homography_steps: int | None = setting(None, "0: none", low=0, shown="a quarter of --steps")
+    confidence_steps: int | None = setting(
+        None, "Of stage confidence", low=1, shown="a tenth of --steps"
+    )
+    batch: int = setting(4, "Pairs computed together", low=1)
+    accumulate: int = setting(4, "Batches of a step", low=1)
+    max_keypoints: int = setting(512, "Keypoints in a frame", low=8)
+    silhouette: bool = setting(
+        True, "Look for keypoints on the target only", name="silhouette/whole-image"
+    )
+    learning_rate: float = setting(6e-4, "Highest learning rate", above=0.0, name="lr")
+    warmup: int = setting(500, "Steps until it is reached", low=0)
+    weight_decay: float = setting(1e-4, "Of AdamW", low=0.0, below=1.0, option=False)
+    clip: float = setting(1.0, "Largest norm of the gradient", above=0.0, option=False)
+    frames: int = setting(1500, "Of a dataset to train on, at most", low=2)
+    versions: int = setting(3, "Of a frame, in other light", low=1)
+    cache_gb: float = setting(4.0, "Most memory for features", unit="gigabytes", above=0.0)
+    validate_every: int = setting(500, "Steps between validations", low=1)
+    patience: int = setting(20, "Validations without a better F1 that end a stage", low=1)
+    validation_pairs: int = setting(12, "For each gap and dataset", low=1, option=False)
+    test_pairs: int = setting(50, "For each gap and dataset", low=1, option=False)
+    gaps: tuple[int, ...] = setting(
+        GAPS, "Of index, of validation and test pairs", low=1, option=False
+    )
     thresholds: Thresholds = field(default_factory=Thresholds)
     curriculum: Curriculum = field(default_factory=Curriculum)
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     homography: HomographyConfig = field(default_factory=HomographyConfig)
-    seed: int = 0
+    seed: int = setting(0, "Of weights and draws", low=0)
 
     def __post_init__(self) -> None:
         for name, known in (("matcher", MATCHERS), ("features", FEATURES)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: one of {', '.join(known)}")
-        least = {
-            "dim": 8, "layers": 1, "heads": 1, "sinkhorn_iterations": 1, "steps": 1, "batch": 1,
-            "accumulate": 1, "max_keypoints": 8, "warmup": 0, "frames": 2, "versions": 1,
-            "validate_every": 1, "patience": 1, "validation_pairs": 1, "test_pairs": 1, "seed": 0,
-        }  # fmt: skip
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise InputError(f"{name} {getattr(self, name)}: must be at least {low}")
-        for name, low in (("homography_steps", 0), ("confidence_steps", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise InputError(f"{name} {value}: must be at least {low}")
-        for name in ("learning_rate", "clip", "cache_gb"):
-            value = getattr(self, name)
-            if not (value > 0.0 and math.isfinite(value)):
-                raise InputError(f"{name} {value:g}: must be positive")
-        if not 0.0 <= self.weight_decay < 1.0:
-            raise InputError(f"weight_decay {self.weight_decay:g}: must be at least 0, below 1")
+        check(self)
         if self.dim % (2 * self.heads):
             raise InputError(f"dim {self.dim}, heads {self.heads}: dim must be a multiple of twice")
-        if not self.gaps or min(self.gaps) < 1:
-            raise InputError(f"gaps {self.gaps}: must be at least 1 each")
+        if not self.gaps:
+            raise InputError("gaps (none): must be at least one")
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matchers.training.bank import Bank
 from satgen.errors import InputError
 from satgen.geometry import matrix_to_quaternion
+from satgen.settings import check, numbers, setting
+
+if TYPE_CHECKING:
+    from matchers.training.bank import Bank
 
 Rows = NDArray[np.int64]
 
@@ -41,9 +44,22 @@ class Curriculum:
         InputError: edges that do not ascend from 0 to at most 180, or a share out of range.
     """
 
-    edges_deg: tuple[float, ...] = ANGLES_DEG
+    edges_deg: tuple[float, ...] = setting(
+        ANGLES_DEG,
+        "Edges of the ranges of degrees between two frames, from which pairs are drawn evenly",
+        name="angles",
+        metavar="A,B,...",
+        parse=numbers,
+    )
     start_deg: float = 10.0
-    full: float = 0.4
+    full: float = setting(
+        0.4,
+        "Share of the steps in which pairs grow to all angles; 0: all from the first step, for "
+        "weights that know them",
+        name="curriculum",
+        low=0.0,
+        high=1.0,
+    )
 
     def __post_init__(self) -> None:
         edges = self.edges_deg
@@ -52,8 +68,7 @@ class Curriculum:
             raise InputError(
                 f"ranges of angles {listed}: must be two or more edges, ascending, from 0 to 180"
             )
-        if not 0.0 <= self.full <= 1.0:
-            raise InputError(f"curriculum's share {self.full:g}: must be between 0 and 1")
+        check(self)
 
     def open_ranges(self, progress: float) -> int:
         """How many ranges are open after a share of the steps."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from bench.config import SMALL_PAIRS, SMALL_REPEATS, BenchConfig
 from satgen.cli.common import (
     duration,
     echo_json,
@@ -20,6 +21,7 @@ from satgen.cli.common import (
     json_option,
     progress_bar,
 )
+from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 
 SMALL = Path("datasets") / "bench"
@@ -28,55 +30,7 @@ RUNS = Path("runs")
 
 @click.command("bench", short_help="Measure matching accuracy, and what early exit saves.")
 @click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="[DATASET]...")
-@click.option(
-    "--matcher",
-    "matchers",
-    multiple=True,
-    help="lightglue, superglue, nearest, or truth: all true matches, the most that the keypoints "
-    "allow; may be given again.  [default: lightglue]",
-)
-@click.option(
-    "--features",
-    multiple=True,
-    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint; may be given again.  "
-    "[default: aliked if it has been downloaded, else sift]",
-)
-@click.option("--weights", help="official, satgen, or a file.  [default: the best there is]")
-@click.option(
-    "--gap",
-    "gaps",
-    multiple=True,
-    type=int,
-    help="Index difference within a pair; may be given again.  [default: 1 2 5 10 20 30 45 60]",
-)
-@click.option(
-    "--pairs",
-    help="Pairs a gap and dataset, or all (every frame with the next one), or a CSV list.  "
-    "[default: 20; 4 without DATASET]",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of draws.")
-@click.option(
-    "--max-keypoints", type=int, default=512, show_default=True, help="Keypoints in a frame."
-)
-@click.option(
-    "--silhouette/--whole-image",
-    default=True,
-    show_default=True,
-    help="Look for keypoints on the target only.",
-)
-@click.option(
-    "--sweep",
-    "sweeps",
-    multiple=True,
-    help="depth-confidence or width-confidence: run LightGlue at several values.",
-)
-@click.option("--match-px", type=float, help="A match reprojects closer than this.  [default: 3]")
-@click.option(
-    "--no-match-px", type=float, help="Farther than this there is no match.  [default: 5]"
-)
-@click.option(
-    "--ransac-px", type=float, help="Largest epipolar error of an inlier, pixels.  [default: 0.5]"
-)
+@options_of(BenchConfig)
 @click.option(
     "--posed",
     type=(click.Path(path_type=Path), click.Path(path_type=Path)),
@@ -85,16 +39,8 @@ RUNS = Path("runs")
     help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
 )
 @click.option(
-    "--repeats",
-    type=int,
-    help="Matches of a pair for its time.  [default: 3; --pairs all, or no DATASET: 1]",
-)
-@click.option("--batch", type=int, help="Pairs matched together.  [default: 1; on a GPU 8]")
-@click.option("--threads", type=click.IntRange(min=1), help="Of a process.  [default: the cores]")
-@click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
 )
-@click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -153,7 +99,7 @@ def _bench(
     datasets: tuple[Path, ...],
     as_json: bool,
     *,
-    pairs: str | None,
+    pairs_per_gap: str | None,
     posed: tuple[tuple[Path, Path], ...],
     out: Path | None,
     overwrite: bool,
@@ -162,17 +108,13 @@ def _bench(
 ) -> None:
     from bench.report import write_report
     from bench.run import SUMMARY, PosedList, check_matchers, plan, run
-    from bench.small import PAIRS, REPEATS
     from bench.table import table
 
-    config, pairs_file = _config(pairs, **options)
+    small = not datasets and not posed
+    config, pairs_file = _config(small, pairs_per_gap, options)
     check_matchers(config)
-    if not datasets and not posed:
+    if small:
         datasets = _small_datasets()
-        if pairs is None:
-            config = replace(config, pairs_per_gap=PAIRS)
-        if options["repeats"] is None:
-            config = replace(config, repeats=REPEATS)
     planned = plan(
         config,
         datasets,
@@ -207,12 +149,20 @@ def _small_datasets() -> tuple[Path, ...]:
         return tuple(small_datasets(SMALL, bar))
 
 
-def _config(pairs: str | None, **options: Any) -> tuple[Any, Path | None]:
-    """The configuration, and the list of pairs if one was named."""
-    from bench.config import BenchConfig
+def _config(
+    small: bool, pairs: str | None, options: dict[str, Any]
+) -> tuple[BenchConfig, Path | None]:
+    """The configuration, and the list of pairs if one was named.
 
+    Args:
+        small: whether the datasets are the small ones, of which few pairs are taken.
+        pairs: the option `--pairs`.
+        options: the others.
+    """
     config = BenchConfig()
     pairs_file = None
+    if small:
+        config = replace(config, pairs_per_gap=SMALL_PAIRS, repeats=SMALL_REPEATS)
     if pairs == "all":
         config = replace(config, pairs_per_gap=None, repeats=1)
     elif pairs is not None and pairs.isdigit():
@@ -221,19 +171,9 @@ def _config(pairs: str | None, **options: Any) -> tuple[Any, Path | None]:
         pairs_file = Path(pairs)
         if not pairs_file.is_file():
             raise InputError(f"--pairs {pairs}: must be a number, all, or a CSV file")
-    thresholds = {name: options.pop(name) for name in ("match_px", "no_match_px")}
-    thresholds = {name: value for name, value in thresholds.items() if value is not None}
-    ransac_px = options.pop("ransac_px")
-    if ransac_px is not None and not ransac_px > 0.0:
-        raise InputError(f"--ransac-px {ransac_px}: must be positive")
-    if ransac_px is not None:
-        config = replace(config, ransac=replace(config.ransac, epipolar_px=ransac_px))
-    if thresholds:
-        config = replace(config, thresholds=replace(config.thresholds, **thresholds))
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    if "features" not in given:
-        given["features"] = (features_or_default(None),)
-    return replace(config, **given), pairs_file
+    if not options["features"]:
+        config = replace(config, features=(features_or_default(None),))
+    return configured(config, options), pairs_file
 
 
 def _free_folder(identity: dict[str, Any]) -> Path:

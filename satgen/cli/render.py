@@ -2,86 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
-from satgen.config import RenderOptions
+from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
+from satgen.options import RenderOptions
 
-DEFAULTS = RenderOptions()
 DATASETS = Path("datasets")
 ALL = "all"
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class Intrinsics(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """Four numbers separated by commas."""
-
-    name = "FX,FY,CX,CY"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """The numbers; a usage error where there are not four."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(item) for item in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 4:
-            self.fail(f"{value!r}: must be four numbers FX,FY,CX,CY in pixels", param, ctx)
-        return numbers
-
-
-def _option(name: str, help_text: str, **settings: Any) -> Callable[[_F], _F]:
-    """An option whose default is that of `RenderOptions`."""
-    field = name.split("/")[0].removeprefix("--").replace("-", "_")
-    default = getattr(DEFAULTS, field)
-    settings.setdefault("show_default", default is not None)
-    return click.option(name, field, default=default, help=help_text, **settings)
-
 
 @click.command("render", short_help="Render image sequences with ground truth.")
-@_option("--target", "aura, worldview, cartography, all, or the path of a model file.")
-@_option("--scale", "Metres per unit of a model file.")
-@_option("--up", "Axis of a model file that points up: x, y, z, -x, -y or -z.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder of the dataset; with --target all, of the datasets.  [default: datasets/TARGET]",
 )
-@_option("--trajectory", "spiral, grid, orbit, tumble or file:PATH (CSV or parquet).")
-@_option("--start", "First observation index, 1 to 8100.")
-@_option("--stop", "Last observation index, included.")
-@_option("--step", "Render every so many indices.")
-@_option(
-    "--distance",
-    "Camera to target, metres.  [default: the target fills 90% of the frame]",
-    type=float,
-)
-@_option("--roll", "Turn of the camera about its optical axis, degrees.")
-@_option("--size", "Side of a square image, pixels.")
-@_option("--width", "Image width, pixels.", type=int)
-@_option("--height", "Image height, pixels.", type=int)
-@_option("--fov", "Vertical field of view, degrees.")
-@_option("--intrinsics", "Focal lengths and principal point in pixels.", type=Intrinsics())
-@_option("--sun", "phase:PHASE[,CLOCK], body:AZ,EL or inertial:AZ,EL, degrees.")
-@_option("--sensor", "ideal or navcam (mono, blurred, noisy).")
-@_option(
-    "--exposure",
-    "Radiance to full scale; white paper in the sun is 1.  [default: the sensor's]",
-    type=float,
-)
-@_option("--mono/--rgb", "One channel of luminance, or three.  [default: the sensor's]")
-@_option("--bit-depth", "8 or 16 bits a channel.  [default: the sensor's]", type=int)
-@_option("--seed", "Seed of the sensor's noise.")
+@options_of(RenderOptions)
 @click.option("--workers", type=int, help="Worker processes.  [default: the cores]")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset of another configuration.")
 @click.option(
@@ -112,7 +54,7 @@ def command(
       satgen render --target all --workers 8
       satgen render --target craft.glb --up y --trajectory orbit --sun inertial:40,10 --out d
     """
-    options = RenderOptions(**values)
+    options = configured(RenderOptions(), values)
     _check_conflicts(ctx)
     from satgen.run import render
 

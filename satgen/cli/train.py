@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from matchers.training.config import TrainConfig
 from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
+from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 
 RUNS = Path("runs")
@@ -18,13 +20,6 @@ ALL = "all"
 
 @click.command("train", short_help="Train LightGlue or SuperGlue on datasets.")
 @click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="DATASET...")
-@click.option("--matcher", default="lightglue", show_default=True, help="lightglue or superglue.")
-@click.option(
-    "--features",
-    default="sift",
-    show_default=True,
-    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint.",
-)
 @click.option(
     "--stage",
     default=ALL,
@@ -42,44 +37,7 @@ ALL = "all"
     metavar="FILE|official|satgen",
     help="Weights to begin with; of a deeper LightGlue the first --layers.",
 )
-@click.option("--dim", type=int, help="Numbers in a token.  [default: 128, or as --init has it]")
-@click.option(
-    "--layers",
-    type=int,
-    help="Layers; SuperGlue: pairs of self and cross layers.  [default: 9, or as --init has it]",
-)
-@click.option("--steps", type=int, help="Of stage pose.  [default: 20000]")
-@click.option("--homography-steps", type=int, help="0: none.  [default: a quarter of --steps]")
-@click.option("--confidence-steps", type=int, help="[default: a tenth of --steps]")
-@click.option("--batch", type=int, help="Pairs computed together.  [default: 4]")
-@click.option("--accumulate", type=int, help="Batches of a step.  [default: 4]")
-@click.option("--max-keypoints", type=int, help="Keypoints in a frame.  [default: 512]")
-@click.option(
-    "--silhouette/--whole-image", default=None, help="Look for keypoints on the target only."
-)
-@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.  [default: 6e-4]")
-@click.option("--warmup", type=int, help="Steps until it is reached.  [default: 500]")
-@click.option("--frames", type=int, help="Of a dataset to train on, at most.  [default: 1500]")
-@click.option("--versions", type=int, help="Of a frame, in other light.  [default: 3]")
-@click.option(
-    "--curriculum",
-    type=float,
-    help="Share of the steps in which pairs grow to all angles; 0: all from the first step, for "
-    "weights that know them.  [default: 0.4]",
-)
-@click.option(
-    "--angles",
-    metavar="A,B,...",
-    help="Edges of the ranges of degrees between two frames, from which pairs are drawn evenly.  "
-    "[default: 0,1.5,3.5,7.5,15,25,37.5,52.5,65]",
-)
-@click.option("--guard", type=float, help="Degrees from held-out frames.  [default: 5]")
-@click.option("--leave-out", metavar="TARGET", help="Train on the others, test on all of this one.")
-@click.option("--validate-every", type=int, help="Steps between validations.  [default: 500]")
-@click.option(
-    "--patience", type=int, help="Validations without a better F1 that end a stage.  [default: 20]"
-)
-@click.option("--seed", type=int, help="Of weights and draws.  [default: 0]")
+@options_of(TrainConfig)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
@@ -87,7 +45,6 @@ ALL = "all"
     show_default=True,
     help="Folder of the features, which runs share.",
 )
-@click.option("--cache-gb", type=float, help="Most memory for features.  [default: 4]")
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
 @click.option("--threads", type=click.IntRange(min=1), help="[default: the cores]")
 @click.option(
@@ -131,7 +88,7 @@ def command(
       satgen train datasets/* --leave-out aura --out runs/without-aura
       satgen train datasets/* --features aliked --init official --layers 5 --curriculum 0
     """
-    config, initial = _config(init=init, **options)
+    config, initial = _config(init, options)
     folder = out if out is not None else RUNS / f"train-{config.matcher}-{config.features}"
     import torch
 
@@ -193,51 +150,22 @@ def _show(summary: Any) -> None:
     click.echo(f"{summary.weights} ({megabytes(card['size'])})")
 
 
-def _config(
-    *,
-    init: str | None,
-    features: str,
-    curriculum: float | None,
-    angles: str | None,
-    guard: float | None,
-    leave_out: str | None,
-    **options: Any,
-) -> tuple[Any, Path | None]:
+def _config(init: str | None, options: dict[str, Any]) -> tuple[TrainConfig, Path | None]:
     """The configuration that the options ask for, and the file of weights to begin with."""
-    from dataclasses import replace
-
     from matchers.registry import features_name, find_weights
-    from matchers.training.config import TrainConfig
 
-    config = replace(
-        TrainConfig(), matcher=options.pop("matcher"), features=features_name(features)
-    )
-    split = replace(config.split, leave_out=leave_out)
-    if guard is not None:
-        split = replace(split, guard_deg=guard)
+    if options["features"] is not None:
+        options["features"] = features_name(options["features"])
+    if init is None:
+        return configured(TrainConfig(), options), None
+    from matchers.training.initial import network_of
+
+    named = {name: options[name] for name in ("matcher", "features")}
+    config = configured(TrainConfig(), named)
+    initial = find_weights(config.matcher, config.features, init)
+    network = network_of(config.matcher, initial)
     given = {name: value for name, value in options.items() if value is not None}
-    initial = None
-    if init is not None:
-        from matchers.training.initial import network_of
-
-        initial = find_weights(config.matcher, config.features, init)
-        given = network_of(config.matcher, initial) | given
-    given["split"] = split
-    drawn = config.curriculum
-    if curriculum is not None:
-        drawn = replace(drawn, full=curriculum)
-    if angles is not None:
-        drawn = replace(drawn, edges_deg=_degrees(angles))
-    given["curriculum"] = drawn
-    return replace(config, **given), initial
-
-
-def _degrees(text: str) -> tuple[float, ...]:
-    """Numbers between commas."""
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise InputError(f"angles {text!r}: must be degrees, such as 0,5,15,30,60") from None
+    return configured(config, network | given), initial
 
 
 def _device(name: str | None) -> Any:

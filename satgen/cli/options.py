@@ -1,0 +1,172 @@
+"""Options of the command line, made from the fields of frozen dataclasses.
+
+`options_of(Config)` is a decorator that adds an option for every field that is declared with
+`satgen.settings.setting`, those of nested dataclasses included. An option that was not given is
+None (or empty, where it may be given again), so `configured` leaves the configuration's own default
+alone. Help texts, defaults and ranges are the fields' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import click
+
+from satgen.errors import InputError
+from satgen.settings import Setting, option_name, setting_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C")
+
+_NAMES: dict[Any, tuple[str, str]] = {
+    int: ("INTEGER", "a whole number"),
+    float: ("FLOAT", "a number"),
+    str: ("TEXT", "a text"),
+    Path: ("PATH", "a path"),
+}
+"""What help and messages call a value of a type."""
+
+
+class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The value of a field: read by its type or its own parser, and checked against its range.
+
+    A value that will not do ends the command with one line that says what would.
+    """
+
+    def __init__(self, option: str, declared: Setting, kind: Any) -> None:
+        self.option = option
+        self.declared = declared
+        self.kind = kind
+        self.name = declared.metavar or _NAMES.get(kind, _NAMES[str])[0]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; InputError where the text is none or out of range."""
+        if not isinstance(value, str):
+            return value
+        try:
+            read = (self.declared.parse or self.kind)(value)
+        except InputError as error:
+            raise InputError(f"--{self.option} {value}: {error}") from None
+        except ValueError:
+            what = _NAMES.get(self.kind, _NAMES[str])[1]
+            needed = f"{what}, {self.declared.range}" if self.declared.range else what
+            raise InputError(f"--{self.option} {value}: must be {needed}") from None
+        self.declared.check(read, f"--{self.option}")
+        return read
+
+
+def options_of(config: type, *, without: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """A decorator that adds the options of a dataclass, in the order of its fields.
+
+    Args:
+        config: a dataclass; fields that are dataclasses themselves are looked into.
+        without: names of fields that get no option.
+    """
+
+    def decorate(command: F) -> F:
+        for place, item, kind in reversed(list(_declared(config))):
+            if place not in without:
+                command = _option(place, item, kind)(command)
+        return command
+
+    return decorate
+
+
+def option_of(config: type, field: str, **details: Any) -> Callable[[F], F]:
+    """A decorator that adds the option of one field, with some of its details replaced."""
+    for place, item, kind in _declared(config):
+        if place == field:
+            return _option(place, item, kind, **details)
+    raise KeyError(field)
+
+
+def configured(base: C, values: Mapping[str, Any]) -> C:
+    """A configuration with the values of the options that were given.
+
+    Args:
+        base: what holds where nothing was given.
+        values: as the command gets them, by field; of a nested one `outer__inner`.
+
+    Raises:
+        InputError: values that do not go together.
+    """
+    changes: dict[str, Any] = {}
+    for item in fields(base):  # type: ignore[arg-type]
+        old = getattr(base, item.name)
+        if is_dataclass(old):
+            inner = {
+                name.removeprefix(f"{item.name}__"): value
+                for name, value in values.items()
+                if name.startswith(f"{item.name}__")
+            }
+            new = configured(old, inner)
+            if new != old:
+                changes[item.name] = new
+        if values.get(item.name) not in (None, ()):
+            changes[item.name] = values[item.name]
+    return replace(base, **changes) if changes else base  # type: ignore[type-var]
+
+
+def _declared(config: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
+    """The fields with a setting: place in `values`, the field, and its type."""
+    hints = get_type_hints(config)
+    for item in fields(config):
+        kind = _plain(hints[item.name])
+        declared = setting_of(item)
+        if declared is not None and declared.option:
+            yield f"{prefix}{item.name}", item, kind
+        elif declared is None and is_dataclass(kind):
+            yield from _declared(kind, f"{prefix}{item.name}__")
+
+
+def _plain(hint: Any) -> Any:
+    """The type of a value that may also be None; of a tuple, its items'."""
+    if get_origin(hint) in (Union, UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+        return _plain(kinds[0]) if len(kinds) == 1 else str
+    if get_origin(hint) is tuple:
+        return get_args(hint)[0]
+    return hint
+
+
+def _option(place: str, item: Field[Any], kind: Any, **details: Any) -> Callable[[F], F]:
+    declared = setting_of(item)
+    assert declared is not None
+    declared = replace(declared, **details)
+    name = option_name(item)
+    default = item.default
+    text = _help(declared, None if default is MISSING else default, name)
+    if kind is bool:
+        on, _, off = name.partition("/")
+        switch = f"--{on}/--{off or f'no-{on}'}"
+        return click.option(switch, place, default=None, help=text)
+    value = Value(name, declared, kind)
+    return click.option(
+        f"--{name}", place, type=value, multiple=declared.many, default=None, help=text
+    )
+
+
+def _help(declared: Setting, default: Any, name: str) -> str:
+    shown = None if default is None or default == () else _shown(default, declared, name)
+    if declared.shown is not None:
+        shown = declared.shown.format(shown)
+    details = [] if declared.choices else [declared.range]
+    if shown:
+        details.append(f"default: {shown}")
+    brackets = "; ".join(filter(None, details))
+    sentence = f"{declared.sentence}  " if declared.sentence else ""
+    return f"{sentence}[{brackets}]" if brackets else declared.sentence
+
+
+def _shown(value: Any, declared: Setting, name: str) -> str:
+    """A default as help shows it, and as the option would take it."""
+    if isinstance(value, bool):
+        on, _, off = name.partition("/")
+        return on if value else (off or f"no-{on}")
+    if isinstance(value, tuple):
+        return (" " if declared.many else ",").join(_shown(v, declared, name) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

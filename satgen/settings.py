@@ -1,0 +1,140 @@
+"""Fields of a configuration that say what they are: one default, one help text, one range.
+
+A frozen dataclass declares `size: int = setting(512, "Side of a square image", unit="pixels",
+low=1)`. The command line makes its options from that (`satgen.cli.options`), and `check` refuses a
+value out of range wherever the dataclass is made, so that nothing of it is written twice.
+
+Only the standard library is imported here, so that a command's `--help` costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypeVar
+
+from satgen.errors import InputError
+
+T = TypeVar("T")
+
+_KEY = "setting"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field says of itself.
+
+    Attributes:
+        help: a sentence without its full stop.
+        unit: of the value, appended to the help.
+        low, high: least and largest value, included.
+        above, below: bounds that the value must not reach.
+        choices: the values that there are.
+        name: the option's name without dashes; None is the field's, with dashes. A switch has two,
+            "silhouette/whole-image".
+        option: whether there is an option at all.
+        many: a tuple, of which the option gives one item and may be given again.
+        shown: what help says of the default, "{}" standing for it; None says the default itself.
+        metavar: what help shows in place of the value.
+        parse: from the option's text to the value; None goes by the field's type.
+    """
+
+    help: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[Any, ...] = ()
+    name: str | None = None
+    option: bool = True
+    many: bool = False
+    shown: str | None = None
+    metavar: str | None = None
+    parse: Callable[[str], Any] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The help with its unit, as a sentence."""
+        text = f"{self.help}, {self.unit}" if self.unit else self.help
+        return f"{text}." if text else ""
+
+    @property
+    def range(self) -> str:
+        """What a value must be, such as "at least 1"; empty where anything will do."""
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        if self.low is not None and self.high is not None:
+            return f"between {self.low:g} and {self.high:g}"
+        bounds = (
+            ("at least", self.low),
+            ("more than", self.above),
+            ("at most", self.high),
+            ("below", self.below),
+        )
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
+    def check(self, value: Any, what: str) -> None:
+        """InputError, naming `what`, if a value is out of range; None is always allowed."""
+        if value is None or isinstance(value, bool):
+            return
+        if isinstance(value, (tuple, list)):
+            for item in value:
+                self.check(item, what)
+            return
+        if self.choices:
+            if value not in self.choices:
+                raise InputError(f"{what} {value!r}: must be {self.range}")
+            return
+        if isinstance(value, str) or not hasattr(value, "__float__"):
+            return
+        number = float(value)
+        if not math.isfinite(number):
+            raise InputError(f"{what} {value}: must be {self.range or 'a finite number'}")
+        outside = (
+            (self.low is not None and number < self.low)
+            or (self.high is not None and number > self.high)
+            or (self.above is not None and number <= self.above)
+            or (self.below is not None and number >= self.below)
+        )
+        if outside:
+            shown = value if isinstance(value, int) else f"{number:g}"
+            raise InputError(f"{what} {shown}: must be {self.range}")
+
+
+def setting(default: T, help: str, **details: Any) -> T:
+    """A dataclass field with a default and what there is to say of it; see `Setting`.
+
+    Typed as the default's type, as `dataclasses.field` is.
+    """
+    return field(default=default, metadata={_KEY: Setting(help, **details)})
+
+
+def setting_of(item: Field[Any]) -> Setting | None:
+    """What a field says of itself, or None."""
+    found: Setting | None = item.metadata.get(_KEY)
+    return found
+
+
+def option_name(item: Field[Any]) -> str:
+    """Name of a field's option without dashes in front; of a switch both, with a stroke between."""
+    found = setting_of(item)
+    return (found and found.name) or item.name.replace("_", "-")
+
+
+def check(config: Any) -> None:
+    """Refuse a configuration with a value out of its range.
+
+    Raises:
+        InputError: the first such value, by the field's name.
+    """
+    for item in fields(config):
+        found = setting_of(item)
+        if found is not None:
+            found.check(getattr(config, item.name), item.name)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers between commas; ValueError for anything else."""
+    return tuple(float(word) for word in text.split(","))
