@@ -20,7 +20,7 @@ from satgen.keypoints import Landmarks, visible
 from satgen.model import TargetModel
 from satgen.png import encode_png
 from satgen.records import FrameRecord
-from satgen.rendering.renderer import Frame, Renderer
+from satgen.rendering.renderer import RenderedView, Renderer
 from satgen.sensor import expose
 
 
@@ -57,7 +57,7 @@ def bounding_box(parts: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
 
 class FrameMaker(AbstractContextManager["FrameMaker"]):
-    """Renders frames of one dataset. Holds an OpenGL context: one a process, a context manager.
+    """Renders frames of one dataset. Holds an OpenGL context; a context manager.
 
     Args:
         config: the dataset's configuration.
@@ -96,6 +96,10 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         """Release the OpenGL context."""
         self._renderer.close()
 
+    def gl_strings(self) -> dict[str, str]:
+        """What renders: OpenGL "platform", "renderer" and "version"."""
+        return self._renderer.gl_strings()
+
     def make(self, view: Viewpoint) -> tuple[FrameRecord, tuple[bytes, bytes, bytes]]:
         """Render a view: its record and the PNG files of rgb, depth and parts."""
         config = self.config
@@ -117,7 +121,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         return record, files
 
 
-def _whole(values: NDArray[Any], frame: Frame, camera: Camera) -> NDArray[Any]:
+def _whole(values: NDArray[Any], frame: RenderedView, camera: Camera) -> NDArray[Any]:
     """A window's values in the whole image."""
     image = np.zeros((camera.height, camera.width), dtype=values.dtype)
     x, y, w, h = frame.window

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from satgen.atomic import write_atomic
 from satgen.config import RenderConfig, resolve
@@ -104,7 +103,7 @@ def _serve(start: Start, tasks: Connection) -> None:
     config = resolve(options, model)
     with FrameMaker(config, model, find_landmarks(model), start.platform) as maker:
         del model
-        tasks.send(Ready(_gl_strings(start.platform), config))
+        tasks.send(Ready(maker.gl_strings(), config))
         job = tasks.recv()
         if job is None:
             return
@@ -136,19 +135,6 @@ def _write(folder: Path, index: int, files: Sequence[bytes]) -> None:
             write_atomic(image_path(folder, kind, index), data)
         except OSError as error:
             raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
-
-
-def _gl_strings(platform: str) -> dict[str, str]:
-    from OpenGL import GL
-
-    def text(name: Any) -> str:
-        return str(GL.glGetString(name).decode())
-
-    return {
-        "platform": platform,
-        "renderer": text(GL.GL_RENDERER),
-        "version": text(GL.GL_VERSION),
-    }
 
 
 def die_with_parent(parent: int) -> None:

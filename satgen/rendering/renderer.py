@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.model import TargetModel
 from satgen.rendering.backend import choose_backend, create_context
+from satgen.rendering.context import Context
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.packing import pack
 from satgen.rendering.sampling import sample_pixels
@@ -34,7 +35,7 @@ Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Frame:
+class RenderedView:
     """One rendered view. Arrays cover the window; outside it is background (all zero).
 
     Attributes:
@@ -70,8 +71,8 @@ class _ShadowMap:
 
 
 class Renderer(AbstractContextManager["Renderer"]):
-    """Renders a target from any pose. Holds an OpenGL context: one a process, used as a context
-    manager or closed with `close`.
+    """Renders a target from any pose. Holds an OpenGL context of its own, so that any number may
+    be alive in a process; used as a context manager, or closed with `close`.
 
     Args:
         model: the target.
@@ -101,12 +102,13 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
-        self._context: Any = create_context(platform or choose_backend())
+        self._context: Context = create_context(platform or choose_backend())
         try:
             # Imported here: PyOpenGL binds itself to the platform that was just chosen.
             from satgen.rendering.device import Device
 
-            self._device: Device = Device(self._packed, camera.width, camera.height, float32)
+            with self._context.current():
+                self._device: Device = Device(self._packed, camera.width, camera.height, float32)
         except Exception:
             self.close()
             raise
@@ -115,17 +117,19 @@ class Renderer(AbstractContextManager["Renderer"]):
         self.close()
 
     def close(self) -> None:
-        """Release the OpenGL context. Must happen before the interpreter exits."""
-        if self._context is not None:
-            self._context.delete_context()
-            self._context = None
+        """Free the OpenGL context and all that is in it; again does nothing."""
+        self._context.close()
+
+    def gl_strings(self) -> dict[str, str]:
+        """What renders: OpenGL "platform", "renderer" and "version"."""
+        return self._context.strings()
 
     def render(
         self,
         T_cam_target: NDArray[np.float64],
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None = None,
-    ) -> Frame:
+    ) -> RenderedView:
         """Render one view.
 
         Args:
@@ -133,7 +137,19 @@ class Renderer(AbstractContextManager["Renderer"]):
             sun_cam: (3,) unit vector from target to sun, camera frame.
             earth_cam: (3,) unit vector from target to Earth, camera frame; by default the target's
                 +z axis, nadir of a target that points there.
+
+        Raises:
+            RunError: the renderer is closed.
         """
+        with self._context.current():
+            return self._render(T_cam_target, sun_cam, earth_cam)
+
+    def _render(
+        self,
+        T_cam_target: NDArray[np.float64],
+        sun_cam: NDArray[np.float64],
+        earth_cam: NDArray[np.float64] | None,
+    ) -> RenderedView:
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
         translation = T_cam_target[:3, 3] + rotation @ packed.centre
@@ -159,7 +175,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         chosen[:, 1] = samples.v + window[1]
         chosen[:, 2] = drawn[samples.primitive]
         radiance = self._device.shade(chosen, uniforms)
-        return Frame(window, samples.pixels, samples.resolve(radiance), depth, parts)
+        return RenderedView(window, samples.pixels, samples.resolve(radiance), depth, parts)
 
     def _per_pixel(
         self,
@@ -288,8 +304,8 @@ class Renderer(AbstractContextManager["Renderer"]):
             ]
         )
 
-    def _empty(self) -> Frame:
-        return Frame(
+    def _empty(self) -> RenderedView:
+        return RenderedView(
             (0, 0, 0, 0),
             np.zeros(0, np.int64),
             np.zeros((0, 3), np.float32),
