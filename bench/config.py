@@ -6,9 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.ground_truth import Thresholds
-from bench.pairs import GAPS
 from bench.pose import RansacOptions
+from matchers.truth.rules import GAPS, Thresholds
 from satgen.errors import InputError
 from satgen.settings import check, setting
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from bench import flops
 from bench.config import TRUTH, Combination, none_to_nan
-from bench.ground_truth import GroundTruth, PairTruth, judge
 from bench.metrics import (
     confusions,
     epipolar_errors,
@@ -31,7 +30,8 @@ from bench.pose import (
     relative_pose_error,
     surface_points,
 )
-from bench.view import View
+from matchers.truth.exact import GroundTruth, PairTruth, judge
+from matchers.truth.frame import FrameGeometry
 from satgen.geometry import Floats, geodesic
 
 if TYPE_CHECKING:
@@ -106,11 +106,17 @@ def relative_figures(
 
 
 def absolute_figures(
-    points0: Floats, points1: Floats, view0: View, view1: View, ransac: RansacOptions
+    points0: Floats,
+    points1: Floats,
+    frame0: FrameGeometry,
+    frame1: FrameGeometry,
+    ransac: RansacOptions,
 ) -> dict[str, float]:
     """Columns of the second frame's pose from the first frame's depth."""
-    known = surface_points(points0, view0.depth, view0.K, view0.T_cam_target)
-    error = absolute_pose_error(absolute_pose(points1, known, view1.K, ransac), view1.T_cam_target)
+    known = surface_points(points0, frame0.depth, frame0.K, frame0.T_cam_target)
+    error = absolute_pose_error(
+        absolute_pose(points1, known, frame1.K, ransac), frame1.T_cam_target
+    )
     return {
         "pnp_rotation_error_deg": error.rotation_deg,
         "pnp_translation_error_mm": error.translation,

@@ -27,11 +27,12 @@ from bench.evaluate import (
     view_angle_deg,
     work_figures,
 )
-from bench.ground_truth import label
 from bench.metrics import agreement
-from bench.pairs import Pair, PosedPair, upright
+from bench.posed import PosedPair, upright
 from bench.timing import match_all, timed
-from bench.view import View, read_view
+from matchers.truth.exact import label
+from matchers.truth.frame import FrameGeometry, read_geometry
+from matchers.truth.pairs import Pair
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset, read_image
 from satgen.errors import InputError
@@ -49,7 +50,7 @@ T = TypeVar("T")
 KEPT_FEATURES = 256
 """Frames whose features stay in memory: of two extractors, as many as the largest gap reaches."""
 
-KEPT_VIEWS = 64
+KEPT_GEOMETRIES = 64
 """Frames whose depth does: it takes ten times as much, and is read again in no time."""
 
 WARM_UP = 2
@@ -160,7 +161,7 @@ class Evaluator:
                 **options,
             )
         self._frames = Cache(KEPT_FEATURES)
-        self._views = Cache(KEPT_VIEWS)
+        self._geometries = Cache(KEPT_GEOMETRIES)
         self._datasets = Cache(4)
         self._prepared = Cache((2 + 2 * GPU_BATCH) * len(self._matchers))
         self._warm: set[str] = set()
@@ -199,10 +200,10 @@ class Evaluator:
         outcomes: dict[Combination, Outcome],
     ) -> Iterator[Row]:
         """A row for each combination of the features `name`."""
-        view0, view1 = self._view(data, pair.index0), self._view(data, pair.index1)
+        frame0, frame1 = self._geometry(data, pair.index0), self._geometry(data, pair.index1)
         classes = part_classes(data)
         frame = data.frames.loc[data.frames["index"] == pair.index0].iloc[0]
-        T0, T1 = view0.T_cam_target, view1.T_cam_target
+        T0, T1 = frame0.T_cam_target, frame1.T_cam_target
         common = {
             "dataset": pair.dataset,
             "target": data.name,
@@ -215,7 +216,7 @@ class Evaluator:
         }
         (features0, time0), (features1, time1) = self._sides(data, name, pair)
         keypoints0, keypoints1 = positions(features0), positions(features1)
-        truth = label(keypoints0, keypoints1, view0, view1, self.config.thresholds)
+        truth = label(keypoints0, keypoints1, frame0, frame1, self.config.thresholds)
         if (known := Combination(name, TRUTH)) in self.config.combinations():
             outcomes = outcomes | {known: Outcome.of_truth(truth)}
         for combination, outcome in outcomes.items():
@@ -230,8 +231,8 @@ class Evaluator:
                 common
                 | pair_columns(combination, outcome)
                 | row
-                | relative_figures(points0, points1, view0.K, view1.K, T_0to1, ransac)
-                | absolute_figures(points0, points1, view0, view1, ransac)
+                | relative_figures(points0, points1, frame0.K, frame1.K, T_0to1, ransac)
+                | absolute_figures(points0, points1, frame0, frame1, ransac)
                 | self._work(combination, features0, features1, outcome)
                 | {
                     "extract_ms": time0 + time1,
@@ -286,12 +287,12 @@ class Evaluator:
 
     # -- frames --------------------------------------------------------------------------------
 
-    def _view(self, data: Dataset, index: int) -> View:
-        return self._views.get_or((data.folder, index), lambda: read_view(data, index))
+    def _geometry(self, data: Dataset, index: int) -> FrameGeometry:
+        return self._geometries.get_or((data.folder, index), lambda: read_geometry(data, index))
 
     def _dataset_features(self, data: Dataset, name: str, index: int) -> tuple[Features, float]:
         def extract() -> tuple[Features, float]:
-            parts = self._view(data, index).parts
+            parts = self._geometry(data, index).parts
             mask = None if parts is None or not self.config.silhouette else parts > 0
             return self._extract(name, data.rgb(index), mask)
 

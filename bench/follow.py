@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.evaluator import match_file
 from bench.tracks import Live, Tracks, begin, extend, finish
-from bench.view import read_view
+from matchers.truth.frame import read_geometry
 from satgen.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def follow(plan: Plan, matches: Path) -> pd.DataFrame:
                     keypoints0, keypoints1 = found["keypoints0"], found["keypoints1"]
                     chain = found["matches"]
                 if live is None:
-                    live = begin(keypoints0, read_view(data, pair.index0), place)
-                live, ended = extend(live, chain, keypoints1, read_view(data, pair.index1))
+                    live = begin(keypoints0, read_geometry(data, pair.index0), place)
+                live, ended = extend(live, chain, keypoints1, read_geometry(data, pair.index1))
                 done.append(ended)
             if live is not None:
                 done.append(finish(live))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.evaluator import match_file
-from bench.pairs import Pair
+from matchers.truth.pairs import Pair
 from satgen.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Figures of one pair of images, each a plain function of what `bench.ground_truth` says of it.
+"""Figures of one pair of images, each a plain function of what `matchers.truth.exact` says of it.
 
 Shares are in [0, 1]. What happens where there is nothing to divide by is the same everywhere:
 
@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.ground_truth import Fate, GroundTruth, PairTruth, Side, Verdict, check_pairs, judge
+from matchers.truth.exact import GroundTruth, KeypointTruth, PairTruth, check_pairs, judge
+from matchers.truth.rules import Fate, Verdict
 from satgen.errors import InputError
 from satgen.geometry import Floats
 
@@ -41,7 +42,7 @@ def precision(verdict: ArrayLike) -> float:
     return _share(verdict == Verdict.CORRECT, verdict != Verdict.IGNORED)
 
 
-def recall(side0: Side, pairs: ArrayLike, verdict: ArrayLike) -> float:
+def recall(side0: KeypointTruth, pairs: ArrayLike, verdict: ArrayLike) -> float:
     """Of the first image's keypoints that have a match, those that were correctly matched
     (SuperGlue §5, LightGlue §5.1).
 
@@ -256,7 +257,7 @@ def confusions(
     return counts
 
 
-def fates(side: Side) -> dict[str, int]:
+def fates(side: KeypointTruth) -> dict[str, int]:
     """How many keypoints have each `Fate`, by its name in lower case."""
     counts = np.bincount(side.fate, minlength=len(Fate))
     return {fate.name.lower(): int(counts[fate]) for fate in Fate}

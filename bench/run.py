@@ -22,12 +22,12 @@ import numpy as np
 
 from bench.config import TRUTH, BenchConfig, Combination, combination_json
 from bench.evaluator import PosedTask, Row, Task, check_frames, run_task
-from bench.pairs import (
+from bench.posed import load_posed_pairs
+from matchers.truth.pairs import (
     Pair,
     check_pairs_exist,
     consecutive_pairs,
     load_pairs,
-    load_posed_pairs,
     sample_pairs,
     save_pairs,
 )

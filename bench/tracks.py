@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.ground_truth import check_pairs
 from bench.pose import surface_points
-from bench.view import View
+from matchers.truth.exact import check_pairs
+from matchers.truth.frame import FrameGeometry
 from satgen.errors import InputError
 from satgen.geometry import Bools, Floats, project, shows
 
@@ -63,7 +63,7 @@ class Tracks:
     cut: Bools
 
 
-def begin(keypoints: ArrayLike, view: View, frame: int = 0) -> Live:
+def begin(keypoints: ArrayLike, view: FrameGeometry, frame: int = 0) -> Live:
     """Tracks that begin at every keypoint (N, 2) of a frame."""
     points = np.asarray(keypoints, dtype=np.float64).reshape(-1, 2)
     origin = surface_points(points, view.depth, view.K, view.T_cam_target)
@@ -71,7 +71,9 @@ def begin(keypoints: ArrayLike, view: View, frame: int = 0) -> Live:
     return Live(frame, np.full(len(points), frame, dtype=np.int64), origin, points, drift)
 
 
-def extend(live: Live, pairs: ArrayLike, keypoints: ArrayLike, view: View) -> tuple[Live, Tracks]:
+def extend(
+    live: Live, pairs: ArrayLike, keypoints: ArrayLike, view: FrameGeometry
+) -> tuple[Live, Tracks]:
     """Carry tracks into the next frame.
 
     Args:
@@ -117,7 +119,7 @@ def concatenate(parts: Sequence[Tracks]) -> Tracks:
 
 
 def chain(
-    keypoints: Iterable[ArrayLike], views: Iterable[View], matches: Iterable[ArrayLike]
+    keypoints: Iterable[ArrayLike], views: Iterable[FrameGeometry], matches: Iterable[ArrayLike]
 ) -> Tracks:
     """All tracks of a sequence of F frames, which may be generators: one frame is held at a time.
 
@@ -174,7 +176,7 @@ def survival(tracks: Tracks, ages: ArrayLike) -> Floats:
     return np.asarray(curve[np.minimum(ages, size)])
 
 
-def _drift(origin: Floats, keypoints: Floats, view: View) -> Floats:
+def _drift(origin: Floats, keypoints: Floats, view: FrameGeometry) -> Floats:
     """Distance (N,) from where surface points (N, 3) are seen; NaN where they are not."""
     uv, z = project(view.K, view.T_cam_target, origin)
     seen = shows(view.depth, uv, z)

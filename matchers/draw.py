@@ -28,7 +28,7 @@ TRUTH: tuple[tuple[str, Colour], ...] = (
     ("wrong", (240, 65, 60)),
     ("not known", (165, 170, 178)),
 )
-"""Word and colour of a match by the truth: 0, 1, 2, as `bench.ground_truth.Verdict`."""
+"""Word and colour of a match by the truth: 0, 1, 2, as `matchers.truth.rules.Verdict`."""
 
 _PAPER: Colour = (24, 26, 30)
 _INK: Colour = (225, 228, 232)

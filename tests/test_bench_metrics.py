@@ -11,29 +11,19 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from bench import metrics
-from bench.ground_truth import (
-    IGNORED,
-    UNMATCHED,
-    Fate,
-    GroundTruth,
-    PairTruth,
-    Side,
-    Thresholds,
-    Verdict,
-    judge,
-    label,
-)
-from bench.view import View
+from matchers.truth.exact import GroundTruth, KeypointTruth, PairTruth, judge, label
+from matchers.truth.frame import FrameGeometry
+from matchers.truth.rules import IGNORED, UNMATCHED, Fate, Thresholds, Verdict
 from satgen.errors import InputError
 
 K = np.array([[800.0, 0.0, 255.5], [0.0, 700.0, 250.0], [0.0, 0.0, 1.0]])
 C, W, I = (int(v) for v in (Verdict.CORRECT, Verdict.WRONG, Verdict.IGNORED))  # noqa: E741
 
 
-def side(partner: list[int], part: list[int] | None = None) -> Side:
+def side(partner: list[int], part: list[int] | None = None) -> KeypointTruth:
     """Keypoints of which only the partners and parts matter."""
     n = len(partner)
-    return Side(
+    return KeypointTruth(
         np.zeros((n, 2)),
         np.zeros((n, 2)),
         np.zeros(n, np.int8),
@@ -187,7 +177,7 @@ def wall(count: int, seed: int) -> tuple[NDArray, NDArray, GroundTruth]:
     camera = np.array([[100.0, 0.0, 255.5], [0.0, 100.0, 255.5], [0.0, 0.0, 1.0]])
     moved = np.eye(4)
     moved[0, 3] = 1.0
-    views = [View(np.full((512, 512), 10.0), camera, T) for T in (np.eye(4), moved)]
+    views = [FrameGeometry(np.full((512, 512), 10.0), camera, T) for T in (np.eye(4), moved)]
     truth = label(points, points[order] + [10.0, 0.0], *views)
     return np.argsort(order), points, truth
 

@@ -24,7 +24,7 @@ from satgen.options import RenderOptions
 from satgen.raycast import load_triangles
 from satgen.run import render
 from tests.scenes import Witness
-from tests.test_bench_ground_truth import rays_say
+from tests.test_matchers_truth_exact import rays_say
 
 GAPS = (1, 6)
 

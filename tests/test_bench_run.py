@@ -14,11 +14,11 @@ import pytest
 from safetensors.torch import save_file
 
 from bench.config import BenchConfig, Combination
-from bench.pairs import Pair, save_pairs
 from bench.report import write_report
 from bench.run import RESULTS, RUN, PosedList, plan, run
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
+from matchers.truth.pairs import Pair, save_pairs
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.options import RenderOptions

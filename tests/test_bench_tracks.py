@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
 
 from bench.tracks import Tracks, begin, chain, concatenate, extend, finish, survival
-from bench.view import View
+from matchers.truth.frame import FrameGeometry
 from satgen.errors import InputError
 
 K = np.array([[100.0, 0.0, 50.0], [0.0, 100.0, 50.0], [0.0, 0.0, 1.0]])
 
 
-def wall(step: int, columns: int = 101) -> View:
+def wall(step: int, columns: int = 101) -> FrameGeometry:
     """At 10 m, `columns` wide; each step moves it by 0.1 m, one pixel, to the right."""
     depth = np.zeros((101, 101))
     depth[:, :columns] = 10.0
     T = np.eye(4)
     T[0, 3] = 0.1 * step
-    return View(depth, K, T)
+    return FrameGeometry(depth, K, T)
 
 
 def test_a_track_is_carried_and_its_drift_is_its_distance_from_the_truth() -> None:

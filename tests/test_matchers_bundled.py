@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from bench.config import BenchConfig
-from bench.pairs import Pair, save_pairs
 from bench.run import plan, run
 from matchers import weights
 from matchers.registry import load_matcher
 from matchers.training.export import LARGEST
+from matchers.truth.pairs import Pair, save_pairs
 from satgen.options import RenderOptions
 from satgen.run import render
 

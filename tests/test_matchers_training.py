@@ -24,7 +24,6 @@ from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, fill
 from matchers.training.config import TrainConfig
 from matchers.training.export import export, half, origin
-from matchers.training.labels import pose_labels
 from matchers.training.objectives import (
     OBJECTIVES,
     build,
@@ -33,6 +32,7 @@ from matchers.training.objectives import (
     measure,
     trainable,
 )
+from matchers.truth.batched import pose_labels
 from satgen.cli import main
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
@@ -260,7 +260,7 @@ def test_weights_decide_what_a_network_is_that_begins_with_them() -> None:
 
 
 def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:
-    from bench.pairs import check_pairs_exist, load_pairs
+    from matchers.truth.pairs import check_pairs_exist, load_pairs
 
     pairs = load_pairs(whole / "test_pairs.csv")
     check_pairs_exist(pairs, {"aura": Dataset(aura).indices})
@@ -279,7 +279,7 @@ def by_heart(aura: Path, cache: Path, config: TrainConfig) -> tuple[Any, Any, li
     folder = fill(data, indices, CacheConfig(max_keypoints=48, versions=1), cache)
     bank, zero = Bank([Source("aura", data, indices, folder)]), np.zeros(2, dtype=np.int64)
     sides = bank.side(np.array([0, 2]), zero), bank.side(np.array([1, 3]), zero)
-    batch = (*sides, pose_labels(*sides))
+    batch = (*sides, pose_labels(*(side.geometry for side in sides)))
     model = build(config)
     return model, batch, fit(model, batch, config, "pose", 3e-3)
 
@@ -330,7 +330,7 @@ def test_mixed_precision_keeps_the_assignment_in_full(aura: Path, cache: Path) -
     bank, zero = Bank([Source("aura", data, indices, folder)]), np.zeros(1, dtype=np.int64)
     sides = bank.side(np.array([0]), zero), bank.side(np.array([1]), zero)
     model = build(TrainConfig(dim=32, layers=2, heads=2))
-    labels = pose_labels(*sides)
+    labels = pose_labels(*(side.geometry for side in sides))
     exact = lightglue_outcome(model, *sides, labels, "pose")
     keep_full_precision(model, "cpu")
     same = lightglue_outcome(model, *sides, labels, "pose")

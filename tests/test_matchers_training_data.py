@@ -247,7 +247,7 @@ def test_a_side_is_the_frames_padded(data: Dataset, banks: dict[str, Bank], tmp_
     index = int(data.indices[4])
     alone = extract(data.rgb(index), mask=data.parts(index) > 0)
     assert torch.equal(side.features.keypoints[0, : len(alone)], alone.keypoints)
-    np.testing.assert_array_equal(side.pose[0], data.pose(index))
+    np.testing.assert_array_equal(side.geometry.pose[0], data.pose(index))
     assert side.features.image_size[0].tolist() == [160.0, 128.0]
 
     wide = bank.side(rows, versions, length=64)
@@ -260,8 +260,8 @@ def test_depth_is_read_in_each_frames_own_map(data: Dataset, banks: dict[str, Ba
     rows = np.array([3, 9])
     side = banks["pose"].side(rows, np.zeros(2, dtype=np.int64))
     v, u = torch.meshgrid(torch.arange(-2, 130), torch.arange(-2, 162), indexing="ij")
-    assert side.maps is not None
-    found = side.maps.read(v.expand(2, -1, -1), u.expand(2, -1, -1)).numpy()
+    assert side.geometry.maps is not None
+    found = side.geometry.maps.read(v.expand(2, -1, -1), u.expand(2, -1, -1)).numpy()
     for k, row in enumerate(rows):
         expected = np.pad(data.depth(int(data.indices[row])), 2)
         np.testing.assert_allclose(found[k], expected, rtol=1e-6)

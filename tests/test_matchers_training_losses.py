@@ -12,13 +12,14 @@ from torch import Tensor
 from matchers.lightglue_adaptive import confident
 from matchers.training.config import DECAYS, TrainConfig, differences
 from matchers.training.figures import Tally, stop_layers, tally
-from matchers.training.labels import IGNORED, UNMATCHED, Labels, Thresholds
 from matchers.training.losses import (
     both_sides,
     confidence_loss,
     lightglue_loss,
     superglue_loss,
 )
+from matchers.truth.batched import Labels
+from matchers.truth.rules import IGNORED, UNMATCHED, Thresholds
 from satgen.errors import InputError
 
 torch.set_num_threads(1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from matchers.training.cache import Arrays, read_frame
+from matchers.truth.batched import BatchGeometry, DepthMaps
 from matchers.types import Features
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -28,58 +29,18 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DepthMaps:
-    """Depth maps of B frames as windows of one long tensor.
-
-    Attributes:
-        counts: (P,) int16, the bits of uint16 counts of all maps, row by row.
-        start: (B,) int64, where a frame's window begins.
-        box: (B, 4) int64, x, y, width, height of its window; there is no surface outside.
-        scale: (B,) float32, metres a count.
-    """
-
-    counts: Tensor
-    start: Tensor
-    box: Tensor
-    scale: Tensor
-
-    def read(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Depth in metres, 0 where there is none, at whole pixels (B, …) of each frame."""
-        shape = (-1, *[1] * (rows.ndim - 1))
-        x, y, w, h = (value.view(shape) for value in self.box.unbind(1))
-        rows, columns = rows - y, columns - x
-        inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
-        place = (self.start.view(shape) + rows * w + columns).masked_fill(~inside, 0)
-        counts = self.counts[place].to(torch.int32) & 0xFFFF
-        return (counts * self.scale.view(shape)).masked_fill(~inside, 0.0)
-
-
-@dataclass(frozen=True)
 class Side:
     """One image of each of B pairs.
 
     Attributes:
         features: what the matcher sees, batched.
         rows: (B,) int64, frames of the bank.
-        depth, farthest: (B, N) float32 metres, see `matchers.training.cache`; None in a
-            bank of homographies.
-        rim: (B, N) bool; None likewise.
-        K: (B, 4) float32, fx, fy, cx, cy in pixels.
-        pose: (B, 4, 4) float64, T_cam_target.
-        maps: depth maps of the frames; None likewise.
-        homography: (B, 3, 3) float64, from the frame's pixels to this image's; None in a bank of
-            poses.
+        geometry: what the labels see.
     """
 
     features: Features
     rows: Tensor
-    K: Tensor
-    pose: Tensor
-    depth: Tensor | None = None
-    farthest: Tensor | None = None
-    rim: Tensor | None = None
-    maps: DepthMaps | None = None
-    homography: Tensor | None = None
+    geometry: BatchGeometry
 
 
 _FLAT = (
@@ -207,9 +168,12 @@ class Bank:
             orientations=values.get("orientations"),
             mask=mask,
         )
-        side = Side(features, row, self._K[row], self._poses[row])
+        geometry = BatchGeometry(
+            features.keypoints, mask, features.image_size, self._K[row], self._poses[row]
+        )
         if self._homographies is not None:
-            return replace(side, homography=self._homographies[row, version])
+            warped = replace(geometry, homography=self._homographies[row, version])
+            return Side(features, row, warped)
         assert self._maps is not None
         maps = DepthMaps(
             self._maps.counts,
@@ -217,13 +181,14 @@ class Bank:
             self._maps.box[row],
             self._maps.scale[row],
         )
-        return replace(
-            side,
+        posed = replace(
+            geometry,
             depth=values["depth"],
             farthest=values["farthest"],
             rim=values["rim"].bool(),
             maps=maps,
         )
+        return Side(features, row, posed)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from matchers.registry import DESCRIPTOR_SIZES
 from matchers.training.augment import AugmentConfig
 from matchers.training.homography import HomographyConfig
-from matchers.training.labels import Thresholds
 from matchers.training.pairs import Curriculum
-from matchers.training.splits import GAPS
+from matchers.truth.rules import GAPS, Thresholds
 from satgen.errors import InputError
 from satgen.settings import check, setting
 from satgen.splits import SplitConfig

@@ -12,8 +12,9 @@ import torch
 
 from matchers.training.bank import Bank, Side
 from matchers.training.figures import Tally
-from matchers.training.labels import Labels, Thresholds, pose_labels
 from matchers.training.pairs import rows_of
+from matchers.truth.batched import Labels, pose_labels
+from matchers.truth.rules import Thresholds
 
 Named = tuple[str, int, int]
 """A pair: its dataset's name and two indices."""
@@ -127,8 +128,9 @@ class PairSet:
                     self._bank.side(rows[some], versions[some], self._length)
                     for rows, versions in (self._drawn[0:2], self._drawn[2:4])
                 )
+                labels = pose_labels(side0.geometry, side1.geometry, self._thresholds)
                 with torch.no_grad():
-                    loss, tally = judge(side0, side1, pose_labels(side0, side1, self._thresholds))
+                    loss, tally = judge(side0, side1, labels)
                 tallies[gap] = tallies.get(gap, Tally()) + tally
                 losses += loss * len(some)
                 count += len(some)

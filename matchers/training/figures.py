@@ -14,7 +14,7 @@ from torch import Tensor
 
 from matchers.assignment import mutual_matches
 from matchers.lightglue_adaptive import confident
-from matchers.training.labels import UNMATCHED, Labels
+from matchers.truth.batched import Labels, judge
 
 
 @dataclass(frozen=True)
@@ -93,28 +93,13 @@ def tally(
 def tally_matches(partner: Tensor, labels: Labels, stop_layers: Tensor | None = None) -> Tally:
     """Hold matches against the labels, with the benchmark's definitions.
 
-    Correct: each end is seen in the other's image, and both reprojection errors are below
-    `match_px`. Wrong: not correct, and the error of an end that is not in doubt is above
-    `no_match_px`, or an end has no match, or both are seen and one of them matches another.
-
     Args:
         partner: (B, M) int64, the match of each keypoint of the first images, -1 where none.
         labels: of the same pairs.
         stop_layers: (B,) layers run.
     """
-    pair, i = (partner >= 0).nonzero(as_tuple=True)
-    j = partner[pair, i]
-    error0 = (labels.uv0[pair, i] - labels.points1[pair, j]).norm(dim=1)
-    error1 = (labels.uv1[pair, j] - labels.points0[pair, i]).norm(dim=1)
-    seen = labels.seen0[pair, i] & labels.seen1[pair, j]
-    close, far = labels.thresholds.match_px, labels.thresholds.no_match_px
-    good = seen & (error0 < close) & (error1 < close)  # NaN is neither close nor far
-    mine, theirs = labels.partner0[pair, i], labels.partner1[pair, j]
-    bad = ((error0 > far) & ~labels.doubtful0[pair, i]) | (mine == UNMATCHED)
-    bad |= ((error1 > far) & ~labels.doubtful1[pair, j]) | (theirs == UNMATCHED)
-    bad |= seen & ((mine >= 0) | (theirs >= 0))
-    true = labels.partner0 >= 0
-    sums = torch.stack([good.sum(), (bad & ~good).sum(), (good & (mine >= 0)).sum(), true.sum()])
+    good, bad, hit = judge(labels, partner)
+    sums = torch.stack([good.sum(), bad.sum(), hit.sum(), (labels.partner0 >= 0).sum()])
     correct, wrong, found, every = (int(value) for value in sums.tolist())
     layers = 0 if stop_layers is None else int(stop_layers.sum())
     return Tally(correct, wrong, found, every, layers, len(partner))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matchers.training.config import TrainConfig, differences
-from matchers.training.splits import held_out_pairs
+from matchers.truth.pairs import Pair, draw_pairs, save_pairs
 from satgen.atomic import write_atomic
 from satgen.dataset import DESCRIPTION, Dataset
 from satgen.errors import InputError, RunError
@@ -73,11 +73,12 @@ def claim(
         out.mkdir(parents=True, exist_ok=True)
         parts = {name: split.to_json() for name, split in splits.items()}
         write_atomic(out / SPLIT, (json.dumps(parts, indent=1) + "\n").encode())
-        lines = ["dataset,index0,index1"]
-        for name, split in splits.items():
-            pairs = held_out_pairs(split.test, config.gaps, config.test_pairs, config.seed)
-            lines += [f"{name},{i},{j}" for i, j in pairs]
-        write_atomic(out / TEST_PAIRS, ("\n".join(lines) + "\n").encode())
+        held_out = [
+            Pair(name, i, j)
+            for name, split in splits.items()
+            for i, j in draw_pairs(split.test, config.gaps, config.test_pairs, config.seed)
+        ]
+        save_pairs(out / TEST_PAIRS, held_out)
         run = {"format": FORMAT, "identity": identity}
         write_atomic(path, (json.dumps(run, indent=1) + "\n").encode())
     except OSError as error:

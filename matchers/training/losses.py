@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from matchers.assignment import mutual_matches
-from matchers.training.labels import UNMATCHED, Labels
+from matchers.truth.batched import Labels
+from matchers.truth.rules import UNMATCHED
 
 
 def superglue_loss(log_assignment: Tensor, labels: Labels) -> Tensor:

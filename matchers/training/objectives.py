@@ -14,8 +14,8 @@ from matchers.training.bank import Side
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally, stop_layers, tally
 from matchers.training.initial import begin_at_nearest_neighbours
-from matchers.training.labels import Labels
 from matchers.training.losses import confidence_loss, lightglue_loss, superglue_loss
+from matchers.truth.batched import Labels
 
 SCALED = ("sift",)
 """Features with scales and orientations."""

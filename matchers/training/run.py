@@ -31,12 +31,12 @@ from matchers.training.evaluation import Evaluation, Named, PairSet
 from matchers.training.figures import Tally
 from matchers.training.folder import claim
 from matchers.training.initial import begin_with
-from matchers.training.labels import Labels, homography_labels, pose_labels
 from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.plots import draw_curves
-from matchers.training.splits import held_out_pairs
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
+from matchers.truth.batched import Labels, homography_labels, pose_labels
+from matchers.truth.pairs import draw_pairs
 from satgen.dataset import Dataset, open_datasets
 from satgen.errors import InputError, RunError
 from satgen.splits import Split, split_datasets
@@ -299,9 +299,9 @@ class _Job:
             side0 = bank.side(drawn.rows0, drawn.versions0, length)
             side1 = bank.side(drawn.rows1, drawn.versions1, length)
             if warped:
-                labels = homography_labels(side0, side1)
+                labels = homography_labels(side0.geometry, side1.geometry)
             else:
-                labels = pose_labels(side0, side1, config.thresholds)
+                labels = pose_labels(side0.geometry, side1.geometry, config.thresholds)
             return Batch(side0, side1, labels, float(drawn.angle_deg.mean()))
 
         return batches
@@ -312,7 +312,7 @@ class _Job:
         pairs = [
             (name, i, j)
             for name, split in self.splits.items()
-            for i, j in held_out_pairs(getattr(split, part), config.gaps, count, config.seed)
+            for i, j in draw_pairs(getattr(split, part), config.gaps, count, config.seed)
         ]
         if not pairs:
             raise InputError(

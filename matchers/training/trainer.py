@@ -26,8 +26,8 @@ from matchers.training.bank import Side
 from matchers.training.config import TrainConfig
 from matchers.training.evaluation import Evaluation
 from matchers.training.figures import Tally
-from matchers.training.labels import Labels
 from matchers.training.objectives import OBJECTIVES, measure, trainable
+from matchers.truth.batched import Labels
 from satgen.errors import RunError
 
 CHECKPOINT = "checkpoint.pt"

@@ -240,11 +240,13 @@ def _judge(
     a, b = sides
     if a.data is None or b.data is None or a.data.folder != b.data.folder:
         return None, None
-    from bench.ground_truth import Verdict, judge, label, read_view
+    from matchers.truth.exact import judge, label
+    from matchers.truth.frame import read_geometry
+    from matchers.truth.rules import Verdict
 
     points0, points1 = (side.keypoints.cpu().numpy() for side in found)
-    views = [read_view(a.data, side.index) for side in sides]
-    truth = label(points0, points1, views[0], views[1])
+    frame0, frame1 = (read_geometry(a.data, side.index) for side in sides)
+    truth = label(points0, points1, frame0, frame1)
     verdict = judge(truth, matches.indices.cpu().numpy()).verdict
     correct, wrong, unknown = (int((verdict == value).sum()) for value in Verdict)
     possible = int((truth.side0.partner >= 0).sum())

@@ -1,14 +1,8 @@
-"""Which keypoints of a batch belong together, from depth and pose or from homographies, in PyTorch.
+"""Ground truth of batches of pairs, from depth and pose or from homographies, in PyTorch.
 
-The rules are those of the papers (SuperGlue, appendix; LightGlue, §4), with a test for occlusion:
-
-- a match: mutually nearest under the larger of both reprojection errors, each seen in the other
-  image, and nearer than 3 px;
-- no match: farther than 5 px from every keypoint of the other image (3 px for homographies), or
-  hidden there, or outside of it, or on no surface at all;
-- ignored: whatever is in between, or beside an outline, where a depth map cannot tell.
-
-Where a point is seen is decided as `satgen.geometry.warp` decides it, on float32 tensors.
+The rules are those of `matchers.truth.rules`, and where a point is seen is decided as
+`satgen.geometry.warp` decides it, on float32 tensors; a test holds the answers against those of
+`matchers.truth.exact`.
 """
 
 from __future__ import annotations
@@ -19,41 +13,66 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from matchers.training.bank import DepthMaps, Side
-from satgen.errors import InputError
+from matchers.truth import rules
+from matchers.truth.rules import HOMOGRAPHY, IGNORED, UNMATCHED, Thresholds
 from satgen.geometry import FRONT_RTOL, OCCLUSION_RTOL, SMOOTH_RATIO, SMOOTH_RTOL
-
-UNMATCHED = -1
-"""In place of a partner's row: there is none."""
-
-IGNORED = -2
-"""In place of a partner's row: not known, or padding."""
-
-EDGE_PX = 1.0
-"""Between surfaces that the pose would carry farther apart than this, a keypoint is in doubt."""
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Pixels below which keypoints match, and above which they do not.
+class DepthMaps:
+    """Depth maps of B frames as windows of one long tensor.
 
-    Raises:
-        InputError: not 0 < match_px <= no_match_px.
+    Attributes:
+        counts: (P,) int16, the bits of uint16 counts of all maps, row by row.
+        start: (B,) int64, where a frame's window begins.
+        box: (B, 4) int64, x, y, width, height of its window; there is no surface outside.
+        scale: (B,) float32, metres a count.
     """
 
-    match_px: float = 3.0
-    no_match_px: float = 5.0
+    counts: Tensor
+    start: Tensor
+    box: Tensor
+    scale: Tensor
 
-    def __post_init__(self) -> None:
-        if not 0.0 < self.match_px <= self.no_match_px:
-            raise InputError(
-                f"thresholds {self.match_px:g} and {self.no_match_px:g} px: the first must be "
-                f"positive and not above the second"
-            )
+    def read(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Depth in metres, 0 where there is none, at whole pixels (B, …) of each frame."""
+        shape = (-1, *[1] * (rows.ndim - 1))
+        x, y, w, h = (value.view(shape) for value in self.box.unbind(1))
+        rows, columns = rows - y, columns - x
+        inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+        place = (self.start.view(shape) + rows * w + columns).masked_fill(~inside, 0)
+        counts = self.counts[place].to(torch.int32) & 0xFFFF
+        return (counts * self.scale.view(shape)).masked_fill(~inside, 0.0)
 
 
-HOMOGRAPHY = Thresholds(3.0, 3.0)
-"""Of homographies, which leave nothing uncertain (LightGlue)."""
+@dataclass(frozen=True)
+class BatchGeometry:
+    """What ground truth needs to know of B frames and their keypoints, padded to N.
+
+    Attributes:
+        keypoints: (B, N, 2) float32 pixels.
+        mask: (B, N) bool, False at padding.
+        image_size: (B, 2) float32, width and height, pixels.
+        K: (B, 4) float32, fx, fy, cx, cy in pixels.
+        pose: (B, 4, 4) float64, T_cam_target.
+        depth: (B, N) float32 metres, of the surface in front at each keypoint, 0 where there is
+            none; None, as the next three, where homographies take the place of poses.
+        farthest: (B, N) float32 metres, of what is farthest beside it.
+        rim: (B, N) bool, it shows no surface, but one is within `no_match_px`.
+        maps: depth maps of the frames.
+        homography: (B, 3, 3) float64, from a frame's pixels to this image's; None with poses.
+    """
+
+    keypoints: Tensor
+    mask: Tensor
+    image_size: Tensor
+    K: Tensor
+    pose: Tensor
+    depth: Tensor | None = None
+    farthest: Tensor | None = None
+    rim: Tensor | None = None
+    maps: DepthMaps | None = None
+    homography: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -99,23 +118,27 @@ class _Carried(NamedTuple):
     doubtful: Tensor
 
 
-def pose_labels(side0: Side, side1: Side, thresholds: Thresholds | None = None) -> Labels:
+def pose_labels(
+    side0: BatchGeometry, side1: BatchGeometry, thresholds: Thresholds | None = None
+) -> Labels:
     """Labels of pairs of frames of one target, by depth and pose.
 
     Args:
-        side0, side1: of a bank of kind "pose".
+        side0, side1: the first and the second frames, with depths.
         thresholds: the papers' 3 and 5 px unless given.
     """
     thresholds = thresholds or Thresholds()
-    carried = (_carry(side0, side1), _carry(side1, side0))
+    carried = (_carry(side0, side1, thresholds), _carry(side1, side0, thresholds))
     return _label(side0, side1, *carried, thresholds)
 
 
-def homography_labels(side0: Side, side1: Side, thresholds: Thresholds = HOMOGRAPHY) -> Labels:
+def homography_labels(
+    side0: BatchGeometry, side1: BatchGeometry, thresholds: Thresholds = HOMOGRAPHY
+) -> Labels:
     """Labels of pairs of versions of the same frames, by their homographies.
 
     Args:
-        side0, side1: of a bank of kind "homography".
+        side0, side1: the first and the second versions, with homographies.
         thresholds: 3 and 3 px unless given.
     """
     assert side0.homography is not None and side1.homography is not None
@@ -129,10 +152,14 @@ def homography_labels(side0: Side, side1: Side, thresholds: Thresholds = HOMOGRA
 
 @torch.no_grad()
 def _label(
-    side0: Side, side1: Side, carried0: _Carried, carried1: _Carried, thresholds: Thresholds
+    side0: BatchGeometry,
+    side1: BatchGeometry,
+    carried0: _Carried,
+    carried1: _Carried,
+    thresholds: Thresholds,
 ) -> Labels:
-    points0, points1 = side0.features.keypoints, side1.features.keypoints
-    mask0, mask1 = _mask(side0), _mask(side1)
+    points0, points1 = side0.keypoints, side1.keypoints
+    mask0, mask1 = side0.mask, side1.mask
     d0 = _distances(carried0.uv, points1)  # (B, M, N)
     d1 = _distances(carried1.uv, points0).transpose(1, 2)
     real = mask0[:, :, None] & mask1[:, None, :]
@@ -170,6 +197,35 @@ def _label(
     )
 
 
+@torch.no_grad()
+def judge(labels: Labels, partner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the truth says of predicted matches, by `matchers.truth.rules.judge`.
+
+    Args:
+        labels: of the pairs.
+        partner: (B, M) int64, the match of each keypoint of the first images, -1 where none.
+
+    Returns:
+        (B, M) bool each: the keypoint's match is correct; it is wrong; it is correct, and the
+        keypoint has a true match.
+    """
+    none = partner < 0
+    chosen = partner.clamp(min=0)
+    places = chosen[..., None].expand(-1, -1, 2)
+    correct, wrong = rules.judge(
+        (
+            (labels.uv0 - labels.points1.gather(1, places)).norm(dim=2),
+            (labels.uv1.gather(1, places) - labels.points0).norm(dim=2),
+        ),
+        labels.seen0 & labels.seen1.gather(1, chosen),
+        (labels.doubtful0, labels.doubtful1.gather(1, chosen)),
+        (labels.partner0, labels.partner1.gather(1, chosen)),
+        labels.thresholds,
+    )
+    correct, wrong = correct & ~none, wrong & ~none
+    return correct, wrong, correct & (labels.partner0 >= 0)
+
+
 def _alone(carried: _Carried, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:
     """`UNMATCHED` or `IGNORED` for each keypoint, from its distance to the nearest other one."""
     known = carried.uv[..., 0].isfinite()
@@ -185,12 +241,6 @@ def _distances(uv: Tensor, points: Tensor) -> Tensor:
     return distance.masked_fill(~known, torch.inf)
 
 
-def _mask(side: Side) -> Tensor:
-    mask = side.features.mask
-    assert mask is not None
-    return mask
-
-
 def _inside(uv: Tensor, size: Tensor) -> Tensor:
     """Whether positions (B, N, 2) have a nearest pixel in images of (B, 2) width and height."""
     return ((uv >= -0.5) & (uv < size[:, None] - 0.5)).all(-1)
@@ -200,12 +250,12 @@ def _inside(uv: Tensor, size: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _carry_homography(here: Side, there: Side, H: Tensor) -> _Carried:
-    points = here.features.keypoints.double()
+def _carry_homography(here: BatchGeometry, there: BatchGeometry, H: Tensor) -> _Carried:
+    points = here.keypoints.double()
     moved = points @ H[:, :, :2].transpose(1, 2) + H[:, None, :, 2]
     front = moved[..., 2:] > 1e-6
     uv = torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
-    seen = _inside(uv, there.features.image_size) & _mask(here)
+    seen = _inside(uv, there.image_size) & here.mask
     none = torch.zeros_like(seen)
     return _Carried(uv, seen, ~front[..., 0], none, none)
 
@@ -214,16 +264,16 @@ def _carry_homography(here: Side, there: Side, H: Tensor) -> _Carried:
 
 
 @torch.no_grad()
-def _carry(here: Side, there: Side) -> _Carried:
+def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) -> _Carried:
     """Keypoints of one side in the other one's images, as `satgen.geometry.warp` does it."""
     assert here.depth is not None and here.farthest is not None
     assert here.rim is not None and there.maps is not None
-    mask = _mask(here)
+    mask = here.mask
     T = there.pose @ torch.linalg.inv(here.pose)
     surface = (here.depth > 0.0) & mask
     uv, z = _project(here, there, T, here.depth)
     uv = torch.where((surface & (z > 0.0))[..., None], uv, torch.nan)
-    inside = _inside(uv, there.features.image_size)
+    inside = _inside(uv, there.image_size)
     found = _look_up(there.maps, uv.masked_fill(~inside[..., None], 0.0))
     tolerance = 1e-6 + OCCLUSION_RTOL * z
     ahead = z[..., None] - torch.where(found.smooth[..., None], found.z[..., None], found.around)
@@ -233,7 +283,7 @@ def _carry(here: Side, there: Side) -> _Carried:
     occluded = inside & (ahead > tolerance[..., None]).all(-1)
 
     behind = _project(here, there, T, here.farthest)[0]
-    doubtful = surface & ((uv - behind).norm(dim=-1) > EDGE_PX)
+    doubtful = surface & ((uv - behind).norm(dim=-1) > thresholds.edge_px)
     # The surface behind may be seen where the one in front is hidden.
     uncertain = occluded & (here.farthest > (1.0 + OCCLUSION_RTOL) * here.depth)
     occluded = occluded & ~uncertain
@@ -243,10 +293,12 @@ def _carry(here: Side, there: Side) -> _Carried:
     return _Carried(uv, seen, absent, undecided | (here.rim & mask), doubtful)
 
 
-def _project(here: Side, there: Side, T: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+def _project(
+    here: BatchGeometry, there: BatchGeometry, T: Tensor, depth: Tensor
+) -> tuple[Tensor, Tensor]:
     """Pixels (B, N, 2) and depths (B, N) in the other frame of keypoints at depths (B, N)."""
     fx, fy, cx, cy = here.K.double()[:, :, None].unbind(1)
-    u, v = here.features.keypoints.double().unbind(-1)
+    u, v = here.keypoints.double().unbind(-1)
     z = depth.double()
     points = torch.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], -1)
     moved = points @ T[:, :3, :3].transpose(1, 2) + T[:, None, :3, 3]

@@ -11,17 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.ground_truth import (
-    IGNORED,
-    UNMATCHED,
-    Fate,
-    GroundTruth,
-    Thresholds,
-    Verdict,
-    judge,
-    label,
-)
-from bench.view import View, part_labels, read_view
+from matchers.truth.exact import GroundTruth, judge, label
+from matchers.truth.frame import FrameGeometry, part_labels, read_geometry
+from matchers.truth.rules import IGNORED, UNMATCHED, Fate, Thresholds, Verdict
 from satgen.camera import Camera
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -40,9 +32,9 @@ def pose(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> NDArray:
     return T
 
 
-def flat(depth: float = 10.0, T: NDArray | None = None) -> View:
+def flat(depth: float = 10.0, T: NDArray | None = None) -> FrameGeometry:
     """A wall parallel to the image that fills it."""
-    return View(np.full((HEIGHT, WIDTH), depth), K, pose() if T is None else T)
+    return FrameGeometry(np.full((HEIGHT, WIDTH), depth), K, pose() if T is None else T)
 
 
 def grid(step: int = 12) -> NDArray:
@@ -109,12 +101,12 @@ def test_behind_the_other_camera_there_is_no_match() -> None:
 # --- two walls: one at 5 m covers columns below 20, the other is at 10 m --------------------------
 
 
-def two_walls(shift: float) -> View:
+def two_walls(shift: float) -> FrameGeometry:
     """Both move by `shift` metres: the near one by 20 px a metre, the far one by 10."""
     edge = 20 + round(20 * shift)
     depth = np.full((HEIGHT, WIDTH), 10.0)
     depth[:, : max(edge, 0)] = 5.0
-    return View(depth, K, pose(shift))
+    return FrameGeometry(depth, K, pose(shift))
 
 
 def test_what_comes_to_lie_behind_the_near_wall_has_no_match() -> None:
@@ -156,7 +148,7 @@ def test_between_the_walls_a_keypoint_is_on_the_near_one_if_anywhere() -> None:
 def test_empty_space_has_no_match_and_its_rim_is_ignored() -> None:
     depth = np.zeros((HEIGHT, WIDTH))
     depth[:, :20] = 10.0
-    view = View(depth, K, pose())
+    view = FrameGeometry(depth, K, pose())
     points = [[19.8, 20], [23, 20], [24, 20], [24.2, 20], [40, 20]]
     truth = label(points, [[40, 20], [19.8, 20]], view, view)
     rim, empty = Fate.RIM, Fate.EMPTY
@@ -175,7 +167,7 @@ POINTS = st.lists(
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> tuple[NDArray, NDArray, View, View]:
+def scenes(draw: st.DrawFn) -> tuple[NDArray, NDArray, FrameGeometry, FrameGeometry]:
     """Two views of two walls with a hole, and keypoints, some of them where others fall."""
     shift = draw(st.floats(-1.0, 1.0))
     view0, view1 = two_walls(0.0), two_walls(shift)
@@ -190,7 +182,7 @@ def scenes(draw: st.DrawFn) -> tuple[NDArray, NDArray, View, View]:
 
 @settings(max_examples=80)
 @given(scenes(), st.randoms(use_true_random=False))
-def test_laws(scene: tuple[NDArray, NDArray, View, View], random: object) -> None:
+def test_laws(scene: tuple[NDArray, NDArray, FrameGeometry, FrameGeometry], random: object) -> None:
     keypoints0, keypoints1, view0, view1 = scene
     truth = label(keypoints0, keypoints1, view0, view1)
     a, b = truth.side0.partner, truth.side1.partner
@@ -285,7 +277,7 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
 
 def scatter(
-    witness: Witness, data: Dataset, T: list[NDArray], view: View, rng: np.random.Generator
+    witness: Witness, data: Dataset, T: list[NDArray], view: FrameGeometry, rng: np.random.Generator
 ) -> list[NDArray]:
     """Keypoints on the target in the first frame, and about where they fall in the second."""
     v, u = np.nonzero(view.depth)
@@ -325,7 +317,7 @@ def test_agrees_with_ray_casts_of_both_views(
     triangles, _ = load_triangles(data.config.target)
     witness = Witness(triangles.reshape(-1, 3), np.arange(3 * len(triangles)).reshape(-1, 3))
     T = [data.pose(3000), data.pose(3000 + gap)]
-    views = [read_view(data, 3000), read_view(data, 3000 + gap)]
+    views = [read_geometry(data, 3000), read_geometry(data, 3000 + gap)]
 
     agreed, kept_silent, fates = [], [], []
     for seed in range(8):
@@ -348,7 +340,7 @@ def test_agrees_with_ray_casts_of_both_views(
 
 def test_a_frame_seen_twice_matches_itself(pristine: Path) -> None:
     data = Dataset(pristine)
-    view = read_view(data, 3003)
+    view = read_geometry(data, 3003)
     v, u = np.nonzero(view.depth)
     keypoints = np.stack([u, v], axis=1)[::17].astype(float)
     keypoints = keypoints[np.lexsort(keypoints.T)]

@@ -1,7 +1,7 @@
-"""Labels: planes whose images a homography ties together, and the benchmark's own ground truth.
+"""Batched labels: planes whose images a homography ties together, and the exact ground truth.
 
-The benchmark's ground truth (`bench.ground_truth`, float64, KD-trees, held against Embree's rays in
-its own tests) and the batched labels share no code but the look-up of a keypoint's own depth.
+The exact ground truth (float64, KD-trees, held against Embree's rays in its own tests) and the
+batched labels share the rules and the look-up of a keypoint's own depth, and no other code.
 """
 
 from __future__ import annotations
@@ -17,21 +17,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.spatial import cKDTree
 
-from bench.ground_truth import Thresholds as BenchThresholds
-from bench.ground_truth import Verdict, judge
-from bench.ground_truth import label as bench_label
 from bench.metrics import f1, precision, recall
-from bench.view import View, read_view
-from matchers.training.bank import Bank, DepthMaps, Side, Source
+from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, extract_frame, frame_file
 from matchers.training.figures import tally_matches
-from matchers.training.labels import (
-    IGNORED,
-    UNMATCHED,
-    Thresholds,
-    homography_labels,
-    pose_labels,
-)
+from matchers.truth.batched import BatchGeometry, DepthMaps, homography_labels, pose_labels
+from matchers.truth.exact import judge, label
+from matchers.truth.frame import FrameGeometry, read_geometry
+from matchers.truth.rules import IGNORED, UNMATCHED, Thresholds, Verdict
 from matchers.types import Features, batch
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -66,7 +59,7 @@ def facts(depth: NDArray, points: NDArray) -> dict[str, NDArray]:
     return extract_frame(data, 1, lambda image, mask=None: features_at(points), config)  # type: ignore[arg-type]
 
 
-def side(views: list[tuple[NDArray, NDArray, NDArray]]) -> Side:
+def side(views: list[tuple[NDArray, NDArray, NDArray]]) -> BatchGeometry:
     """One side of a batch from (depth map, pose, keypoints) of each pair."""
     found = [facts(depth, points) for depth, _, points in views]
     features = batch([features_at(points) for _, _, points in views])
@@ -79,9 +72,11 @@ def side(views: list[tuple[NDArray, NDArray, NDArray]]) -> Side:
     maps = [f["map"].ravel().view(np.int16) for f in found]
     starts = np.cumsum([0, *map(len, maps)])[:-1]
     count = len(views)
-    return Side(
-        features=features,
-        rows=torch.arange(count),
+    assert features.mask is not None
+    return BatchGeometry(
+        keypoints=features.keypoints,
+        mask=features.mask,
+        image_size=features.image_size,
         K=torch.tensor([K[0, 0], K[1, 1], K[0, 2], K[1, 2]]).float().expand(count, 4),
         pose=torch.tensor(np.stack([pose for _, pose, _ in views])),
         depth=pad("depth"),
@@ -262,14 +257,14 @@ def test_swapping_the_images_swaps_the_labels() -> None:
 
 
 @pytest.mark.parametrize("gap", [1, 8, 40])
-def test_labels_are_the_benchmarks(
+def test_batched_labels_are_the_exact_ones(
     craft_path: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, gap: int
 ) -> None:
     folder = tmp_path_factory.mktemp("labels") / "craft"
     make(craft_path, folder, start=3000, stop=3000 + gap, step=gap, width=256, height=256)
     data, rng = Dataset(folder), np.random.default_rng(gap)
     indices = [3000, 3000 + gap]
-    views = [read_view(data, index) for index in indices]
+    views = [read_geometry(data, index) for index in indices]
     points = _keypoints(views, rng)
     for index, mine in zip(indices, points, strict=True):
         arrays = extract_frame(
@@ -281,8 +276,8 @@ def test_labels_are_the_benchmarks(
         save_file(arrays, tmp_path / frame_file(index))
     bank = Bank([Source("craft", data, indices, tmp_path)])
     rows, zero = np.array([0]), np.array([0])
-    labels = pose_labels(bank.side(rows, zero), bank.side(rows + 1, zero))
-    truth = bench_label(*points, *views, BenchThresholds())
+    labels = pose_labels(bank.side(rows, zero).geometry, bank.side(rows + 1, zero).geometry)
+    truth = label(*points, *views)
     np.testing.assert_array_equal(labels.partner0[0].numpy(), truth.side0.partner)
     np.testing.assert_array_equal(labels.partner1[0].numpy(), truth.side1.partner)
     assert {UNMATCHED, IGNORED, 0} <= set(np.minimum(truth.side0.partner, 0).tolist())
@@ -303,7 +298,7 @@ def test_labels_are_the_benchmarks(
     assert found.f1 == pytest.approx(f1(found.precision, found.recall))
 
 
-def _keypoints(views: list[View], rng: np.random.Generator) -> list[NDArray]:
+def _keypoints(views: list[FrameGeometry], rng: np.random.Generator) -> list[NDArray]:
     """On the target, at whole pixels too, beside it, and in the second frame near the first's."""
     v, u = np.nonzero(views[0].depth)
     some = np.stack([u, v], axis=1)[rng.choice(len(u), 300)].astype(float)
@@ -323,11 +318,13 @@ def _keypoints(views: list[View], rng: np.random.Generator) -> list[NDArray]:
 # --- homographies -------------------------------------------------------------------------------
 
 
-def warped(points: NDArray, H: NDArray) -> Side:
+def warped(points: NDArray, H: NDArray) -> BatchGeometry:
     features = batch([features_at(points)])
-    return Side(
-        features,
-        torch.zeros(1, dtype=torch.long),
+    assert features.mask is not None
+    return BatchGeometry(
+        features.keypoints,
+        features.mask,
+        features.image_size,
         torch.zeros(1, 4),
         torch.eye(4)[None],
         homography=torch.tensor(H)[None],

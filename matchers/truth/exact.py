@@ -1,27 +1,23 @@
-"""Which keypoints of two frames of a rigid target belong together, from exact depth and pose.
+"""Exact ground truth of one pair of frames of a rigid target, from depth and pose, in NumPy.
 
 Each keypoint is carried into the other frame by its depth (`satgen.geometry.warp`: a sub-pixel
-look-up that never mixes surfaces, and an occlusion test) and compared with the keypoints there. At
-an outline that is the depth of the surface in front, whose corners and edges a detector finds; such
-a keypoint may match, but where the surface behind would go elsewhere, nothing is held against it.
-As SuperGlue (§5, appendix) and LightGlue (§4, training) do, a keypoint then has one of three
-fates: it matches a certain keypoint of the other frame, it matches none, or it is in between and
-left out of every figure. Their ground truth has no test for occlusion; this one does.
-
-Pixels: OpenCV, (0, 0) is the centre of the top-left pixel. Lengths: metres.
+look-up that never mixes surfaces, and an occlusion test) and compared with the keypoints there, by
+the rules of `matchers.truth.rules`. At an outline its depth is that of the surface in front, whose
+corners and edges a detector finds; such a keypoint may match, but where the surface behind would go
+elsewhere, nothing is held against it.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.view import View, part_labels, positions, read_view
+from matchers.truth import rules
+from matchers.truth.frame import FrameGeometry, part_labels, positions
+from matchers.truth.rules import IGNORED, UNMATCHED, Fate, Thresholds, Verdict
 from satgen.errors import InputError
 from satgen.geometry import (
     OCCLUSION_RTOL,
@@ -33,86 +29,12 @@ from satgen.geometry import (
     surface_near,
     warp,
 )
-from satgen.settings import setting
-
-__all__ = [
-    "IGNORED",
-    "UNMATCHED",
-    "Fate",
-    "GroundTruth",
-    "PairTruth",
-    "Side",
-    "Thresholds",
-    "Verdict",
-    "View",
-    "check_pairs",
-    "judge",
-    "label",
-    "read_view",
-]
 
 Integers = NDArray[np.int64]
 
-UNMATCHED = -1
-"""In place of a partner's row: the other frame has no keypoint of this point."""
-
-IGNORED = -2
-"""In place of a partner's row: not to be counted, whatever a matcher says of this keypoint."""
-
-
-class Fate(IntEnum):
-    """What becomes of a keypoint's surface point in the other frame."""
-
-    VISIBLE = 0  # the other frame shows this very surface
-    OCCLUDED = 1  # the other frame shows something nearer there
-    OUTSIDE = 2  # beyond the other image's border, or behind its camera
-    UNDECIDED = 3  # within a pixel of an outline, here or there: depth maps cannot tell
-    EMPTY = 4  # the keypoint shows no surface, and none is near
-    RIM = 5  # the keypoint shows no surface, but one is within `Thresholds.no_match_px`
-
-
-class Verdict(IntEnum):
-    """What the truth says of a predicted pair."""
-
-    CORRECT = 0
-    WRONG = 1
-    IGNORED = 2
-
 
 @dataclass(frozen=True)
-class Thresholds:
-    """When two keypoints belong together. The defaults are the outdoor ones of the papers.
-
-    Attributes:
-        match_px: a match reprojects closer than this, both ways (SuperGlue's appendix: 5 px
-            indoors, 3 px outdoors; LightGlue: 3 px).
-        no_match_px: farther than this from every keypoint there is no match (15 px indoors; 5 px).
-        edge_px: a keypoint between pixels of different surfaces is in doubt where these would
-            carry it to places farther apart than this; the papers have no such rule.
-
-    Raises:
-        InputError: not 0 < match_px <= no_match_px, or a negative edge_px.
-    """
-
-    match_px: float = setting(3.0, "A match reprojects closer than this", unit="pixels", above=0.0)
-    no_match_px: float = setting(
-        5.0, "Farther than this there is no match", unit="pixels", above=0.0
-    )
-    edge_px: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if not (0.0 < self.match_px <= self.no_match_px < math.inf):
-            raise InputError(
-                f"thresholds {self.match_px} and {self.no_match_px} px: the first must be positive "
-                f"and not above the second"
-            )
-        if not self.edge_px >= 0.0:
-            raise InputError(f"edge_px {self.edge_px}: must not be negative")
-
-
-@dataclass(frozen=True)
-class Side:
+class KeypointTruth:
     """The truth about the N keypoints of one of two frames.
 
     Attributes:
@@ -138,8 +60,8 @@ class Side:
 class GroundTruth:
     """The truth about the keypoints of two frames: `side0` and `side1`, under `thresholds`."""
 
-    side0: Side
-    side1: Side
+    side0: KeypointTruth
+    side1: KeypointTruth
     thresholds: Thresholds
 
 
@@ -163,8 +85,8 @@ class PairTruth:
 def label(
     keypoints0: ArrayLike,
     keypoints1: ArrayLike,
-    view0: View,
-    view1: View,
+    frame0: FrameGeometry,
+    frame1: FrameGeometry,
     thresholds: Thresholds | None = None,
 ) -> GroundTruth:
     """Which of two frames' keypoints belong together.
@@ -178,7 +100,7 @@ def label(
 
     Args:
         keypoints0, keypoints1: (N0, 2) and (N1, 2) pixels.
-        view0, view1: their frames.
+        frame0, frame1: their frames.
         thresholds: the papers' unless given.
 
     Raises:
@@ -186,8 +108,8 @@ def label(
     """
     thresholds = thresholds or Thresholds()
     points = [positions(keypoints0), positions(keypoints1)]
-    views = [view0, view1]
-    carried = [_carry(points[i], views[i], views[1 - i], thresholds) for i in (0, 1)]
+    frames = [frame0, frame1]
+    carried = [_carry(points[i], frames[i], frames[1 - i], thresholds) for i in (0, 1)]
     uv, fate = [side.uv for side in carried], [side.fate for side in carried]
     pairs = _mutual_nearest(points, uv, fate, thresholds.match_px)
     sides = []
@@ -200,22 +122,13 @@ def label(
         alone &= ~carried[i].doubtful
         partner[alone] = UNMATCHED
         partner[pairs[:, i]] = pairs[:, 1 - i]
-        part = part_labels(views[i].parts, points[i])
-        sides.append(Side(points[i], uv[i], fate[i], carried[i].doubtful, partner, part))
+        part = part_labels(frames[i].parts, points[i])
+        sides.append(KeypointTruth(points[i], uv[i], fate[i], carried[i].doubtful, partner, part))
     return GroundTruth(sides[0], sides[1], thresholds)
 
 
 def judge(truth: GroundTruth, pairs: ArrayLike) -> PairTruth:
-    """What the truth says of predicted pairs.
-
-    Correct: each end is seen in the other's frame, and both reprojection errors are below
-    `match_px`. Wrong: not correct, and the reprojection error of an end that is not in doubt is
-    above `no_match_px`, or one of the ends has no match, or both are seen and one of them matches
-    another. The others are ignored.
-
-    The true matches of `label` are correct; so are other pairs that are as close, which happens
-    where keypoints lie closer together than `match_px` (SIFT gives a point with two orientations
-    twice).
+    """What the truth says of predicted pairs, by `matchers.truth.rules.judge`.
 
     Args:
         truth: of the keypoints.
@@ -227,16 +140,15 @@ def judge(truth: GroundTruth, pairs: ArrayLike) -> PairTruth:
     pairs = check_pairs(pairs, len(truth.side0.keypoints), len(truth.side1.keypoints))
     i, j = pairs.T
     a, b = truth.side0, truth.side1
-    errors = np.stack([_distance(a.uv[i], b.keypoints[j]), _distance(b.uv[j], a.keypoints[i])])
-    error = errors.max(axis=0)  # NaN where either is
+    errors = _distance(a.uv[i], b.keypoints[j]), _distance(b.uv[j], a.keypoints[i])
     visible = (a.fate[i] == Fate.VISIBLE) & (b.fate[j] == Fate.VISIBLE)
-    correct = visible & (error < truth.thresholds.match_px)
-    doubtful = np.stack([a.doubtful[i], b.doubtful[j]])
-    wrong = ((errors > truth.thresholds.no_match_px) & ~doubtful).any(axis=0)
-    wrong |= (a.partner[i] == UNMATCHED) | (b.partner[j] == UNMATCHED)
-    wrong |= visible & ((a.partner[i] >= 0) | (b.partner[j] >= 0))
+    doubtful = a.doubtful[i], b.doubtful[j]
+    correct, wrong = rules.judge(
+        errors, visible, doubtful, (a.partner[i], b.partner[j]), truth.thresholds
+    )
     verdict = np.where(correct, Verdict.CORRECT, np.where(wrong, Verdict.WRONG, Verdict.IGNORED))
-    error = np.where(doubtful.any(axis=0) & ~correct, np.nan, error)
+    error = np.maximum(*errors)  # NaN where either is
+    error = np.where((doubtful[0] | doubtful[1]) & ~correct, np.nan, error)
     return PairTruth(verdict.astype(np.int8), error, visible)
 
 
@@ -261,14 +173,16 @@ def _distance(a: Floats, b: Floats) -> Floats:
 
 
 class _Carried(NamedTuple):
-    """As `Side` has them."""
+    """The first fields of `KeypointTruth`."""
 
     uv: Floats
     fate: NDArray[np.int8]
     doubtful: Bools
 
 
-def _carry(points: Floats, here: View, there: View, thresholds: Thresholds) -> _Carried:
+def _carry(
+    points: Floats, here: FrameGeometry, there: FrameGeometry, thresholds: Thresholds
+) -> _Carried:
     """What becomes of keypoints (N, 2) in the other frame."""
     front, farthest = front_depth(here.depth, points)
     poses = here.T_cam_target, there.T_cam_target

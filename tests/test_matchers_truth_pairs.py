@@ -1,31 +1,28 @@
-"""Pair lists: sampling, files, and the form of the SuperGlue repository."""
+"""Pairs: how they are drawn, and their files."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
-from bench.pairs import (
-    GAPS,
+from matchers.truth.pairs import (
     Pair,
-    PosedPair,
     check_pairs_exist,
     consecutive_pairs,
+    draw_pairs,
     load_pairs,
-    load_posed_pairs,
     sample_pairs,
     save_pairs,
-    turn_camera,
-    upright,
 )
+from matchers.truth.rules import GAPS
 from satgen.errors import InputError
+from satgen.splits import Views, split_datasets
+from satgen.trajectory import TrajectoryConfig, observe
 
 ALL = range(361, 8101)
 
@@ -66,6 +63,26 @@ def test_a_gap_s_draw_does_not_depend_on_the_others() -> None:
     ]
     other = sample_pairs("aura", ALL, [5], 20, seed=8)
     assert [p.index0 for p in other] != [p.index0 for p in alone]
+
+
+def test_a_draw_passes_over_gaps_that_no_frames_have_and_a_sample_refuses_them() -> None:
+    blocks = [1, 2, 3, 11, 12]
+    assert draw_pairs(blocks, [5, 1, 9]) == [(1, 2), (2, 3), (11, 12), (2, 11), (3, 12)]
+    assert draw_pairs([7], [1]) == draw_pairs([], [1]) == []
+    with pytest.raises(InputError, match="gap 5"):
+        sample_pairs("aura", blocks, [1, 5])
+
+
+def test_a_training_s_test_blocks_have_room_for_every_gap() -> None:
+    observations = observe(TrajectoryConfig(distance_m=10.0), np.arange(361, 8101))
+    views = Views("t", observations.index, observations.T_cam_target[:, 2, :3])
+    split = split_datasets({"d": views})["d"]
+    pairs = draw_pairs(split.test, count=10)
+    assert {j - i for i, j in pairs} == set(GAPS)
+    assert len(pairs) == 10 * len(GAPS)
+    assert set(np.ravel(pairs)) <= set(split.test.tolist())
+    assert pairs == draw_pairs(split.test, count=10)
+    assert pairs != draw_pairs(split.test, count=10, seed=1)
 
 
 def test_all_consecutive_pairs_of_the_full_range() -> None:
@@ -145,11 +162,10 @@ def test_bad_lists_are_refused_by_line(tmp_path: Path, text: str, message: str) 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
-    for load in (load_pairs, load_posed_pairs):
-        with pytest.raises(InputError, match="No such file"):
-            load(tmp_path / "missing")
-        with pytest.raises(InputError, match="not a text file"):
-            load(binary)
+    with pytest.raises(InputError, match="No such file"):
+        load_pairs(tmp_path / "missing")
+    with pytest.raises(InputError, match="not a text file"):
+        load_pairs(binary)
 
 
 def test_a_list_is_checked_against_the_datasets() -> None:
@@ -159,95 +175,3 @@ def test_a_list_is_checked_against_the_datasets() -> None:
         check_pairs_exist([Pair("worldview", 1, 3)], frames)
     with pytest.raises(InputError, match="'cartography': those given are aura, worldview"):
         check_pairs_exist([Pair("cartography", 1, 3)], frames)
-
-
-# --- the SuperGlue repository's form --------------------------------------------------------------
-
-GOOD = (
-    "a/1.jpg b/2.jpg 0 1 500.0 0. 320 0 510 240 0 0 1 600 0 300 0 610 200 0 0 1 "
-    "1 0 0 0.5 0 0 -1 0.25 0 1 0 -2e0 0 0 0 1"
-)
-
-
-def broken(field: int, value: str) -> str:
-    """The good line with one field changed."""
-    words = GOOD.split()
-    words[field] = value
-    return " ".join(words)
-
-
-def test_posed_pairs_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "x_pairs_with_gt.txt"
-    path.write_text(f"{GOOD}\n\n{GOOD}\n")
-    pair, again = load_posed_pairs(path)
-    assert (pair.name0, pair.name1, pair.turns0, pair.turns1) == ("a/1.jpg", "b/2.jpg", 0, 1)
-    np.testing.assert_array_equal(pair.K0, [[500, 0, 320], [0, 510, 240], [0, 0, 1]])
-    np.testing.assert_array_equal(pair.K1, [[600, 0, 300], [0, 610, 200], [0, 0, 1]])
-    np.testing.assert_array_equal(pair.T_0to1[:3, 3], [0.5, 0.25, -2.0])
-    np.testing.assert_array_equal(pair.T_0to1[:3, :3], [[1, 0, 0], [0, 0, -1], [0, 1, 0]])
-    assert again.name1 == "b/2.jpg"
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("a b", "2 fields, must be 38"),
-        ("a b 0 0", "4 fields, must be 38"),
-        (broken(2, "4"), "turns 4 and 1: must be 0, 1, 2 or 3"),
-        (broken(3, "01"), "turns 0 and 01: must be 0, 1, 2 or 3"),
-        (broken(9, "x"), "'x' is not a number"),
-        (broken(9, "nan"), "its numbers must be finite"),
-        (broken(4, "-500"), "K0 is no matrix of intrinsics"),
-        (broken(14, "3"), "K1 is no matrix of intrinsics"),
-        (broken(22, "2"), "T_0to1 is no rigid motion"),
-        (broken(22, "-1"), "T_0to1 is no rigid motion"),
-        (broken(37, "2"), "T_0to1 is no rigid motion"),
-    ],
-)
-def test_bad_posed_pairs_are_refused_by_line(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "pairs.txt"
-    path.write_text(f"{GOOD}\n\n{line}\n")
-    with pytest.raises(InputError, match=re.escape(f"{path}: line 3: {message}")):
-        load_posed_pairs(path)
-
-
-def test_an_empty_list_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "pairs.txt"
-    path.write_text("\n\n")
-    with pytest.raises(InputError, match="has no pairs"):
-        load_posed_pairs(path)
-
-
-@pytest.mark.parametrize("turns", range(4))
-def test_a_turned_camera_sees_what_the_turned_image_shows(turns: int) -> None:
-    K = np.array([[500.0, 0.0, 31.0], [0.0, 600.0, 20.0], [0.0, 0.0, 1.0]])
-    width, height = 80, 60
-    X = np.array([[0.3, 0.2, 10.0], [-0.5, 0.4, 10.0], [0.6, -0.1, 10.0]])
-    zero = np.zeros(3)
-    points = np.round(cv2.projectPoints(X, zero, zero, K, None)[0][:, 0]).astype(int)
-    turned, pose = turn_camera(K, (width, height), turns)
-    vector = Rotation.from_matrix(pose[:3, :3]).as_rotvec()
-    moved = cv2.projectPoints(X, vector, zero, turned, None)[0][:, 0]
-    for (u, v), expected in zip(points, moved, strict=True):
-        image = np.zeros((height, width))
-        image[v, u] = 1.0
-        row, column = np.argwhere(np.rot90(image, turns))[0]
-        assert (column, row) == tuple(np.round(expected).astype(int))
-
-
-def test_turning_both_images_keeps_the_geometry() -> None:
-    rng = np.random.default_rng(0)
-    K0 = np.array([[500.0, 0.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
-    K1 = np.array([[600.0, 0.0, 300.0], [0.0, 610.0, 200.0], [0.0, 0.0, 1.0]])
-    T = np.eye(4)
-    T[:3, :3] = Rotation.from_rotvec([0.1, -0.2, 0.3]).as_matrix()
-    T[:3, 3] = 1.0, 0.2, -0.3
-    pair = PosedPair("a", "b", 3, 1, K0, K1, T)
-    turned0, turned1, moved = upright(pair, (640, 480), (600, 400))
-    X = rng.normal([0.0, 0.0, 12.0], 1.0, (20, 3))
-    _, into0 = turn_camera(K0, (640, 480), 3)
-    _, into1 = turn_camera(K1, (600, 400), 1)
-    first = X @ into0[:3, :3].T
-    second = (X @ T[:3, :3].T + T[:3, 3]) @ into1[:3, :3].T
-    np.testing.assert_allclose(first @ moved[:3, :3].T + moved[:3, 3], second, atol=1e-12)
-    assert turned0[0, 0] == 510.0 and turned1[0, 0] == 610.0

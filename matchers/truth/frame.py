@@ -1,4 +1,4 @@
-"""One frame of a dataset, as far as the truth about its keypoints needs it."""
+"""What ground truth needs to know of one frame of a dataset."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class View:
-    """One frame, as far as ground truth needs it.
+class FrameGeometry:
+    """What ground truth needs of one frame: its depth map, camera and parts.
 
     Attributes:
         depth: (H, W) float64 metres, 0 where there is no surface.
@@ -32,13 +32,13 @@ class View:
     parts: NDArray[np.uint8] | None = None
 
 
-def read_view(data: Dataset, index: int) -> View:
-    """A frame of a dataset.
+def read_geometry(data: Dataset, index: int) -> FrameGeometry:
+    """The geometry of a frame of a dataset.
 
     Raises:
         InputError: there is no such frame, or one of its images cannot be read.
     """
-    return View(data.depth(index), data.camera.K, data.pose(index), data.parts(index))
+    return FrameGeometry(data.depth(index), data.camera.K, data.pose(index), data.parts(index))
 
 
 def part_labels(parts: NDArray[np.uint8] | None, keypoints: ArrayLike) -> NDArray[np.uint8]:

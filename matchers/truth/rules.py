@@ -1,0 +1,130 @@
+"""The rules of ground truth, in one place: for exact and batched labels, benchmark and training.
+
+A keypoint has one of three fates, as in SuperGlue (§5, appendix) and LightGlue (§4, training):
+
+- it matches a certain keypoint of the other frame: they are mutually nearest under the larger of
+  both reprojection errors, each is seen in the other frame, and that error is below `match_px`;
+- it matches none (`UNMATCHED`): it falls farther than `no_match_px` from every keypoint of the
+  other frame, or is hidden there, or falls outside with none within `no_match_px`, or shows empty
+  space;
+- it is in between, or beside an outline where a depth map cannot tell (`IGNORED`).
+
+A predicted match is then correct, wrong or ignored, see `judge`; what is ignored is counted
+neither for nor against a matcher. The papers' ground truth has no test for occlusion; this one has.
+
+Precision, recall and F1 are of one pair of frames, and defined where the pair has a true match, see
+`scores`; over several pairs their means are given, so that each pair weighs the same.
+
+Pixels: OpenCV, (0, 0) is the centre of the top-left pixel. Lengths: metres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from satgen.errors import InputError
+from satgen.settings import setting
+
+GAPS = (1, 2, 5, 10, 20, 30, 45, 60)
+"""Differences of index at which frames are paired by default."""
+
+UNMATCHED = -1
+"""In place of a partner's row: the other frame has no keypoint of this point."""
+
+IGNORED = -2
+"""In place of a partner's row: not to be counted, whatever a matcher says of this keypoint."""
+
+
+class Fate(IntEnum):
+    """What becomes of a keypoint's surface point in the other frame."""
+
+    VISIBLE = 0  # the other frame shows this very surface
+    OCCLUDED = 1  # the other frame shows something nearer there
+    OUTSIDE = 2  # beyond the other image's border, or behind its camera
+    UNDECIDED = 3  # within a pixel of an outline, here or there: depth maps cannot tell
+    EMPTY = 4  # the keypoint shows no surface, and none is near
+    RIM = 5  # the keypoint shows no surface, but one is within `Thresholds.no_match_px`
+
+
+class Verdict(IntEnum):
+    """What the truth says of a predicted match."""
+
+    CORRECT = 0
+    WRONG = 1
+    IGNORED = 2
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When two keypoints belong together. The defaults are the outdoor ones of the papers.
+
+    Attributes:
+        match_px: a match reprojects closer than this, both ways (SuperGlue's appendix: 5 px
+            indoors, 3 px outdoors; LightGlue: 3 px).
+        no_match_px: farther than this from every keypoint there is no match (15 px indoors; 5 px).
+        edge_px: a keypoint between pixels of different surfaces is in doubt where these would
+            carry it to places farther apart than this; the papers have no such rule.
+
+    Raises:
+        InputError: not 0 < match_px <= no_match_px, or a negative edge_px.
+    """
+
+    match_px: float = setting(3.0, "A match reprojects closer than this", unit="pixels", above=0.0)
+    no_match_px: float = setting(
+        5.0, "Farther than this there is no match", unit="pixels", above=0.0
+    )
+    edge_px: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not (0.0 < self.match_px <= self.no_match_px < math.inf):
+            raise InputError(
+                f"thresholds {self.match_px:g} and {self.no_match_px:g} px: the first must be "
+                f"positive and not above the second"
+            )
+        if not self.edge_px >= 0.0:
+            raise InputError(f"edge_px {self.edge_px:g}: must not be negative")
+
+
+HOMOGRAPHY = Thresholds(3.0, 3.0)
+"""Of pairs that a homography ties together, which leave nothing uncertain (LightGlue)."""
+
+
+def judge(
+    errors: tuple[Any, Any],
+    seen: Any,
+    doubtful: tuple[Any, Any],
+    partners: tuple[Any, Any],
+    thresholds: Thresholds,
+) -> tuple[Any, Any]:
+    """Which predicted matches are correct, and which are wrong; the others are ignored.
+
+    Correct: each end is seen in the other's frame, and both reprojection errors are below
+    `match_px`. Wrong: not correct, and the reprojection error of an end that is not in doubt is
+    above `no_match_px`, or one of the ends has no match, or both are seen and one of them matches
+    another.
+
+    True matches are correct; so are other pairs that are as close, which happens where keypoints
+    lie closer together than `match_px` (SIFT gives a point with two orientations twice).
+
+    Args:
+        errors: (K,) pixels each, from where the first (second) keypoint falls in the other frame
+            to the keypoint it is matched with; NaN where that is not known.
+        seen: (K,) bool, each end is seen in the other's frame.
+        doubtful: (K,) bool each, a wrong position says nothing against the first (second) end.
+        partners: (K,) int each, the true partner of the first (second) end, or `UNMATCHED`, or
+            `IGNORED`.
+        thresholds: that hold.
+
+    Returns:
+        Correct and wrong, (K,) bool each. Arguments and answers are NumPy arrays, or tensors.
+    """
+    close, far = thresholds.match_px, thresholds.no_match_px
+    correct = seen & (errors[0] < close) & (errors[1] < close)  # NaN is neither close nor far
+    wrong = seen & ((partners[0] >= 0) | (partners[1] >= 0))
+    for error, doubt, partner in zip(errors, doubtful, partners, strict=True):
+        wrong = wrong | ((error > far) & ~doubt) | (partner == UNMATCHED)
+    return correct, wrong & ~correct
