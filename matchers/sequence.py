@@ -210,7 +210,7 @@ def _frame(data: Dataset, index: int, silhouette: bool) -> Frame:
 def _numbered(frames: Source, silhouette: bool) -> Iterator[tuple[int, Any]]:
     """Frames in order, each with its index."""
     if isinstance(frames, Dataset):
-        return ((index, _frame(frames, index, silhouette)) for index in frames)
+        return ((index, _frame(frames, index, silhouette)) for index in frames.indices.tolist())
     if isinstance(frames, Mapping):
         return iter(frames.items())
     return enumerate(frames)
@@ -219,7 +219,9 @@ def _numbered(frames: Source, silhouette: bool) -> Iterator[tuple[int, Any]]:
 def _reader(frames: Source, silhouette: bool) -> Callable[[int], Any]:
     """A function from an index to the frame."""
     source: Any = frames
-    if isinstance(frames, (Dataset, Mapping)):
+    if isinstance(frames, Dataset):
+        known = set(frames.indices.tolist())
+    elif isinstance(frames, Mapping):
         known = set(frames)
     elif hasattr(frames, "__getitem__"):
         known = set(range(len(source)))

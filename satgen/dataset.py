@@ -18,25 +18,30 @@ are not there yet.
 from __future__ import annotations
 
 import json
+import operator
 import os
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgen.atomic import TEMPORARY
 from satgen.camera import Camera
-from satgen.config import TRAJECTORY_FILE, RenderConfig
 from satgen.errors import InputError
+from satgen.frame import Frame, SurfacePoints, TwoViews
+from satgen.geometry import Flow, make_pose, quaternion_to_matrix
 from satgen.keypoints import Landmarks
-from satgen.parquet import read_table
+from satgen.parquet import column_values, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from satgen.config import RenderConfig
 
 FORMAT = "satgen-dataset"
 VERSION = 1
@@ -100,9 +105,9 @@ def image_name(index: int) -> str:
     return f"{index:06d}.png"
 
 
-def image_path(folder: Path, kind: str, index: int) -> Path:
+def image_path(folder: str | Path, kind: str, index: int) -> Path:
     """File of one image of a frame; `kind` is one of `IMAGES`."""
-    return folder / kind / image_name(index)
+    return Path(folder) / kind / image_name(index)
 
 
 def places(folder: Path) -> tuple[Path, ...]:
@@ -110,12 +115,13 @@ def places(folder: Path) -> tuple[Path, ...]:
     return (folder, *(folder / kind for kind in IMAGES))
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: str | Path) -> dict[str, Any]:
     """dataset.json of a dataset.
 
     Raises:
         InputError: the folder is none, or its dataset.json is not satgen's or cannot be read.
     """
+    folder = Path(folder)
     path = folder / DESCRIPTION
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -139,10 +145,10 @@ def description_bytes(description: dict[str, Any]) -> bytes:
     return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def is_dataset(folder: Path) -> bool:
+def is_dataset(folder: str | Path) -> bool:
     """Whether a folder has the description of a satgen dataset, of whatever version."""
     try:
-        data = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        data = json.loads((Path(folder) / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and data.get("format") == FORMAT
@@ -150,6 +156,8 @@ def is_dataset(folder: Path) -> bool:
 
 def strangers(folder: Path) -> list[Path]:
     """What lies in a dataset's folders without being a file of any dataset."""
+    from satgen.config import TRAJECTORY_FILE
+
     known = {DESCRIPTION, JOURNAL, *TABLES, *IMAGES}
     found = []
     for entry in sorted(folder.iterdir()):
@@ -216,14 +224,20 @@ def read_parquet(path: Path, schema: dict[str, type]) -> Table:
     for name, kind in schema.items():
         dtype: Any = {int: np.int64, float: np.float64, bool: np.bool_}.get(kind, object)
         try:
-            out[name] = np.array(table[name].to_numpy(), dtype=dtype)
-        except (ValueError, TypeError) as error:
+            out[name] = column_values(table[name], dtype)
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{path}: column {name}: {error}") from None
     return out
 
 
 class Dataset:
     """A dataset for reading. Tables and images are read when they are asked for.
+
+    Frames go by their observation index, as the files do: `data[361]` is a `Frame`, whose images
+    are read when they are looked at. `data[400:500:5]` (indices 400, 405 … up to 495, of those
+    that are there) and `data[[361, 400]]` are datasets of these frames alone, on the same files.
+    Iterating gives the frames, `data.indices` their indices, and `361 in data` says whether one
+    is there.
 
     Args:
         folder: where it lies.
@@ -240,6 +254,27 @@ class Dataset:
         self.folder = Path(folder)
         self.description = read_description(self.folder)
 
+    def __repr__(self) -> str:
+        """Folder, target, frames and size; never raises."""
+        try:
+            n = len(self)
+            frames = f"{n} frame{'' if n == 1 else 's'}"
+            if n:
+                frames += f", {self.indices[0]} to {self.indices[-1]}"
+        except InputError:
+            frames = "not finished"
+        try:
+            size = f"{self.camera.width}x{self.camera.height}"
+        except InputError:
+            size = "camera unknown"
+        return f"<Dataset {self.folder}: {self._target('name')}, {frames}, {size}>"
+
+    # --- what it is of
+
+    def _target(self, key: str) -> str:
+        """A value of the description's target; empty where there is none."""
+        return str(self.description.get("target", {}).get(key, ""))
+
     @property
     def name(self) -> str:
         """The target's name."""
@@ -252,17 +287,22 @@ class Dataset:
         Raises:
             InputError: dataset.json lacks something.
         """
-        try:
-            return RenderConfig.from_json(self.description, self.folder)
-        except (KeyError, TypeError, ValueError) as error:
-            path = self.folder / DESCRIPTION
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"{path}: {reason}") from None
+        from satgen.config import RenderConfig
 
-    @property
+        with self._described():
+            return RenderConfig.from_json(self.description, self.folder)
+
+    @cached_property
     def camera(self) -> Camera:
         """Its intrinsics."""
-        return self.config.camera
+        with self._described():
+            return Camera.from_json(self.description["camera"])
+
+    @cached_property
+    def part_names(self) -> dict[int, str]:
+        """Part label -> name, of all parts of the target."""
+        with self._described():
+            return {int(k): str(v["name"]) for k, v in self.description["parts"].items()}
 
     @cached_property
     def landmarks(self) -> Landmarks:
@@ -272,70 +312,214 @@ class Dataset:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(f"{self.folder / DESCRIPTION}: its landmarks cannot be read") from None
 
+    @contextmanager
+    def _described(self) -> Iterator[None]:
+        """Say in one line what dataset.json lacks."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            path = self.folder / DESCRIPTION
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path}: {reason}") from None
+
+    # --- tables
+
+    @cached_property
+    def _table(self) -> Table:
+        """The frame table's columns."""
+        path = self.folder / FRAMES_PARQUET
+        if not path.exists():
+            raise InputError(
+                f"{self.folder}: not finished, it has no {FRAMES_PARQUET}; give the command that "
+                "renders it again"
+            )
+        return read_parquet(path, FRAME_COLUMNS)
+
     @cached_property
     def frames(self) -> pd.DataFrame:
         """The frame table, ordered by index. InputError where it is missing or damaged."""
         import pandas as pd
 
-        return pd.DataFrame(read_parquet(self.folder / FRAMES_PARQUET, FRAME_COLUMNS))
+        return pd.DataFrame(self._table)
 
     @cached_property
     def keypoints(self) -> pd.DataFrame:
         """The keypoint table."""
         import pandas as pd
 
-        return pd.DataFrame(read_parquet(self.folder / KEYPOINTS, KEYPOINT_COLUMNS))
+        table = pd.DataFrame(read_parquet(self.folder / KEYPOINTS, KEYPOINT_COLUMNS))
+        return table[table["index"].isin(self.indices)].reset_index(drop=True)
 
     @cached_property
     def indices(self) -> NDArray[np.int64]:
         """Observation indices, (N,) ascending."""
-        return np.asarray(self.frames["index"].to_numpy(), dtype=np.int64)
+        return np.asarray(self._table["index"], dtype=np.int64)
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.indices)
 
-    def __iter__(self) -> Iterator[int]:
-        """The observation indices."""
-        return iter(self.indices.tolist())
+    def __contains__(self, index: object) -> bool:
+        """Whether there is a frame of this observation index."""
+        return index in self._rows
+
+    @cached_property
+    def _rows(self) -> dict[int, int]:
+        """Observation index -> row of the table."""
+        return {index: row for row, index in enumerate(self.indices.tolist())}
+
+    def _row(self, index: int) -> int:
+        """Row of a frame, or InputError that names the nearest."""
+        row = self._rows.get(index)
+        if row is not None:
+            return row
+        if not len(self):
+            raise InputError(f"{self.folder}: has no frame {index}, nor any other here")
+        nearest = self.indices[np.argmin(np.abs(self.indices - index))]
+        raise InputError(
+            f"{self.folder}: has no frame {index}, the nearest is {nearest} (it has {len(self)}, "
+            f"{self.indices[0]} to {self.indices[-1]})"
+        )
 
     @cached_property
     def poses(self) -> NDArray[np.float64]:
         """T_cam_target of every frame, (N, 4, 4), from the table's quaternions."""
-        from satgen.geometry import make_pose, quaternion_to_matrix
+        rotation = quaternion_to_matrix(self._columns("qw", "qx", "qy", "qz"))
+        return make_pose(rotation, self._columns("tx", "ty", "tz"))
 
-        rotation = quaternion_to_matrix(self.frames[["qw", "qx", "qy", "qz"]].to_numpy())
-        return make_pose(rotation, self.frames[["tx", "ty", "tz"]].to_numpy())
+    def _columns(self, *names: str) -> NDArray[np.float64]:
+        """Columns of the frame table side by side, (N, len(names))."""
+        return np.stack([self._table[name] for name in names], axis=-1)
 
     def pose(self, index: int) -> NDArray[np.float64]:
         """T_cam_target of a frame, (4, 4); InputError for an index that is not in the dataset."""
-        row = int(np.searchsorted(self.indices, index))
-        if row == len(self) or self.indices[row] != index:
-            raise InputError(f"{self.folder}: has no frame {index}")
-        return np.asarray(self.poses[row])
+        return np.asarray(self.poses[self._row(index)])
+
+    # --- images
 
     def rgb(self, index: int) -> NDArray[Any]:
         """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16, sRGB-encoded."""
-        return read_image(image_path(self.folder, "rgb", index))
+        return self._image("rgb", index)
 
     def depth(self, index: int) -> NDArray[np.float64]:
         """Depth (H, W) float64 in metres, 0 where there is none."""
-        counts = read_image(image_path(self.folder, "depth", index))
-        return np.asarray(counts * float(self.description["depth_scale"]))
+        return np.asarray(self._image("depth", index) * float(self.description["depth_scale"]))
 
     def parts(self, index: int) -> NDArray[np.uint8]:
         """Part labels (H, W) uint8, 0 for background."""
-        return np.asarray(read_image(image_path(self.folder, "parts", index)), dtype=np.uint8)
+        return np.asarray(self._image("parts", index), dtype=np.uint8)
+
+    def _image(self, kind: str, index: int) -> NDArray[Any]:
+        """One image of a frame; of a dataset that is not finished, too, where it is there."""
+        path = image_path(self.folder, kind, index)
+        if not path.exists() and (self.folder / FRAMES_PARQUET).exists():
+            self._row(index)  # rather than of a file, speak of an index that is not there
+        return read_image(path)
+
+    # --- frames
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[np.integer[Any]]) -> Dataset: ...
+
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | NDArray[np.integer[Any]]
+    ) -> Frame | Dataset:
+        """The frame of an observation index, or the dataset of several; see the class.
+
+        Raises:
+            InputError: an index that is not there, with the nearest that is; no index.
+        """
+        if isinstance(index, slice):
+            return self._view(self._sliced(index))
+        if np.ndim(index) == 0:
+            return self._frame(self._row(_whole_number(index)))
+        numbers = [_whole_number(number) for number in np.asarray(index, dtype=object)]
+        return self._view(sorted({self._row(number) for number in numbers}))
+
+    def _frame(self, row: int) -> Frame:
+        index = int(self.indices[row])
+        return Frame(
+            index=index,
+            pose=np.asarray(self.poses[row]),
+            camera=self.camera,
+            sun=self._columns("sun_x", "sun_y", "sun_z")[row],
+            target=self.name,
+            model_sha256=self._target("sha256"),
+            part_names=self.part_names,
+            images=partial(self._read, index),
+            source=str(self.folder),
+        )
+
+    def _read(self, index: int, kind: str) -> NDArray[Any]:
+        """An image of a frame as `Frame` has it."""
+        readers = {"rgb": self.rgb, "depth": self.depth, "parts": self.parts}
+        return readers[kind](index)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames, by index."""
+        return (self._frame(row) for row in range(len(self)))
+
+    def _sliced(self, wanted: slice) -> list[int]:
+        """Rows of the indices in a range, which counts from its start, or from the first frame."""
+        step = 1 if wanted.step is None else _whole_number(wanted.step)
+        if step < 1:
+            raise InputError(f"step {step}: must be 1 or more")
+        start = int(self.indices[0]) if len(self) else 0
+        if wanted.start is not None:
+            start = _whole_number(wanted.start)
+        stop = int(self.indices[-1]) + 1 if len(self) else 0
+        if wanted.stop is not None:
+            stop = _whole_number(wanted.stop)
+        if min(start, stop) < 0:
+            raise InputError(
+                f"frames [{start}:{stop}]: {_INDEXING}; they do not count from the end"
+            )
+        chosen = range(start, stop, step)
+        return [row for index, row in self._rows.items() if index in chosen]
+
+    def _view(self, rows: Sequence[int]) -> Dataset:
+        """A dataset of some of the frames, on the same files."""
+        view = Dataset.__new__(Dataset)
+        view.folder, view.description = self.folder, self.description
+        at = np.asarray(rows, dtype=np.intp)
+        view._table = {name: column[at] for name, column in self._table.items()}
+        return view
+
+    def pair(self, i: int, j: int) -> TwoViews:
+        """Frames i and j with the exact truth about them: relative pose, warp, optical flow."""
+        return TwoViews(self[i], self[j])
+
+    def flow(self, i: int, j: int) -> Flow:
+        """Exact optical flow of frame i's pixels into frame j, with masks: see `TwoViews.flow`."""
+        return self.pair(i, j).flow
+
+    def points(self, i: int) -> SurfacePoints:
+        """The surface that frame i shows: a target-frame point and a part label for each pixel."""
+        return self[i].points
 
 
-def open_datasets(folders: Sequence[Path]) -> dict[str, Dataset]:
+_INDEXING = "must be an observation index, such as data[361], or several, such as data[400:500:5]"
+
+
+def _whole_number(value: Any) -> int:
+    """An integer of Python or NumPy; InputError for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"frame {value!r}: {_INDEXING}") from None
+
+
+def open_datasets(folders: Sequence[str | Path]) -> dict[str, Dataset]:
     """Datasets by the name of their folder, in the order given; each one's table has been read.
 
     Raises:
         InputError: one that cannot be read, or two of a name.
     """
     opened: dict[str, Dataset] = {}
-    for folder in folders:
+    for folder in map(Path, folders):
         name = folder.resolve().name
         if name in opened:
             raise InputError(f"{folder}: another dataset is called {name} too; rename one")
@@ -344,14 +528,14 @@ def open_datasets(folders: Sequence[Path]) -> dict[str, Dataset]:
     return opened
 
 
-def read_image(path: Path) -> NDArray[Any]:
+def read_image(path: str | Path) -> NDArray[Any]:
     """An image of a dataset, RGB order, with its own bit depth.
 
     Raises:
         InputError: the file is missing or no image.
     """
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     image = decode_image(data)

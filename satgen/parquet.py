@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +27,30 @@ def read_table(data: bytes) -> pyarrow.Table:
 
     file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data), pre_buffer=False)
     return file.read(use_threads=False)
+
+
+def column_values(column: pyarrow.ChunkedArray, dtype: Any) -> NDArray[Any]:
+    """A column's values, (N,) of `dtype`, which is not shared with the table.
+
+    pyarrow's own `to_numpy` imports pandas first, which takes longer than all the rest.
+
+    Raises:
+        ValueError, TypeError, OverflowError: a value does not fit.
+    """
+    if np.dtype(dtype) in (np.int64, np.float64) and column.null_count == 0:
+        import pyarrow
+
+        if column.type == pyarrow.from_numpy_dtype(dtype):
+            parts = [
+                np.frombuffer(c.buffers()[1], dtype, count=len(c), offset=8 * c.offset)
+                for c in column.chunks
+                if len(c)
+            ]
+            return np.concatenate([np.zeros(0, dtype), *parts])
+    values = column.to_pylist()
+    out = np.empty(len(values), dtype)
+    out[:] = values
+    return out
 
 
 def read_frame(data: bytes) -> pd.DataFrame:

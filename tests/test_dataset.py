@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import pickle
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from satgen import dataset as ds
@@ -102,7 +106,7 @@ def test_the_reader_gives_metres_labels_and_poses(pristine: Path) -> None:
     data = Dataset(pristine)
     assert data.name == "craft"
     assert len(data) == FRAMES
-    assert list(data)[:2] == [3000, 3001]
+    assert data.indices.tolist()[:2] == [3000, 3001]
     depth, parts = data.depth(3003), data.parts(3003)
     near = data.frames.set_index("index").loc[3003, "distance_m"]
     assert abs(np.median(depth[depth > 0]) - near) < 3.0
@@ -110,11 +114,138 @@ def test_the_reader_gives_metres_labels_and_poses(pristine: Path) -> None:
     assert data.rgb(3003).shape == (64, 72, 3)
     poses = data.poses
     assert np.allclose(poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2), np.eye(3))
-    with pytest.raises(InputError, match=r"009999\.png: No such file"):
-        data.rgb(9999)
     assert np.array_equal(data.pose(3002), poses[2])
-    with pytest.raises(InputError, match="no frame 9999"):
-        data.pose(9999)
+
+
+NOT_THERE = r"no frame 9999, the nearest is 3023 \(it has 24, 3000 to 3023\)$"
+
+
+def test_an_index_that_is_not_there_is_answered_with_the_nearest(pristine: Path) -> None:
+    data = Dataset(pristine)
+    for ask in (data.rgb, data.depth, data.parts, data.pose, data.__getitem__, data.points):
+        with pytest.raises(InputError, match=NOT_THERE):
+            ask(9999)
+    with pytest.raises(InputError, match="the nearest is 3000 "):
+        data.flow(3001, 1)
+    assert 3001 in data and 9999 not in data and "3001" not in data
+    for wrong in ("3001", 3001.0, None, [3001.5], ["3001"], [[3001]]):
+        with pytest.raises(InputError, match="must be an observation index"):
+            data[wrong]  # type: ignore[call-overload]
+
+
+def test_a_missing_image_and_a_dataset_that_is_not_finished(dataset: Path) -> None:
+    (dataset / "rgb/003003.png").unlink()
+    with pytest.raises(InputError, match=r"003003\.png: No such file"):
+        Dataset(dataset).rgb(3003)
+    (dataset / "frames.parquet").unlink()
+    data = Dataset(dataset)
+    assert data.rgb(3004).shape == (64, 72, 3)
+    assert repr(data) == f"<Dataset {dataset}: craft, not finished, 72x64>"
+    with pytest.raises(InputError, match=r"not finished, it has no frames\.parquet"):
+        len(data)
+
+
+def test_strings_are_paths_everywhere(pristine: Path) -> None:
+    data = Dataset(str(pristine))
+    assert np.array_equal(data.rgb(3000), ds.read_image(str(pristine / "rgb/003000.png")))
+    assert ds.is_dataset(str(pristine))
+    assert ds.read_description(str(pristine)) == data.description
+    assert list(ds.open_datasets([str(pristine)])) == ["craft"]
+
+
+def test_frames_by_index(pristine: Path) -> None:
+    data = Dataset(pristine)
+    assert repr(data) == f"<Dataset {pristine}: craft, 24 frames, 3000 to 3023, 72x64>"
+    for index in (3007, np.int64(3007)):
+        frame = data[index]
+        assert (frame.index, frame.target, frame.source) == (3007, "craft", str(pristine))
+        assert np.array_equal(frame.rgb, data.rgb(3007))
+        assert np.array_equal(frame.depth, data.depth(3007))
+        assert np.array_equal(frame.parts, data.parts(3007))
+        assert np.array_equal(frame.pose, data.pose(3007))
+        assert np.array_equal(frame.K, data.camera.K)
+        row = data.frames.set_index("index").loc[3007]
+        assert frame.sun.tolist() == row[["sun_x", "sun_y", "sun_z"]].tolist()
+        assert frame.part_names[2] == "wing"
+    assert [frame.index for frame in data] == data.indices.tolist()
+
+
+def test_an_image_is_read_when_it_is_asked_for_and_once(dataset: Path) -> None:
+    data = Dataset(dataset)
+    frames = list(data)
+    first = frames[3].rgb
+    (dataset / "rgb/003003.png").unlink()
+    assert frames[3].rgb is first
+    (dataset / "rgb/003004.png").unlink()
+    with pytest.raises(InputError, match=r"003004\.png: No such file"):
+        _ = frames[4].rgb
+    assert frames[4].depth.shape == (64, 72)
+
+
+@given(
+    start=st.none() | st.integers(0, 3100),
+    stop=st.none() | st.integers(0, 3100),
+    step=st.none() | st.integers(1, 60),
+)
+def test_a_slice_has_the_indices_of_its_range(
+    pristine: Path, start: int | None, stop: int | None, step: int | None
+) -> None:
+    data = _opened(pristine)
+    first = 3000 if start is None else start
+    wanted = range(first, 3024 if stop is None else stop, step or 1)
+    view = data[start:stop:step]
+    assert view.indices.tolist() == [i for i in range(3000, 3024) if i in wanted]
+    assert len(view) == len(view.poses) == len(view.frames)
+
+
+@cache
+def _opened(folder: Path) -> Dataset:
+    return Dataset(folder)
+
+
+def test_a_view_is_a_dataset_of_its_frames(pristine: Path) -> None:
+    data = Dataset(pristine)
+    view = data[3002:3020:5]
+    assert view.indices.tolist() == [3002, 3007, 3012, 3017]
+    assert repr(view).endswith("craft, 4 frames, 3002 to 3017, 72x64>")
+    assert np.array_equal(view.poses, data.poses[[2, 7, 12, 17]])
+    assert view.frames["index"].tolist() == view.indices.tolist()
+    assert len(view.keypoints) == 4 * len(data.landmarks)
+    assert set(view.keypoints["index"]) == set(view.indices)
+    assert np.array_equal(view[3007].rgb, data.rgb(3007))
+    assert view[3007:].indices.tolist() == [3007, 3012, 3017]
+    with pytest.raises(InputError, match="no frame 3003, the nearest is 3002 "):
+        view[3003]
+    assert data[[3009, 3001, 3009]].indices.tolist() == [3001, 3009]
+    assert data[np.array([3009, 3001])].indices.tolist() == [3001, 3009]
+    assert len(data[:3000]) == 0 and repr(data[:3000]).endswith("craft, 0 frames, 72x64>")
+    with pytest.raises(InputError, match="nor any other"):
+        data[:3000][3001]
+    for wrong in (slice(None, None, -1), slice(None, None, 0)):
+        with pytest.raises(InputError, match="must be 1 or more"):
+            data[wrong]
+    with pytest.raises(InputError, match="do not count from the end"):
+        data[-5:]
+    again = pickle.loads(pickle.dumps(view))
+    assert np.array_equal(again[3007].rgb, view[3007].rgb)
+    assert pickle.loads(pickle.dumps(view[3007])).rgb.shape == (64, 72, 3)
+
+
+def test_opening_one_loads_no_renderer_and_no_table_library(pristine: Path) -> None:
+    code = """
+import sys
+from satgen.dataset import Dataset
+heavy = {"satgen.rendering", "satgen.modelling", "satgen.targets", "pandas", "scipy", "pyarrow",
+         "torch", "cv2", "OpenGL", "pyrender", "trimesh", "PIL", "matplotlib"}
+print(sorted(heavy & set(sys.modules)))
+data = Dataset(sys.argv[1])
+frame = data[3001]
+assert frame.rgb.shape == (64, 72, 3)
+print(sorted((heavy - {"pyarrow", "cv2"}) & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", code, str(pristine)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n[]\n"
 
 
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
