@@ -14,10 +14,7 @@ from satgen.trajectory.config import DEFAULT_START, DEFAULT_STOP, INDEX_MAX, IND
 
 def _intrinsics(text: str) -> tuple[float, ...]:
     """FX,FY,CX,CY as four numbers."""
-    try:
-        found = numbers(text)
-    except ValueError:
-        found = ()
+    found = numbers(text)
     if len(found) != 4:
         raise InputError("must be four numbers FX,FY,CX,CY in pixels")
     return found

@@ -77,30 +77,26 @@ class Setting:
 
     def check(self, value: Any, what: str) -> None:
         """InputError, naming `what`, if a value is out of range; None is always allowed."""
+        items = value if isinstance(value, (tuple, list)) else (value,)
+        if any(map(self._refuses, items)):
+            shown = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in items)
+            raise InputError(f"{what} {shown}: must be {self.range or 'finite'}")
+
+    def _refuses(self, value: Any) -> bool:
         if value is None or isinstance(value, bool):
-            return
-        if isinstance(value, (tuple, list)):
-            for item in value:
-                self.check(item, what)
-            return
+            return False
         if self.choices:
-            if value not in self.choices:
-                raise InputError(f"{what} {value!r}: must be {self.range}")
-            return
+            return value not in self.choices
         if isinstance(value, str) or not hasattr(value, "__float__"):
-            return
+            return False
         number = float(value)
-        if not math.isfinite(number):
-            raise InputError(f"{what} {value}: must be {self.range or 'a finite number'}")
-        outside = (
-            (self.low is not None and number < self.low)
+        return (
+            not math.isfinite(number)
+            or (self.low is not None and number < self.low)
             or (self.high is not None and number > self.high)
             or (self.above is not None and number <= self.above)
             or (self.below is not None and number >= self.below)
         )
-        if outside:
-            shown = value if isinstance(value, int) else f"{number:g}"
-            raise InputError(f"{what} {shown}: must be {self.range}")
 
 
 def setting(default: T, help: str, **details: Any) -> T:
@@ -136,5 +132,8 @@ def check(config: Any) -> None:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Numbers between commas; ValueError for anything else."""
-    return tuple(float(word) for word in text.split(","))
+    """Numbers between commas; InputError for anything else."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError("must be numbers between commas") from None

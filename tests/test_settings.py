@@ -83,7 +83,8 @@ def test_every_kind_of_value_is_read() -> None:
         (("--focal-mm", "nan"), "--focal-mm nan: must be more than 0"),
         (("--focal-mm", "inf"), "--focal-mm inf: must be more than 0"),
         (("--depth", "12"), "--depth 12: must be one of 8, 16"),
-        (("--angles", "1,x"), "--angles 1,x: must be a number"),
+        (("--angles", "1,nan"), "--angles 1,nan: must be finite"),
+        (("--angles", "1,x"), "--angles 1,x: must be numbers between commas"),
     ],
 )
 def test_a_value_out_of_range_is_refused_where_it_is_read(words: Any, line: str) -> None:
