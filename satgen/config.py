@@ -7,7 +7,6 @@ bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
 from satgen.rendering.lighting import Lighting
+from satgen.runfolder import file_sha256
 from satgen.sensor import SensorConfig
 from satgen.sun import SunConfig, check_sun, parse_sun, sun_in_camera
 from satgen.targets import registry
@@ -214,14 +214,6 @@ def model_path(target: TargetRef) -> Path:
 def source_path(source: str) -> Path:
     """The file that `load_target` reads for a name or path."""
     return registry.asset_path(source) if source in registry.TARGETS else Path(source)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes; InputError where it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def depth_scale_for(trajectory: TrajectoryConfig, model: TargetModel) -> float:

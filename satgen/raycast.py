@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.config import TargetRef, file_sha256, model_path
+from satgen.config import TargetRef, model_path
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.runfolder import file_sha256
 
 Floats = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY
-from satgen.config import RenderConfig, file_sha256, sun_vectors
+from satgen.config import RenderConfig, sun_vectors
 from satgen.dataset import IMAGES
 from satgen.errors import InputError
 from satgen.frame_maker import bounding_box
@@ -31,6 +31,7 @@ from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks, visible
 from satgen.pool import default_workers
 from satgen.records import read_journal
+from satgen.runfolder import file_sha256
 from satgen.sun import check_sun
 from satgen.trajectory import (
     Observations,

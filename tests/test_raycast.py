@@ -68,8 +68,9 @@ def test_a_sample_is_spread_and_repeatable() -> None:
 
 @pytest.mark.parametrize("up", ["z", "-z", "y", "-y", "x", "-x"])
 def test_rays_take_scale_and_axes_as_the_renderer_does(craft_path: Path, up: str) -> None:
-    from satgen.config import TargetRef, file_sha256
+    from satgen.config import TargetRef
     from satgen.raycast import load_triangles
+    from satgen.runfolder import file_sha256
     from satgen.targets.load import load_target
 
     model = load_target(craft_path, 2.5, up)
