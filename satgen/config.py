@@ -145,8 +145,15 @@ class RenderConfig:
         )
 
 
-def resolve(options: RenderOptions, model: TargetModel) -> RenderConfig:
+def resolve(
+    options: RenderOptions, model: TargetModel, *, target: TargetRef | None = None
+) -> RenderConfig:
     """The configuration that a request for a loaded target comes to.
+
+    Args:
+        options: the request.
+        model: the target.
+        target: a reference to it, where it is of no file.
 
     Raises:
         InputError: a value that makes no sense, or values that do not go together.
@@ -179,7 +186,7 @@ def resolve(options: RenderOptions, model: TargetModel) -> RenderConfig:
         params=params,
     )
     config = RenderConfig(
-        target_ref(options, model),
+        target or target_ref(options, model),
         camera,
         trajectory,
         sun,

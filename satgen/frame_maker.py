@@ -7,6 +7,7 @@ the bytes are the same.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.config import DEPTH_LEVELS, RenderConfig
+from satgen.config import DEPTH_LEVELS, RenderConfig, earth_vectors, sun_vectors
 from satgen.keypoints import Landmarks, visible
 from satgen.model import TargetModel
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.renderer import RenderedView, Renderer
 from satgen.sensor import expose
+from satgen.trajectory import observe
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class Viewpoint:
     pose: NDArray[np.float64]
     sun: NDArray[np.float64]
     earth: NDArray[np.float64]
+
+
+def viewpoints(config: RenderConfig, indices: Sequence[int]) -> list[Viewpoint]:
+    """What the frames of some indices are rendered from.
+
+    Raises:
+        InputError: an index that the trajectory does not have.
+    """
+    observations = observe(config.trajectory, indices)
+    sun = sun_vectors(config, observations)
+    earth = earth_vectors(config, observations)
+    poses = observations.T_cam_target
+    return [Viewpoint(index, poses[i], sun[i], earth[i]) for i, index in enumerate(indices)]
 
 
 def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.uint16]:
@@ -64,6 +79,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         model: its target.
         landmarks: the target's (`keypoints.find_landmarks`).
         platform: the OpenGL platform; by default the first that answers.
+        anywhere: views may come nearer to the target than the trajectory does.
     """
 
     def __init__(
@@ -72,11 +88,15 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         model: TargetModel,
         landmarks: Landmarks,
         platform: str | None = None,
+        *,
+        anywhere: bool = False,
     ) -> None:
         self.config = config
         self.landmarks = landmarks
         nearest = 0.0
-        if config.trajectory.kind != "file":  # all others come no nearer than their distance
+        if (
+            not anywhere and config.trajectory.kind != "file"
+        ):  # all others come no nearer than their distance
             centre, radius = model.bounding_sphere
             aside = np.linalg.norm(centre - np.asarray(config.trajectory.aim))
             nearest = config.trajectory.distance_m - float(aside) - radius
@@ -103,11 +123,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
     def make(self, view: Viewpoint) -> tuple[FrameRecord, tuple[bytes, bytes, bytes]]:
         """Render a view: its record and the PNG files of rgb, depth and parts."""
         config = self.config
-        frame = self._renderer.render(view.pose, view.sun, view.earth)
-        size = (config.camera.width, config.camera.height)
-        rgb = expose(
-            frame.radiance, frame.window, size, config.sensor, config.seed, view.index, frame.pixels
-        )
+        frame, rgb = self._shoot(view)
         depth = _whole(depth_counts(frame.depth, config.depth_scale), frame, config.camera)
         parts = _whole(frame.parts, frame, config.camera)
         files = (encode_png(rgb), encode_png(depth), encode_png(parts, labels=True))
@@ -119,6 +135,25 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         coverage = np.count_nonzero(frame.parts) / parts.size
         record = FrameRecord(view.index, (x, y, w, h), coverage, hashes, tuple(seen.tolist()))
         return record, files
+
+    def draw(self, view: Viewpoint) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.uint8]]:
+        """Render a view: rgb as a dataset has it, depth (H, W) in metres, not rounded, and parts.
+
+        Nothing shares memory with what the maker holds.
+        """
+        frame, rgb = self._shoot(view)
+        camera = self.config.camera
+        return rgb, _whole(frame.depth, frame, camera), _whole(frame.parts, frame, camera)
+
+    def _shoot(self, view: Viewpoint) -> tuple[RenderedView, NDArray[Any]]:
+        """What the renderer sees, and the sensor's image of it."""
+        config = self.config
+        frame = self._renderer.render(view.pose, view.sun, view.earth)
+        size = (config.camera.width, config.camera.height)
+        rgb = expose(
+            frame.radiance, frame.window, size, config.sensor, config.seed, view.index, frame.pixels
+        )
+        return frame, rgb
 
 
 def _whole(values: NDArray[Any], frame: RenderedView, camera: Camera) -> NDArray[Any]:

@@ -26,15 +26,13 @@ from satgen import dataset as ds
 from satgen.atomic import TEMPORARY, remove_temporaries, write_atomic
 from satgen.config import (
     RenderConfig,
-    earth_vectors,
     first_difference,
     resolve,
     source_path,
-    sun_vectors,
 )
 from satgen.dataset import IMAGES
 from satgen.errors import InputError, RunError
-from satgen.frame_maker import Viewpoint
+from satgen.frame_maker import Viewpoint, viewpoints
 from satgen.keypoints import Landmarks, find_landmarks, visible
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
@@ -339,7 +337,7 @@ def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None
         if not plan.tables:
             _finish(plan, plan.records)
         return
-    views = _views(plan.config, plan.missing)
+    views = viewpoints(plan.config, plan.missing)
     try:
         job = Job(plan.folder.resolve(), plan.config)
         _begin(plan, pool.begin(job))
@@ -364,14 +362,6 @@ def _render(
             if progress is not None:
                 progress(len(records), total)
     return records
-
-
-def _views(config: RenderConfig, indices: list[int]) -> list[Viewpoint]:
-    observations = observe(config.trajectory, indices)
-    sun = sun_vectors(config, observations)
-    earth = earth_vectors(config, observations)
-    poses = observations.T_cam_target
-    return [Viewpoint(index, poses[i], sun[i], earth[i]) for i, index in enumerate(indices)]
 
 
 def _begin(plan: Plan, gl: dict[str, str]) -> None:

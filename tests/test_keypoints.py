@@ -10,8 +10,8 @@ import numpy as np
 
 from satgen.config import resolve
 from satgen.dataset import Dataset
+from satgen.frame_maker import viewpoints
 from satgen.keypoints import find_landmarks, triangle_distance
-from satgen.run import _views
 from satgen.targets.load import load_target
 from tests.datasets import FRAMES, frame_maker, options
 from tests.scenes import Witness
@@ -37,7 +37,7 @@ def test_visibility_is_what_embree_says(craft_path: Path) -> None:
     config = replace(config, camera=options(craft_path, size=256, width=None, height=None).camera())
     landmarks = find_landmarks(model)
     witness = Witness(model.vertices, model.faces)
-    views = _views(config, config.indices().tolist())
+    views = viewpoints(config, config.indices().tolist())
     wrong = seen = 0
     with frame_maker(config, model) as maker:
         for view in views:
