@@ -147,7 +147,7 @@ class LightGlue(Network):
         """
         tokens, rotary, mask = self._encode(features)
         shape = Shape.of(tokens, mask)
-        weights = self.arranged()[0].self_block
+        weights = self.arranged_first()
         flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
         return Prepared(flat.view(tokens.shape), rotary, mask, features.batched)
 
@@ -290,6 +290,9 @@ class LightGlue(Network):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the attention blocks, once for all sizes, with `torch.compile`'s arguments."""
         self._blocks = self._blocks.compiled(*args, **{"dynamic": True, **kwargs})
+
+    def _first_block(self) -> Any:
+        return self.transformers[0].self_attn
 
     def _arrange(self) -> list[LayerWeights]:
         layers = []

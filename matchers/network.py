@@ -3,55 +3,164 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from satgen.errors import InputError
 
 
 class Network(nn.Module, ABC):
-    """A module that keeps its weights in another arrangement for inference.
+    """A module that matches with its weights in another arrangement than it keeps them in.
 
-    What `_arrange` makes is kept until a parameter or a buffer changes.
+    The arrangement is kept from match to match. It is never older than the weights: see
+    `Arrangement`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._arranged: tuple[list[Tensor], list[int], Any] | None = None
+        self._first, self._all = Arrangement(), Arrangement()
+
+    @abstractmethod
+    def _first_block(self) -> Any:
+        """The module that is run on each image alone; its `weights()` are arranged."""
 
     @abstractmethod
     def _arrange(self) -> Any:
-        """The weights arranged for inference."""
+        """The weights of all layers, arranged for inference."""
+
+    def arranged_first(self) -> Any:
+        """The first block's weights as they are now, arranged for inference."""
+        block = self._first_block()
+        return self._first.of(block, block.weights)
 
     def arranged(self) -> Any:
-        """The weights arranged for inference, made anew when one has changed."""
-        tensors, versions, weights = self._arranged or ([], [], None)
-        if not tensors or versions != [_version(t) for t in tensors]:
-            weights = self._arrange()
-            tensors = [*self.parameters(), *self.buffers()]
-            self._arranged = tensors, [_version(t) for t in tensors], weights
-        return weights
-
-    def train(self, mode: bool = True) -> Any:
-        """Switch to training or evaluation."""
-        self._arranged = None
-        return super().train(mode)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """As `torch.nn.Module.load_state_dict`; `load_weights` says more of what does not fit."""
-        self._arranged = None
-        return super().load_state_dict(*args, **kwargs)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._arranged = None
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        """All layers' weights as they are now, arranged for inference."""
+        return self._all.of(self, self._arrange)
 
 
-def _version(tensor: Tensor) -> int:
-    """A number that grows with every change in place (inference tensors have none)."""
-    return 0 if tensor.is_inference() else tensor._version
+class Arrangement:
+    """What was made of a module's weights, kept for as long as it would be made the same again.
+
+    Some of it are views of the weights, which show every change of them; they need to be made anew
+    only where a tensor or a submodule has been replaced. The rest was computed from the weights,
+    and is compared with them: their values, not a note that they were changed, because not every
+    change leaves one (`parameter.data`, arrays of NumPy that share the memory). A comparison takes
+    about a hundredth of a match's time.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[_Weights, Any] | None = None
+
+    def of(self, module: nn.Module, make: Callable[[], Any]) -> Any:
+        """What `make` makes of a module's weights.
+
+        Args:
+            module: whose parameters, buffers and submodules are all that `make` looks at.
+            make: gives views of the weights, and what it computes from them.
+        """
+        if self._kept is not None and self._kept[0].unchanged(module):
+            return self._kept[1]
+        with _Reads() as reads:
+            made = make()
+        weights = _Weights(module, reads.tensors.values())
+        self._kept = None if weights.computed else (weights, made)
+        return made
+
+    def __reduce__(self) -> Any:
+        """Copies begin with nothing: their weights are other ones."""
+        return Arrangement, ()
+
+
+class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes which tensors are read; to make a view of one is not to read it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tensors: dict[tuple[Any, ...], Tensor] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = (args, kwargs or {})
+        if not func.is_view:
+            for value in tree_leaves(given):
+                if isinstance(value, Tensor):
+                    self.tensors.setdefault(_layout(value), value.detach())
+        return func(*args, **given[1])
+
+
+class _Weights:
+    """A module's weights as they were.
+
+    Args:
+        module: whose.
+        read: tensors of which values were used; those that are no part of the weights do not count.
+    """
+
+    def __init__(self, module: nn.Module, read: Iterable[Tensor]) -> None:
+        modules = list(module.modules())
+        self._module = module
+        self._sizes = [
+            (table, len(table))
+            for m in modules
+            for table in (m._modules, m._parameters, m._buffers)
+        ]
+        self._slots = [
+            (table, name, value) for table, _ in self._sizes for name, value in table.items()
+        ]
+        tensors = [value for _, _, value in self._slots if isinstance(value, Tensor)]
+        self._layouts = [(tensor, _layout(tensor)) for tensor in tensors]
+        self.computed = any(hasattr(m, "parametrizations") for m in modules)
+        """Whether PyTorch computes some weights from others, so that nothing can be kept."""
+
+        own = {_place(tensor) for tensor in tensors}
+        self._used = [value for value in read if _place(value) in own]
+        self._values = _values(self._used)
+
+    def unchanged(self, module: nn.Module) -> bool:
+        """Whether a module has the very tensors, and these the values, that it had."""
+        return (
+            module is self._module
+            and all(len(table) == size for table, size in self._sizes)
+            and all(table.get(name) is value for table, name, value in self._slots)
+            and all(_layout(tensor) == layout for tensor, layout in self._layouts)
+            and torch.equal(_values(self._used), self._values)
+        )
+
+
+def _layout(tensor: Tensor) -> tuple[Any, ...]:
+    """Where a tensor's numbers are, and how they are to be read."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _place(tensor: Tensor) -> int:
+    """The address of the memory that a tensor and its views share."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def _values(tensors: Sequence[Tensor]) -> Tensor:
+    """Numbers that differ where the values of tensors on one device differ.
+
+    On a CPU they are the tensors' vectors, and of their matrices products with a random vector:
+    memory is what a comparison costs, and so each matrix is read once, and no copy of it. (A
+    change may hide in the rounding of such a product, and is one of the last digit then.) On other
+    devices, where each operation costs as much as another, they are all numbers.
+    """
+    if not tensors:
+        return torch.empty(0)
+    if tensors[0].device.type == "cpu":
+        tensors = [t.mv(_random(t.shape[1], t.dtype)) if t.ndim == 2 else t for t in tensors]
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+@lru_cache
+def _random(count: int, dtype: torch.dtype) -> Tensor:
+    """So many numbers from 1 to 2, in any order."""
+    return (1.0 + torch.rand(count, generator=torch.Generator().manual_seed(0))).to(dtype)
 
 
 def check_options(config: type, inferred: Collection[str], options: Collection[str]) -> None:
@@ -108,7 +217,7 @@ class PreparedImages(Protocol):
 
 
 class PreparedTokens(PreparedImages, Protocol):
-    """What a network made of them: tokens, those of one image as a batch of one."""
+    """What a network made of images: tokens, those of one image as a batch of one."""
 
     @property
     def tokens(self) -> Tensor:

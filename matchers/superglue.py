@@ -137,7 +137,7 @@ class SuperGlue(Network):
         """
         tokens, mask = self._encode(features, self._folded_encoder)
         shape = Shape.of(tokens, mask)
-        flat = attention_layer(tokens.flatten(0, 1), self.arranged()[0], [shape], cross=False)
+        flat = attention_layer(tokens.flatten(0, 1), self.arranged_first(), [shape], cross=False)
         return PreparedTokens(flat.view(tokens.shape), mask, features.batched)
 
     def collate(self, prepared: Sequence[PreparedTokens]) -> PreparedTokens:
@@ -255,6 +255,9 @@ class SuperGlue(Network):
         counters = {key for key in own if key.endswith("num_batches_tracked")}
         check_fit("SuperGlue", own, state, optional=counters)
         self.load_state_dict({key: state.get(key, own[key]) for key in own})
+
+    def _first_block(self) -> Any:
+        return self.gnn.layers[0]
 
     def _arrange(self) -> list[LayerWeights]:
         layers = []
