@@ -1,3 +1,78 @@
-"""satgen: complete optical image sequences of satellites with exact ground truth."""
+"""satgen: complete optical image sequences of satellites with exact ground truth.
+
+What is listed in `__all__` is what scripts and notebooks need, and is loaded when it is first used:
+
+    import satgen
+
+    data = satgen.render("aura", start=361, stop=400, out="aura")   # a Dataset; satgen.open("aura")
+    frame = data[361]                          # rgb, depth in metres, parts, pose, K, sun
+    flow = data.flow(361, 371)                 # exact optical flow, with masks
+    one = satgen.render_frame("aura", frame.pose, sun="body:40,10")
+    found = satgen.match(frame, data[371])     # keypoints, matches, and the truth about them
+
+Anything else is in the modules, and may change from version to version.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from satgen.api import open_dataset as open
+    from satgen.api import render as render
+    from satgen.camera import Camera as Camera
+    from satgen.dataset import Dataset as Dataset
+    from satgen.errors import InputError as InputError
+    from satgen.errors import RunError as RunError
+    from satgen.frame import Frame as Frame
+    from satgen.frame import TwoViews as TwoViews
+    from satgen.single import close_renderers as close_renderers
+    from satgen.single import render_frame as render_frame
+    from satgen.targets.load import load_target as load_target
+
+_PLACES = {
+    "Camera": "satgen.camera:Camera",
+    "Dataset": "satgen.dataset:Dataset",
+    "Frame": "satgen.frame:Frame",
+    "InputError": "satgen.errors:InputError",
+    "RunError": "satgen.errors:RunError",
+    "TwoViews": "satgen.frame:TwoViews",
+    "close_renderers": "satgen.single:close_renderers",
+    "load_target": "satgen.targets.load:load_target",
+    "open": "satgen.api:open_dataset",
+    "render": "satgen.api:render",
+    "render_frame": "satgen.single:render_frame",
+}
+"""Public name -> the module and the name in it. The imports above tell type checkers the same."""
+
+__all__ = [
+    "Camera",
+    "Dataset",
+    "Frame",
+    "InputError",
+    "RunError",
+    "TwoViews",
+    "close_renderers",
+    "load_target",
+    "open",
+    "render",
+    "render_frame",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """What the module has, loaded or not."""
+    return sorted({*globals(), *__all__})

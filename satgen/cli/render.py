@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from satgen.api import DATASETS, default_folder
 from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 from satgen.options import RenderOptions
 
-DATASETS = Path("datasets")
 ALL = "all"
 
 
@@ -115,5 +115,4 @@ def _jobs(options: RenderOptions, out: Path | None) -> list[tuple[RenderOptions,
     if options.target == ALL:
         root = out or DATASETS
         return [(replace(options, target=name), root / name) for name in TARGETS]
-    name = options.target if options.target in TARGETS else Path(options.target).stem
-    return [(options, out or DATASETS / name)]
+    return [(options, out or default_folder(options.target))]

@@ -1,0 +1,74 @@
+"""What `import satgen` offers of rendering and reading: keywords in, a dataset out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from satgen.dataset import Dataset
+from satgen.errors import InputError
+from satgen.keywords import check_keywords, field_names
+from satgen.options import RenderOptions
+
+DATASETS = Path("datasets")
+"""Folder of the datasets for which none is named."""
+
+
+def open_dataset(folder: str | os.PathLike[str] | Dataset) -> Dataset:
+    """A dataset for reading.
+
+    Args:
+        folder: where it lies; a dataset is given back.
+
+    Raises:
+        InputError: the folder is no dataset.
+    """
+    return folder if isinstance(folder, Dataset) else Dataset(Path(folder))
+
+
+def render(
+    target: str | os.PathLike[str] = RenderOptions.target,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    resume: bool = True,
+    **options: Any,
+) -> Dataset:
+    """Render a dataset, or what is missing of it, as `satgen render` does.
+
+    Args:
+        target: a bundled target's name or the path of a model file.
+        out: the dataset's folder; by default datasets/TARGET.
+        workers: processes; by default the cores. 0 renders in this process.
+        overwrite: replace a dataset of another configuration.
+        resume: go on with a dataset of the same configuration that is not whole.
+        options: fields of `satgen.options.RenderOptions`: start, stop, step, size, sun, sensor,
+            trajectory and more.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        InputError: the request makes no sense, or the folder holds something else; nothing was
+            changed.
+        RunError: the run failed; the same call goes on from there.
+    """
+    check_keywords("render", options, field_names(RenderOptions, "target"))
+    name = os.fspath(target)
+    if name == "all":
+        raise InputError("target 'all': name one target, and call it for each")
+    request = RenderOptions(target=name, **options)
+    folder = default_folder(name) if out is None else Path(out)
+    from satgen.run import render as run
+
+    run(request, folder, workers=workers, overwrite=overwrite, resume=resume)
+    return Dataset(folder)
+
+
+def default_folder(target: str) -> Path:
+    """Folder of a target's dataset where none is named."""
+    from satgen.targets.registry import TARGETS
+
+    return DATASETS / (target if target in TARGETS else Path(target).stem)
