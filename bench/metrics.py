@@ -1,11 +1,12 @@
-"""Figures of one pair of images, each a plain function of what `matchers.truth.exact` says of it.
+"""Figures of one pair of images, each a plain function of what `matchers.truth` says of it.
 
-Shares are in [0, 1]. What happens where there is nothing to divide by is the same everywhere:
+Shares are in [0, 1]. Precision, recall and F1 are `matchers.truth.rules.scores`. What happens to
+the others where there is nothing to divide by is the same everywhere:
 
-- No predicted match: precision, matching score, accuracy, inlier ratio and epipolar precision are
-  0, as in the papers' own evaluations; a matcher cannot better its mean by staying silent.
-- Nothing to be found or to be judged (no keypoint has a match, every predicted match is ignored):
-  NaN. Means over pairs leave such pairs out.
+- No predicted match: matching score, accuracy, inlier ratio and epipolar precision are 0, as in the
+  papers' own evaluations; a matcher cannot better its mean by staying silent.
+- Nothing to be judged (every predicted match is ignored): NaN. Means over pairs leave such pairs
+  out.
 
 Other toolboxes use the same names for other things: glue-factory's "epipolar precision" takes a
 distance that is not squared, its precision and recall ask for the very row of the nearest keypoint,
@@ -14,13 +15,13 @@ and its figures that begin with m are medians over pairs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from matchers.truth.exact import GroundTruth, KeypointTruth, PairTruth, check_pairs, judge
-from matchers.truth.rules import Fate, Verdict
+from matchers.truth.exact import GroundTruth, PairTruth, check_pairs, judge
+from matchers.truth.rules import Verdict, scores
 from satgen.errors import InputError
 from satgen.geometry import Floats
 
@@ -29,41 +30,6 @@ EPIPOLAR_THRESHOLD = 5e-4
 
 ACCURACY_PX = (1.0, 3.0, 5.0)
 """Bounds at which the matching accuracy is reported."""
-
-
-def precision(verdict: ArrayLike) -> float:
-    """Correct matches among those that are not ignored (SuperGlue §5; LightGlue §5.1).
-
-    0 where there is no match at all, NaN where all are ignored.
-    """
-    verdict = np.asarray(verdict)
-    if not verdict.size:
-        return 0.0
-    return _share(verdict == Verdict.CORRECT, verdict != Verdict.IGNORED)
-
-
-def recall(side0: KeypointTruth, pairs: ArrayLike, verdict: ArrayLike) -> float:
-    """Of the first image's keypoints that have a match, those that were correctly matched
-    (SuperGlue §5, LightGlue §5.1).
-
-    Args:
-        side0: truth about the first image's keypoints.
-        pairs: (K, 2) predicted rows, no row of the first image twice.
-        verdict: (K,) of `judge`.
-
-    Returns:
-        NaN where no keypoint has a match.
-    """
-    found = np.zeros(len(side0.partner), dtype=bool)
-    first = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)[:, 0]
-    found[first[np.asarray(verdict) == Verdict.CORRECT]] = True
-    return _share(found, side0.partner >= 0)
-
-
-def f1(precision: float, recall: float) -> float:
-    """Harmonic mean of precision and recall: 0 where both are 0, NaN where one is."""
-    total = precision + recall
-    return 0.0 if total == 0.0 else 2.0 * precision * recall / total
 
 
 def matching_score(verdict: ArrayLike, num_keypoints0: int) -> float:
@@ -177,20 +143,24 @@ def pair_figures(
         if len(np.unique(column)) != len(column):
             raise InputError("pairs use a keypoint twice: must be one to one")
     judged = judge(truth, pairs) if judged is None else judged
-    right, verdict = precision(judged.verdict), judged.verdict
-    found = recall(truth.side0, pairs, verdict)
+    verdict = judged.verdict
+    correct, wrong, ignored = (np.count_nonzero(verdict == value) for value in Verdict)
+    has_match = truth.side0.partner >= 0
+    true = np.count_nonzero(has_match)
+    found = np.count_nonzero(has_match[pairs[verdict == Verdict.CORRECT, 0]])
+    of_pair = scores(correct, wrong, found, true)
     mean, median = reprojection_error(judged)
     figures: dict[str, float] = {
         "num_keypoints0": count0,
         "num_keypoints1": count1,
         "num_matches": len(pairs),
-        "num_correct": int(np.count_nonzero(verdict == Verdict.CORRECT)),
-        "num_wrong": int(np.count_nonzero(verdict == Verdict.WRONG)),
-        "num_ignored": int(np.count_nonzero(verdict == Verdict.IGNORED)),
-        "num_true_matches": int(np.count_nonzero(truth.side0.partner >= 0)),
-        "precision": right,
-        "recall": found,
-        "f1": f1(right, found),
+        "num_correct": int(correct),
+        "num_wrong": int(wrong),
+        "num_ignored": int(ignored),
+        "num_true_matches": int(true),
+        "precision": float(of_pair.precision),
+        "recall": float(of_pair.recall),
+        "f1": float(of_pair.f1),
         "matching_score": matching_score(verdict, count0),
     }
     figures |= {f"mma_{bound:g}px": matching_accuracy(judged, bound) for bound in ACCURACY_PX}
@@ -207,7 +177,7 @@ def part_counts(
 ) -> dict[str, dict[str, int]]:
     """What became of the first image's keypoints, by the class of the part that they lie on.
 
-    Counts add up over pairs; precision is correct / (correct + wrong), recall found / with_match.
+    Counts add up over pairs; `matchers.truth.rules.scores` of the sums are a class's figures.
 
     Args:
         truth: about the keypoints.
@@ -257,12 +227,6 @@ def confusions(
     return counts
 
 
-def fates(side: KeypointTruth) -> dict[str, int]:
-    """How many keypoints have each `Fate`, by its name in lower case."""
-    counts = np.bincount(side.fate, minlength=len(Fate))
-    return {fate.name.lower(): int(counts[fate]) for fate in Fate}
-
-
 def agreement(pairs_a: ArrayLike, pairs_b: ArrayLike) -> float:
     """Matches in both of two sets, (K, 2) and (L, 2), to those in either (Jaccard's index).
 
@@ -271,13 +235,6 @@ def agreement(pairs_a: ArrayLike, pairs_b: ArrayLike) -> float:
     sets = [set(map(tuple, np.asarray(p).reshape(-1, 2).tolist())) for p in (pairs_a, pairs_b)]
     union = len(sets[0] | sets[1])
     return len(sets[0] & sets[1]) / union if union else 1.0
-
-
-def mean_over_pairs(values: Sequence[float] | Floats) -> float:
-    """Mean that leaves out NaN; NaN where nothing is left."""
-    array = np.asarray(values, dtype=np.float64)
-    array = array[~np.isnan(array)]
-    return float(array.mean()) if array.size else float("nan")
 
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:

@@ -23,10 +23,13 @@ PAGE = "report.html"
 PLOTS = "plots"
 
 DEFINITIONS = (
-    ("P, R, F1", "precision of the matches whose truth is known; recall of the first frame's "
-     "keypoints that have a match; their harmonic mean. A match is correct when either end "
-     "reprojects closer than {match_px:g} px to the other and is seen there, by depth and pose; "
-     "wrong beyond {no_match_px:g} px, or where an end is hidden; not counted in between."),
+    ("P, R, F1", "precision: correct matches among those that are correct or wrong, 0 where there "
+     "are none. Recall: of the first frame's keypoints that have a match, those that are correctly "
+     "matched. F1: their harmonic mean. Each is a pair's; the tables have means over the pairs in "
+     "which some keypoint has a match, the same pairs for all three. `satgen match` and "
+     "`satgen train` give these figures, too. A match is correct when each end reprojects closer "
+     "than {match_px:g} px to the other and is seen there, by depth and pose; wrong beyond "
+     "{no_match_px:g} px, or where an end is hidden or has no match; not counted in between."),
     ("MMA@3", "share of matches that reproject closer than 3 px, mean over pairs."),
     ("epi.", "share of matches whose squared symmetric epipolar distance is below 5e-4 in "
      "normalised coordinates, by the true relative pose."),

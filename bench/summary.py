@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.metrics import PART_COUNTS, f1
+from bench.metrics import PART_COUNTS
 from bench.pose import AUC_DEG, pose_auc
 from bench.statistics import paired_bootstrap
 from bench.tracks import Tracks, survival
+from matchers.truth.rules import scores
 from satgen.geometry import Floats
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _by_range(rows: pd.DataFrame, column: str, edges: Sequence[float]) -> list[F
 
 
 def _by_part(texts: Iterable[str]) -> dict[str, Figures]:
-    """Counts of all pairs by class of part, and what follows from them."""
+    """Counts of all pairs by class of part, and the figures of these sums."""
     total: dict[str, dict[str, int]] = {}
     for text in texts:
         for name, counts in json.loads(text).items():
@@ -172,9 +173,8 @@ def _by_part(texts: Iterable[str]) -> dict[str, Figures]:
                 mine[key] += counts[key]
     found: dict[str, Figures] = {}
     for name, counts in sorted(total.items()):
-        right = _ratio(counts["correct"], counts["correct"] + counts["wrong"])
-        recalled = _ratio(counts["found"], counts["with_match"])
-        found[name] = {**counts, "precision": right, "recall": recalled, "f1": f1(right, recalled)}
+        sums = (counts[key] for key in ("correct", "wrong", "found", "with_match"))
+        found[name] = {**counts, **{k: float(v) for k, v in scores(*sums)._asdict().items()}}
     return found
 
 
@@ -320,7 +320,3 @@ def _drift_by_length(tracks: Tracks) -> list[Figures]:
                 {"from": low, "tracks": int(here.sum()), "drift_px": float(np.median(mine))}
             )
     return found
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan

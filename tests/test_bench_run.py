@@ -67,6 +67,17 @@ def test_a_row_for_every_pair(frames: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "run" / "matches").rglob("*.npz"))) == 12
 
 
+def test_precision_recall_and_f1_are_of_the_same_pairs(frames: Path, tmp_path: Path) -> None:
+    planned = plan(replace(CONFIG, max_keypoints=1, pairs_per_gap=6), [frames])
+    table = run(planned, tmp_path / "run")
+    none = table["num_true_matches"] == 0
+    assert 0 < none.sum() < len(table) and table.loc[none, "num_wrong"].sum() > 0
+    for name in ("precision", "recall", "f1"):
+        assert table[name].isna().equals(none)
+    # one keypoint is found or it is not
+    assert table["precision"].equals(table["f1"])
+
+
 def test_a_torn_run_goes_on_where_it_stopped(frames: Path, tmp_path: Path) -> None:
     planned = plan(CONFIG, [frames])
     whole = run(planned, tmp_path / "run")

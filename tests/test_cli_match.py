@@ -133,6 +133,26 @@ def test_frames_of_a_dataset_are_judged_by_its_truth(frames: Path, tmp_path: Pat
     assert listing(frames) == before
 
 
+def test_match_and_bench_say_the_same_of_a_pair(frames: Path, tmp_path: Path) -> None:
+    from bench.config import BenchConfig
+    from bench.run import plan, run
+    from matchers.truth.pairs import Pair, save_pairs
+
+    # SIFT gives some points twice, so that a match may be correct and not the true partner's row
+    paths = [frames / "rgb" / f"{index:06d}.png" for index in (3000, 3002)]
+    truth = answered("match", *paths, *QUICK, "--max-keypoints", 128)["truth"]
+    save_pairs(tmp_path / "pairs.csv", [Pair("craft", 3000, 3002)])
+    config = BenchConfig(
+        matchers=("nearest",), features=("sift",), max_keypoints=128, repeats=1, threads=1,
+        device="cpu",
+    )  # fmt: skip
+    planned = plan(config, [frames], pairs_file=tmp_path / "pairs.csv")
+    rows = run(planned, tmp_path / "run").set_index("combination")
+    for name in ("precision", "recall", "f1"):
+        assert truth[name] == rows.loc["sift-nearest", name]
+    assert truth["possible"] == rows.loc["sift-nearest", "num_true_matches"] > 5
+
+
 def test_the_silhouette_can_be_left_out(frames: Path, tmp_path: Path) -> None:
     path = frames / "rgb" / "003000.png"
     copy = Path(shutil.copy(path, tmp_path / "x.png"))  # no longer a frame: no mask, no truth

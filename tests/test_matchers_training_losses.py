@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -129,14 +130,23 @@ def test_figures_of_a_small_pair() -> None:
     mask0, mask1 = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
     # 0-1 is right; 2-0 is not: 0 has no match
     found = tally(ASSIGNMENT, PARTNERS, 0.15, mask0, mask1)
-    assert found == Tally(correct=1, wrong=1, found=1, true=1, layers=0, pairs=1)
+    counts = (found.correct, found.wrong, found.found, found.true, found.layers)
+    assert [values.tolist() for values in counts] == [[1], [1], [1], [1], [0]]
     assert (found.precision, found.recall) == (0.5, 1.0)
     assert found.f1 == pytest.approx(2 / 3)
     assert math.isnan(found.stop_layer)
-    twice = found + tally(ASSIGNMENT, PARTNERS, 0.6, mask0, mask1)
-    assert (twice.precision, twice.recall, twice.pairs) == (0.5, 0.5, 2)
-    nothing = Tally(true=3, pairs=1)
-    assert math.isnan(nothing.precision) and nothing.f1 == 0.0
+
+
+def test_figures_of_several_pairs_are_means_over_pairs() -> None:
+    a, b, c = (np.array(v) for v in ([8, 1, 0], [0, 1, 3], [8, 2, 0]))
+    tally_ = Tally(correct=a, wrong=b, found=a, true=c, layers=np.array([2, 3, 4]))
+    # of pooled counts F1 would be 9 / 11; the third pair has nothing to be found
+    assert tally_.precision == pytest.approx((1.0 + 0.5) / 2)
+    assert tally_.recall == pytest.approx((1.0 + 0.5) / 2)
+    assert tally_.f1 == pytest.approx((1.0 + 0.5) / 2)
+    assert tally_.stop_layer == 3.0 and (tally_ + Tally() + tally_).pairs == 6
+    silent = Tally(*(np.array([n]) for n in (0, 0, 0, 3, 0)))
+    assert silent.precision == silent.f1 == 0.0
     assert math.isnan(Tally().f1)
 
 

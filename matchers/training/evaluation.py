@@ -42,10 +42,9 @@ class Evaluation:
 
     @property
     def f1(self) -> float:
-        """Mean of the gaps' F1; 0 where no gap has a true match."""
-        values = [tally.f1 for tally in self.gaps.values()]
-        known = [value for value in values if not math.isnan(value)]
-        return sum(known) / len(known) if known else 0.0
+        """Mean over all pairs with a true match; 0 where there is none."""
+        f1 = self.total.f1
+        return 0.0 if math.isnan(f1) else f1
 
     def score(self, stage: str) -> float:
         """What a stage is to raise: F1; of the classifiers, which do not change it, minus the
@@ -76,9 +75,9 @@ class Evaluation:
         return row
 
     def to_json(self) -> dict[str, Any]:
-        """As a card has it: by gap."""
+        """As a card has it: by gap, and of all pairs."""
         figures = {}
-        for gap, tally in sorted(self.gaps.items()):
+        for gap, tally in [*sorted(self.gaps.items()), ("all", self.total)]:
             values = {
                 "pairs": tally.pairs,
                 "precision": tally.precision,

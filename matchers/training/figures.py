@@ -1,70 +1,80 @@
 """Figures of merit of a batch: precision, recall, F1, and the layer at which LightGlue would leave.
 
-Sums are kept, so that a mean over many batches is that of all their keypoints.
+They are the benchmark's (`matchers.truth.rules.scores`): of each pair, and means over pairs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from matchers.assignment import mutual_matches
 from matchers.lightglue_adaptive import confident
 from matchers.truth.batched import Labels, judge
+from matchers.truth.rules import Scores, mean_over_pairs, scores
+
+Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+def _none() -> Counts:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class Tally:
-    """Counts of a batch's matches.
+    """Counts of the matches of P pairs, (P,) each; tallies of several batches add up to one.
 
     Attributes:
         correct, wrong: predicted matches; those that the labels leave open are neither.
         found, true: true matches whose first keypoint has a correct match, and all of them.
-        layers, pairs: sum of the layers run, and pairs; 0 layers where nothing leaves early.
+        layers: that were run; 0 where nothing leaves early.
     """
 
-    correct: int = 0
-    wrong: int = 0
-    found: int = 0
-    true: int = 0
-    layers: int = 0
-    pairs: int = 0
+    correct: Counts = field(default_factory=_none)
+    wrong: Counts = field(default_factory=_none)
+    found: Counts = field(default_factory=_none)
+    true: Counts = field(default_factory=_none)
+    layers: Counts = field(default_factory=_none)
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(*(a + b for a, b in zip(self.values(), other.values(), strict=True)))
+        names = [f.name for f in fields(self)]
+        return Tally(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
-    def values(self) -> tuple[int, ...]:
-        """The counts in order."""
-        return (self.correct, self.wrong, self.found, self.true, self.layers, self.pairs)
+    @property
+    def pairs(self) -> int:
+        """How many there are."""
+        return len(self.true)
+
+    @property
+    def scores(self) -> Scores:
+        """Of each pair."""
+        return scores(self.correct, self.wrong, self.found, self.true)
 
     @property
     def precision(self) -> float:
-        """Share of the judged matches that are correct; NaN without any."""
-        return _ratio(self.correct, self.correct + self.wrong)
+        """Mean over the pairs with a true match; NaN without any."""
+        return mean_over_pairs(self.scores.precision)
 
     @property
     def recall(self) -> float:
-        """Share of the true matches that are found; NaN without any."""
-        return _ratio(self.found, self.true)
+        """Mean over the pairs with a true match; NaN without any."""
+        return mean_over_pairs(self.scores.recall)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of both; 0 where either is 0, NaN without any true match."""
-        precision, recall = self.precision, self.recall
-        if math.isnan(recall):
-            return math.nan
-        if math.isnan(precision) or precision + recall == 0.0:
-            return 0.0
-        return 2.0 * precision * recall / (precision + recall)
+        """Mean over the pairs with a true match; NaN without any."""
+        return mean_over_pairs(self.scores.f1)
 
     @property
     def stop_layer(self) -> float:
         """Mean number of layers run; NaN where nothing leaves early."""
-        return _ratio(self.layers, self.pairs) if self.layers else math.nan
+        return float(self.layers.mean()) if self.layers.any() else math.nan
 
 
 @torch.no_grad()
@@ -99,10 +109,9 @@ def tally_matches(partner: Tensor, labels: Labels, stop_layers: Tensor | None = 
         stop_layers: (B,) layers run.
     """
     good, bad, hit = judge(labels, partner)
-    sums = torch.stack([good.sum(), bad.sum(), hit.sum(), (labels.partner0 >= 0).sum()])
-    correct, wrong, found, every = (int(value) for value in sums.tolist())
-    layers = 0 if stop_layers is None else int(stop_layers.sum())
-    return Tally(correct, wrong, found, every, layers, len(partner))
+    counts = [value.sum(1) for value in (good, bad, hit, labels.partner0 >= 0)]
+    counts.append(torch.zeros_like(counts[0]) if stop_layers is None else stop_layers)
+    return Tally(*torch.stack(counts).cpu().numpy())
 
 
 @torch.no_grad()
@@ -130,7 +139,3 @@ def stop_layers(
         ).sum(1)
         stop = torch.where(sure > depth_confidence * total, layer + 1, stop)
     return stop
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan

@@ -12,8 +12,9 @@ A keypoint has one of three fates, as in SuperGlue (§5, appendix) and LightGlue
 A predicted match is then correct, wrong or ignored, see `judge`; what is ignored is counted
 neither for nor against a matcher. The papers' ground truth has no test for occlusion; this one has.
 
-Precision, recall and F1 are of one pair of frames, and defined where the pair has a true match, see
-`scores`; over several pairs their means are given, so that each pair weighs the same.
+Precision, recall and F1 (`scores`) are of one pair of frames. Of several pairs their means are
+given (`mean_over_pairs`), in which each pair weighs the same; a pair without a true match is left
+out of all three.
 
 Pixels: OpenCV, (0, 0) is the centre of the top-left pixel. Lengths: metres.
 """
@@ -23,7 +24,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from satgen.errors import InputError
 from satgen.settings import setting
@@ -128,3 +132,45 @@ def judge(
     for error, doubt, partner in zip(errors, doubtful, partners, strict=True):
         wrong = wrong | ((error > far) & ~doubt) | (partner == UNMATCHED)
     return correct, wrong & ~correct
+
+
+class Scores(NamedTuple):
+    """Precision, recall and F1 of N pairs of frames, (N,) float64 in [0, 1], or NaN."""
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+def scores(correct: ArrayLike, wrong: ArrayLike, found: ArrayLike, true: ArrayLike) -> Scores:
+    """Precision, recall and F1 of pairs of frames (SuperGlue §5, LightGlue §5.1).
+
+    - Precision: the correct matches' share of those that are correct or wrong; 0 where there are
+      none, so that a matcher cannot better its mean by staying silent.
+    - Recall: of the first frame's keypoints that have a match, the share whose predicted match is
+      correct.
+    - F1: the harmonic mean of both; 0 where both are 0.
+
+    All three are NaN where no keypoint has a match: nothing was there to be found.
+
+    Args:
+        correct, wrong: (N,) predicted matches that `judge` finds so.
+        found: (N,) keypoints of the first frame that have a match, and are correctly matched.
+        true: (N,) keypoints of the first frame that have a match.
+    """
+    right, bad, hit, every = (
+        np.asarray(v, dtype=np.float64) for v in (correct, wrong, found, true)
+    )
+    nothing = every == 0.0
+    precision = np.where(nothing, np.nan, right / np.maximum(right + bad, 1.0))
+    recall = np.where(nothing, np.nan, hit / np.maximum(every, 1.0))
+    total = precision + recall
+    f1 = 2.0 * precision * recall / np.where(total == 0.0, 1.0, total)
+    return Scores(precision, recall, f1)
+
+
+def mean_over_pairs(values: ArrayLike) -> float:
+    """The mean of a figure (N,) over the pairs that have one (are not NaN); NaN where none has."""
+    array = np.asarray(values, dtype=np.float64)
+    known = array[~np.isnan(array)]
+    return float(known.mean()) if known.size else float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def command(
 
     Of a dataset's frame (DATASET/rgb/000361.png) only the target is looked at. Where both images
     are frames of one dataset, matches are judged by its depth and poses: correct within 3 pixels.
-    Matches are coloured by that, else by confidence; keypoints that LightGlue pruned are coloured
+    Precision, recall and F1 are those of `satgen bench` for this pair. Matches are coloured by that, else by confidence; keypoints that LightGlue pruned are coloured
     by the layer after which they were dropped.
 
     The NumPy file has keypoints0 and keypoints1 (N×2, pixels from the centre of the top-left one),
@@ -240,27 +241,24 @@ def _judge(
     a, b = sides
     if a.data is None or b.data is None or a.data.folder != b.data.folder:
         return None, None
+    from bench.metrics import pair_figures
     from matchers.truth.exact import judge, label
     from matchers.truth.frame import read_geometry
-    from matchers.truth.rules import Verdict
 
     points0, points1 = (side.keypoints.cpu().numpy() for side in found)
     frame0, frame1 = (read_geometry(a.data, side.index) for side in sides)
-    truth = label(points0, points1, frame0, frame1)
-    verdict = judge(truth, matches.indices.cpu().numpy()).verdict
-    correct, wrong, unknown = (int((verdict == value).sum()) for value in Verdict)
-    possible = int((truth.side0.partner >= 0).sum())
-    partner = truth.side0.partner[matches.indices[:, 0].cpu().numpy()]
-    hits = int((partner == matches.indices[:, 1].cpu().numpy()).sum())
-    return verdict, {
+    truth, pairs = label(points0, points1, frame0, frame1), matches.indices.cpu().numpy()
+    judged = judge(truth, pairs)
+    figures = pair_figures(truth, pairs, judged)
+    shares = {name: figures[name] for name in ("precision", "recall", "f1")}
+    return judged.verdict, {
         "dataset": str(a.data.folder),
         "indices": [a.index, b.index],
-        "correct": correct,
-        "wrong": wrong,
-        "not_known": unknown,
-        "possible": possible,
-        "precision": correct / (correct + wrong) if correct + wrong else None,
-        "recall": hits / possible if possible else None,
+        "correct": figures["num_correct"],
+        "wrong": figures["num_wrong"],
+        "not_known": figures["num_ignored"],
+        "possible": figures["num_true_matches"],
+        **{name: None if math.isnan(value) else value for name, value in shares.items()},
     }
 
 
@@ -293,11 +291,15 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         )
     truth = answer["truth"]
     if truth is not None:
-        share = "" if truth["precision"] is None else f", precision {truth['precision']:.1%}"
-        found = "" if truth["recall"] is None else f", recall {truth['recall']:.1%}"
+        shares = "no keypoint has a match"
+        if truth["f1"] is not None:
+            shares = (
+                f"precision {truth['precision']:.1%}, recall {truth['recall']:.1%} of "
+                f"{truth['possible']} possible, F1 {truth['f1']:.1%}"
+            )
         lines.append(
-            f"{truth['correct']} correct, {truth['wrong']} wrong, {truth['not_known']} not known"
-            f"{share}{found} of {truth['possible']} possible"
+            f"{truth['correct']} correct, {truth['wrong']} wrong, {truth['not_known']} not known; "
+            f"{shares}"
         )
     seconds = answer["seconds"]
     lines.append(

@@ -141,12 +141,12 @@ def _show(summary: Any) -> None:
     """The weights, and what they reach."""
     card = summary.card
     for dataset, matchers in card["held_out"].items():
-        gaps = sorted({int(gap) for figures in matchers.values() for gap in figures})
-        click.echo(f"{dataset}, F1 in % by gap: " + " ".join(f"{gap:>5}" for gap in gaps))
+        gaps = list(dict.fromkeys(gap for figures in matchers.values() for gap in figures))
+        click.echo(f"{dataset}, mean F1 of a pair in % by gap: " + " ".join(f"{gap:>5}" for gap in gaps))
         for name, figures in matchers.items():
-            values = [figures.get(str(gap), {}).get("f1") for gap in gaps]
+            values = [figures.get(gap, {}).get("f1") for gap in gaps]
             numbers = " ".join("    -" if v is None else f"{100.0 * v:5.1f}" for v in values)
-            click.echo(f"  {name:<{len(dataset) + 18}} {numbers}")
+            click.echo(f"  {name:<{len(dataset) + 33}} {numbers}")
     click.echo(f"{summary.weights} ({megabytes(card['size'])})")
 
 
