@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import statistics
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -35,7 +35,6 @@ from matchers.truth.frame import FrameGeometry, read_geometry
 from matchers.truth.pairs import Pair
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset, read_image
-from satgen.errors import InputError
 from satgen.geometry import Floats
 
 if TYPE_CHECKING:
@@ -97,6 +96,15 @@ def run_task(task: Task | PosedTask) -> list[Row]:
             row for number, pair in task.pairs for row in evaluator.posed_pair(task, number, pair)
         ]
     return [row for pairs in evaluator.batches(task.pairs) for row in evaluator.rows(task, pairs)]
+
+
+def load_evaluator(task: Task | PosedTask) -> None:
+    """Load what a task needs into this process.
+
+    Raises:
+        InputError: an extractor or a matcher cannot be had, or the weights are not its own.
+    """
+    _evaluator(task.config, task.threads)
 
 
 @lru_cache(maxsize=1)
@@ -404,18 +412,3 @@ def save_matches(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, data.getvalue())
-
-
-def check_frames(data: Dataset, indices: Iterable[int], kinds: Sequence[str]) -> None:
-    """Check that the images of frames are there.
-
-    Raises:
-        InputError: one is missing.
-    """
-    from satgen.dataset import image_path
-
-    for index in indices:
-        for kind in kinds:
-            path = image_path(data.folder, kind, index)
-            if not path.is_file():
-                raise InputError(f"{path}: missing; `satgen render` completes a dataset")

@@ -15,10 +15,10 @@ from satgen.dataset import Dataset
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.run import Plan
+    from bench.plan import BenchPlan
 
 
-def follow(plan: Plan, matches: Path) -> pd.DataFrame:
+def follow(plan: BenchPlan, matches: Path) -> pd.DataFrame:
     """Chain the matches of each dataset and combination.
 
     Returns:

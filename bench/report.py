@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.gallery import Picture, pictures
-from bench.run import MATCHES, SUMMARY, TRACKS, read_run
+from bench.run import MATCHES, PAGE, PLOTS, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
 from bench.table import COLUMNS, SAVINGS, cells, tracks_line
 from satgen.atomic import write_atomic
@@ -18,9 +18,6 @@ from satgen.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PAGE = "report.html"
-PLOTS = "plots"
 
 DEFINITIONS = (
     ("P, R, F1", "precision: correct matches among those that are correct or wrong, 0 where there "

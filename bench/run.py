@@ -1,54 +1,61 @@
-"""A run of the matching benchmark: planned, carried out pair by pair, resumable, and summed up.
+"""A run of the matching benchmark: carried out pair by pair, resumable, and summed up.
 
 A run is a folder: run.json says what is run, pairs.csv on which pairs; results.jsonl grows by the
-rows of a pair at a time; at the end come pairs.parquet, tracks.parquet, results.json, the plots and
-report.html. A run that was killed goes on where it stopped.
+rows of a few pairs at a time; at the end come pairs.parquet, tracks.parquet, results.json, the
+plots and report.html. A run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.config import TRUTH, BenchConfig, Combination, combination_json
-from bench.evaluator import PosedTask, Row, Task, check_frames, run_task
+from bench.config import combination_json
+from bench.evaluator import PosedTask, Row, Task, load_evaluator, match_file, run_task
+from bench.plan import BenchPlan
 from bench.posed import load_posed_pairs
-from matchers.truth.pairs import (
-    Pair,
-    check_pairs_exist,
-    consecutive_pairs,
-    load_pairs,
-    sample_pairs,
-    save_pairs,
-)
-from satgen.atomic import write_atomic
-from satgen.dataset import Dataset, open_datasets
+from matchers.truth.pairs import Pair, pairs_csv
+from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from satgen.parquet import read_frame
+from satgen.processes import interrupts_held, serve
+from satgen.runfolder import Journal, RunFolder, RunKind
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
-RUN, PAIRS, RESULTS, TABLE, TRACKS, SUMMARY = (
+RUN, PAIRS, RESULTS, TABLE, TRACKS, SUMMARY, PAGE = (
     "run.json",
     "pairs.csv",
     "results.jsonl",
     "pairs.parquet",
     "tracks.parquet",
     "results.json",
+    "report.html",
 )
-MATCHES = "matches"
+MATCHES, PLOTS = "matches", "plots"
+
+BENCH = RunKind(
+    command="satgen bench",
+    noun="benchmark",
+    description=RUN,
+    marks={"format": "satgen-bench", "version": 2},
+    owns=(
+        RESULTS, TABLE, TRACKS, SUMMARY, PAGE, PAIRS,
+        f"{PLOTS}/*.png", f"{PLOTS}/*.svg", f"{MATCHES}/*/*.npz",
+    ),
+)  # fmt: skip
+"""The folder of a run."""
+
 KEPT_PAIRS = 600
 """Pairs whose matches are kept for the report's gallery; of consecutive pairs, all are."""
 
@@ -56,167 +63,66 @@ CHUNK = 8
 """Pairs of a task."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class PosedList:
-    """A list of image pairs with relative poses, and the folder of its images."""
-
-    file: Path
-    images: Path
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run that was found to make sense.
-
-    Attributes:
-        config: what is run.
-        datasets: by name.
-        posed: lists of other benchmarks.
-        pairs: of the datasets, in the order in which they are run.
-        command: that asked for it.
-    """
-
-    config: BenchConfig
-    datasets: dict[str, Path]
-    posed: tuple[PosedList, ...]
-    pairs: tuple[Pair, ...]
-    command: str
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What two runs must share for the one to go on with the other."""
-        described = {
-            name: hashlib.sha256((path / "dataset.json").read_bytes()).hexdigest()
-            for name, path in self.datasets.items()
-        }
-        text = json.dumps([[p.dataset, p.index0, p.index1] for p in self.pairs])
-        return {
-            "config": json.loads(json.dumps(self.config.to_json())),
-            "datasets": described,
-            "posed": [str(p.file) for p in self.posed],
-            "pairs": hashlib.sha256(text.encode()).hexdigest(),
-        }
-
-
-def plan(
-    config: BenchConfig,
-    datasets: Sequence[Path],
-    *,
-    pairs_file: Path | None = None,
-    posed: Sequence[PosedList] = (),
-    command: str = "",
-) -> Plan:
-    """Find out which pairs a run has, and that everything it needs is there.
-
-    Args:
-        config: what to run.
-        datasets: folders; their last names must differ.
-        pairs_file: a list to run instead of a draw.
-        posed: lists of other benchmarks.
-        command: for the record.
-
-    Raises:
-        InputError: a dataset is none, lacks frames or images, has too few for the gaps; the list
-            does not fit; an extractor, a matcher or its weights are not to be had.
-    """
-    check_matchers(config)
-    if not datasets and not posed:
-        raise InputError("no dataset given: must be at least one")
-    if posed and TRUTH in config.matchers:
-        raise InputError(f"{posed[0].file}: matcher {TRUTH}: lists have no depth that tells it")
-    opened = open_datasets(datasets)
-    folders = {name: data.folder for name, data in opened.items()}
-    indices = {name: data.indices for name, data in opened.items()}
-    if pairs_file is not None:
-        pairs = load_pairs(pairs_file)
-        check_pairs_exist(pairs, dict(indices))
-    elif config.pairs_per_gap is None:
-        pairs = [p for name, known in indices.items() for p in consecutive_pairs(name, known)]
-    else:
-        pairs = []
-        for name, known in indices.items():
-            pairs += sample_pairs(name, known, config.gaps, config.pairs_per_gap, config.seed)
-    order = {name: place for place, name in enumerate(folders)}
-    pairs.sort(key=lambda p: (order[p.dataset], p.index0, p.index1))
-    for name, data in opened.items():
-        used = {i for p in pairs if p.dataset == name for i in (p.index0, p.index1)}
-        check_frames(data, sorted(used), ("rgb", "depth", "parts"))
-    for entry in posed:
-        for number, pair in enumerate(load_posed_pairs(entry.file), start=1):
-            for image in (pair.name0, pair.name1):
-                if not (entry.images / image).is_file():
-                    raise InputError(
-                        f"{entry.file}: line {number}: no image {entry.images / image}"
-                    )
-    return Plan(config, folders, tuple(posed), tuple(pairs), command)
+Key = tuple[str, int, int]
 
 
 def run(
-    plan: Plan,
+    plan: BenchPlan,
     folder: Path,
     *,
     workers: int = 1,
+    resume: bool = True,
     overwrite: bool = False,
+    report: bool = False,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Carry out a plan in a folder, or what is missing of it.
+
+    Args:
+        plan: what to do.
+        folder: of the run, made if need be.
+        workers: processes.
+        resume: go on with this run where it is there; see `RunFolder.open`.
+        overwrite: replace another run.
+        report: sum it up, too: see `bench.report.write_report`.
+        progress: called with pairs done and in all.
 
     Returns:
         The rows, ordered by dataset, combination, gap and index; written as pairs.parquet too.
 
     Raises:
-        InputError: the folder holds something else.
-        RunError: it cannot be written.
+        InputError: the folder holds something else, or another run is writing into it; the weights
+            are not the matcher's. Nothing was changed.
+        RunError: it cannot be written, or a worker died.
     """
-    try:
-        _begin(plan, folder, overwrite)
-        tasks = _tasks(plan, folder, workers, _done(folder, plan))
+    with RunFolder.open(folder, BENCH, plan.identity, resume=resume, overwrite=overwrite) as place:
+        journal = place.journal(RESULTS)
+        rows = _good(plan, folder, journal.read()) if place.going_on else []
+        tasks = _tasks(plan, folder, workers, {_key(row) for row in rows})
+        if tasks:
+            load_evaluator(tasks[0])  # weights that do not fit are refused before the first write
+        _begin(plan, place)
         total = len(plan.pairs) + sum(len(load_posed_pairs(p.file)) for p in plan.posed)
         left = sum(len(task.pairs) for task in tasks)
         if progress:
             progress(total - left, total)
-        with (folder / RESULTS).open("ab") as results:
-            for task, rows in _carried_out(tasks, workers):
-                lines = "".join(json.dumps(row) + "\n" for row in rows)
-                results.write(lines.encode())
-                results.flush()
+        with journal.rewritten(rows):
+            for task, found in _carried_out(tasks, workers):
+                journal.append(found)
                 left -= len(task.pairs)
                 if progress:
                     progress(total - left, total)
-        table = _table(plan, folder)
-        _write_parquet(folder / TABLE, table)
+        table = _table(plan, journal)
         if plan.config.pairs_per_gap is None and plan.pairs:
             from bench.follow import follow
 
-            _write_parquet(folder / TRACKS, follow(plan, folder / MATCHES))
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+            place.write(TRACKS, _parquet(follow(plan, folder / MATCHES)))
+        place.write(TABLE, _parquet(table))
+        if report:
+            from bench.report import write_report
+
+            write_report(folder)
     return table
-
-
-def check_matchers(config: BenchConfig) -> None:
-    """See that extractors, matchers and their weights are to be had; the latter are fetched.
-
-    Raises:
-        InputError: one is not.
-    """
-    for combination in config.combinations():
-        _check(combination)
-
-
-def _check(combination: Combination) -> None:
-    from matchers.registry import MATCHERS, features_name, find_weights
-
-    features_name(combination.features)
-    known = (*MATCHERS, TRUTH)
-    if combination.matcher not in known:
-        raise InputError(f"matcher {combination.matcher!r}: one of {', '.join(known)}")
-    if combination.matcher not in ("nearest", TRUTH):
-        weights = find_weights(combination.matcher, combination.features, combination.weights)
-        if not weights.is_file():
-            raise InputError(f"weights {weights}: no such file")
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -236,9 +142,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 # -- tasks -------------------------------------------------------------------------------------
 
 
-def _tasks(
-    plan: Plan, folder: Path, workers: int, done: set[tuple[str, int, int]]
-) -> list[Task | PosedTask]:
+def _tasks(plan: BenchPlan, folder: Path, workers: int, done: set[Key]) -> list[Task | PosedTask]:
     config = plan.config
     threads = config.threads or (1 if workers > 1 else os.cpu_count() or 1)
     kept = frozenset(_kept(plan))
@@ -266,7 +170,7 @@ def _tasks(
     return tasks
 
 
-def _kept(plan: Plan) -> list[Pair]:
+def _kept(plan: BenchPlan) -> list[Pair]:
     """Pairs whose matches are written down."""
     if plan.config.pairs_per_gap is None or len(plan.pairs) <= KEPT_PAIRS:
         return list(plan.pairs)
@@ -282,51 +186,45 @@ def _carried_out(
         for task in tasks:
             yield task, run_task(task)
         return
-    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            yield from zip(tasks, pool.map(run_task, tasks), strict=True)
-        except BrokenProcessPool:
-            raise RunError("a worker died; the same command goes on from here") from None
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
+    )
+    try:
+        with interrupts_held():
+            answers = [pool.submit(run_task, task) for task in tasks]
+        for task, answer in zip(tasks, answers, strict=True):
+            yield task, answer.result()
+        pool.shutdown()
+    except BrokenProcessPool:
+        raise RunError("a worker died; the same command goes on from here") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # At work on what nobody waits for any more, as after Ctrl-C: none is left after an end.
+        mine = [child for child in multiprocessing.active_children() if child not in others]
+        for child in mine:
+            child.terminate()
+        for child in mine:
+            child.join()
 
 
 # -- the folder --------------------------------------------------------------------------------
 
 
-def _begin(plan: Plan, folder: Path, overwrite: bool) -> None:
-    """Make the folder, or check that it holds this run."""
-    path = folder / RUN
-    if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8")).get("identity")
-        except (OSError, ValueError, AttributeError):
-            known = None
-        if known == plan.identity:
-            return
-        if not overwrite:
-            raise InputError(f"{folder}: holds another run; name another --out, or --overwrite")
-        _clear(folder)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is no run of the benchmark; name another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    save_pairs(folder / PAIRS, plan.pairs)
-    write_atomic(path, (json.dumps(_description(plan), indent=1) + "\n").encode())
+def _begin(plan: BenchPlan, place: RunFolder) -> None:
+    """Make the folder this run's; where it is, say where its datasets lie now."""
+    description = _description(plan)
+    place.begin(description)
+    if place.known is not None and place.known.get("datasets") != description["datasets"]:
+        place.describe({**place.known, "datasets": description["datasets"]})
+    place.keep(PAIRS, pairs_csv(plan.pairs))
 
 
-def _clear(folder: Path) -> None:
-    import shutil
-
-    for name in (RUN, PAIRS, RESULTS, TABLE, TRACKS, SUMMARY, "report.html"):
-        (folder / name).unlink(missing_ok=True)
-    for name in (MATCHES, "plots"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def _description(plan: Plan) -> dict[str, Any]:
+def _description(plan: BenchPlan) -> dict[str, Any]:
     import torch
 
     import satgen
@@ -339,7 +237,6 @@ def _description(plan: Plan) -> dict[str, Any]:
 
     device = choose_device(plan.config.device)
     return {
-        "format": FORMAT,
         "command": plan.command,
         "satgen": satgen.__version__,
         "versions": versions,
@@ -354,7 +251,7 @@ def _description(plan: Plan) -> dict[str, Any]:
         "datasets": [_dataset_json(name, path) for name, path in plan.datasets.items()],
         "posed": [{"file": str(p.file), "images": str(p.images)} for p in plan.posed],
         "combinations": [combination_json(c) for c in plan.config.combinations()],
-        "identity": plan.identity,
+        "weights": {name: str(path) for name, path in plan.weights.items()},
     }
 
 
@@ -380,38 +277,28 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _rows(folder: Path) -> list[Row]:
-    """Rows that were written whole; a torn last line is cut off."""
-    path = folder / RESULTS
-    if not path.is_file():
-        return []
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        write_atomic(path, whole)
-    rows: list[Row] = [json.loads(line) for line in whole.decode().splitlines()]
-    return rows
+def _key(row: Row) -> Key:
+    return row["dataset"], row["index0"], row["index1"]
 
 
-def _done(folder: Path, plan: Plan) -> set[tuple[str, int, int]]:
-    """Pairs that have a row for every combination; rows of others are dropped."""
-    rows = _rows(folder)
+def _good(plan: BenchPlan, folder: Path, rows: Sequence[Row]) -> list[Row]:
+    """Rows of the pairs that have one for every combination, and the matches to be kept."""
     wanted = {c.id for c in plan.config.combinations()}
-    found: dict[tuple[str, int, int], set[str]] = {}
+    found: dict[Key, set[str]] = {}
     for row in rows:
-        key = (row["dataset"], row["index0"], row["index1"])
-        found.setdefault(key, set()).add(row["combination"])
+        found.setdefault(_key(row), set()).add(row["combination"])
     done = {key for key, combinations in found.items() if combinations == wanted}
-    good = [r for r in rows if (r["dataset"], r["index0"], r["index1"]) in done]
-    if len(good) < len(rows):
-        write_atomic(folder / RESULTS, "".join(json.dumps(r) + "\n" for r in good).encode())
-    return done
+    for pair in _kept(plan):
+        files = (match_file(folder / MATCHES, name, pair) for name in wanted)
+        if not all(file.is_file() for file in files):
+            done.discard((pair.dataset, pair.index0, pair.index1))
+    return [row for row in rows if _key(row) in done]
 
 
-def _table(plan: Plan, folder: Path) -> pd.DataFrame:
+def _table(plan: BenchPlan, journal: Journal) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame(_rows(folder))
+    table = pd.DataFrame(journal.read())
     places = {
         name: i for i, name in enumerate([*plan.datasets, *(p.file.stem for p in plan.posed)])
     }
@@ -428,5 +315,6 @@ def _table(plan: Plan, folder: Path) -> pd.DataFrame:
     return table.loc[order].reset_index(drop=True)
 
 
-def _write_parquet(path: Path, table: pd.DataFrame) -> None:
-    write_atomic(path, table.to_parquet(None, index=False, compression="zstd"))
+def _parquet(table: pd.DataFrame) -> bytes:
+    data: bytes = table.to_parquet(None, index=False, compression="zstd")
+    return data

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.targets.registry import TARGETS
 
 START, STOP = 3980, 4070
 """A quarter of a turn about the target's equator: room for gaps of up to 90."""
+
+
+def small_indices() -> dict[str, NDArray[np.int64]]:
+    """Their observation indices, by name."""
+    return {name: np.arange(START, STOP + 1) for name in TARGETS}
 
 
 def small_datasets(

@@ -21,7 +21,7 @@ import json
 import operator
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -526,6 +526,24 @@ def open_datasets(folders: Sequence[str | Path]) -> dict[str, Dataset]:
         opened[name] = Dataset(folder)
         _ = opened[name].indices  # a dataset that is not whole says so here
     return opened
+
+
+def check_frames(data: Dataset, indices: Iterable[int], kinds: Sequence[str]) -> None:
+    """Check that the images of frames are there.
+
+    Args:
+        data: the dataset.
+        indices: of the frames.
+        kinds: of images, some of `IMAGES`.
+
+    Raises:
+        InputError: one is missing.
+    """
+    for index in indices:
+        for kind in kinds:
+            path = image_path(data.folder, kind, index)
+            if not path.is_file():
+                raise InputError(f"{path}: missing; `satgen render` completes a dataset")
 
 
 def read_image(path: str | Path) -> NDArray[Any]:

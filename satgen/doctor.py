@@ -15,7 +15,7 @@ from typing import Any
 
 from satgen import __version__
 from satgen.errors import SatgenError
-from satgen.pool import default_workers
+from satgen.processes import default_workers
 from satgen.rendering.backend import PACKAGES, Probe, candidates, no_backend_message, probe
 
 LIBRARIES = (

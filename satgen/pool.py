@@ -7,19 +7,18 @@ Each has a pipe of its own: when either side dies, the other one learns of it at
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from satgen.errors import RunError
 from satgen.frame_maker import Viewpoint
+from satgen.processes import interrupts_held
 from satgen.records import FrameRecord
 from satgen.worker import Failure, Job, Ready, Start, work
 
@@ -40,13 +39,6 @@ class _Worker:
     ready: bool = False
 
 
-def default_workers() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Pool(AbstractContextManager["Pool"]):
     """Worker processes for one dataset, as a context manager: they get ready on their own, and are
     given their job by `begin`.
@@ -61,7 +53,7 @@ class Pool(AbstractContextManager["Pool"]):
         self._workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
-            with _interrupts_held():
+            with interrupts_held():
                 for number in range(1, workers + 1):
                     ours, theirs = context.Pipe()
                     process = context.Process(
@@ -169,18 +161,3 @@ def _death(worker: _Worker) -> RunError:
         if -code == signal.SIGKILL:
             cause += " (out of memory?)"
     return RunError(f"{worker.process.name}, process {worker.process.pid}, {cause}: {GO_ON}")
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back while processes start: they inherit this, so that it is the parent alone
-    that answers, and ends them in an orderly way."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # its start lets interrupts through, so it comes first
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

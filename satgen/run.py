@@ -36,7 +36,8 @@ from satgen.frame_maker import Viewpoint, viewpoints
 from satgen.keypoints import Landmarks, find_landmarks, visible
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
-from satgen.pool import Pool, default_workers
+from satgen.pool import Pool
+from satgen.processes import default_workers
 from satgen.records import FrameRecord, journal_line, read_journal
 from satgen.rendering.backend import choose_backend
 from satgen.sun import parse_sun

@@ -29,7 +29,7 @@ from satgen.errors import InputError
 from satgen.frame_maker import bounding_box
 from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks, visible
-from satgen.pool import default_workers
+from satgen.processes import default_workers
 from satgen.records import read_journal
 from satgen.runfolder import file_sha256
 from satgen.sun import check_sun

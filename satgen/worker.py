@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from satgen.errors import RunError, SatgenError
 from satgen.frame_maker import FrameMaker, Viewpoint
 from satgen.keypoints import find_landmarks
 from satgen.options import RenderOptions
+from satgen.processes import serve
 from satgen.records import FrameRecord
 
 
@@ -81,8 +81,7 @@ class Failure:
 def work(start: Start, tasks: Connection) -> None:
     """Body of the process. Through `tasks` come a job, then lists of views, and None at the end;
     back go `Ready`, then a list of records for each list of views, or a `Failure`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    die_with_parent(start.parent)
+    serve(start.parent)
     try:
         _serve(start, tasks)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -135,17 +134,3 @@ def _write(folder: Path, index: int, files: Sequence[bytes]) -> None:
             write_atomic(image_path(folder, kind, index), data)
         except OSError as error:
             raise RunError(f"cannot write {error.filename}: {error.strerror}") from error
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the system kill this process when its parent dies, however it dies (Linux).
-
-    Elsewhere the worker notices between two frames.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it died before the request
-        os._exit(1)

@@ -14,7 +14,8 @@ from kornia.feature import LightGlue as KorniaLightGlue
 from numpy.typing import NDArray
 
 from bench.config import BenchConfig
-from bench.run import plan, run
+from bench.plan import plan
+from bench.run import run
 from matchers import weights
 from matchers.registry import load_features
 from matchers.types import Features

@@ -17,8 +17,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bench.config import BenchConfig
+from bench.plan import plan
 from bench.report import write_report
-from bench.run import plan, run
+from bench.run import run
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
 from satgen.errors import InputError

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +15,26 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from bench.config import BenchConfig, Combination
+from bench.plan import PosedList, plan
 from bench.report import write_report
-from bench.run import RESULTS, RUN, PosedList, plan, run
+from bench.run import BENCH, RESULTS, RUN, run
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
 from matchers.truth.pairs import Pair, save_pairs
+from satgen.cli import main
+from satgen.cli.bench import bench_folders
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.run import render
+from satgen.runfolder import first_free
+from tests.datasets import command
+from tests.limits import PATIENCE_S
 
 CONFIG = BenchConfig(
     matchers=("nearest",),
@@ -123,14 +135,16 @@ def test_another_run_is_refused_unless_it_is_to_be_replaced(frames: Path, tmp_pa
     run(plan(CONFIG, [frames]), folder)
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     other = plan(replace(CONFIG, seed=1), [frames])
-    with pytest.raises(InputError, match="another run"):
+    with pytest.raises(InputError, match=r"another benchmark \(config\.seed is 0 there and 1 here"):
         run(other, folder)
+    with pytest.raises(InputError, match="--no-resume forbids"):
+        run(plan(CONFIG, [frames]), folder, resume=False)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     run(other, folder, overwrite=True)
     assert json.loads((folder / RUN).read_text())["config"]["seed"] == 1
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("precious")
-    with pytest.raises(InputError, match="no run"):
+    with pytest.raises(InputError, match=r"thesis\.tex"):
         run(other, tmp_path / "other", overwrite=True)
 
 
@@ -212,7 +226,7 @@ def test_sweeps_run_lightglue_at_each_value() -> None:
     ("changes", "words"),
     [
         ({"gaps": (1, 50)}, "gap 50"),
-        ({"gaps": (0,)}, "gap 0"),
+        ({"gaps": (0,)}, "gaps 0"),
         ({"matchers": ("superpoint",)}, "superpoint"),
         ({"features": ("surf",)}, "surf"),
         ({"weights": "nowhere.safetensors", "matchers": ("lightglue",)}, "nowhere"),
@@ -241,3 +255,191 @@ def test_what_is_missing_is_named(frames: Path, tmp_path: Path) -> None:
         plan(
             replace(CONFIG, matchers=("truth",)), [], posed=[PosedList(tmp_path / "list.txt", copy)]
         )
+
+
+# --- one folder, one run --------------------------------------------------------------------------
+
+
+def lightglue(path: Path, seed: int) -> Path:
+    """Weights of a small network that has learnt nothing."""
+    save_file(build(TrainConfig(layers=2, dim=32, heads=2, seed=seed)).state_dict(), path)
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_two_at_once_into_one_folder(frames: Path, tmp_path: Path) -> None:
+    """At every moment of the first one, the second is refused in a line; the folder stays whole."""
+    config = replace(CONFIG, pairs_per_gap=6)
+    planned, out = plan(config, [frames]), tmp_path / "run"
+    words = (
+        "bench", frames, "--matcher", "nearest", "--features", "sift", "--gap", 1, "--gap", 4,
+        "--pairs", 6, "--max-keypoints", 200, "--repeats", 1, "--threads", 1, "--out", out,
+    )  # fmt: skip
+    first = subprocess.Popen(
+        command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not out.exists() and first.poll() is None:
+        time.sleep(0.001)
+    messages = []
+    while first.poll() is None:
+        try:
+            run(planned, out)
+        except InputError as error:
+            messages.append(str(error))
+        time.sleep(0.01)
+    _, errors = first.communicate()
+    assert (first.returncode, errors) in ((0, ""), (2, f"Error: {messages[-1:]}\n"))
+    assert messages and set(messages) == {f"{out}: another satgen bench is writing into it"}
+    assert len(run(planned, out)) == len(pd.read_parquet(out / "pairs.parquet")) == 2 * 12
+    assert len((out / RESULTS).read_text().splitlines()) == 2 * 12
+
+
+def test_other_weights_behind_the_same_words_are_another_run(frames: Path, tmp_path: Path) -> None:
+    weights, out = tmp_path / "w.safetensors", tmp_path / "run"
+    config = replace(CONFIG, matchers=("lightglue",), weights=str(weights))
+    lightglue(weights, 0)
+    run(plan(config, [frames]), out)
+    before = files(out)
+    lightglue(weights, 1)
+    with pytest.raises(InputError, match=r"weights\.lightglue on sift is \w+… there and \w+… here"):
+        run(plan(config, [frames]), out)
+    assert files(out) == before
+    # the same content goes on, wherever it lies
+    elsewhere = lightglue(tmp_path / "v.safetensors", 0)
+    run(plan(replace(config, weights=str(elsewhere)), [frames]), out)
+    # and after a kill no row of the one network stays beside the other's
+    lines = (out / RESULTS).read_bytes().splitlines(keepends=True)
+    (out / RESULTS).write_bytes(b"".join(lines[:6]))
+    (out / "pairs.parquet").unlink()
+    other = plan(config, [frames])
+    with pytest.raises(InputError, match=r"weights\.lightglue on sift"):
+        run(other, out)
+    table = run(other, out, overwrite=True)
+    same(table, run(other, tmp_path / "fresh"))
+
+
+def test_another_list_or_images_behind_the_same_names_are_another_run(
+    frames: Path, tmp_path: Path
+) -> None:
+    data = Dataset(frames)
+    K = data.camera.K.ravel()
+
+    def write(*pairs: tuple[int, int]) -> None:
+        lines = []
+        for i, j in pairs:
+            T = (data.pose(j) @ np.linalg.inv(data.pose(i))).ravel()
+            numbers = " ".join(map(repr, map(float, [*K, *K, *T])))
+            lines.append(f"{i:06d}.png {j:06d}.png 0 0 {numbers}\n")
+        listed.write_text("".join(lines))
+
+    listed, images = tmp_path / "list.txt", tmp_path / "images"
+    shutil.copytree(frames / "rgb", images)
+    config, out = replace(CONFIG, silhouette=False), tmp_path / "run"
+    posed = [PosedList(listed, images)]
+    write((4000, 4004))
+    run(plan(config, [], posed=posed), out)
+    write((4000, 4004), (4001, 4005))
+    with pytest.raises(InputError, match=r"posed\.list\.list is"):
+        run(plan(config, [], posed=posed), out)
+    write((4000, 4004))
+    run(plan(config, [], posed=posed), out)
+    shutil.copyfile(images / "004005.png", images / "004004.png")
+    with pytest.raises(InputError, match=r"posed\.list\.images is"):
+        run(plan(config, [], posed=posed), out)
+    (images / "004004.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"list\.txt: line 1: .*004004\.png is not a readable"):
+        plan(config, [], posed=posed)
+    copy = tmp_path / "copy" / "list.txt"
+    copy.parent.mkdir()
+    with pytest.raises(InputError, match="another list or dataset is called list too"):
+        plan(config, [], posed=[PosedList(listed, frames / "rgb"), PosedList(copy, images)])
+
+
+def test_other_frames_behind_the_same_name_are_another_run(frames: Path, tmp_path: Path) -> None:
+    copy, out = Path(shutil.copytree(frames, tmp_path / "aura")), tmp_path / "run"
+    run(plan(CONFIG, [frames]), out)
+    run(plan(CONFIG, [copy]), out)  # the same frames elsewhere
+    assert json.loads((out / RUN).read_text())["datasets"][0]["path"] == str(copy)
+    options = RenderOptions(target="aura", start=4000, stop=4009, width=320, height=320, seed=1)
+    render(options, copy, workers=1, overwrite=True)
+    with pytest.raises(InputError, match=r"datasets\.aura\.dataset\.json is"):
+        run(plan(CONFIG, [copy]), out)
+
+
+def test_matches_that_were_deleted_are_made_again(frames: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, pairs_per_gap=None)
+    table = run(plan(config, [frames]), tmp_path / "run")
+    kept = sorted((tmp_path / "run" / "matches").rglob("*.npz"))
+    before = kept[3].read_bytes()
+    kept[3].unlink()
+    same(run(plan(config, [frames]), tmp_path / "run"), table)
+    assert kept[3].read_bytes() == before
+
+
+def test_what_is_refused_leaves_the_disk_as_it_was(frames: Path, tmp_path: Path) -> None:
+    odd = lightglue(tmp_path / "odd.safetensors", 0)
+    odd.write_bytes(odd.read_bytes()[:-100])
+    absent = "mps" if torch.cuda.is_available() else "cuda"
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "a" / "run"
+    for more in (
+        ("--device", absent),
+        ("--features", "superpoint"),
+        ("--weights", odd),
+        ("--gap", 99),
+        ("--pairs", tmp_path / "none.csv"),
+        ("--posed", tmp_path / "none.txt", frames),
+    ):
+        matcher = ("--matcher", "lightglue" if "--weights" in more else "nearest")
+        words = ("bench", frames, "--features", "sift", *matcher, "--out", out, *more)
+        done = CliRunner().invoke(main, [str(word) for word in words])
+        assert done.exit_code == 2, (more, done.output)
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert sorted(tmp_path.rglob("*")) == before, more
+
+
+def test_without_a_name_a_run_finds_a_free_folder(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = lightglue(tmp_path / "w.safetensors", 0)
+
+    config = replace(CONFIG, matchers=("lightglue",), weights=str(weights), pairs_per_gap=1)
+
+    def bench() -> Path:
+        planned = plan(config, [frames])
+        folder = first_free(bench_folders(), BENCH, planned.identity)
+        run(planned, folder)
+        return folder
+
+    (tmp_path / "runs" / "bench" / "matches").mkdir(parents=True)  # what a kill may leave
+    assert bench() == bench() == Path("runs/bench")
+    lightglue(weights, 1)
+    assert bench() == bench() == Path("runs/bench-2")
+    lightglue(weights, 0)
+    assert bench() == Path("runs/bench")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_is_answered_at_once(frames: Path, tmp_path: Path, workers: int) -> None:
+    out = tmp_path / "run"
+    words = (
+        "bench", frames, "--matcher", "nearest", "--features", "sift", "--pairs", "all", "--quiet",
+        "--repeats", 100000, "--threads", 1, "--workers", workers, "--out", out,
+    )  # fmt: skip
+    process = subprocess.Popen(
+        command(*words),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not (out / RESULTS).exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert errors.startswith("Interrupted: ") and len(errors.splitlines()) == 1
+    assert json.loads((out / RUN).read_text())["config"]["repeats"] == 100000

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bench.config import BenchConfig
-from bench.run import plan, run
+from bench.plan import plan
+from bench.run import run
 from matchers import weights
 from matchers.registry import load_matcher
 from matchers.training.export import LARGEST

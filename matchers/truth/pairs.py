@@ -96,12 +96,17 @@ def consecutive_pairs(dataset: str, indices: ArrayLike) -> list[Pair]:
 
 
 def save_pairs(path: Path, pairs: Iterable[Pair]) -> None:
-    """Write pairs as CSV with the columns `COLUMNS`, atomically."""
+    """Write pairs as CSV, atomically."""
+    write_atomic(path, pairs_csv(pairs))
+
+
+def pairs_csv(pairs: Iterable[Pair]) -> bytes:
+    """Pairs as CSV with the columns `COLUMNS`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows((p.dataset, p.index0, p.index1) for p in pairs)
-    write_atomic(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def load_pairs(path: Path) -> list[Pair]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +22,12 @@ from satgen.cli.common import (
     features_or_default,
     json_option,
     progress_bar,
+    resumable,
+    run_options,
 )
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
+from satgen.runfolder import first_free
 
 SMALL = Path("datasets") / "bench"
 RUNS = Path("runs")
@@ -41,12 +46,7 @@ RUNS = Path("runs")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the run.  [default: runs/bench, or runs/bench-N]",
-)
-@click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
+@run_options("Folder of the run.  [default: runs/bench, or runs/bench-N]")
 @click.option(
     "--compare",
     type=(str, str),
@@ -82,7 +82,8 @@ def command(
             raise InputError(f"--compare takes two runs and no dataset, got {datasets[0]}")
         _compare(*compare, as_json)
         return
-    _bench(datasets, as_json, **options)
+    with resumable():
+        _bench(datasets, as_json, **options)
 
 
 def _compare(run_a: str, run_b: str, as_json: bool) -> None:
@@ -102,19 +103,21 @@ def _bench(
     pairs_per_gap: str | None,
     posed: tuple[tuple[Path, Path], ...],
     out: Path | None,
+    resume: bool,
     overwrite: bool,
+    quiet: bool,
     workers: int,
     **options: Any,
 ) -> None:
-    from bench.report import write_report
-    from bench.run import SUMMARY, PosedList, check_matchers, plan, run
+    from bench.plan import PosedList, check_matchers, plan
+    from bench.run import BENCH, PAGE, SUMMARY, run
     from bench.table import table
 
     small = not datasets and not posed
     config, pairs_file = _config(small, pairs_per_gap, options)
     check_matchers(config)
     if small:
-        datasets = _small_datasets()
+        datasets = _small_datasets(config, pairs_file)
     planned = plan(
         config,
         datasets,
@@ -122,23 +125,32 @@ def _bench(
         posed=[PosedList(*entry) for entry in posed],
         command=shlex.join(["satgen", *sys.argv[1:]]),
     )
-    folder = out if out is not None else _free_folder(planned.identity)
+    folder = out or first_free(bench_folders(), BENCH, planned.identity)
     start = time.perf_counter()
     with progress_bar("pairs", "pair") as progress:
-        run(planned, folder, workers=workers, overwrite=overwrite, progress=progress)
-    report = write_report(folder)
+        run(
+            planned,
+            folder,
+            workers=workers,
+            resume=resume,
+            overwrite=overwrite,
+            report=True,
+            progress=progress,
+        )
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     if as_json:
         echo_json(summary)
         return
     click.echo(table(summary))
-    click.echo(f"{report} ({duration(time.perf_counter() - start)})")
+    click.echo(f"{folder / PAGE} ({duration(time.perf_counter() - start)})")
 
 
-def _small_datasets() -> tuple[Path, ...]:
+def _small_datasets(config: BenchConfig, pairs_file: Path | None) -> tuple[Path, ...]:
     """A small dataset of every target, rendered unless it is there."""
-    from bench.small import small_datasets
+    from bench.plan import chosen_pairs
+    from bench.small import small_datasets, small_indices
 
+    chosen_pairs(config, small_indices(), pairs_file)  # refused before anything is rendered
     with ExitStack() as stack:
         bars: dict[str, Any] = {}
 
@@ -176,18 +188,6 @@ def _config(
     return configured(config, options), pairs_file
 
 
-def _free_folder(identity: dict[str, Any]) -> Path:
-    """runs/bench, or the first runs/bench-N that is free or holds this very run."""
-    from bench.run import RUN
-
-    number = 1
-    while True:
-        folder = RUNS / ("bench" if number == 1 else f"bench-{number}")
-        if not folder.exists():
-            return folder
-        try:
-            if json.loads((folder / RUN).read_text(encoding="utf-8"))["identity"] == identity:
-                return folder
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        number += 1
+def bench_folders() -> Iterator[Path]:
+    """runs/bench, then runs/bench-2 and so on."""
+    return (RUNS / ("bench" if number == 1 else f"bench-{number}") for number in itertools.count(1))

@@ -6,11 +6,53 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def run_options(out: str) -> Callable[[F], F]:
+    """A decorator that adds the options of every command that fills a folder over a while: --out,
+    --resume, --overwrite and --quiet, as `out`, `resume`, `overwrite` and `quiet`.
+
+    Args:
+        out: the help of --out, with its default.
+    """
+    options = (
+        click.option("--out", type=click.Path(path_type=Path), help=out),
+        click.option(
+            "--resume/--no-resume",
+            default=True,
+            show_default=True,
+            help="Go on with this very run where it was stopped.",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace another run in the folder."),
+        click.option("--quiet", is_flag=True, help="Show no progress."),
+    )
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Work that the same command goes on with after Ctrl-C, which is said then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "what is written is good; the same command goes on from here."
+        ) from None
 
 
 @contextmanager
