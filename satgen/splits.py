@@ -108,6 +108,71 @@ def split_datasets(
             `leave_out` that none is of or all are of.
     """
     config = config or SplitConfig()
+    views = _checked_views(datasets, config)
+    splits: dict[str, Split] = {}
+    for target, mine in _by_target(views).items():
+        if target == config.leave_out:
+            splits |= _only_tested(mine)
+            continue
+        blocks = {name: _blocks(len(view.indices), config) for name, view in mine.items()}
+        splits |= _keep_apart(mine, blocks, config.guard_deg)
+        for name in mine:
+            parts = {"to train on": splits[name].train, "to validate with": splits[name].validation}
+            for what, left in parts.items():
+                if not len(left):
+                    raise InputError(
+                        f"{name}: of its {len(mine[name].indices)} frames none is left {what}, "
+                        f"{config.guard_deg:g} degrees from the held-out blocks: more frames, or a "
+                        f"smaller guard, are needed"
+                    )
+    return {name: splits[name] for name in datasets}
+
+
+def split_sequences(
+    datasets: Mapping[str, Dataset | Views], config: SplitConfig | None = None, seed: int = 0
+) -> dict[str, Split]:
+    """Put whole datasets into the parts, where there are many of a target: tumbles, say.
+
+    The guard holds here, too: frames that are seen from within the guard angle of a held-out one
+    are dropped. Long tumbles come by all sides of a target; where only the motion is to be new, and
+    not the views, a guard of 0 keeps every frame.
+
+    Args:
+        datasets: by name.
+        config: shares of the datasets, at least one each; the guard; a target to leave out. The
+            defaults unless given. `blocks` does not matter.
+        seed: of the draw. It depends on the names, not on their order.
+
+    Raises:
+        InputError: a target of fewer than three datasets, or of which nothing is left to train on
+            or to validate with; a `leave_out` that none is of or all are of; a negative seed.
+    """
+    config = config or SplitConfig()
+    if seed < 0:
+        raise InputError(f"seed {seed}: must be at least 0")
+    views = _checked_views(datasets, config)
+    splits: dict[str, Split] = {}
+    for target, mine in _by_target(views).items():
+        if target == config.leave_out:
+            splits |= _only_tested(mine)
+            continue
+        drawn = _draw(sorted(mine), target, config, seed)
+        parts = {n: np.full(len(view.indices), drawn[n], np.int8) for n, view in mine.items()}
+        splits |= _keep_apart(mine, parts, config.guard_deg)
+        for what, part in {"to train on": "train", "to validate with": "validation"}.items():
+            if not any(len(getattr(splits[name], part)) for name in mine):
+                raise InputError(
+                    f"{target}: no frame of its {len(mine)} datasets is left {what}, "
+                    f"{config.guard_deg:g} degrees from the held-out ones: a smaller guard is "
+                    f"needed; 0 keeps whole sequences apart, whatever they show"
+                )
+    return {name: splits[name] for name in datasets}
+
+
+def _checked_views(
+    datasets: Mapping[str, Dataset | Views], config: SplitConfig
+) -> dict[str, Views]:
+    """The views of datasets, of which one target can be left out if that is wanted."""
     views = {n: d if isinstance(d, Views) else views_of(d) for n, d in datasets.items()}
     targets = {view.target for view in views.values()}
     if config.leave_out is not None and config.leave_out not in targets:
@@ -116,36 +181,49 @@ def split_datasets(
         )
     if targets == {config.leave_out}:
         raise InputError(f"target {config.leave_out!r} to leave out: there is no other to train on")
-    splits: dict[str, Split] = {}
-    for target in sorted(targets):
-        mine = {name: view for name, view in views.items() if view.target == target}
-        if target == config.leave_out:
-            none = np.zeros(0, dtype=np.int64)
-            splits |= {n: Split(none, none, view.indices, none) for n, view in mine.items()}
-        else:
-            splits |= _split_target(mine, config)
-    return {name: splits[name] for name in datasets}
+    return views
 
 
-def _split_target(views: dict[str, Views], config: SplitConfig) -> dict[str, Split]:
-    """Split the datasets of one target."""
-    blocks = {name: _blocks(len(view.indices), config) for name, view in views.items()}
+def _by_target(views: dict[str, Views]) -> dict[str, dict[str, Views]]:
+    """Views of each target, by its name and theirs."""
+    targets = sorted({view.target for view in views.values()})
+    return {t: {name: view for name, view in views.items() if view.target == t} for t in targets}
+
+
+def _only_tested(views: dict[str, Views]) -> dict[str, Split]:
+    """Splits with all frames in the test part."""
+    none = np.zeros(0, dtype=np.int64)
+    return {name: Split(none, none, view.indices, none) for name, view in views.items()}
+
+
+def _draw(names: list[str], target: str, config: SplitConfig, seed: int) -> dict[str, int]:
+    """The part of each dataset of a target."""
+    count = len(names)
+    test, validation = (max(1, round(count * s)) for s in (config.test, config.validation))
+    if test + validation >= count:
+        raise InputError(
+            f"{target}: {count} datasets are too few to test on {test}, validate with {validation} "
+            f"and train on the others: render more, or split blocks"
+        )
+    parts = [_TEST] * test + [_VALIDATION] * validation + [_TRAIN] * (count - test - validation)
+    order = np.random.default_rng(seed).permutation(count)
+    return {names[place]: part for place, part in zip(order, parts, strict=True)}
+
+
+def _keep_apart(
+    views: dict[str, Views], parts: dict[str, NDArray[np.int8]], guard_deg: float
+) -> dict[str, Split]:
+    """Drop what is too near to another part: of the validation frames what is near a test frame,
+    of those to train on what is near either. The views are all of one target."""
     axes = {name: view.axes for name, view in views.items()}
-    test = {name: parts == _TEST for name, parts in blocks.items()}
-    near = _near(axes, test, config.guard_deg)
-    validation = {name: (blocks[name] == _VALIDATION) & ~near[name] for name in views}
-    near_validation = _near(axes, validation, config.guard_deg)
+    test = {name: part == _TEST for name, part in parts.items()}
+    near = _near(axes, test, guard_deg)
+    validation = {name: (parts[name] == _VALIDATION) & ~near[name] for name in views}
+    near_validation = _near(axes, validation, guard_deg)
     splits = {}
     for name, view in views.items():
         held = test[name] | validation[name]
-        train = ~held & ~near[name] & ~near_validation[name]
-        parts = {"to train on": train, "to validate with": validation[name]}
-        for what, chosen in parts.items():
-            if not chosen.any():
-                raise InputError(
-                    f"{name}: of its {len(train)} frames none is left {what}, {config.guard_deg:g} "
-                    f"degrees from the held-out blocks: more frames, or a smaller guard, are needed"
-                )
+        train = (parts[name] == _TRAIN) & ~near[name] & ~near_validation[name]
         k = view.indices
         splits[name] = Split(k[train], k[validation[name]], k[test[name]], k[~held & ~train])
     return splits
@@ -175,12 +253,15 @@ def _blocks(count: int, config: SplitConfig) -> NDArray[np.int8]:
 def _near(
     axes: dict[str, Floats], held: dict[str, NDArray[np.bool_]], guard_deg: float
 ) -> dict[str, NDArray[np.bool_]]:
-    """Which frames lie within the guard angle of a held one of any dataset, held ones included."""
+    """Which frames lie within the guard angle of a held one of any dataset, held ones included.
+
+    With a guard of 0 those alone.
+    """
     from scipy.spatial import cKDTree
 
     chosen = np.concatenate([axes[name][held[name]] for name in axes])
-    if not len(chosen):
-        return {name: np.zeros(len(a), dtype=bool) for name, a in axes.items()}
+    if not len(chosen) or guard_deg == 0.0:
+        return dict(held)
     tree = cKDTree(chosen)
     chord = 2.0 * math.sin(math.radians(guard_deg) / 2.0) * (1.0 + 1e-9)
     return {name: np.asarray(tree.query(a)[0] <= chord) for name, a in axes.items()}

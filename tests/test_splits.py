@@ -18,6 +18,7 @@ from satgen.splits import (
     SplitConfig,
     Views,
     split_datasets,
+    split_sequences,
     views_of,
 )
 from satgen.trajectory import TrajectoryConfig, observe
@@ -146,3 +147,71 @@ def test_views_of_a_rendered_dataset_and_runs(pristine: Path) -> None:
         "test": [[9, 10]],
         "dropped": [],
     }
+
+
+# --- whole sequences ------------------------------------------------------------------------------
+
+
+def tumbles(count: int, target: str = "t", length: int = 60) -> dict[str, Views]:
+    """Pieces of the spiral, as sequences of a target; some lie near each other."""
+    return {
+        f"{target}{i}": views(indices=np.arange(200 * i, 200 * i + length), target=target)
+        for i in range(1, count + 1)
+    }
+
+
+@given(st.integers(3, 20), st.integers(0, 100), st.sampled_from([0.0, 2.0, 9.0]))
+def test_whole_sequences_are_kept_apart(count: int, seed: int, guard: float) -> None:
+    sequences = tumbles(count)
+    config = SplitConfig(test=0.2, validation=0.1, guard_deg=guard)
+    splits = split_sequences(sequences, config, seed)
+    parts: dict[str, set[str]] = {p: set() for p in PARTS}
+    for name, split in splits.items():
+        (has,) = {p for p in PARTS if len(getattr(split, p))} or {"dropped"}
+        if has != "dropped":
+            parts[has].add(name)
+        everything = [*(getattr(split, p) for p in PARTS), split.dropped]
+        assert np.array_equal(np.sort(np.concatenate(everything)), sequences[name].indices)
+    assert len(parts["test"]) == max(1, round(0.2 * count))
+    if guard == 0.0:
+        assert sum(map(len, parts.values())) == count
+        assert all(not len(split.dropped) for split in splits.values())
+        return
+    axes = {
+        part: np.concatenate(
+            [
+                sequences[n].axes[np.isin(sequences[n].indices, getattr(splits[n], part))]
+                for n in sequences
+            ]
+        )
+        for part in PARTS
+    }
+    for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
+        cosine = (axes[one] @ axes[other].T).max()
+        assert np.rad2deg(np.arccos(min(cosine, 1.0))) > guard - 1e-6
+
+
+def test_the_draw_of_sequences_is_the_seeds_whatever_their_order() -> None:
+    sequences = tumbles(12) | tumbles(5, "u")
+    config = SplitConfig(guard_deg=0.0)
+    one = split_sequences(sequences, config, 4)
+    other = split_sequences(dict(reversed(sequences.items())), config, 4)
+    assert list(other) == list(reversed(one))
+    tested = [sorted(n for n, s in splits.items() if len(s.test)) for splits in (one, other)]
+    assert tested[0] == tested[1]
+    assert {name[0] for name in tested[0]} == {"t", "u"}  # some of each target
+    again = split_sequences(sequences, config, 5)
+    assert tested[0] != sorted(n for n, s in again.items() if len(s.test))
+    left = split_sequences(sequences, SplitConfig(guard_deg=0.0, leave_out="u"))
+    assert all(len(left[n].test) == 60 for n in sequences if n[0] == "u")
+
+
+def test_what_sequences_cannot_be_split() -> None:
+    with pytest.raises(InputError, match="t: 2 datasets are too few"):
+        split_sequences(tumbles(2))
+    with pytest.raises(InputError, match=r"no frame of its 3 datasets is left .* 0 keeps whole"):
+        split_sequences({n: views(indices=RANGE) for n in "abc"})
+    with pytest.raises(InputError, match="seed -1"):
+        split_sequences(tumbles(3), seed=-1)
+    with pytest.raises(InputError, match="'moon'"):
+        split_sequences(tumbles(3), SplitConfig(leave_out="moon"))
