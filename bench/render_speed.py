@@ -190,14 +190,14 @@ def _plain_loop(job: dict[str, Any]) -> dict[str, float]:
     from satgen.sun import parse_sun, sun_in_camera
     from satgen.targets.load import load_target
     from satgen.targets.registry import asset_path
-    from satgen.trajectory import TrajectoryConfig, default_distance, observe
+    from satgen.trajectory import Spiral, TrajectoryConfig, default_distance, observe
 
     model = load_target(job["target"])
     camera = Camera.from_fov(job["size"], job["size"], 20.0)
     centre, radius = model.bounding_sphere
     views = observe(
         TrajectoryConfig(
-            kind="spiral",
+            motion=Spiral(),
             distance_m=default_distance(radius, camera),
             aim=(float(centre[0]), float(centre[1]), float(centre[2])),
         ),

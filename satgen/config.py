@@ -24,23 +24,17 @@ from satgen.options import RenderOptions
 from satgen.rendering.lighting import Lighting
 from satgen.runfolder import file_sha256
 from satgen.sensor import SensorConfig
-from satgen.sun import SunConfig, check_sun, parse_sun, sun_in_camera
+from satgen.sun import SunConfig, check_sun, sun_in_camera
 from satgen.targets import registry
 from satgen.trajectory import (
-    KINDS,
     Observations,
     TrajectoryConfig,
     available_indices,
     default_distance,
-    file_params,
     observe,
-    principal_inertia,
-    tumble_params,
 )
 
 DEPTH_LEVELS = 65535
-TRAJECTORY_FILE = "trajectory"
-"""Stem of the copy of a user's pose table inside a dataset."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +89,14 @@ class RenderConfig:
         Of a trajectory from a file, those of the range that the file holds.
         """
         wanted = np.arange(self.start, self.stop + 1, self.step, dtype=np.int64)
-        if self.trajectory.kind != "file":
-            return wanted
         return wanted[np.isin(wanted, available_indices(self.trajectory))]
 
     def to_json(self) -> dict[str, Any]:
         """The part of dataset.json that says what was rendered."""
-        trajectory = self.trajectory.to_json()
-        if self.trajectory.kind == "file":
-            trajectory["params"]["path"] = self.trajectory_file
         return {
             "target": {**asdict(self.target), "aim": list(self.trajectory.aim)},
             "camera": self.camera.to_json(),
-            "trajectory": trajectory,
+            "trajectory": self.trajectory.to_json(),
             "lighting": {"sun": self.sun.to_json(), **self.lighting.to_json()},
             "sensor": self.sensor.to_json(),
             "indices": {"start": self.start, "stop": self.stop, "step": self.step},
@@ -115,19 +104,13 @@ class RenderConfig:
             "depth_scale": self.depth_scale,
         }
 
-    @property
-    def trajectory_file(self) -> str:
-        """Name, inside the dataset, of the copy of the user's pose table."""
-        return TRAJECTORY_FILE + Path(self.trajectory.params["path"]).suffix.lower()
-
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> RenderConfig:
         """Inverse of `to_json`; `folder` is the dataset's, where a pose table lies."""
         target = {key: data["target"][key] for key in (f.name for f in fields(TargetRef))}
         trajectory = TrajectoryConfig.from_json(data["trajectory"])
-        if trajectory.kind == "file" and folder is not None:
-            params = {**trajectory.params, "path": str(folder / trajectory.params["path"])}
-            trajectory = replace(trajectory, params=params)
+        if folder is not None:
+            trajectory = trajectory.in_folder(folder)
         lighting = dict(data["lighting"])
         sun = SunConfig.from_json(lighting.pop("sun"))
         return cls(
@@ -158,39 +141,25 @@ def resolve(
     Raises:
         InputError: a value that makes no sense, or values that do not go together.
     """
-    camera = options.camera()
+    camera = options.view()
     sensor = options.sensor_config()
-    sun = parse_sun(options.sun)
-    kind, _, path = options.trajectory.partition(":")
-    if kind not in KINDS or bool(path) != (kind == "file"):
-        raise InputError(
-            f"trajectory {options.trajectory!r}: must be spiral, grid, orbit, tumble or file:PATH"
-        )
-    check_sun(sun, kind)
-    centre, radius = model.bounding_sphere
-    aim, params = centre, {}
-    if kind == "tumble":
-        # A free body turns about its centre of mass, so that is what the camera holds on to.
-        moments, axes, aim = principal_inertia(model.vertices, model.faces)
-        params = tumble_params(moments, axes)
-        used = model.vertices[np.unique(model.faces)]
-        radius = float(np.linalg.norm(used - aim, axis=1).max())
-    elif kind == "file":
-        params = file_params(path)
+    sun = options.sun_config()
+    asked = options.motion()
+    check_sun(sun, asked)
+    motion, aim, radius = asked.of_target(model)
     distance = options.distance
     trajectory = TrajectoryConfig(
-        kind=kind,
+        motion=motion,
         distance_m=default_distance(radius, camera) if distance is None else distance,
-        aim=(float(aim[0]), float(aim[1]), float(aim[2])),
+        aim=aim,
         roll_deg=options.roll,
-        params=params,
     )
     config = RenderConfig(
         target or target_ref(options, model),
         camera,
         trajectory,
         sun,
-        Lighting(),
+        options.lighting,
         sensor,
         options.start,
         options.stop,
@@ -201,14 +170,15 @@ def resolve(
     if len(config.indices()) == 0:
         raise InputError(
             f"indices {options.start} to {options.stop} step {options.step}: "
-            f"{path or options.trajectory} has none of them"
+            f"{motion.table or motion.kind} has none of them"
         )
     return config
 
 
 def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
     """Reference to the target that `options` name."""
-    file = None if options.target in registry.TARGETS else options.target
+    name = str(options.target)
+    file = None if name in registry.TARGETS else name
     ref = TargetRef(model.name, file, "", float(options.scale), options.up)
     return replace(ref, sha256=file_sha256(model_path(ref)))
 
@@ -245,15 +215,9 @@ def sun_vectors(config: RenderConfig, observations: Observations) -> NDArray[np.
 
 
 def earth_vectors(config: RenderConfig, observations: Observations) -> NDArray[np.float64]:
-    """Unit vectors (N, 3) from target to Earth, camera frame.
-
-    Nadir is the target's +z axis, as of a satellite that points at the Earth; for a tumbling
-    target it is the inertial +z axis, which is the target's at index 1.
-    """
+    """Unit vectors (N, 3) from target to Earth, camera frame."""
     rotation = observations.T_cam_target[:, :3, :3]
-    nadir = np.broadcast_to(np.array([0.0, 0.0, 1.0]), (len(observations), 3))
-    if config.trajectory.kind == "tumble" and observations.R_target_inertial is not None:
-        nadir = observations.R_target_inertial[:, :, 2]
+    nadir = config.trajectory.motion.nadir(observations)
     return np.asarray((rotation @ nadir[..., None])[..., 0])
 
 

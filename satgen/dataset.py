@@ -156,12 +156,12 @@ def is_dataset(folder: str | Path) -> bool:
 
 def strangers(folder: Path) -> list[Path]:
     """What lies in a dataset's folders without being a file of any dataset."""
-    from satgen.config import TRAJECTORY_FILE
+    from satgen.trajectory.file import TABLE
 
     known = {DESCRIPTION, JOURNAL, *TABLES, *IMAGES}
     found = []
     for entry in sorted(folder.iterdir()):
-        mine = entry.name in known or entry.stem == TRAJECTORY_FILE
+        mine = entry.name in known or entry.stem == TABLE
         if not mine and not entry.name.startswith(TEMPORARY):
             found.append(entry)
         elif entry.name in IMAGES and entry.is_dir() and not entry.is_symlink():

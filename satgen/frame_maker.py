@@ -94,9 +94,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         self.config = config
         self.landmarks = landmarks
         nearest = 0.0
-        if (
-            not anywhere and config.trajectory.kind != "file"
-        ):  # all others come no nearer than their distance
+        if config.trajectory.motion.aimed and not anywhere:
             centre, radius = model.bounding_sphere
             aside = np.linalg.norm(centre - np.asarray(config.trajectory.aim))
             nearest = config.trajectory.distance_m - float(aside) - radius

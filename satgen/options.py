@@ -1,15 +1,32 @@
-"""The request for a dataset, as a user makes it: every default of a render, once."""
+"""The request for a dataset, as a user makes it: every default of a render, once.
+
+Scene, camera and sensor may be asked for in the command line's words or as objects:
+`RenderOptions(trajectory="tumble", sun="phase:60")` and
+`RenderOptions(trajectory=Tumble(rates_deg_s=(0.0, 3.0, 0.1)), sun=SunConfig("body", (0.0, 20.0)))`.
+"""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
 
 from satgen.camera import MAX_SIDE, Camera
 from satgen.errors import InputError
-from satgen.sensor import SensorConfig, sensor_preset
-from satgen.settings import check, numbers, option_name, setting
-from satgen.trajectory.config import DEFAULT_START, DEFAULT_STOP, INDEX_MAX, INDEX_MIN
+from satgen.rendering.lighting import Lighting
+from satgen.sensor import PRESETS, SensorConfig, sensor_preset
+from satgen.settings import check, numbers, option_words, setting
+from satgen.sun import SunConfig, check_sun, parse_sun
+from satgen.trajectory import (
+    DEFAULT_START,
+    DEFAULT_STOP,
+    INDEX_MAX,
+    INDEX_MIN,
+    Motion,
+    motion_of,
+)
 
 
 def _intrinsics(text: str) -> tuple[float, ...]:
@@ -22,12 +39,12 @@ def _intrinsics(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """A request for a dataset, as the command line takes it. Defaults live here and only here.
+    """A request for a dataset. Defaults live here and only here.
 
     Attributes:
         target: a bundled target's name or the path of a model file.
         scale, up: metres per unit and upward axis of a model file.
-        trajectory: spiral, grid, orbit, tumble, or file:PATH.
+        trajectory: spiral, grid, orbit, tumble, or file:PATH; or a `Motion` with its parameters.
         start, stop, step: observation indices, `stop` included.
         distance: camera to aim point, metres; None frames the bounding sphere.
         roll: turn about the optical axis, degrees.
@@ -35,14 +52,23 @@ class RenderOptions:
         fov: vertical field of view, degrees.
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
         sun: see `satgen.sun`.
-        sensor: name of a preset; exposure, mono and bit_depth override it.
+        sensor: name of a preset, or a sensor; exposure, mono and bit_depth override its own.
         seed: of the sensor's noise.
+        camera: in place of size, width, height, fov and intrinsics.
+        lighting: what lights the target besides the sun.
+
+    Raises:
+        InputError: a number out of range, or values that do not go together.
     """
 
-    target: str = setting("aura", "aura, worldview, cartography, all, or the path of a model file")
+    target: str | Path = setting(
+        "aura", "aura, worldview, cartography, all, or the path of a model file"
+    )
     scale: float = setting(1.0, "Metres per unit of a model file")
     up: str = setting("z", "Axis of a model file that points up: x, y, z, -x, -y or -z")
-    trajectory: str = setting("spiral", "spiral, grid, orbit, tumble or file:PATH (CSV or parquet)")
+    trajectory: Motion | str = setting(
+        "spiral", "spiral, grid, orbit, tumble or file:PATH (CSV or parquet)"
+    )
     start: int = setting(DEFAULT_START, "First observation index", low=INDEX_MIN, high=INDEX_MAX)
     stop: int = setting(
         DEFAULT_STOP, "Last observation index, included", low=INDEX_MIN, high=INDEX_MAX
@@ -66,8 +92,10 @@ class RenderOptions:
         metavar="FX,FY,CX,CY",
         parse=_intrinsics,
     )
-    sun: str = setting("phase:35", "phase:PHASE[,CLOCK], body:AZ,EL or inertial:AZ,EL, degrees")
-    sensor: str = setting("ideal", "ideal or navcam (mono, blurred, noisy)")
+    sun: SunConfig | str = setting(
+        "phase:35", "phase:PHASE[,CLOCK], body:AZ,EL or inertial:AZ,EL, degrees"
+    )
+    sensor: SensorConfig | str = setting("ideal", "ideal or navcam (mono, blurred, noisy)")
     exposure: float | None = setting(
         None,
         "Radiance to full scale; white paper in the sun is 1",
@@ -84,16 +112,26 @@ class RenderOptions:
         None, "Bits a channel, 8 or 16", choices=(8, 16), shown="the sensor's"
     )
     seed: int = setting(0, "Seed of the sensor's noise", low=0)
+    camera: Camera | None = None
+    lighting: Lighting = field(default_factory=Lighting)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.target, str):
+            object.__setattr__(self, "target", str(self.target))
         check(self)
         if self.stop < self.start:
             raise InputError(f"stop {self.stop}: must not be less than start {self.start}")
         if self.seed >= 2**63:
             raise InputError(f"seed {self.seed}: must be below 2**63")
+        if self.camera is not None:
+            for item in fields(self):
+                if item.name in _CAMERA and getattr(self, item.name) != item.default:
+                    raise InputError(f"camera and {item.name}: give one of them, not both")
 
-    def camera(self) -> Camera:
+    def view(self) -> Camera:
         """The camera asked for; InputError where the numbers describe none."""
+        if self.camera is not None:
+            return self.camera
         width = self.size if self.width is None else self.width
         height = self.size if self.height is None else self.height
         if self.intrinsics is None:
@@ -101,22 +139,74 @@ class RenderOptions:
         return Camera(width, height, *self.intrinsics)
 
     def sensor_config(self) -> SensorConfig:
-        """The sensor asked for; InputError where the numbers describe none."""
+        """The sensor asked for; InputError where the values describe none."""
         changes = {"exposure": self.exposure, "mono": self.mono, "bit_depth": self.bit_depth}
-        return sensor_preset(self.sensor, **{k: v for k, v in changes.items() if v is not None})
+        given: dict[str, Any] = {n: value for n, value in changes.items() if value is not None}
+        if isinstance(self.sensor, str):
+            return sensor_preset(self.sensor, **given)
+        return replace(self.sensor, **given)
 
-    def command(self) -> str:
-        """The command line that asks for this, without what has no influence on the result."""
-        words = ["satgen", "render", "--target", self.target]
+    def sun_config(self) -> SunConfig:
+        """The sun asked for; InputError where the text describes none."""
+        return parse_sun(self.sun) if isinstance(self.sun, str) else self.sun
+
+    def motion(self) -> Motion:
+        """The motion asked for; InputError where the text describes none."""
+        return motion_of(self.trajectory) if isinstance(self.trajectory, str) else self.trajectory
+
+    def check_parts(self) -> None:
+        """InputError for what needs no target to be refused."""
+        self.view()
+        self.sensor_config()
+        check_sun(self.sun_config(), self.motion())
+
+    def command(self) -> str | None:
+        """The command line that asks for this; None if there is none.
+
+        What has no influence on the result is left out.
+        """
+        words: list[str] = []
+        plain = RenderOptions()
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name == "target" or value == item.default:
+            if item.name != "target" and value == getattr(plain, item.name):
                 continue
-            name = option_name(item)
-            if isinstance(value, bool):
-                on, _, off = name.partition("/")
-                words.append(f"--{on if value else off}")
-                continue
-            text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
-            words += [f"--{name}", text]
-        return shlex.join(words)
+            asked = _WORDS[item.name](value) if item.name in _WORDS else option_words(item, value)
+            if asked is None:
+                return None
+            words += asked
+        return shlex.join(["satgen", "render", *words])
+
+
+_CAMERA = ("size", "width", "height", "fov", "intrinsics")
+
+
+def _sun_words(sun: SunConfig | str) -> list[str]:
+    return ["--sun", sun if isinstance(sun, str) else sun.spec]
+
+
+def _motion_words(motion: Motion | str) -> list[str] | None:
+    return ["--trajectory", motion] if isinstance(motion, str) else motion.words()
+
+
+def _sensor_words(sensor: SensorConfig | str) -> list[str] | None:
+    if isinstance(sensor, str):
+        return ["--sensor", sensor]
+    known = sensor == PRESETS.get(sensor.preset)
+    return ["--sensor", sensor.preset] if known else None
+
+
+def _camera_words(camera: Camera) -> list[str]:
+    inner = ",".join(map(repr, (camera.fx, camera.fy, camera.cx, camera.cy)))
+    size = ["--width", str(camera.width), "--height", str(camera.height)]
+    return [*size, "--intrinsics", inner]
+
+
+_WORDS: dict[str, Callable[[Any], list[str] | None]] = {
+    "trajectory": _motion_words,
+    "sun": _sun_words,
+    "sensor": _sensor_words,
+    "camera": _camera_words,
+    "lighting": lambda lighting: None,
+}
+"""How the command line asks for what may be an object."""

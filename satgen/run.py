@@ -40,7 +40,6 @@ from satgen.pool import Pool
 from satgen.processes import default_workers
 from satgen.records import FrameRecord, journal_line, read_journal
 from satgen.rendering.backend import choose_backend
-from satgen.sun import parse_sun
 from satgen.tables import csv_bytes, frame_table, records_of, write_tables
 from satgen.trajectory import observe
 from satgen.worker import Job, Start
@@ -139,7 +138,7 @@ def render(
     count = workers or default_workers()
     with ExitStack() as stack:
         pool: Pool | None = None
-        if _is_new(folder) and source_path(options.target).is_file():
+        if _is_new(folder) and source_path(str(options.target)).is_file():
             # They get ready while the target is loaded here.
             most = len(range(options.start, options.stop + 1, max(options.step, 1)))
             pool = stack.enter_context(Pool(start, max(1, min(count, most))))
@@ -166,9 +165,7 @@ def render(
 
 def _start(options: RenderOptions) -> Start:
     """What workers need to get ready; refuses what needs no model to be refused."""
-    options.camera()
-    options.sensor_config()
-    parse_sun(options.sun)
+    options.check_parts()
     return Start(options, choose_backend(), os.getpid())
 
 
@@ -385,10 +382,11 @@ def _begin(plan: Plan, gl: dict[str, str]) -> None:
     for kind in IMAGES:
         (folder / kind).mkdir(exist_ok=True)
     if not plan.exists:
-        trajectory = plan.config.trajectory
-        if trajectory.kind == "file":
-            data = Path(trajectory.params["path"]).read_bytes()
-            write_atomic(folder / plan.config.trajectory_file, data, sync=True)
+        motion = plan.config.trajectory.motion
+        if motion.table is not None:
+            copy = motion.in_folder(folder).table
+            assert copy is not None
+            write_atomic(copy, motion.table.read_bytes(), sync=True)
         description = ds.description_bytes({**plan.description, "software": software})
         write_atomic(folder / ds.DESCRIPTION, description, sync=True)
     lines = b"".join(journal_line(plan.records[i]) for i in sorted(plan.records))
@@ -419,7 +417,7 @@ def describe(
     return {
         "format": ds.FORMAT,
         "version": ds.VERSION,
-        "command": options.command(),
+        "command": options.command() or "",
         **data,
         "target": {
             **data["target"],

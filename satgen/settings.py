@@ -131,6 +131,32 @@ def check(config: Any) -> None:
             found.check(getattr(config, item.name), item.name)
 
 
+def words_of(config: Any) -> list[str] | None:
+    """The options that ask for a configuration's values, where these are not the defaults.
+
+    None where a field without an option has another value than its default.
+    """
+    words: list[str] = []
+    for item in fields(config):
+        value, found = getattr(config, item.name), setting_of(item)
+        if value == item.default:
+            continue
+        if found is None or not found.option:
+            return None
+        words += option_words(item, value)
+    return words
+
+
+def option_words(item: Field[Any], value: Any) -> list[str]:
+    """The option that asks for a value of a field."""
+    name = option_name(item)
+    if isinstance(value, bool):
+        on, _, off = name.partition("/")
+        return [f"--{on if value else off or f'no-{on}'}"]
+    text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
+    return [f"--{name}", text]
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers between commas; InputError for anything else."""
     try:

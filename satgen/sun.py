@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.trajectory import Observations, camera_direction
+from satgen.trajectory import INERTIAL_KINDS, Motion, Observations, camera_direction
 
 Floats = NDArray[np.float64]
 
 MODES = ("phase", "body", "inertial")
-INERTIAL_KINDS = ("orbit", "tumble")
 DEFAULT_CLOCK_DEG = 45.0
 _FORMS = "phase:PHASE, phase:PHASE,CLOCK, body:AZ,EL or inertial:AZ,EL"
 
@@ -93,11 +92,11 @@ def parse_sun(text: str) -> SunConfig:
     return SunConfig(mode, (angles[0], angles[1]))
 
 
-def check_sun(sun: SunConfig, trajectory_kind: str) -> None:
+def check_sun(sun: SunConfig, motion: Motion) -> None:
     """Raise InputError if the sun cannot be placed under a trajectory of this kind."""
-    if sun.mode == "inertial" and trajectory_kind not in INERTIAL_KINDS:
+    if sun.mode == "inertial" and not motion.inertial:
         raise InputError(
-            f"sun {sun.spec}: trajectory {trajectory_kind} has no inertial frame, only "
+            f"sun {sun.spec}: trajectory {motion.kind} has no inertial frame, only "
             f"{' and '.join(INERTIAL_KINDS)} have (use phase: or body:)"
         )
 

@@ -226,7 +226,7 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
     with suppress(InputError):
         config = data.config
         try:
-            check_sun(config.sun, config.trajectory.kind)
+            check_sun(config.sun, config.trajectory.motion)
             count = len(config.indices())
         except InputError as error:
             return [*problems, fault(str(error))]
@@ -238,8 +238,9 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
 def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) -> list[Problem]:
     problems = []
     own = {ds.DESCRIPTION, *ds.TABLES, *IMAGES}
-    if config.trajectory.kind == "file":
-        own.add(config.trajectory_file)
+    table = config.trajectory.motion.table
+    if table is not None:
+        own.add(table.name)
     for name in sorted(os.listdir(folder)):
         if name == ds.JOURNAL:
             done = len(read_journal(folder))
@@ -249,10 +250,9 @@ def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) 
             problems.append(Problem(None, name, "left by a run that was stopped"))
         elif name not in own:
             problems.append(Problem(None, name, "is no part of a dataset"))
-    if config.trajectory.kind == "file":
+    if table is not None:
         with suppress(OSError, InputError):
-            table = folder / config.trajectory_file
-            if file_sha256(table) != config.trajectory.params.get("sha256"):
+            if file_sha256(table) != config.trajectory.motion.to_json()["sha256"]:
                 cause = "has changed since it was rendered from, its SHA-256 is another"
                 problems.append(Problem(None, table.name, cause))
     names = {ds.image_name(int(index)) for index in wanted}
@@ -377,7 +377,7 @@ def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
             np.linalg.norm(aim + distance[:, None] * direction - eye, axis=1),
             TOLERANCE * scale,
         )
-        if config.trajectory.kind != "file":  # there the camera may look past the aim point
+        if config.trajectory.motion.aimed:  # else the camera may look past the aim point
             again = rotation_from_angles(azimuth, elevation, roll)
             check("angles and rotation disagree", np.abs(again - matrix).max(axis=(1, 2)))
         for name in ("azimuth_deg", "elevation_deg", "roll_deg", "distance_m"):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from satgen.camera import Camera
 from satgen.config import (
     RenderConfig,
     depth_scale_for,
@@ -22,8 +23,11 @@ from satgen.config import (
 )
 from satgen.errors import InputError
 from satgen.options import RenderOptions
+from satgen.rendering.lighting import Lighting
+from satgen.sensor import PRESETS, SensorConfig
+from satgen.sun import SunConfig
 from satgen.targets.load import load_target
-from satgen.trajectory import TrajectoryConfig, observe
+from satgen.trajectory import Grid, Orbit, PoseFile, TrajectoryConfig, Tumble, observe
 from tests.datasets import options
 from tests.scenes import toy
 
@@ -144,7 +148,7 @@ def test_the_target_fits_the_depth_scale_and_the_frame(craft_path: Path, model, 
 @given(st.floats(1e-3, 1e5))
 def test_depth_scale_has_four_digits_and_wastes_little(distance: float) -> None:
     model = toy()
-    scale = depth_scale_for(TrajectoryConfig(kind="grid", distance_m=distance), model)
+    scale = depth_scale_for(TrajectoryConfig(motion=Grid(), distance_m=distance), model)
     centre, radius = model.bounding_sphere
     farthest = distance + np.linalg.norm(centre) + radius
     assert float(f"{scale:.3e}") == scale
@@ -172,16 +176,82 @@ def test_a_tumbling_target_turns_about_its_centre_of_mass_under_a_still_earth(
     )
 
 
-def test_the_command_gives_the_options_back() -> None:
-    from satgen.cli.options import configured
-    from satgen.cli.render import command
-
-    for wanted in (
+@pytest.mark.parametrize(
+    "wanted",
+    [
         RenderOptions(),
         RenderOptions("a b.glb", intrinsics=(1.5, 2.0, 3.0, 4.0), mono=False, bit_depth=16),
         RenderOptions(trajectory="orbit", mono=True, distance=12.25, width=64, sun="body:1,2"),
+        RenderOptions(
+            trajectory=Tumble((1.0, 2.0, 2.5), None, (0.0, -3.0, 0.25), 0.1, (5.0, -8.5))
+        ),
+        RenderOptions(trajectory=Orbit(7, 2.5, 90.0, 40.0, 5400.0)),
+    ],
+)
+def test_the_command_gives_the_options_back(wanted: RenderOptions) -> None:
+    from satgen.cli.render import command, request
+
+    words = shlex.split(wanted.command() or "")
+    assert words[:2] == ["satgen", "render"]
+    context = command.make_context("render", words[2:])
+    assert request(context.params) == wanted
+
+
+def test_objects_and_words_come_to_the_same(craft_path: Path, model, tmp_path: Path) -> None:
+    table = tmp_path / "poses.csv"
+    table.write_text("index,azimuth_deg,elevation_deg\n361,1,2\n362,3,4\n")
+    spoken = {"width": 64, "height": 48, "fov": 20.0, "sensor": "navcam", "sun": "body:20,5"}
+    objects = {
+        "camera": Camera.from_fov(64, 48, 20.0),
+        "sensor": PRESETS["navcam"],
+        "sun": SunConfig("body", (20.0, 5.0)),
+    }
+    for text, motion in (
+        ("tumble", Tumble()),
+        ("orbit", Orbit()),
+        (f"file:{table}", PoseFile(table)),
     ):
-        words = shlex.split(wanted.command())
-        assert words[:2] == ["satgen", "render"]
-        context = command.make_context("render", words[2:])
-        assert configured(RenderOptions(), context.params) == wanted
+        a = RenderOptions(craft_path, trajectory=text, stop=362, **spoken)
+        b = RenderOptions(str(craft_path), trajectory=motion, stop=362, **objects)
+        assert resolve(a, model) == resolve(b, model)
+        assert resolve(request_of(b), model) == resolve(b, model)
+
+
+def request_of(options: RenderOptions) -> RenderOptions:
+    """What the command line makes of a request's own command."""
+    from satgen.cli.render import command, request
+
+    words = shlex.split(options.command() or "")
+    return request(command.make_context("render", words[2:]).params)
+
+
+def test_what_the_command_line_cannot_say_has_no_command(craft_path: Path, model) -> None:
+    dark = Lighting(ambient=0.0)
+    options = RenderOptions(craft_path, lighting=dark, stop=362)
+    assert options.command() is None
+    assert resolve(options, model).lighting == dark
+    assert RenderOptions(sensor=SensorConfig(psf_sigma_px=2.0)).command() is None
+    axes = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    assert RenderOptions(trajectory=Tumble((1.0, 2.0, 2.5), axes)).command() is None
+
+
+@pytest.mark.parametrize("name", ["size", "width", "height", "fov", "intrinsics"])
+def test_a_camera_stands_alone(name: str) -> None:
+    value = (1.0, 1.0, 1.0, 1.0) if name == "intrinsics" else 30
+    with pytest.raises(InputError, match=f"camera and {name}"):
+        RenderOptions(camera=Camera.from_fov(64, 48, 20.0), **{name: value})
+
+
+def test_a_tumble_takes_what_is_missing_from_the_target(craft_path: Path, model) -> None:
+    def motion(**given) -> Tumble:
+        found = config_of(craft_path, model, trajectory=Tumble(**given)).trajectory.motion
+        assert isinstance(found, Tumble)
+        return found
+
+    own = motion()
+    assert own.moments is not None and sorted(own.moments) == list(own.moments)
+    ratios = motion(moments=(1.0, 2.0, 2.5))
+    assert ratios.moments == (1.0, 2.0, 2.5)
+    assert ratios.axes == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    with pytest.raises(InputError, match="under 90"):
+        motion(rates_deg_s=(80.0, 80.0, 80.0))

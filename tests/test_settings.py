@@ -134,7 +134,7 @@ def test_the_commands_options_are_their_configurations(command: str, config: typ
             assert f"default: {default:g}" in help_text, item.name
 
 
-@pytest.mark.parametrize("command", ["render", "bench"])
+@pytest.mark.parametrize("command", ["render", "bench", "train"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     heavy = ["torch", "pandas", "cv2", "OpenGL", "pyrender", "trimesh", "scipy", "matplotlib"]
     script = (

@@ -21,19 +21,19 @@ from satgen.splits import (
     split_sequences,
     views_of,
 )
-from satgen.trajectory import TrajectoryConfig, observe
+from satgen.trajectory import KINDS, TrajectoryConfig, observe
 
 RANGE = np.arange(361, 8101)
 PARTS = ("train", "validation", "test")
 
 
 def views(kind: str = "spiral", indices: np.ndarray = RANGE, target: str = "t") -> Views:
-    observations = observe(TrajectoryConfig(kind=kind, distance_m=10.0), indices)
+    observations = observe(TrajectoryConfig(motion=KINDS[kind](), distance_m=10.0), indices)
     return Views(target, observations.index, observations.T_cam_target[:, 2, :3])
 
 
 def rotations(kind: str, indices: np.ndarray) -> Rotation:
-    observations = observe(TrajectoryConfig(kind=kind, distance_m=10.0), indices)
+    observations = observe(TrajectoryConfig(motion=KINDS[kind](), distance_m=10.0), indices)
     return Rotation.from_matrix(observations.T_cam_target[:, :3, :3])
 
 

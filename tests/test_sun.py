@@ -12,16 +12,25 @@ from hypothesis import strategies as st
 
 from satgen.errors import InputError
 from satgen.sun import SunConfig, check_sun, parse_sun, phase_deg, sun_in_camera
-from satgen.trajectory import Observations, TrajectoryConfig, observe, tumble_params
+from satgen.trajectory import (
+    KINDS,
+    Grid,
+    Motion,
+    Observations,
+    Orbit,
+    PoseFile,
+    Spiral,
+    TrajectoryConfig,
+    Tumble,
+    observe,
+)
 
 INDICES = range(1, 8101, 37)
 
 
 def sweep(kind: str = "spiral") -> Observations:
-    params = tumble_params([2.0, 9.0, 10.0]) if kind == "tumble" else {}
-    return observe(
-        TrajectoryConfig(kind=kind, distance_m=25.0, aim=(1.0, -2.0, 0.5), params=params), INDICES
-    )
+    motion = Tumble((2.0, 9.0, 10.0)) if kind == "tumble" else KINDS[kind]()
+    return observe(TrajectoryConfig(motion=motion, distance_m=25.0, aim=(1.0, -2.0, 0.5)), INDICES)
 
 
 def test_clock_angles_point_as_documented() -> None:
@@ -127,14 +136,14 @@ def test_bad_specifications_are_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["spiral", "grid", "file"])
-def test_inertial_sun_needs_an_inertial_frame(kind: str) -> None:
+@pytest.mark.parametrize("motion", [Spiral(), Grid(), PoseFile("poses.csv", "0" * 64)])
+def test_inertial_sun_needs_an_inertial_frame(motion: Motion) -> None:
     sun = parse_sun("inertial:10,20")
-    with pytest.raises(InputError, match=f"trajectory {kind} has no inertial frame"):
-        check_sun(sun, kind)
-    check_sun(sun, "orbit")
-    check_sun(sun, "tumble")
-    check_sun(parse_sun("body:10,20"), kind)
+    with pytest.raises(InputError, match=f"trajectory {motion.kind} has no inertial frame"):
+        check_sun(sun, motion)
+    check_sun(sun, Orbit())
+    check_sun(sun, Tumble())
+    check_sun(parse_sun("body:10,20"), motion)
 
 
 def test_inertial_sun_with_observations_without_a_frame_is_refused() -> None:

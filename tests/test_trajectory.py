@@ -24,23 +24,23 @@ from satgen.geometry import geodesic, quaternion_to_matrix
 from satgen.trajectory import (
     INDEX_MAX,
     INDEX_MIN,
+    KINDS,
     Observations,
+    Orbit,
+    PoseFile,
     TrajectoryConfig,
+    Tumble,
     angles_from_pose,
     available_indices,
     camera_direction,
     default_distance,
-    file_params,
     observe,
-    orbit_params,
     pose_from_angles,
     principal_inertia,
     quaternion_from_angles,
     rotation_from_angles,
-    tumble_params,
 )
-from satgen.trajectory.orbit import relative_motion
-from satgen.trajectory.tumble import free_rotation, jacobi, tumble_motion
+from satgen.trajectory.tumble import free_rotation, jacobi
 
 ALL = np.arange(INDEX_MIN, INDEX_MAX + 1)
 AIM = (0.7, -1.3, 0.4)
@@ -49,11 +49,17 @@ AXES = Rotation.from_euler("xyz", [20, -40, 70], degrees=True).as_matrix()
 GENERATED = ("spiral", "grid", "orbit", "tumble")
 
 
-def config_of(kind: str, **changes: Any) -> TrajectoryConfig:
-    fields: dict[str, Any] = {"kind": kind, "distance_m": 30.0, "aim": AIM, "roll_deg": 12.5}
-    if kind == "tumble":
-        fields["params"] = tumble_params(MOMENTS, AXES)
-    return TrajectoryConfig(**{**fields, **changes})
+def config_of(kind: str, motion: Any = None, **changes: Any) -> TrajectoryConfig:
+    if motion is None:
+        motion = tumble() if kind == "tumble" else KINDS[kind]()
+    fields: dict[str, Any] = {"distance_m": 30.0, "aim": AIM, "roll_deg": 12.5}
+    return TrajectoryConfig(motion=motion, **{**fields, **changes})
+
+
+def tumble(moments: Any = MOMENTS, axes: Any = AXES, rates: Any = None) -> Tumble:
+    """A tumble of arrays."""
+    given = {} if rates is None else {"rates_deg_s": tuple(rates)}
+    return Tumble(tuple(moments), tuple(map(tuple, axes)), **given)
 
 
 @pytest.fixture(scope="module", params=GENERATED)
@@ -113,7 +119,10 @@ def test_motion_is_continuous_without_a_sign_flip(
 ) -> None:
     config, views = swept
     steps = np.degrees(geodesic(views.T_cam_target[1:, :3, :3], views.T_cam_target[:-1, :3, :3]))
-    assert steps.max() < {"spiral": 1.03, "grid": 4.0001, "orbit": 2.0, "tumble": 3.0}[config.kind]
+    assert (
+        steps.max()
+        < {"spiral": 1.03, "grid": 4.0001, "orbit": 2.0, "tumble": 3.0}[config.motion.kind]
+    )
     assert steps.min() > 0.1
     dots = np.sum(views.quaternion[1:] * views.quaternion[:-1], axis=1)
     assert dots.min() > 0.99
@@ -146,7 +155,7 @@ def test_answers_belong_to_the_caller(swept: tuple[TrajectoryConfig, Observation
 
 def test_roll_turns_the_image_only(swept: tuple[TrajectoryConfig, Observations]) -> None:
     config, views = swept
-    upright = observe(config_of(config.kind, roll_deg=0.0), ALL)
+    upright = observe(config_of(config.motion.kind, roll_deg=0.0), ALL)
     roll = math.radians(config.roll_deg)
     turn = np.array(
         [[math.cos(roll), math.sin(roll), 0], [-math.sin(roll), math.cos(roll), 0], [0, 0, 1]]
@@ -176,7 +185,6 @@ def test_index_that_is_no_whole_number_is_refused() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": "helix"},
         {"distance_m": 0.0},
         {"distance_m": -3},
         {"distance_m": math.nan},
@@ -185,19 +193,26 @@ def test_index_that_is_no_whole_number_is_refused() -> None:
         {"aim": (0.0, 1.0)},
         {"aim": (0.0, 1.0, math.nan)},
         {"aim": 3.0},
-        {"params": {"x": object()}},
     ],
 )
 def test_bad_configurations_are_refused_in_one_line(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError) as caught:
-        config_of(**{"kind": "spiral", **changes})
+        config_of("spiral", **changes)
     assert "\n" not in str(caught.value)
+
+
+def test_unknown_kinds_are_refused() -> None:
+    data = config_of("spiral").to_json()
+    with pytest.raises(InputError, match="trajectory 'helix': must be one of spiral, grid"):
+        TrajectoryConfig.from_json({**data, "kind": "helix"})
 
 
 @pytest.mark.parametrize("kind", [*GENERATED, "file"])
 def test_unknown_parameters_are_refused(kind: str) -> None:
     with pytest.raises(InputError, match="parameter 'wobble'"):
-        observe(config_of(kind, params={"wobble": 1}), [1])
+        KINDS[kind].from_json(
+            {"path": "poses.csv", "wobble": 1} if kind == "file" else {"wobble": 1}
+        )
 
 
 # --- angles -----------------------------------------------------------------------------------
@@ -308,13 +323,10 @@ def test_grid_visits_every_cell_once_and_steps_to_neighbours_only() -> None:
 # --- orbit ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "params", [{}, orbit_params(3, 0.0), orbit_params(7, 2.5, 90.0, 40.0, 5400.0)]
-)
-def test_orbit_solves_the_clohessy_wiltshire_equations(params: dict[str, Any]) -> None:
-    config = config_of("orbit", params=params)
-    time, position, velocity = relative_motion(config, ALL)
-    n = 2.0 * math.pi / params.get("period_s", 5930.0)
+@pytest.mark.parametrize("orbit", [Orbit(), Orbit(3, 0.0), Orbit(7, 2.5, 90.0, 40.0, 5400.0)])
+def test_orbit_solves_the_clohessy_wiltshire_equations(orbit: Orbit) -> None:
+    time, position, velocity = orbit.relative_motion(30.0, ALL)
+    n = 2.0 * math.pi / orbit.period_s
 
     def clohessy_wiltshire(_: float, s: np.ndarray) -> np.ndarray:
         x, _y, z, vx, vy, vz = s
@@ -338,7 +350,7 @@ def test_orbit_solves_the_clohessy_wiltshire_equations(params: dict[str, Any]) -
 
 def test_orbit_circumnavigates_on_a_two_by_one_ellipse() -> None:
     config = config_of("orbit")
-    _, position, _ = relative_motion(config, ALL)
+    _, position, _ = Orbit().relative_motion(config.distance_m, ALL)
     radial, along, _ = np.ptp(position, axis=0)
     assert along / radial == pytest.approx(2.0, abs=1e-4)
     assert np.linalg.matrix_rank(position[:400], tol=1.0) == 2  # a tilted plane through the target
@@ -354,7 +366,7 @@ def test_orbit_circumnavigates_on_a_two_by_one_ellipse() -> None:
 def test_orbit_frames_are_as_documented() -> None:
     config = config_of("orbit", roll_deg=0.0)
     views = observe(config, ALL)
-    time, hill, _ = relative_motion(config, ALL)
+    time, hill, _ = Orbit().relative_motion(config.distance_m, ALL)
     assert views.R_target_inertial is not None
     angle = 2.0 * np.pi * time / 5930.0
     outward = np.stack([np.cos(angle), np.sin(angle), np.zeros(8100)], axis=1)
@@ -383,7 +395,7 @@ def test_orbit_frames_are_as_documented() -> None:
 )
 def test_bad_orbits_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(params))):
-        observe(config_of("orbit", params=params), [1])
+        Orbit.from_json(params)
 
 
 # --- tumble -----------------------------------------------------------------------------------
@@ -470,8 +482,7 @@ def test_free_rotation_conserves_energy_and_momentum(
 
 @pytest.mark.parametrize("rates", [(0.3, 0.9, 0.3), (0.8, 0.1, -0.5), (0.05, -0.1, 1.0)])
 def test_tumble_conserves_energy_and_momentum_over_the_sweep(rates: tuple[float, ...]) -> None:
-    config = config_of("tumble", params=tumble_params(MOMENTS, AXES, rates))
-    _, omega, attitude = tumble_motion(config, ALL)
+    _, omega, attitude = tumble(rates=rates).turning(ALL)
     inertia = AXES.T @ np.diag(MOMENTS) @ AXES
     momentum_body = omega @ inertia
     energy = np.sum(omega * momentum_body, axis=1)
@@ -490,10 +501,8 @@ def test_tumble_conserves_energy_and_momentum_over_the_sweep(rates: tuple[float,
 def test_symmetric_body_precesses_at_the_textbook_rate() -> None:
     """A symmetry axis circles the angular momentum at L / I_transverse."""
     across, along = 3.0, 4.5
-    config = config_of(
-        "tumble", params=tumble_params([along, across, across], np.eye(3), (0.8, 0.6, 0.0))
-    )
-    time, omega, attitude = tumble_motion(config, ALL)
+    motion = tumble([along, across, across], np.eye(3), (0.8, 0.6, 0.0))
+    time, omega, attitude = motion.turning(ALL)
     momentum = np.array([along, across, across]) * omega[0]
     pole = momentum / np.linalg.norm(momentum)
     axis = attitude[:, :, 0]  # the symmetry axis, inertial frame
@@ -520,18 +529,16 @@ def test_tumble_is_seen_by_a_camera_at_rest() -> None:
 
 def test_order_and_handedness_of_the_axes_do_not_matter() -> None:
     rates = np.array([0.3, 0.9, 0.3])
-    reference = observe(config_of("tumble", params=tumble_params(MOMENTS, AXES, rates)), ALL)
+    reference = observe(config_of("tumble", tumble(rates=rates)), ALL)
     order = [2, 0, 1]
     shuffled = observe(
-        config_of(
-            "tumble", params=tumble_params(np.array(MOMENTS)[order], AXES[order], rates[order])
-        ),
+        config_of("tumble", tumble(np.array(MOMENTS)[order], AXES[order], rates[order])),
         ALL,
     )
     assert np.abs(shuffled.T_cam_target - reference.T_cam_target).max() < 1e-9
     flip = np.array([1.0, -1.0, 1.0])
     mirrored = observe(
-        config_of("tumble", params=tumble_params(MOMENTS, AXES * flip[:, None], rates * flip)), ALL
+        config_of("tumble", tumble(MOMENTS, AXES * flip[:, None], rates * flip)), ALL
     )
     assert np.abs(mirrored.T_cam_target - reference.T_cam_target).max() < 1e-9
 
@@ -553,7 +560,7 @@ def test_order_and_handedness_of_the_axes_do_not_matter() -> None:
 )
 def test_bad_tumbles_are_refused(params: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:
-        observe(config_of("tumble", params=params), [1])
+        observe(config_of("tumble", Tumble.from_json(params)), [1])
     assert "\n" not in str(caught.value)
 
 
@@ -577,7 +584,7 @@ def pose_rows(views: Observations) -> list[dict[str, Any]]:
 
 
 def file_config(path: Path, **changes: Any) -> TrajectoryConfig:
-    return config_of("file", **{"roll_deg": 0.0, "params": file_params(path), **changes})
+    return config_of("file", PoseFile(path), **{"roll_deg": 0.0, **changes})
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -599,10 +606,8 @@ def test_poses_come_back_from_a_table(tmp_path: Path, suffix: str) -> None:
         frame[frame.columns[1:]] = frame[frame.columns[1:]].astype(float)
         frame.assign(note="x").to_parquet(path)
     config = file_config(path)
-    assert config.params == {
-        "path": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
+    assert config.motion == PoseFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    assert config.motion.to_json()["path"] == f"trajectory.{suffix}"
     assert np.array_equal(available_indices(config), views.index)
     again = observe(config, views.index)
     assert np.abs(again.T_cam_target - views.T_cam_target).max() < 1e-12
@@ -716,17 +721,17 @@ def test_parquet_with_an_empty_cell_is_refused(tmp_path: Path) -> None:
 
 def test_missing_file_and_changed_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        file_params(tmp_path / "none.csv")
+        PoseFile(tmp_path / "none.csv")
     with pytest.raises(InputError, match="cannot be read"):
-        file_params(tmp_path)
+        PoseFile(tmp_path)
     with pytest.raises(InputError, match="needs the path"):
-        observe(config_of("file", params={}), [1])
+        PoseFile.from_json({})
     path = write_csv(tmp_path / "poses.csv", [GOOD])
     config = file_config(path)
     path.write_bytes(path.read_bytes() + b"4,1,0,0,0,0,0,9\n")
     with pytest.raises(InputError, match="has changed"):
         observe(config, [3])
-    assert len(available_indices(config_of("file", roll_deg=0.0, params={"path": str(path)}))) == 2
+    assert len(available_indices(file_config(path))) == 2
     with pytest.raises(InputError, match="roll 5"):
         observe(file_config(path, roll_deg=5.0), [3])
 
@@ -798,7 +803,7 @@ def test_inertia_of_a_plate_makes_a_valid_tumble() -> None:
     vertices = np.array([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]], dtype=float)
     moments, axes, _ = principal_inertia(vertices, np.array([[0, 1, 2], [0, 2, 3]]))
     assert moments == pytest.approx([2 / 12, 8 / 12, 10 / 12])
-    assert len(observe(config_of("tumble", params=tumble_params(moments, axes)), [1, 8100])) == 2
+    assert len(observe(config_of("tumble", tumble(moments, axes)), [1, 8100])) == 2
 
 
 def test_inertia_needs_area() -> None:

@@ -76,12 +76,53 @@ def options_of(config: type, *, without: tuple[str, ...] = ()) -> Callable[[F], 
     return decorate
 
 
-def option_of(config: type, field: str, **details: Any) -> Callable[[F], F]:
-    """A decorator that adds the option of one field, with some of its details replaced."""
-    for place, item, kind in _declared(config):
-        if place == field:
-            return _option(place, item, kind, **details)
-    raise KeyError(field)
+def options_of_any(configs: Mapping[str, type], prefix: str) -> Callable[[F], F]:
+    """A decorator that adds the options of alternatives, of which another option chooses one.
+
+    A field that several of them have is one option; its help says whose it is.
+
+    Args:
+        configs: dataclasses by the name that chooses them.
+        prefix: in front of the fields' names among the command's values.
+    """
+    owners: dict[str, list[str]] = {}
+    declared: dict[str, tuple[Field[Any], Any]] = {}
+    for name, config in configs.items():
+        for place, item, kind in _declared(config):
+            owners.setdefault(place, []).append(name)
+            declared.setdefault(place, (item, kind))
+
+    def decorate(command: F) -> F:
+        for place, (item, kind) in reversed(declared.items()):
+            whose = f"Of {' and '.join(owners[place])}: "
+            command = _option(f"{prefix}{place}", item, kind, whose)(command)
+        return command
+
+    return decorate
+
+
+def chosen(
+    configs: Mapping[str, type], name: str, prefix: str, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was given of the options of `options_of_any`, by field.
+
+    Raises:
+        InputError: an option that the alternative `name` does not know.
+    """
+    given = {
+        key.removeprefix(prefix): value
+        for key, value in values.items()
+        if key.startswith(prefix) and value is not None
+    }
+    for place in given:
+        owners = {n: item for n, c in configs.items() for p, item, _ in _declared(c) if p == place}
+        if name not in owners:
+            option = option_name(next(iter(owners.values())))
+            raise InputError(
+                f"--{option}: trajectory {name} has no such parameter, only "
+                f"{' and '.join(owners)} {'has' if len(owners) == 1 else 'have'}"
+            )
+    return given
 
 
 def configured(base: C, values: Mapping[str, Any]) -> C:
@@ -133,10 +174,11 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
-def _option(place: str, item: Field[Any], kind: Any, **details: Any) -> Callable[[F], F]:
+def _option(place: str, item: Field[Any], kind: Any, whose: str = "") -> Callable[[F], F]:
     declared = setting_of(item)
     assert declared is not None
-    declared = replace(declared, **details)
+    if whose:
+        declared = replace(declared, help=f"{whose}{declared.help[0].lower()}{declared.help[1:]}")
     name = option_name(item)
     default = item.default
     text = _help(declared, None if default is MISSING else default, name)

@@ -10,11 +10,14 @@ import click
 
 from satgen.api import DATASETS, default_folder
 from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
-from satgen.cli.options import configured, options_of
+from satgen.cli.options import chosen, configured, options_of, options_of_any
 from satgen.errors import InputError
 from satgen.options import RenderOptions
+from satgen.trajectory import KINDS
 
 ALL = "all"
+MOTION = "motion__"
+"""In front of a trajectory's own parameters among the command's values."""
 
 
 @click.command("render", short_help="Render image sequences with ground truth.")
@@ -24,6 +27,7 @@ ALL = "all"
     help="Folder of the dataset; with --target all, of the datasets.  [default: datasets/TARGET]",
 )
 @options_of(RenderOptions)
+@options_of_any(KINDS, MOTION)
 @click.option("--workers", type=int, help="Worker processes.  [default: the cores]")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset of another configuration.")
 @click.option(
@@ -54,7 +58,7 @@ def command(
       satgen render --target all --workers 8
       satgen render --target craft.glb --up y --trajectory orbit --sun inertial:40,10 --out d
     """
-    options = configured(RenderOptions(), values)
+    options = request(values)
     _check_conflicts(ctx)
     from satgen.run import render
 
@@ -86,6 +90,20 @@ def command(
         seconds = sum(s.seconds for s in summaries)
         size = megabytes(sum(s.bytes for s in summaries))
         click.echo(f"{len(summaries)} datasets, {frames} frames, {size}, in {duration(seconds)}")
+
+
+def request(values: dict[str, Any]) -> RenderOptions:
+    """The request that the command's options make.
+
+    Raises:
+        InputError: a parameter that the trajectory does not know, or values that make no sense.
+    """
+    options = configured(RenderOptions(), values)
+    kind = str(options.trajectory).partition(":")[0]
+    given = chosen(KINDS, kind, MOTION, values) if kind in KINDS else {}
+    if given:
+        options = replace(options, trajectory=configured(options.motion(), given))
+    return options
 
 
 def _line(summary: Any) -> str:

@@ -1,7 +1,8 @@
 """Trajectories: from an observation index k in 1..8100 to the pose of the target.
 
-`observe(config, indices)` is the one entry. Each kind has a module of its own:
-`spiral` (the default sweep), `grid`, `orbit`, `tumble` and `file`.
+`observe(config, indices)` is the one entry. Each kind has a module of its own, with a class whose
+fields are its parameters: `Spiral` (the default sweep), `Grid`, `Orbit`, `Tumble` and `PoseFile`;
+`KINDS` is the table of them.
 """
 
 from satgen.trajectory.angles import (
@@ -11,39 +12,47 @@ from satgen.trajectory.angles import (
     quaternion_from_angles,
     rotation_from_angles,
 )
-from satgen.trajectory.config import (
+from satgen.trajectory.config import TrajectoryConfig
+from satgen.trajectory.file import PoseFile
+from satgen.trajectory.framing import default_distance, principal_inertia
+from satgen.trajectory.grid import Grid
+from satgen.trajectory.kinds import INERTIAL_KINDS, KINDS, motion_of
+from satgen.trajectory.motion import (
     DEFAULT_START,
     DEFAULT_STOP,
     INDEX_MAX,
     INDEX_MIN,
-    KINDS,
+    Motion,
     Observations,
-    TrajectoryConfig,
 )
-from satgen.trajectory.file import file_params
-from satgen.trajectory.framing import default_distance, principal_inertia
 from satgen.trajectory.observe import available_indices, observe
-from satgen.trajectory.orbit import orbit_params
-from satgen.trajectory.tumble import tumble_params
+from satgen.trajectory.orbit import Orbit
+from satgen.trajectory.spiral import Spiral
+from satgen.trajectory.tumble import Tumble
 
 __all__ = [
     "DEFAULT_START",
     "DEFAULT_STOP",
     "INDEX_MAX",
     "INDEX_MIN",
+    "INERTIAL_KINDS",
     "KINDS",
+    "Grid",
+    "Motion",
     "Observations",
+    "Orbit",
+    "PoseFile",
+    "Spiral",
     "TrajectoryConfig",
+    "Tumble",
     "angles_from_pose",
     "available_indices",
     "camera_direction",
     "default_distance",
-    "file_params",
+    "motion_of",
     "observe",
-    "orbit_params",
     "pose_from_angles",
     "principal_inertia",
     "quaternion_from_angles",
     "rotation_from_angles",
-    "tumble_params",
 ]

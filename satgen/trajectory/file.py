@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,10 @@ from satgen.geometry import (
 )
 from satgen.parquet import read_table
 from satgen.trajectory.angles import angles_from_pose, pose_from_angles
-from satgen.trajectory.config import INDEX_MAX, INDEX_MIN, Observations, TrajectoryConfig
+from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Floats, Motion, Observations
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from satgen.trajectory.config import TrajectoryConfig
 
 POSE_COLUMNS = ("qw", "qx", "qy", "qz", "tx", "ty", "tz")
 ANGLE_COLUMNS = ("azimuth_deg", "elevation_deg")
@@ -40,9 +42,78 @@ UNIT_TOLERANCE = 1e-4
 quaternion is scaled to unit length afterwards."""
 
 
-def file_params(path: str | Path) -> dict[str, Any]:
-    """Parameters of kind file: the path and the SHA-256 of its bytes."""
-    return {"path": str(path), "sha256": hashlib.sha256(_read_bytes(path)).hexdigest()}
+TABLE = "trajectory"
+"""Stem of the copy of a user's pose table inside a dataset."""
+
+
+@dataclass(frozen=True)
+class PoseFile(Motion):
+    """Poses from a table.
+
+    Attributes:
+        path: of the CSV or parquet file.
+        sha256: of its bytes; taken of the file where it is not given.
+
+    Raises:
+        InputError: no path, or a file that cannot be read.
+    """
+
+    path: str | Path
+    sha256: str = ""
+
+    kind: ClassVar[str] = "file"
+    aimed: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", str(self.path))
+        if not self.sha256:
+            digest = hashlib.sha256(_read_bytes(self.path)).hexdigest()
+            object.__setattr__(self, "sha256", digest)
+
+    @classmethod
+    def named(cls, argument: str) -> PoseFile:
+        """The table at a path."""
+        if not argument:
+            raise InputError("trajectory 'file': must be file:PATH")
+        return cls(argument)
+
+    @property
+    def spec(self) -> str:
+        """file:PATH."""
+        return f"file:{self.path}"
+
+    def words(self) -> list[str]:
+        """The option that asks for this table."""
+        return ["--trajectory", self.spec]
+
+    @property
+    def table(self) -> Path:
+        """The table."""
+        return Path(self.path)
+
+    def in_folder(self, folder: Path) -> PoseFile:
+        """The copy in a dataset's folder."""
+        return replace(self, path=str(folder / self.copy))
+
+    @property
+    def copy(self) -> str:
+        """Name, inside a dataset, of the copy of the table."""
+        return TABLE + self.table.suffix.lower()
+
+    def to_json(self) -> dict[str, Any]:
+        """The name of the table's copy, and the hash of its content."""
+        return {"path": self.copy, "sha256": self.sha256}
+
+    @classmethod
+    def from_json(cls, params: Mapping[str, Any]) -> PoseFile:
+        """Inverse of `to_json`; `in_folder` finds the copy."""
+        if "path" not in params:
+            raise InputError("trajectory file: needs the path of a CSV or parquet file")
+        return super().from_json(params)
+
+    def sweep(self, config: TrajectoryConfig) -> Observations:
+        """The indices that the table has."""
+        return read_poses(self, config)
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -129,20 +200,20 @@ def _index_column(table: _Table) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def read_poses(config: TrajectoryConfig) -> Observations:
-    """Observations of every row of the configured file, ordered by index.
+def read_poses(file: PoseFile, config: TrajectoryConfig) -> Observations:
+    """Observations of every row of a file, ordered by index.
 
     Raises:
         InputError: the file is missing, has changed since its SHA-256 was taken, lacks columns, or
             holds a value that is no pose: the message names file, column and row.
     """
-    path = str(config.params["path"])
+    path = str(file.path)
     data = _read_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
-    if config.params.get("sha256", digest) != digest:
+    if file.sha256 != digest:
         raise InputError(
             f"{path}: has changed, its SHA-256 is {digest[:12]}... and not "
-            f"{str(config.params['sha256'])[:12]}... as recorded"
+            f"{file.sha256[:12]}... as recorded"
         )
     table = _read_table(path, data)
     if "index" not in table.columns:

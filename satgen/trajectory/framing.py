@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satgen.camera import Camera
 from satgen.errors import InputError
-from satgen.trajectory.config import finite
+from satgen.trajectory.motion import finite
 
 Floats = NDArray[np.float64]
 

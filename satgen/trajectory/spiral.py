@@ -7,12 +7,29 @@ rotation between neighbours is 1.00025 degrees everywhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from satgen.trajectory.config import INDEX_MAX
+from satgen.trajectory.looking import looking_from
+from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Floats, Motion, Observations
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from satgen.trajectory.config import TrajectoryConfig
+
+
+@dataclass(frozen=True)
+class Spiral(Motion):
+    """The sweep from pole to pole. It has no parameters."""
+
+    kind: ClassVar[str] = "spiral"
+
+    def sweep(self, config: TrajectoryConfig) -> Observations:
+        """All 8100 indices."""
+        index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
+        return looking_from(*spiral_angles(index), index, config)
 
 
 def spiral_angles(index: ArrayLike) -> tuple[Floats, Floats]:

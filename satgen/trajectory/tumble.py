@@ -16,98 +16,179 @@ The inertial axes are the target's at index 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from satgen.errors import InputError
 from satgen.geometry import normalise
+from satgen.settings import numbers, setting
 from satgen.trajectory.angles import rotation_from_angles
-from satgen.trajectory.config import INDEX_MIN, TrajectoryConfig, finite, finite_vector
+from satgen.trajectory.framing import principal_inertia
+from satgen.trajectory.looking import looking_along
+from satgen.trajectory.motion import (
+    INDEX_MAX,
+    INDEX_MIN,
+    Floats,
+    Motion,
+    Observations,
+    Vector,
+    finite,
+    finite_vector,
+)
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from satgen.model import TargetModel
+    from satgen.trajectory.config import TrajectoryConfig
 
 DEFAULT_RATES_DEG_S = (0.3, 0.9, 0.3)
 """About the smallest, middle and largest moment: mostly about the unstable middle axis."""
 
-_NAMES = ("moments", "axes", "rates_deg_s", "dt_s", "view_deg")
+_TARGET_AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
-def tumble_params(
-    moments: ArrayLike,
-    axes: ArrayLike | None = None,
-    rates_deg_s: ArrayLike = DEFAULT_RATES_DEG_S,
-    dt_s: float = 1.0,
-    view_deg: ArrayLike = (30.0, 15.0),
-) -> dict[str, Any]:
-    """Parameters of kind tumble.
+@dataclass(frozen=True)
+class Tumble(Motion):
+    """Torque-free rotation.
 
-    Args:
-        moments: (3,) principal moments of inertia, any unit; only their ratios matter.
-        axes: (3, 3), rows the principal axes in target coordinates (identity if None); see
-            `framing.principal_inertia`.
+    Attributes:
+        moments: (3,) principal moments of inertia, any unit; only their ratios matter. None takes
+            the target's own, in ascending order, about its own principal axes.
+        axes: (3, 3), rows the principal axes in target coordinates; the target's x, y and z axes
+            where moments are given and these are not. See `framing.principal_inertia`.
         rates_deg_s: (3,) angular velocity at index 1 about those axes, degrees a second.
         dt_s: seconds from one index to the next.
         view_deg: azimuth and elevation of the camera at index 1.
     """
-    return {
-        "moments": np.asarray(moments, dtype=np.float64).tolist(),
-        "axes": np.asarray(np.eye(3) if axes is None else axes, dtype=np.float64).tolist(),
-        "rates_deg_s": np.asarray(rates_deg_s, dtype=np.float64).tolist(),
-        "dt_s": float(dt_s),
-        "view_deg": np.asarray(view_deg, dtype=np.float64).tolist(),
-    }
+
+    moments: Vector | None = setting(
+        None,
+        "Moments of inertia about the target's x, y and z axes, of which only the ratios matter",
+        name="inertia",
+        metavar="IX,IY,IZ",
+        parse=numbers,
+        above=0.0,
+        shown="the target's own, about its own principal axes",
+    )
+    axes: tuple[Vector, Vector, Vector] | None = None
+    rates_deg_s: Vector = setting(
+        DEFAULT_RATES_DEG_S,
+        "Angular velocity at index 1, degrees a second, about the axes of --inertia; without it "
+        "about the principal axes of smallest, middle and largest moment",
+        name="rates",
+        metavar="WX,WY,WZ",
+        parse=numbers,
+    )
+    dt_s: float = setting(1.0, "From one index to the next", unit="seconds", above=0.0, name="dt")
+    view_deg: tuple[float, float] = setting(
+        (30.0, 15.0),
+        "Azimuth and elevation, in target axes at index 1, that the camera looks from, degrees",
+        name="view",
+        metavar="AZ,EL",
+        parse=numbers,
+    )
+
+    kind: ClassVar[str] = "tumble"
+    inertial: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        if self.moments is not None:
+            put("moments", finite_vector(self.moments, 3, "moments"))
+        if self.axes is not None:
+            if not isinstance(self.axes, (tuple, list)) or len(self.axes) != 3:
+                raise InputError(f"axes {self.axes!r}: must be three vectors")
+            put("axes", tuple(finite_vector(row, 3, "axes") for row in self.axes))
+        put("rates_deg_s", finite_vector(self.rates_deg_s, 3, "rates_deg_s"))
+        put("dt_s", finite(self.dt_s, "dt_s"))
+        put("view_deg", finite_vector(self.view_deg, 2, "view_deg"))
+        super().__post_init__()
+        if abs(self.view_deg[1]) > 90.0:
+            raise InputError(
+                f"view_deg {list(self.view_deg)}: elevation must be between -90 and 90 degrees"
+            )
+        if self.moments is not None:
+            self._body()
+
+    def of_target(self, model: TargetModel) -> tuple[Tumble, Vector, float]:
+        """With the target's inertia, held on to by its centre of mass, about which it turns."""
+        moments, axes, centre = principal_inertia(model.vertices, model.faces)
+        used = model.vertices[np.unique(model.faces)]
+        radius = float(np.linalg.norm(used - centre, axis=1).max())
+        motion = self
+        if self.moments is None:
+            motion = replace(self, moments=tuple(moments.tolist()), axes=tuple(axes.tolist()))
+        elif self.axes is None:
+            motion = replace(self, axes=_TARGET_AXES)
+        return motion, (float(centre[0]), float(centre[1]), float(centre[2])), radius
+
+    def sweep(self, config: TrajectoryConfig) -> Observations:
+        """All 8100 indices."""
+        index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
+        _, _, inertial_target = self.turning(index)
+        cam_inertial = rotation_from_angles(*self.view_deg, config.roll_deg)
+        return looking_along(
+            cam_inertial @ inertial_target,
+            np.full(len(index), config.distance_m),
+            np.swapaxes(inertial_target, -1, -2).copy(),
+            index,
+            config,
+        )
+
+    def nadir(self, observations: Observations) -> Floats:
+        """The inertial +z axis, which is the target's at index 1."""
+        assert observations.R_target_inertial is not None
+        return np.asarray(observations.R_target_inertial[:, :, 2])
+
+    def turning(self, index: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        """Time (N,) s since index 1, angular velocity (N, 3) rad/s and attitude (N, 3, 3).
+
+        The angular velocity is in target axes; the attitude takes target axes to inertial ones.
+        """
+        body = self._body()
+        time = np.asarray((index - INDEX_MIN) * self.dt_s, dtype=np.float64)
+        omega, attitude = free_rotation(body.moments, body.rates, time)
+        return time, omega @ body.axes, body.axes.T @ attitude @ body.axes
+
+    def _body(self) -> _Body:
+        """The parameters as a body; InputError where they describe none."""
+        if self.moments is None:
+            raise InputError("trajectory tumble: needs the target's principal moments of inertia")
+        moments = np.array(self.moments)
+        if 2.0 * moments.max() > moments.sum() * (1.0 + 1e-9):
+            raise InputError(
+                f"moments {moments.tolist()}: no moment may exceed the other two's sum"
+            )
+        axes = np.array(_TARGET_AXES if self.axes is None else self.axes)
+        if np.abs(axes @ axes.T - np.eye(3)).max() > 1e-6:
+            raise InputError(f"axes {axes.tolist()}: must be perpendicular unit vectors")
+        left, _, right = np.linalg.svd(axes)
+        axes = left @ right
+        rates = np.radians(self.rates_deg_s)
+        order = np.argsort(moments, kind="stable")
+        moments, axes, rates = moments[order] / moments.max(), axes[order], rates[order]
+        if np.linalg.det(axes) < 0.0:
+            axes[2], rates[2] = -axes[2], -rates[2]
+        fastest = math.degrees(float(np.linalg.norm(moments * rates)) / moments[0] * self.dt_s)
+        if fastest > 90.0:
+            raise InputError(
+                f"rates_deg_s {list(self.rates_deg_s)}: may turn {fastest:.0f} degrees from one "
+                "index to the next, which must stay under 90"
+            )
+        return _Body(moments, axes, rates)
 
 
 @dataclass(frozen=True)
 class _Body:
-    """Checked parameters: `axes` is right-handed, (3, 3), rows, in ascending order of moment."""
+    """A rigid body in ascending order of moment: `axes` right-handed rows, `rates` in rad/s."""
 
     moments: Floats
     axes: Floats
     rates: Floats
-    dt_s: float
-    view_deg: tuple[float, ...]
-
-
-def _checked(config: TrajectoryConfig) -> _Body:
-    """Parameters as a body; InputError where they describe none."""
-    config.check_params(_NAMES)
-    if "moments" not in config.params:
-        raise InputError("trajectory tumble: needs the target's principal moments of inertia")
-    p = {**tumble_params([1.0, 1.0, 1.0]), **config.params}
-    moments = np.array(finite_vector(p["moments"], 3, "moments"))
-    if moments.min() <= 0.0:
-        raise InputError(f"moments {moments.tolist()}: must be more than 0")
-    if 2.0 * moments.max() > moments.sum() * (1.0 + 1e-9):
-        raise InputError(f"moments {moments.tolist()}: no moment may exceed the other two's sum")
-    if not isinstance(p["axes"], list) or len(p["axes"]) != 3:
-        raise InputError(f"axes {p['axes']!r}: must be three vectors")
-    axes = np.array([finite_vector(row, 3, "axes") for row in p["axes"]])
-    if np.abs(axes @ axes.T - np.eye(3)).max() > 1e-6:
-        raise InputError(f"axes {axes.tolist()}: must be perpendicular unit vectors")
-    left, _, right = np.linalg.svd(axes)
-    axes = left @ right
-    rates = np.radians(finite_vector(p["rates_deg_s"], 3, "rates_deg_s"))
-    order = np.argsort(moments, kind="stable")
-    moments, axes, rates = moments[order] / moments.max(), axes[order], rates[order]
-    if np.linalg.det(axes) < 0.0:
-        axes[2], rates[2] = -axes[2], -rates[2]
-    dt = finite(p["dt_s"], "dt_s")
-    if dt <= 0.0:
-        raise InputError(f"dt_s {dt:g}: must be more than 0 seconds")
-    fastest = math.degrees(float(np.linalg.norm(moments * rates)) / moments[0] * dt)
-    if fastest > 90.0:
-        raise InputError(
-            f"rates_deg_s {p['rates_deg_s']}: may turn {fastest:.0f} degrees from one index to the "
-            "next, which must stay under 90"
-        )
-    view = finite_vector(p["view_deg"], 2, "view_deg")
-    if abs(view[1]) > 90.0:
-        raise InputError(f"view_deg {list(view)}: elevation must be between -90 and 90 degrees")
-    return _Body(moments, axes, rates, dt, view)
 
 
 def _rotation(axis: int, angle: Floats) -> Floats:
@@ -225,27 +306,3 @@ def free_rotation(moments: Floats, rates: Floats, time: Floats) -> tuple[Floats,
     attitude = np.zeros_like(euler)
     attitude[:, :, [x, y, a]] = euler
     return omega[1:], attitude[0].T @ attitude[1:]
-
-
-def tumble_motion(
-    config: TrajectoryConfig, index: NDArray[np.int64]
-) -> tuple[Floats, Floats, Floats]:
-    """Time (N,) s since index 1, angular velocity (N, 3) rad/s and attitude (N, 3, 3).
-
-    The angular velocity is in target axes; the attitude takes target axes to inertial ones.
-    """
-    body = _checked(config)
-    time = np.asarray((index - INDEX_MIN) * body.dt_s, dtype=np.float64)
-    omega, attitude = free_rotation(body.moments, body.rates, time)
-    return time, omega @ body.axes, body.axes.T @ attitude @ body.axes
-
-
-def tumble_views(
-    config: TrajectoryConfig, index: NDArray[np.int64]
-) -> tuple[Floats, Floats, Floats]:
-    """Rotation of T_cam_target (N, 3, 3), distance (N,) m, inertial-to-target (N, 3, 3)."""
-    _, _, inertial_target = tumble_motion(config, index)
-    azimuth, elevation = _checked(config).view_deg
-    cam_inertial = rotation_from_angles(azimuth, elevation, config.roll_deg)
-    distance = np.full(len(index), config.distance_m)
-    return cam_inertial @ inertial_target, distance, np.swapaxes(inertial_target, -1, -2).copy()

@@ -1,0 +1,190 @@
+"""What every kind of trajectory has in common.
+
+A `Motion` says how target and camera move about one another. Each kind is a frozen dataclass in a
+module of its own, whose fields are its parameters; `kinds.py` is the table of them. Distance, aim
+point and roll are the same for all and stand in `TrajectoryConfig`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.errors import InputError
+from satgen.settings import check, words_of
+
+if TYPE_CHECKING:
+    from satgen.model import TargetModel
+    from satgen.trajectory.config import TrajectoryConfig
+
+Floats = NDArray[np.float64]
+Vector = tuple[float, float, float]
+M = TypeVar("M", bound="Motion")
+
+INDEX_MIN = 1
+INDEX_MAX = 8100
+DEFAULT_START = 361
+DEFAULT_STOP = 8100
+"""Last index rendered by default, inclusive."""
+
+
+def finite(value: Any, what: str) -> float:
+    """`value` as a float; InputError naming `what` if it is not a finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{what} {value!r}: must be a finite number")
+    return number
+
+
+def finite_vector(value: Any, length: int, what: str) -> tuple[float, ...]:
+    """`value` as a tuple of `length` floats; InputError naming `what` otherwise."""
+    try:
+        items = list(value)
+    except TypeError:
+        items = []
+    if isinstance(value, str) or len(items) != length:
+        raise InputError(f"{what} {value!r}: must be {length} numbers")
+    return tuple(finite(item, what) for item in items)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Poses of N indices. Row n of every array belongs to index[n].
+
+    Attributes:
+        index: (N,) int64 observation indices.
+        azimuth_deg, elevation_deg: (N,) direction from the aim point to the camera in the target
+            frame, (cos el cos az, cos el sin az, sin el). The azimuth is unwrapped for spiral
+            (k degrees), else in [0, 360).
+        roll_deg: (N,) turn about the optical axis from the pose whose image-up is toward the
+            target's +z; see `angles.angles_from_pose`.
+        distance_m: (N,) camera to aim point, metres.
+        T_cam_target: (N, 4, 4) target frame to camera frame.
+        quaternion: (N, 4) rotation of T_cam_target as (w, x, y, z); the sign is continuous over
+            the whole sweep, whatever subset of it was asked for.
+        R_target_inertial: (N, 3, 3) inertial to target axes, of motions that have an inertial
+            frame; else None.
+    """
+
+    index: NDArray[np.int64]
+    azimuth_deg: Floats
+    elevation_deg: Floats
+    roll_deg: Floats
+    distance_m: Floats
+    T_cam_target: Floats
+    quaternion: Floats
+    R_target_inertial: Floats | None = None
+
+    def __len__(self) -> int:
+        """Number of observations."""
+        return len(self.index)
+
+    def take(self, rows: NDArray[np.intp]) -> Observations:
+        """The given rows, copied."""
+        taken: dict[str, Any] = {
+            name: None if column is None else column[rows] for name, column in vars(self).items()
+        }
+        return Observations(**taken)
+
+
+@dataclass(frozen=True)
+class Motion(ABC):
+    """How target and camera move about one another.
+
+    Attributes:
+        kind: its name, in dataset.json and on the command line.
+        inertial: whether there is an inertial frame, in which a sun can be placed.
+        aimed: whether the camera looks at the aim point, from no nearer than the distance asked
+            for.
+
+    Raises:
+        InputError: a parameter that makes no sense.
+    """
+
+    kind: ClassVar[str]
+    inertial: ClassVar[bool] = False
+    aimed: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @classmethod
+    def named(cls: type[M], argument: str) -> M:
+        """The motion that the text "KIND" or "KIND:ARGUMENT" asks for, with default parameters."""
+        if argument:
+            raise InputError(f"trajectory {cls.kind}:{argument}: {cls.kind} takes nothing after it")
+        return cls()
+
+    @property
+    def spec(self) -> str:
+        """The text that asks for this kind of motion."""
+        return self.kind
+
+    def words(self) -> list[str] | None:
+        """The command line's options that ask for this very motion; None if none do."""
+        parameters = words_of(self)
+        return None if parameters is None else ["--trajectory", self.spec, *parameters]
+
+    def of_target(self: M, model: TargetModel) -> tuple[M, Vector, float]:
+        """This motion of a target, the aim point, and the radius about it that holds the target.
+
+        Returns:
+            The motion, with what it takes from the target filled in; metres, target frame.
+        """
+        centre, radius = model.bounding_sphere
+        return self, (float(centre[0]), float(centre[1]), float(centre[2])), radius
+
+    @abstractmethod
+    def sweep(self, config: TrajectoryConfig) -> Observations:
+        """Every index that there is, ascending.
+
+        Args:
+            config: distance, aim point and roll.
+        """
+
+    def nadir(self, observations: Observations) -> Floats:
+        """Unit vectors (N, 3) from target to Earth, target frame.
+
+        The target's +z axis, as of a satellite that points at the Earth.
+        """
+        return np.broadcast_to(np.array([0.0, 0.0, 1.0]), (len(observations), 3))
+
+    @property
+    def table(self) -> Path | None:
+        """The file that the poses come from, if they do."""
+        return None
+
+    def in_folder(self: M, folder: Path) -> M:
+        """The same, with its file, if it has one, looked for in a dataset's folder."""
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The `params` of dataset.json's `trajectory` object."""
+        return {item.name: _listed(getattr(self, item.name)) for item in fields(self)}
+
+    @classmethod
+    def from_json(cls: type[M], params: Mapping[str, Any]) -> M:
+        """Inverse of `to_json`; what is missing has its default."""
+        known = [item.name for item in fields(cls)]
+        for name in params:
+            if name not in known:
+                raise InputError(
+                    f"parameter {name!r} of trajectory {cls.kind}: unknown (known: "
+                    f"{', '.join(known) or 'none'})"
+                )
+        return cls(**params)
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as JSON's lists."""
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
