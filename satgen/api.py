@@ -67,8 +67,8 @@ def render(
     return Dataset(folder)
 
 
-def default_folder(target: str) -> Path:
+def default_folder(target: str | Path) -> Path:
     """Folder of a target's dataset where none is named."""
     from satgen.targets.registry import TARGETS
 
-    return DATASETS / (target if target in TARGETS else Path(target).stem)
+    return DATASETS / (str(target) if target in TARGETS else Path(target).stem)

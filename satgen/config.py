@@ -188,9 +188,10 @@ def model_path(target: TargetRef) -> Path:
     return source_path(target.source)
 
 
-def source_path(source: str) -> Path:
+def source_path(source: str | Path) -> Path:
     """The file that `load_target` reads for a name or path."""
-    return registry.asset_path(source) if source in registry.TARGETS else Path(source)
+    name = str(source)
+    return registry.asset_path(name) if name in registry.TARGETS else Path(name)
 
 
 def depth_scale_for(trajectory: TrajectoryConfig, model: TargetModel) -> float:

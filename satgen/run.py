@@ -138,7 +138,7 @@ def render(
     count = workers or default_workers()
     with ExitStack() as stack:
         pool: Pool | None = None
-        if _is_new(folder) and source_path(str(options.target)).is_file():
+        if _is_new(folder) and source_path(options.target).is_file():
             # They get ready while the target is loaded here.
             most = len(range(options.start, options.stop + 1, max(options.step, 1)))
             pool = stack.enter_context(Pool(start, max(1, min(count, most))))
