@@ -20,8 +20,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from matchers.truth.exact import GroundTruth, PairTruth, check_pairs, judge
-from matchers.truth.rules import Verdict, scores
+from matchers.truth.exact import GroundTruth, PairTruth, check_pairs, judge, score
+from matchers.truth.rules import Verdict
 from satgen.errors import InputError
 from satgen.geometry import Floats
 
@@ -143,25 +143,20 @@ def pair_figures(
         if len(np.unique(column)) != len(column):
             raise InputError("pairs use a keypoint twice: must be one to one")
     judged = judge(truth, pairs) if judged is None else judged
-    verdict = judged.verdict
-    correct, wrong, ignored = (np.count_nonzero(verdict == value) for value in Verdict)
-    has_match = truth.side0.partner >= 0
-    true = np.count_nonzero(has_match)
-    found = np.count_nonzero(has_match[pairs[verdict == Verdict.CORRECT, 0]])
-    of_pair = scores(correct, wrong, found, true)
+    of_pair = score(truth, pairs, judged)
     mean, median = reprojection_error(judged)
     figures: dict[str, float] = {
         "num_keypoints0": count0,
         "num_keypoints1": count1,
         "num_matches": len(pairs),
-        "num_correct": int(correct),
-        "num_wrong": int(wrong),
-        "num_ignored": int(ignored),
-        "num_true_matches": int(true),
-        "precision": float(of_pair.precision),
-        "recall": float(of_pair.recall),
-        "f1": float(of_pair.f1),
-        "matching_score": matching_score(verdict, count0),
+        "num_correct": of_pair.correct,
+        "num_wrong": of_pair.wrong,
+        "num_ignored": of_pair.ignored,
+        "num_true_matches": of_pair.true,
+        "precision": of_pair.precision,
+        "recall": of_pair.recall,
+        "f1": of_pair.f1,
+        "matching_score": matching_score(judged.verdict, count0),
     }
     figures |= {f"mma_{bound:g}px": matching_accuracy(judged, bound) for bound in ACCURACY_PX}
     return figures | {"reprojection_mean_px": mean, "reprojection_median_px": median}

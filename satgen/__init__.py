@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from matchers.pair import match as match
     from satgen.api import open_dataset as open
     from satgen.api import render as render
     from satgen.camera import Camera as Camera
@@ -42,6 +43,7 @@ _PLACES = {
     "TwoViews": "satgen.frame:TwoViews",
     "close_renderers": "satgen.single:close_renderers",
     "load_target": "satgen.targets.load:load_target",
+    "match": "matchers.pair:match",
     "open": "satgen.api:open_dataset",
     "render": "satgen.api:render",
     "render_frame": "satgen.single:render_frame",
@@ -57,6 +59,7 @@ __all__ = [
     "TwoViews",
     "close_renderers",
     "load_target",
+    "match",
     "open",
     "render",
     "render_frame",

@@ -152,6 +152,36 @@ def judge(truth: GroundTruth, pairs: ArrayLike) -> PairTruth:
     return PairTruth(verdict.astype(np.int8), error, visible)
 
 
+class PairScores(NamedTuple):
+    """What a pair of frames comes to.
+
+    Attributes:
+        correct, wrong, ignored: predicted matches that are so.
+        true: keypoints of the first frame that have a match.
+        precision, recall, f1: see `matchers.truth.rules.scores`; NaN where `true` is 0.
+    """
+
+    correct: int
+    wrong: int
+    ignored: int
+    true: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def score(truth: GroundTruth, pairs: ArrayLike, judged: PairTruth) -> PairScores:
+    """The scores of predicted pairs (K, 2), of which `judge` found `judged`."""
+    rows = check_pairs(pairs, len(truth.side0.keypoints), len(truth.side1.keypoints))
+    verdict = judged.verdict
+    correct, wrong, ignored = (int(np.count_nonzero(verdict == value)) for value in Verdict)
+    has_match = truth.side0.partner >= 0
+    true = int(np.count_nonzero(has_match))
+    found = np.count_nonzero(has_match[rows[verdict == Verdict.CORRECT, 0]])
+    shares = rules.scores(correct, wrong, found, true)
+    return PairScores(correct, wrong, ignored, true, *(float(value) for value in shares))
+
+
 def check_pairs(pairs: ArrayLike, count0: int, count1: int) -> Integers:
     """Pairs as (K, 2) int64.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,8 @@ from satgen.cli.common import duration, echo_json, features_or_default, json_opt
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from matchers.pair import MatchedPair
     from matchers.types import Features, Matches
-    from satgen.dataset import Dataset
 
 
 @click.command("match", short_help="Match two images, and draw the matches.")
@@ -87,9 +82,10 @@ def command(
     """Match two images; print the numbers, and draw or save the matches.
 
     Of a dataset's frame (DATASET/rgb/000361.png) only the target is looked at. Where both images
-    are frames of one dataset, matches are judged by its depth and poses: correct within 3 pixels.
-    Precision, recall and F1 are those of `satgen bench` for this pair. Matches are coloured by that, else by confidence; keypoints that LightGlue pruned are coloured
-    by the layer after which they were dropped.
+    are frames of one target, matches are judged by depth and poses: correct within 3 pixels.
+    Precision, recall and F1 are those of `satgen bench` for this pair. Matches are coloured by
+    that, else by confidence; keypoints that LightGlue pruned are coloured by the layer after which
+    they were dropped.
 
     The NumPy file has keypoints0 and keypoints1 (N×2, pixels from the centre of the top-left one),
     matches (K×2, rows into these), scores (K) and stop_layer (0: the matcher leaves at none).
@@ -103,18 +99,12 @@ def command(
     options = _matcher_options(matcher, no_adaptive, depth_confidence, width_confidence)
     _check_outputs(out, npz, (image_a, image_b))
     features = features_or_default(features)
-    from matchers.registry import load_features, load_matcher
+    from matchers.pair import MatchedPair, Side, loaded
 
-    sides = (_Side.read(image_a, not no_mask), _Side.read(image_b, not no_mask))
-    find = load_features(
-        features,
-        weights=features_weights,
-        max_keypoints=max_keypoints,
-        device=device,
-        **({} if resize is None else {"resize": resize}),
+    sides = (Side.read(image_a, not no_mask), Side.read(image_b, not no_mask))
+    find, pair = loaded(
+        features, matcher, weights, features_weights, max_keypoints, resize, device, options
     )
-    pair = load_matcher(matcher, features=features, weights=weights, device=device, **options)
-
     seconds: dict[str, float] = {}
     found: list[Features] = []
     for name, side in zip(("features_a", "features_b"), sides, strict=True):
@@ -126,7 +116,7 @@ def command(
     matches.scores.cpu()
     seconds["match"] = time.perf_counter() - start
 
-    verdict, truth = _judge(sides, found, matches)
+    result = MatchedPair(sides, (found[0], found[1]), matches)
     answer: dict[str, Any] = {
         "images": [str(image_a), str(image_b)],
         "features": features,
@@ -135,28 +125,18 @@ def command(
         "matches": len(matches),
         "mean_score": float(matches.scores.mean()) if len(matches) else None,
         **_adaptation(matches),
-        "truth": truth,
+        "truth": _truth(result),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "device": str(found[0].device),
     }
     text = _lines(answer)
     if npz is not None:
-        _write_npz(npz, found, matches)
+        _write_npz(npz, result)
     if out is not None:
-        from matchers.draw import draw_matches
         from satgen.preview import save_picture
 
         title = f"{image_a.name} - {image_b.name}, {features}, {matcher}"
-        picture = draw_matches(
-            sides[0].image,
-            sides[1].image,
-            found[0],
-            found[1],
-            matches,
-            verdict=verdict,
-            caption=(f"{title}: {text[0]}", *text[1:-1]),
-        )
-        save_picture(picture, out)
+        save_picture(result.picture((f"{title}: {text[0]}", *text[1:-1])), out)
     if as_json:
         echo_json(answer)
         return
@@ -164,40 +144,6 @@ def command(
     for path in (out, npz):
         if path is not None:
             click.echo(str(path))
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One of the two images: its pixels, where to look, and the frame that it is, if it is one."""
-
-    image: Any
-    mask: NDArray[np.bool_] | None
-    data: Dataset | None
-    index: int
-
-    @classmethod
-    def read(cls, path: Path, masked: bool) -> _Side:
-        """Read an image; of a dataset's frame also its silhouette."""
-        from matchers import images
-
-        data, index = _frame_of(path)
-        if data is None:
-            return cls(images.read(str(path)), None, None, 0)
-        return cls(data.rgb(index), data.parts(index) > 0 if masked else None, data, index)
-
-
-def _frame_of(path: Path) -> tuple[Dataset | None, int]:
-    """The dataset and the index whose image a path names; None if it is no frame."""
-    from satgen.dataset import Dataset, image_path, is_dataset
-
-    path = path.resolve()
-    folder = path.parent.parent
-    if not (path.is_file() and path.stem.isdecimal() and is_dataset(folder)):
-        return None, 0
-    index = int(path.stem)
-    if image_path(folder, "rgb", index) != path:
-        return None, 0
-    return Dataset(folder), index
 
 
 def _matcher_options(
@@ -234,32 +180,15 @@ def _check_outputs(out: Path | None, npz: Path | None, inputs: tuple[Path, Path]
             raise InputError(f"{path} is one of the images: name another file to write")
 
 
-def _judge(
-    sides: tuple[_Side, _Side], found: list[Features], matches: Matches
-) -> tuple[NDArray[np.int8] | None, dict[str, Any] | None]:
-    """The truth about each match, and its figures; None where it is not known."""
-    a, b = sides
-    if a.data is None or b.data is None or a.data.folder != b.data.folder:
-        return None, None
-    from bench.metrics import pair_figures
-    from matchers.truth.exact import judge, label
-    from matchers.truth.frame import read_geometry
-
-    points0, points1 = (side.keypoints.cpu().numpy() for side in found)
-    frame0, frame1 = (read_geometry(a.data, side.index) for side in sides)
-    truth, pairs = label(points0, points1, frame0, frame1), matches.indices.cpu().numpy()
-    judged = judge(truth, pairs)
-    figures = pair_figures(truth, pairs, judged)
-    shares = {name: figures[name] for name in ("precision", "recall", "f1")}
-    return judged.verdict, {
-        "dataset": str(a.data.folder),
-        "indices": [a.index, b.index],
-        "correct": figures["num_correct"],
-        "wrong": figures["num_wrong"],
-        "not_known": figures["num_ignored"],
-        "possible": figures["num_true_matches"],
-        **{name: None if math.isnan(value) else value for name, value in shares.items()},
-    }
+def _truth(result: MatchedPair) -> dict[str, Any] | None:
+    """The truth's figures, and of which frames; None where it is not known."""
+    a, b = (side.frame for side in result.sides)
+    if result.figures is None or a is None or b is None:
+        return None
+    where = {"dataset": a.source, "indices": [a.index, b.index]}
+    if b.source != a.source:
+        where["other_dataset"] = b.source
+    return where | result.figures
 
 
 def _adaptation(matches: Matches) -> dict[str, Any]:
@@ -309,7 +238,7 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _write_npz(path: Path, found: list[Features], matches: Matches) -> None:
+def _write_npz(path: Path, result: MatchedPair) -> None:
     """Write the arrays, whole or not at all."""
     import io
 
@@ -317,14 +246,14 @@ def _write_npz(path: Path, found: list[Features], matches: Matches) -> None:
 
     from satgen.atomic import write_atomic
 
-    done = matches.adaptation
+    done = result.matches.adaptation
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        keypoints0=found[0].keypoints.cpu().numpy(),
-        keypoints1=found[1].keypoints.cpu().numpy(),
-        matches=matches.indices.cpu().numpy(),
-        scores=matches.scores.cpu().numpy(),
+        keypoints0=result.keypoints0,
+        keypoints1=result.keypoints1,
+        matches=result.indices,
+        scores=result.scores,
         stop_layer=np.int64(0 if done is None else done.stop_layer),
     )
     try:

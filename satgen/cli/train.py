@@ -142,7 +142,9 @@ def _show(summary: Any) -> None:
     card = summary.card
     for dataset, matchers in card["held_out"].items():
         gaps = list(dict.fromkeys(gap for figures in matchers.values() for gap in figures))
-        click.echo(f"{dataset}, mean F1 of a pair in % by gap: " + " ".join(f"{gap:>5}" for gap in gaps))
+        click.echo(
+            f"{dataset}, mean F1 of a pair in % by gap: " + " ".join(f"{gap:>5}" for gap in gaps)
+        )
         for name, figures in matchers.items():
             values = [figures.get(gap, {}).get("f1") for gap in gaps]
             numbers = " ".join("    -" if v is None else f"{100.0 * v:5.1f}" for v in values)

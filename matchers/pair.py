@@ -1,0 +1,324 @@
+"""Two images matched, with the truth about the matches where it is known: `satgen.match`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matchers import images
+from matchers.registry import default_features, load_features, load_matcher
+from matchers.truth.exact import GroundTruth, PairTruth, judge, label, score
+from matchers.truth.frame import FrameGeometry
+from matchers.truth.rules import Verdict
+from matchers.types import Extractor, Features, Image, Matcher, Matches
+from satgen.dataset import Dataset, image_path, is_dataset
+from satgen.errors import InputError
+from satgen.frame import Frame
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+Floats = npt.NDArray[np.float32]
+
+KEPT = 4
+"""Extractors and matchers that stay loaded for further calls."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two images that are matched.
+
+    Attributes:
+        image: its pixels.
+        mask: (H, W) bool, where keypoints are wanted; None: everywhere.
+        frame: the frame that it is, if it is one.
+        name: for captions.
+    """
+
+    image: Image
+    mask: npt.NDArray[np.bool_] | None
+    frame: Frame | None
+    name: str
+
+    @classmethod
+    def read(cls, source: Image | os.PathLike[str] | Frame, masked: bool = True) -> Side:
+        """An image of any kind; of a frame also its silhouette.
+
+        Args:
+            source: an image, its path, or a frame. The path of a dataset's frame
+                (DATASET/rgb/000361.png) stands for the frame.
+            masked: of a frame, look at the target only.
+
+        Raises:
+            InputError: it cannot be read or is no image.
+        """
+        frame = source if isinstance(source, Frame) else None
+        if isinstance(source, (str, os.PathLike)):
+            frame = _frame_of(Path(source))
+        if frame is not None:
+            name = frame.target if frame.index is None else f"{frame.target} {frame.index}"
+            if isinstance(source, (str, os.PathLike)):
+                name = Path(source).name
+            return cls(frame.rgb, frame.mask if masked else None, frame, name)
+        if isinstance(source, (str, os.PathLike)):
+            return cls(images.read(os.fspath(source)), None, None, Path(source).name)
+        return cls(images.read(source), None, None, "image")  # type: ignore[arg-type]
+
+
+def _frame_of(path: Path) -> Frame | None:
+    """The frame whose image a path names; None if it is no frame of a finished dataset."""
+    path = path.resolve()
+    folder = path.parent.parent
+    if not (path.is_file() and path.stem.isdecimal() and is_dataset(folder)):
+        return None
+    index = int(path.stem)
+    return Dataset(folder)[index] if image_path(folder, "rgb", index) == path else None
+
+
+class MatchedPair:
+    """Two images' keypoints, their matches, and the truth about these where both are frames.
+
+    Attributes:
+        sides: the images.
+        features0, features1: their keypoints and descriptors.
+        matches: what the matcher found.
+        title: for pictures: the names of images, features and matcher.
+    """
+
+    def __init__(
+        self,
+        sides: tuple[Side, Side],
+        features: tuple[Features, Features],
+        matches: Matches,
+        title: str = "",
+    ) -> None:
+        self.sides = sides
+        self.features0, self.features1 = features
+        self.matches = matches
+        self.title = title
+
+    def __repr__(self) -> str:
+        """Counts, and the figures where the truth is known."""
+        text = f"{len(self.keypoints0)} and {len(self.keypoints1)} keypoints, {len(self)} matches"
+        figures = self.figures
+        if figures is not None:
+            text += f", {figures['correct']} correct, {figures['wrong']} wrong"
+        return f"<MatchedPair {text}>"
+
+    def __len__(self) -> int:
+        """Number of matches."""
+        return len(self.matches)
+
+    @cached_property
+    def keypoints0(self) -> Floats:
+        """Keypoints of the first image, (N0, 2) float32 pixels, column and row."""
+        return np.asarray(self.features0.keypoints.cpu().numpy())
+
+    @cached_property
+    def keypoints1(self) -> Floats:
+        """Keypoints of the second image, (N1, 2) float32 pixels."""
+        return np.asarray(self.features1.keypoints.cpu().numpy())
+
+    @cached_property
+    def indices(self) -> npt.NDArray[np.int64]:
+        """The matches: rows into both images' keypoints, (K, 2) int64."""
+        return np.asarray(self.matches.indices.cpu().numpy())
+
+    @cached_property
+    def scores(self) -> Floats:
+        """How sure each match is, (K,) float32 in [0, 1]."""
+        return np.asarray(self.matches.scores.cpu().numpy())
+
+    @property
+    def points0(self) -> Floats:
+        """Matched keypoints of the first image, (K, 2) float32 pixels."""
+        return self.keypoints0[self.indices[:, 0]]
+
+    @property
+    def points1(self) -> Floats:
+        """Their partners in the second image, (K, 2) float32 pixels."""
+        return self.keypoints1[self.indices[:, 1]]
+
+    @cached_property
+    def truth(self) -> GroundTruth | None:
+        """Which keypoints belong together, by depth and pose; None unless both images are frames of
+        one target."""
+        a, b = (side.frame for side in self.sides)
+        if a is None or b is None or a.model_sha256 != b.model_sha256:
+            return None
+        return label(self.keypoints0, self.keypoints1, _geometry(a), _geometry(b))
+
+    @cached_property
+    def judged(self) -> PairTruth | None:
+        """What the truth says of each match: verdict, reprojection error in pixels; or None."""
+        return None if self.truth is None else judge(self.truth, self.indices)
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_] | None:
+        """Which matches are correct, (K,) bool: within 3 pixels, on one surface that both show."""
+        return None if self.judged is None else np.asarray(self.judged.verdict == Verdict.CORRECT)
+
+    @cached_property
+    def figures(self) -> dict[str, Any] | None:
+        """The pair's figures, as the benchmark has them; None where the truth is not known.
+
+        correct, wrong, not_known: matches; possible: keypoints of the first image that have a true
+        match; precision, recall, f1: in [0, 1], None where no keypoint has a match.
+        """
+        if self.truth is None or self.judged is None:
+            return None
+        of_pair = score(self.truth, self.indices, self.judged)
+        shares = {name: getattr(of_pair, name) for name in ("precision", "recall", "f1")}
+        return {
+            "correct": of_pair.correct,
+            "wrong": of_pair.wrong,
+            "not_known": of_pair.ignored,
+            "possible": of_pair.true,
+            **{name: None if np.isnan(value) else value for name, value in shares.items()},
+        }
+
+    def picture(self, caption: Sequence[str] = ()) -> Pillow.Image:
+        """Both images side by side with the matches, coloured by the truth, or else by score.
+
+        Args:
+            caption: lines of text to put below instead of the usual one.
+        """
+        from matchers.draw import draw_matches
+
+        return draw_matches(
+            self.sides[0].image,
+            self.sides[1].image,
+            self.features0,
+            self.features1,
+            self.matches,
+            verdict=None if self.judged is None else self.judged.verdict,
+            caption=caption or (f"{self.title}: {len(self)} matches",),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture.
+
+        Raises:
+            InputError: the suffix names no type of picture; RunError: it cannot be written.
+        """
+        from satgen.preview import save_picture
+
+        save_picture(self.picture(), Path(path))
+        return Path(path)
+
+
+def match(
+    a: Image | os.PathLike[str] | Frame,
+    b: Image | os.PathLike[str] | Frame,
+    *,
+    features: str | Extractor | None = None,
+    matcher: str | Matcher = "lightglue",
+    weights: str | os.PathLike[str] | None = None,
+    features_weights: str | os.PathLike[str] | None = None,
+    max_keypoints: int = 1024,
+    resize: int | None = None,
+    mask: bool = True,
+    device: str | None = None,
+    **options: Any,
+) -> MatchedPair:
+    """Match two images.
+
+    What was loaded stays so for the next calls, so that a loop over frames loads it once.
+
+    Args:
+        a, b: images: paths; NumPy (H, W) or (H, W, 3), torch (3, H, W); or frames of a dataset or
+            of `render_frame`. Where both are frames of one target, the matches are judged.
+        features: sift, aliked, …, or an extractor; by default aliked if its weights have been
+            fetched, else sift.
+        matcher: lightglue, superglue or nearest, or a matcher.
+        weights: the matcher's: official, satgen or a file; by default satgen's if there are any.
+        features_weights: the extractor's.
+        max_keypoints: an image, the best.
+        resize: bring the long side to so many pixels first (ALIKED, SuperPoint).
+        mask: of a frame, look for keypoints on the target only.
+        device: cpu, cuda or mps; by default the best there is.
+        options: fields of the matcher's configuration, such as depth_confidence.
+
+    Raises:
+        InputError: an image cannot be read; an unknown name or option; weights that do not fit.
+    """
+    sides = (Side.read(a, mask), Side.read(b, mask))
+    find, pair = loaded(
+        features, matcher, weights, features_weights, max_keypoints, resize, device, options
+    )
+    found = tuple(find(side.image, mask=side.mask) for side in sides)
+    names = [_name(features or default_features()), _name(matcher)]
+    title = f"{sides[0].name} - {sides[1].name}, {', '.join(names)}"
+    return MatchedPair(sides, (found[0], found[1]), pair(*found), title)
+
+
+def loaded(
+    features: str | Extractor | None,
+    matcher: str | Matcher,
+    weights: str | os.PathLike[str] | None,
+    features_weights: str | os.PathLike[str] | None,
+    max_keypoints: int,
+    resize: int | None,
+    device: str | None,
+    options: dict[str, Any],
+) -> tuple[Extractor, Matcher]:
+    """An extractor and a matcher for its features, as `match` takes them."""
+    name = features if isinstance(features, str) else default_features()
+    find = features
+    if features is None or isinstance(features, str):
+        more = {} if resize is None else {"resize": resize}
+        given = (name, _path(features_weights), max_keypoints, device, *more.items())
+        find = _extractor(_state(features_weights), *given)
+    elif features_weights is not None or resize is not None:
+        raise InputError("features_weights and resize are for features that are named")
+    pair = matcher
+    if isinstance(matcher, str):
+        given_options = tuple(sorted(options.items()))
+        pair = _matcher(_state(weights), matcher, name, _path(weights), device, *given_options)
+    elif weights is not None or options:
+        raise InputError(f"{next(iter(options), 'weights')} is for a matcher that is named")
+    return find, pair  # type: ignore[return-value]
+
+
+@lru_cache(KEPT)
+def _extractor(
+    state: Any, name: str, weights: str | None, max_keypoints: int, device: str | None, *more: Any
+) -> Extractor:
+    return load_features(
+        name, weights=weights, max_keypoints=max_keypoints, device=device, **dict(more)
+    )
+
+
+@lru_cache(KEPT)
+def _matcher(
+    state: Any, name: str, features: str, weights: str | None, device: str | None, *options: Any
+) -> Matcher:
+    return load_matcher(name, features=features, weights=weights, device=device, **dict(options))
+
+
+def _path(weights: str | os.PathLike[str] | None) -> str | None:
+    return None if weights is None else os.fspath(weights)
+
+
+def _state(weights: str | os.PathLike[str] | None) -> Any:
+    """What tells a file of weights from what it was before."""
+    try:
+        status = os.stat(weights or "")
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _name(thing: Any) -> str:
+    return thing if isinstance(thing, str) else type(thing).__name__
+
+
+def _geometry(frame: Frame) -> FrameGeometry:
+    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts)
