@@ -30,16 +30,32 @@ if TYPE_CHECKING:
     from satgen.errors import RunError as RunError
     from satgen.frame import Frame as Frame
     from satgen.frame import TwoViews as TwoViews
+    from satgen.rendering.lighting import Lighting as Lighting
+    from satgen.sensor import SensorConfig as SensorConfig
     from satgen.single import close_renderers as close_renderers
     from satgen.single import render_frame as render_frame
+    from satgen.sun import SunConfig as SunConfig
     from satgen.targets.load import load_target as load_target
+    from satgen.trajectory import Grid as Grid
+    from satgen.trajectory import Orbit as Orbit
+    from satgen.trajectory import PoseFile as PoseFile
+    from satgen.trajectory import Spiral as Spiral
+    from satgen.trajectory import Tumble as Tumble
 
 _PLACES = {
     "Camera": "satgen.camera:Camera",
     "Dataset": "satgen.dataset:Dataset",
     "Frame": "satgen.frame:Frame",
+    "Grid": "satgen.trajectory:Grid",
     "InputError": "satgen.errors:InputError",
+    "Lighting": "satgen.rendering.lighting:Lighting",
+    "Orbit": "satgen.trajectory:Orbit",
+    "PoseFile": "satgen.trajectory:PoseFile",
     "RunError": "satgen.errors:RunError",
+    "SensorConfig": "satgen.sensor:SensorConfig",
+    "Spiral": "satgen.trajectory:Spiral",
+    "SunConfig": "satgen.sun:SunConfig",
+    "Tumble": "satgen.trajectory:Tumble",
     "TwoViews": "satgen.frame:TwoViews",
     "close_renderers": "satgen.single:close_renderers",
     "load_target": "satgen.targets.load:load_target",
@@ -54,8 +70,16 @@ __all__ = [
     "Camera",
     "Dataset",
     "Frame",
+    "Grid",
     "InputError",
+    "Lighting",
+    "Orbit",
+    "PoseFile",
     "RunError",
+    "SensorConfig",
+    "Spiral",
+    "SunConfig",
+    "Tumble",
     "TwoViews",
     "close_renderers",
     "load_target",

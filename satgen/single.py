@@ -48,7 +48,7 @@ def render_frame(
     target: str | Path | TargetModel = "aura",
     pose: int | ArrayLike = INDEX_MIN,
     *,
-    sun: str | SunConfig = RenderOptions.sun,
+    sun: SunConfig | str = RenderOptions.sun,
     camera: Camera | None = None,
     **options: Any,
 ) -> Frame:
@@ -59,10 +59,10 @@ def render_frame(
         pose: T_cam_target, (4, 4): takes target-frame to camera-frame coordinates, metres, camera
             x right, y down, z forward. Or an observation index, 1 to 8100, of the trajectory: that
             frame then has the pixels that a dataset of the same options has.
-        sun: see `satgen.sun`, such as "phase:35" or "body:40,10".
+        sun: such as "phase:35" or "body:40,10": see `satgen.sun`.
         camera: intrinsics and size; by default those of the options, 512 x 512 with 20° of view.
-        options: as `satgen render` takes them: fov, size, sensor, exposure, seed, scale, up; with
-            an index trajectory, distance and roll, too.
+        options: other fields of `satgen.options.RenderOptions`: fov, size, sensor, exposure,
+            lighting, seed, scale, up; with an index trajectory, distance and roll, too.
 
     Returns:
         The frame. Its depth is exact, not rounded as a depth image is.
@@ -78,7 +78,10 @@ def render_frame(
         for name in OF_A_SWEEP:
             if name in options:
                 raise InputError(f"{name} {options[name]}: the pose says where the camera is")
-    request = _request(target, sun, camera, options)
+    source = target.name if isinstance(target, TargetModel) else target
+    request = RenderOptions(
+        target=source, sun=sun, camera=camera, start=INDEX_MIN, stop=INDEX_MAX, **options
+    )
     with _LOCK:
         key = (_target_key(target, request), repr(request), index is None)
         maker, model = _MAKERS.get_or(key, lambda: _maker(target, request, anywhere=index is None))
@@ -108,28 +111,6 @@ def close_renderers() -> None:
 
 
 # --- the request ----------------------------------------------------------------------------------
-
-
-def _request(
-    target: str | Path | TargetModel,
-    sun: str | SunConfig,
-    camera: Camera | None,
-    options: dict[str, Any],
-) -> RenderOptions:
-    """The options as a render of all indices has them."""
-    if camera is not None:
-        for name in ("size", "width", "height", "fov", "intrinsics"):
-            if name in options:
-                raise InputError(f"{name} and camera: give one of them, not both")
-        options = {
-            **options,
-            "width": camera.width,
-            "height": camera.height,
-            "intrinsics": (camera.fx, camera.fy, camera.cx, camera.cy),
-        }
-    name = target.name if isinstance(target, TargetModel) else str(target)
-    text = sun.spec if isinstance(sun, SunConfig) else sun
-    return RenderOptions(target=name, sun=text, start=INDEX_MIN, stop=INDEX_MAX, **options)
 
 
 def _index(pose: Any) -> int | None:

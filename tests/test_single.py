@@ -12,9 +12,11 @@ import pytest
 from satgen.camera import Camera
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.rendering.lighting import Lighting
 from satgen.single import close_renderers, render_frame
 from satgen.sun import SunConfig
 from satgen.targets.load import load_target
+from satgen.trajectory import Orbit
 from tests.datasets import make
 from tests.scenes import Witness, look
 
@@ -43,7 +45,7 @@ def test_an_index_gives_the_frame_that_a_dataset_has(pristine: Path, craft_path:
 
 def test_an_index_of_another_sweep_and_sensor(craft_path: Path, tmp_path: Path) -> None:
     changes = {
-        "trajectory": "orbit", "sun": "inertial:40,10", "sensor": "navcam", "seed": 3,
+        "trajectory": Orbit(), "sun": "inertial:40,10", "sensor": "navcam", "seed": 3,
         "distance": 20.0, "fov": 15.0,
     }  # fmt: skip
     data = Dataset(make(craft_path, tmp_path / "d", stop=3000, **changes))
@@ -80,6 +82,8 @@ def test_the_pose_of_an_index_gives_its_frame(craft_path: Path) -> None:
     assert np.abs(frame.depth - again.depth).max() < 1e-9
     assert np.abs(frame.rgb.astype(int) - again.rgb).max() <= 1
     sun = SunConfig("phase", (35.0, 45.0))
+    dark = render_frame(craft_path, frame.pose, lighting=Lighting(ambient=0.0), **SIZE)
+    assert dark.rgb.astype(int).sum() < again.rgb.astype(int).sum()
     assert np.array_equal(render_frame(craft_path, frame.pose, sun=sun, **SIZE).rgb, again.rgb)
 
 
@@ -145,7 +149,7 @@ def test_threads_and_frames_that_do_not_change_afterwards(pristine: Path, craft_
         (361, {"sun": "up"}, "sun 'up'"),
         (361, {"fow": 20}, r"render_frame\(\): unknown keyword 'fow'; did you mean fov"),
         (361, {"stop": 20}, r"unknown keyword 'stop'"),
-        (361, {"camera": Camera(9, 9, 9.0, 9.0, 4.0, 4.0), "fov": 20.0}, "fov and camera"),
+        (361, {"camera": Camera(9, 9, 9.0, 9.0, 4.0, 4.0), "fov": 30.0}, "camera and fov"),
         (361, {"sensor": "eye"}, "sensor"),
     ],
 )
