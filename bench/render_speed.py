@@ -123,7 +123,7 @@ def _run_satgen(target: str, size: int, step: int, workers: int) -> dict[str, fl
     """Run the command and watch it from outside: files as they come, memory of its processes."""
     folder = Path(tempfile.mkdtemp(prefix="satgen-speed-"))
     out = folder / target
-    command = [sys.executable, "-m", "satgen.cli", "render", "--target", target, "--out", str(out)]
+    command = [sys.executable, "-m", "satgen", "render", "--target", target, "--out", str(out)]
     command += ["--size", str(size), "--step", str(step), "--workers", str(workers)]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

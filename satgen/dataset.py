@@ -37,6 +37,7 @@ from satgen.frame import Frame, SurfacePoints, TwoViews
 from satgen.geometry import Flow, make_pose, quaternion_to_matrix
 from satgen.keypoints import Landmarks
 from satgen.parquet import column_values, read_table
+from satgen.png import decode_png
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -556,22 +557,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    image = decode_image(data)
+    image = decode_png(data)
     if image is None:
         raise InputError(f"{path}: not a readable PNG image")
     return np.ascontiguousarray(image)
-
-
-def decode_image(data: bytes) -> NDArray[Any] | None:
-    """Pixels of a PNG file, RGB order (a view, not contiguous), or None where it is damaged."""
-    import cv2
-
-    if len(data) < 8:
-        return None
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    if image is None:
-        return None
-    return image[..., ::-1] if image.ndim == 3 else image

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
 from satgen import __version__
+from satgen.child import run_python
 from satgen.errors import SatgenError
+from satgen.installed import Requirement, requirements
 from satgen.processes import default_workers
 from satgen.rendering.backend import PACKAGES, Probe, candidates, no_backend_message, probe
 
-LIBRARIES = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "pyarrow",
-    "pillow",
+NOT_FOR_RENDERING = (
+    "matplotlib",
     "opencv-python-headless",
-    "trimesh",
+    "poselib",
     "pyrender2",
-    "PyOpenGL",
-    "click",
+    "safetensors",
+    "torch",
     "tqdm",
 )
-OPTIONAL = {"embreex": "satgen verify --deep", "torch": "matchers and prediction experiments"}
+"""Of the libraries that are always required, those that `satgen render` does without."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,10 @@ class Diagnosis:
         satgen, python, system: versions.
         workers: cores to render with.
         probes: what each OpenGL platform answered, in the order in which they are tried.
-        libraries: distribution -> version, or None where it is missing.
+        libraries: distribution -> version, or None where it is missing: all that satgen's own
+            metadata names.
+        absent: distribution -> the command that installs it, of those that are missing and that
+            rendering does without.
         torch: "device" and, of a GPU, its name; or "missing" with what to do.
         targets: bundled target -> whether its files are there.
         weights: weights of the networks -> "present", "absent" or "damaged".
@@ -55,6 +53,7 @@ class Diagnosis:
     workers: int
     probes: tuple[Probe, ...]
     libraries: dict[str, str | None]
+    absent: dict[str, str]
     torch: dict[str, str]
     targets: dict[str, bool]
     weights: dict[str, str]
@@ -111,12 +110,16 @@ def diagnose(weights: Mapping[str, str] | None = None) -> Diagnosis:
     except SatgenError as error:  # PYOPENGL_PLATFORM names nothing that can be used
         probes = ()
         missing.append(str(error))
-    libraries = {name: _version(name) for name in (*LIBRARIES, *OPTIONAL)}
-    missing += [
-        f"the Python package {name} is missing: pip install {name}"
-        for name in LIBRARIES
-        if libraries[name] is None
-    ]
+    libraries: dict[str, str | None] = {}
+    absent: dict[str, str] = {}
+    for library in requirements():
+        libraries[library.name] = (library.version or "?") if library.present else None
+        if library.present:
+            continue
+        if library.extra or library.name in NOT_FOR_RENDERING:
+            absent[library.name] = library.command
+        else:
+            missing.append(f"the Python package {library.name} is missing: {library.command}")
     targets = _targets()
     missing += [
         f"target {name}: its files are not there; build them: satgen targets build {name}"
@@ -130,6 +133,7 @@ def diagnose(weights: Mapping[str, str] | None = None) -> Diagnosis:
         default_workers(),
         probes,
         libraries,
+        absent,
         _torch(),
         targets,
         dict(weights or {}),
@@ -142,13 +146,6 @@ def _probe(name: str) -> Probe:
         return probe(name)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return Probe(name, False, str(error).splitlines()[0])
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _targets() -> dict[str, bool]:
@@ -173,12 +170,10 @@ print(json.dumps({"version": torch.__version__, "device": device, "name": name})
 
 def _torch() -> dict[str, str]:
     """torch's version and device, asked in a process of its own: its import takes seconds."""
-    if importlib.util.find_spec("torch") is None:
-        return {"missing": "only matching and prediction need it: pip install torch"}
+    if not Requirement("torch").present:
+        return {"missing": "matching and training need it: pip install torch"}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _TORCH], capture_output=True, text=True, timeout=120, check=False
-        )
+        done = run_python(_TORCH)
         answer: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return {"missing": "it is installed, but cannot be imported: python -c 'import torch'"}
@@ -221,11 +216,10 @@ def lines(found: Diagnosis) -> list[str]:
     there = [name for name, ok in found.targets.items() if ok]
     out.append(f"targets: {', '.join(there) or 'none built'}")
     versions = [f"{name} {version}" for name, version in found.libraries.items() if version]
-    out.append(f"libraries: {', '.join(versions)}")
-    out += [
-        f"optional: {name} is not installed ({use})"
-        for name, use in OPTIONAL.items()
-        if found.libraries[name] is None
-    ]
+    if versions:
+        out.append(f"libraries: {', '.join(versions)}")
+    else:
+        out.append("libraries: not known, as satgen is not installed but only on Python's path")
+    out += [f"not installed: {name} ({command})" for name, command in found.absent.items()]
     out += [f"MISSING: {line}" for line in found.missing]
     return out

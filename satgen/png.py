@@ -1,4 +1,4 @@
-"""Fast PNG encoding (ISO/IEC 15948) of the three kinds of image in a dataset.
+"""Fast PNG encoding (ISO/IEC 15948) of the three kinds of image in a dataset, and their decoding.
 
 General encoders try every filter and search for long matches, which costs more than rendering the
 frame. Rendered frames are smooth shading on a black background: one fixed filter and run-length
@@ -8,6 +8,7 @@ benchmarks). The bytes depend on the pixels and the zlib in use alone.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from functools import lru_cache
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2
-_FILTER_NONE, _FILTER_SUB = 0, 1
+_FILTER_NONE, _FILTER_SUB, _FILTER_UP, _FILTER_AVERAGE, _FILTER_PAETH = range(5)
 
 
 def encode_png(image: NDArray[Any], *, labels: bool = False) -> bytes:
@@ -96,3 +97,95 @@ def _blank(count: int, width: int, code: int) -> bytes:
 def _chunk(kind: bytes, data: bytes) -> bytes:
     body = kind + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def decode_png(data: bytes) -> NDArray[Any] | None:
+    """Pixels of a PNG file in RGB order (a view, not contiguous), or None where it is damaged.
+
+    By OpenCV where it is installed, else by Pillow, which is slower and has no 16-bit colours:
+    those are decoded here.
+
+    Returns:
+        (H, W) or (H, W, 3), uint8 or uint16.
+    """
+    if len(data) < 8:
+        return None
+    try:
+        import cv2
+    except (ImportError, OSError):
+        return _decode_without_opencv(data)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if image is None:
+        return None
+    return image[..., ::-1] if image.ndim == 3 else image
+
+
+def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:
+    from PIL import Image
+
+    try:
+        if data[12:16] == b"IHDR" and (data[24], data[25]) == (16, _RGB):
+            return _decode_16_bit_rgb(data)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            pixels = np.asarray(image)
+    except (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.error):
+        return None
+    return pixels.astype(np.uint16) if pixels.dtype.kind in "iu" and pixels.itemsize > 1 else pixels
+
+
+def _decode_16_bit_rgb(data: bytes) -> NDArray[np.uint16]:
+    """ValueError, struct.error or zlib.error where the file is damaged."""
+    at, body, pixel = 8, [], 6
+    width, height, _, _, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    if interlaced or data[:8] != _SIGNATURE:
+        raise ValueError("not a PNG file that is decoded here")
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind, chunk = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        (crc,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
+        if zlib.crc32(kind + chunk) != crc:
+            raise ValueError("a chunk's checksum is wrong")
+        if kind == b"IDAT":
+            body.append(chunk)
+        at += 12 + length
+    raw = np.frombuffer(zlib.decompress(b"".join(body)), dtype=np.uint8)
+    lines = raw.reshape(height, pixel * width + 1)
+    out = np.zeros((height, width, pixel), dtype=np.uint8)
+    above = np.zeros((width, pixel), dtype=np.uint8)
+    for y, line in enumerate(lines[:, 1:].reshape(height, width, pixel)):
+        _undo_filter(int(lines[y, 0]), line, above, out[y])
+        above = out[y]
+    samples: NDArray[np.uint16] = out.view(">u2").astype(np.uint16)
+    return samples
+
+
+def _undo_filter(
+    code: int, line: NDArray[np.uint8], above: NDArray[np.uint8], to: NDArray[np.uint8]
+) -> None:
+    """Bytes (W, pixel) of a line from the filtered ones and the line above (PNG, §9.2)."""
+    if code == _FILTER_NONE:
+        to[:] = line
+    elif code == _FILTER_SUB:
+        np.cumsum(line, axis=0, dtype=np.uint8, out=to)
+    elif code == _FILTER_UP:
+        np.add(line, above, out=to)
+    elif code in (_FILTER_AVERAGE, _FILTER_PAETH):
+        left = np.zeros(line.shape[1], dtype=np.int64)
+        corner = left
+        for x, up in enumerate(above.astype(np.int64)):
+            guess = (left + up) // 2 if code == _FILTER_AVERAGE else _paeth(left, up, corner)
+            left, corner = (line[x] + guess) & 255, up
+            to[x] = left
+    else:
+        raise ValueError(f"filter {code}: there is none of that number")
+
+
+def _paeth(
+    left: NDArray[np.int64], up: NDArray[np.int64], corner: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    estimate = left + up - corner
+    a, b, c = abs(estimate - left), abs(estimate - up), abs(estimate - corner)
+    return np.where((a <= b) & (a <= c), left, np.where(b <= c, up, corner))

@@ -19,6 +19,7 @@ from satgen.camera import Camera
 from satgen.config import TargetRef, model_path
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.installed import require
 from satgen.runfolder import file_sha256
 
 Floats = NDArray[np.float64]
@@ -34,8 +35,6 @@ DEPTH_TOLERANCE_M = 1e-3
 
 EDGE_M = 5e-3
 """Step in depth from a pixel's plane to its neighbour's surface that makes an edge."""
-
-INSTALL = "pip install 'satgen[verify]'"
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,7 @@ _TO_Z_UP = {
 
 def require_embree() -> None:
     """InputError where Embree is not installed."""
-    try:
-        import embreex  # noqa: F401
-    except ImportError:
-        raise InputError(f"--deep needs Embree, which is not installed: {INSTALL}") from None
+    require("comparing with cast rays (--deep)", "embreex")
 
 
 class Caster:

@@ -13,7 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from satgen.errors import InputError
 from satgen.frame_maker import bounding_box
 from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks, visible
+from satgen.png import decode_png
 from satgen.processes import default_workers
 from satgen.records import read_journal
 from satgen.runfolder import file_sha256
@@ -463,8 +464,6 @@ def _check_images(
     workers: int | None,
     progress: Progress | None,
 ) -> list[Problem]:
-    import cv2
-
     rows: dict[int, int] = {}
     poses: NDArray[np.float64] | None = None
     if tables is not None:
@@ -473,18 +472,30 @@ def _check_images(
             poses = _table_poses(tables)
     checker = _ImageChecker(data, config, landmarks, tables, poses)
     problems: list[Problem] = []
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with _opencv_on_one_thread():
         count = workers or default_workers()
         jobs = [(int(index), rows.get(int(index))) for index in wanted]
         for done, found in enumerate(_spread(checker.check, jobs, count), start=1):
             problems += found
             if progress is not None:
                 progress(done, len(jobs))
+    return problems
+
+
+@contextmanager
+def _opencv_on_one_thread() -> Iterator[None]:
+    """OpenCV, where it is installed, leaves the cores to the threads that call it."""
+    try:
+        import cv2
+    except (ImportError, OSError):
+        yield
+        return
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
     finally:
         cv2.setNumThreads(threads)
-    return problems
 
 
 def _spread(
@@ -551,7 +562,7 @@ class _ImageChecker:
                 if not data.endswith(b"IEND\xaeB`\x82"):
                     problems.append(Problem(index, file, "is cut off or damaged"))
                     return None
-        image = ds.decode_image(data)
+        image = decode_png(data)
         if image is None:
             problems.append(Problem(index, file, "is not a readable PNG image"))
             return None

@@ -85,7 +85,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def command(*words: object) -> list[str]:
     """A command line of satgen."""
-    return [sys.executable, "-m", "satgen.cli", *map(str, words)]
+    return [sys.executable, "-m", "satgen", *map(str, words)]
 
 
 def satgen(*words: object, **settings: object) -> subprocess.CompletedProcess[str]:

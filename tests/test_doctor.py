@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from satgen import doctor
+from satgen.installed import Requirement
 from satgen.rendering.backend import PACKAGES, Probe
 from tests.datasets import satgen
 
@@ -45,7 +47,10 @@ def test_software_and_gpu_are_told_apart() -> None:
 
 def test_missing_things_come_with_the_command_that_brings_them(monkeypatch) -> None:
     monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, f"{name} is not there"))
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "scipy" else "1")
+    wanted = (Requirement("scipy_"), Requirement("poselib_"), Requirement("numpy"))
+    wanted += (Requirement("embree_", "verify"),)
+    monkeypatch.setattr(doctor, "requirements", lambda: wanted)
+    monkeypatch.setattr(doctor, "NOT_FOR_RENDERING", ("poselib_",))
     found = doctor.diagnose()
     assert found.backend is None
     text = "\n".join(doctor.lines(found))
@@ -53,7 +58,11 @@ def test_missing_things_come_with_the_command_that_brings_them(monkeypatch) -> N
     assert "egl: egl is not there; osmesa: osmesa is not there" in text
     assert PACKAGES["apt"] in text
     assert PACKAGES["dnf"] in text
-    assert "pip install scipy" in text
+    assert "MISSING: the Python package scipy_ is missing: pip install scipy_" in text
+    assert "not installed: poselib_ (pip install poselib_)" in text
+    assert "not installed: embree_ (pip install 'satgen[verify]')" in text
+    assert f"numpy {np.__version__}" in text
+    assert len(found.missing) == 2
 
 
 def test_a_probe_that_hangs_is_an_answer(monkeypatch) -> None:
@@ -67,7 +76,7 @@ def test_a_probe_that_hangs_is_an_answer(monkeypatch) -> None:
 
 
 def test_torch_that_cannot_be_imported(monkeypatch) -> None:
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setattr(doctor, "_TORCH", "raise SystemExit(3)")
     assert "cannot be imported" in doctor._torch()["missing"]
     monkeypatch.setattr(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from satgen import dataset as ds
 from satgen.config import resolve
 from satgen.frame_maker import bounding_box, depth_counts, viewpoints
+from satgen.png import decode_png
 from satgen.targets.load import load_target
 from tests.datasets import frame_maker, options
 
@@ -28,7 +28,7 @@ def test_a_frame_is_the_same_in_any_order_and_noise_follows_seed_and_index(
         other = maker.make(views[0])
     assert other[1][0] != forward[0][1][0]
     assert other[1][1:] == forward[0][1][1:]
-    image = ds.decode_image(forward[0][1][0])
+    image = decode_png(forward[0][1][0])
     assert image is not None
     assert (image.dtype, image.shape) == (np.uint16, (64, 72))
 
@@ -45,7 +45,7 @@ def test_a_target_out_of_view_is_an_empty_frame(craft_path: Path) -> None:
     assert record.coverage == 0.0
     assert not any(record.visible)
     for data in files[1:]:
-        image = ds.decode_image(data)
+        image = decode_png(data)
         assert image is not None
         assert not image.any()
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from satgen.png import encode_png
+from satgen import png
+from satgen.png import decode_png, encode_png
 
 SIDES = st.integers(1, 40)
 
@@ -52,3 +53,47 @@ def test_pillow_reads_the_8_bit_kinds_and_the_depth_kind():
 def test_other_arrays_are_refused(bad):
     with pytest.raises(ValueError, match="image of"):
         encode_png(bad)
+
+
+def own_way(data: bytes):
+    """As where OpenCV is not installed."""
+    return png._decode_without_opencv(data)
+
+
+FILTERS = [
+    cv2.IMWRITE_PNG_FILTER_NONE,
+    cv2.IMWRITE_PNG_FILTER_SUB,
+    cv2.IMWRITE_PNG_FILTER_UP,
+    cv2.IMWRITE_PNG_FILTER_AVG,
+    cv2.IMWRITE_PNG_FILTER_PAETH,
+    cv2.IMWRITE_PNG_ALL_FILTERS,
+]
+
+
+@pytest.mark.parametrize("code", FILTERS)
+@pytest.mark.parametrize("shape", [(23, 17), (23, 17, 3), (1, 1, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_decoding_without_opencv_gives_what_opencv_gives(code, shape, dtype):
+    rng = np.random.default_rng(code)
+    image = np.cumsum(rng.integers(0, 99, shape), axis=1).astype(dtype)
+    _, data = cv2.imencode(".png", image[..., ::-1] if len(shape) == 3 else image, [
+        cv2.IMWRITE_PNG_FILTER, code,
+    ])  # fmt: skip
+    for found in (own_way(data.tobytes()), decode_png(data.tobytes())):
+        assert found.dtype == dtype
+        assert np.array_equal(found, image)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 1000), rgb=st.booleans(), wide=st.booleans(), cut=st.integers(0, 200))
+def test_a_damaged_file_is_none_either_way(seed, rgb, wide, cut):
+    dtype = np.uint16 if wide else np.uint8
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 255, (9, 8, 3) if rgb else (9, 8)).astype(dtype)
+    data = encode_png(image)
+    assert np.array_equal(own_way(data), image)
+    assert own_way(data[: min(cut, len(data) - 30)]) is None
+    broken = bytearray(data)
+    broken[50] ^= 0xFF
+    assert own_way(bytes(broken)) is None
+    assert own_way(b"no image at all, but long enough for a header") is None

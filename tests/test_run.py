@@ -21,6 +21,7 @@ import pytest
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY, temporaries
 from satgen.errors import InputError, RunError
+from satgen.png import decode_png
 from satgen.records import journal_line, read_journal
 from satgen.run import render
 from satgen.tables import records_of
@@ -270,7 +271,7 @@ def test_kill_9_at_any_moment_then_the_same_bytes(craft_path: Path, long_run, tm
         done = read_journal(out)
         for index in done:
             for kind in ("rgb", "depth", "parts"):
-                assert ds.decode_image(ds.image_path(out, kind, index).read_bytes()) is not None
+                assert decode_png(ds.image_path(out, kind, index).read_bytes()) is not None
     result = satgen(
         "render", "--target", craft_path, "--out", out, *ARGUMENTS, "--stop", 3299, "--workers", 1
     )

@@ -8,10 +8,15 @@ trap 'rm -rf "$work"' EXIT
 "$BIN/python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     -c "$here/constraints.txt" "$work"/satgen-*.whl
-mkdir "$work/elsewhere"
+mkdir -p "$work/elsewhere/matchers" "$work/elsewhere/satgen"
 cd "$work/elsewhere"
+# Files of the user's own with names of ours.
+echo 'raise SystemExit("the wrong bench")' >bench.py
+echo 'raise SystemExit("the wrong matchers")' >matchers/__init__.py
 unset PYTHONPATH || true
 "$work/venv/bin/satgen" doctor
+"$work/venv/bin/satgen" bench --help >/dev/null
+"$work/venv/bin/python" -m satgen weights >/dev/null
 for target in aura worldview cartography; do
     "$work/venv/bin/satgen" render --target "$target" --size 128 --start 361 --stop 366
     "$work/venv/bin/satgen" verify "datasets/$target"

@@ -70,6 +70,14 @@ def guarded(action: Callable[[], Any]) -> Any:
     except SatgenError as error:
         click.echo(f"Error: {' '.join(str(error).split())}", err=True)
         raise SystemExit(2 if isinstance(error, InputError) else 1) from None
+    except ImportError as error:
+        from satgen.installed import explain
+
+        known = explain(error)
+        if known is None:
+            raise
+        click.echo(f"Error: {known}", err=True)
+        raise SystemExit(2) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -27,6 +27,7 @@ from satgen.cli.common import (
 )
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
+from satgen.installed import require
 from satgen.runfolder import first_free
 
 SMALL = Path("datasets") / "bench"
@@ -115,6 +116,7 @@ def _bench(
 
     small = not datasets and not posed
     config, pairs_file = _config(small, pairs_per_gap, options)
+    require("satgen bench", "torch", "cv2", "poselib", "matplotlib", "safetensors")
     check_matchers(config)
     if small:
         datasets = _small_datasets(config, pairs_file)

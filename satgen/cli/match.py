@@ -99,6 +99,9 @@ def command(
     options = _matcher_options(matcher, no_adaptive, depth_confidence, width_confidence)
     _check_outputs(out, npz, (image_a, image_b))
     features = features_or_default(features)
+    from satgen.installed import require
+
+    require("satgen match", "torch", "cv2", "safetensors")
     from matchers.pair import MatchedPair, Side, loaded
 
     sides = (Side.read(image_a, not no_mask), Side.read(image_b, not no_mask))

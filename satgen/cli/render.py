@@ -12,12 +12,14 @@ from satgen.api import DATASETS, default_folder
 from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
 from satgen.cli.options import chosen, configured, options_of, options_of_any
 from satgen.errors import InputError
+from satgen.installed import require
 from satgen.options import RenderOptions
 from satgen.trajectory import KINDS
 
 ALL = "all"
 MOTION = "motion__"
 """In front of a trajectory's own parameters among the command's values."""
+LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "PIL", "OpenGL")
 
 
 @click.command("render", short_help="Render image sequences with ground truth.")
@@ -60,6 +62,7 @@ def command(
     """
     options = request(values)
     _check_conflicts(ctx)
+    require("satgen render", *LIBRARIES, load=False)
     from satgen.run import render
 
     summaries = []

@@ -12,6 +12,7 @@ from matchers.training.config import TrainConfig
 from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
+from satgen.installed import require
 
 RUNS = Path("runs")
 CACHE = RUNS / "features"
@@ -90,6 +91,7 @@ def command(
     """
     config, initial = _config(init, options)
     folder = out if out is not None else RUNS / f"train-{config.matcher}-{config.features}"
+    require("satgen train", "torch", "cv2", "matplotlib", "safetensors")
     import torch
 
     from matchers.training.run import train

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 
+from satgen.child import run_python
 from satgen.errors import InputError, RunError
 from satgen.rendering.context import Context, bound_platform, why_not
 
@@ -98,7 +97,7 @@ def create_context(platform: str) -> Context:
 
 
 _PROBE = """
-import json, sys
+import json
 from satgen.rendering.backend import create_context
 context = create_context(sys.argv[1])
 print(json.dumps(context.strings()))
@@ -112,14 +111,7 @@ def probe(platform: str) -> Probe:
     if reason:
         return Probe(platform, False, reason)
     environment = {**os.environ, ENVIRONMENT: platform}
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE, platform],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
+    done = run_python(_PROBE, platform, env=environment)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return Probe(platform, False, lines[-1])

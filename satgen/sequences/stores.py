@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.dataset import decode_image, image_path
+from satgen.dataset import image_path
 from satgen.errors import InputError
+from satgen.png import decode_png
 from satgen.sequences.images import Image, Square, cut, shrink, with_channels
 
 
@@ -69,7 +70,7 @@ def read_frame(folder: Path, kind: str, index: int, sha256: str | None = None) -
         raise InputError(f"{path}: {error.strerror or error}") from None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: not the image that the frame table describes")
-    image = decode_image(data)
+    image = decode_png(data)
     if image is None:
         raise InputError(f"{path}: not a readable PNG image")
     return image
