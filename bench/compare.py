@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.run import read_run
 from bench.summary import ACCURACY, AREAS, KEYS, Figures, clean, difference, figures, statistic_of
-from bench.table import columns, number
+from bench.table import columns, estimator, number
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,13 +55,17 @@ def compare(run_a: str | Path, run_b: str | Path) -> Figures:
                 },
             }
         )
-    found: Figures = clean({"a": str(run_a), "b": str(run_b), "combinations": compared})
+    poses = [estimator(known["config"]) for known in (known_a, known_b)]
+    found: Figures = clean(
+        {"a": str(run_a), "b": str(run_b), "poses": poses, "combinations": compared}
+    )
     return found
 
 
 def comparison_table(answer: Figures) -> str:
     """What `compare` found, for the terminal; intervals that leave out 0 are marked."""
-    blocks = [f"A  {answer['a']}\nB  {answer['b']}"]
+    a, b = answer["poses"]
+    blocks = [f"A  {answer['a']} (poses: {a})\nB  {answer['b']} (poses: {b})"]
     for entry in answer["combinations"]:
         same = entry["a"] == entry["b"]
         title = entry["a"] if same else f"A: {entry['a']}, B: {entry['b']}"

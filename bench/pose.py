@@ -1,7 +1,8 @@
 """Camera pose from matches, and how far off it is.
 
-LO-RANSAC is PoseLib's (Larsson et al.), seeded, at one fixed threshold. SuperGlue and LightGlue
-define the errors; their area under the curve is `pose_auc`.
+Two estimators: PoseLib's LO-RANSAC (Larsson et al.), and OpenCV's RANSAC as the evaluations of
+SuperGlue and most later papers call it, whose figures can be set beside theirs. Both give the same
+answer again. SuperGlue and LightGlue define the errors; their area under the curve is `pose_auc`.
 """
 
 from __future__ import annotations
@@ -20,30 +21,45 @@ from satgen.settings import check, setting
 AUC_DEG = (5.0, 10.0, 20.0)
 """Bounds of the area under the pose error's curve (SuperGlue §5.2, LightGlue §5.2)."""
 
+EPIPOLAR_PX = {"poselib": 0.5, "opencv": 1.0}
+"""The estimators, and the largest epipolar error of an inlier, pixels. SuperGlue calls OpenCV with
+1 px at 640 × 480; with PoseLib and 0.5 px all true matches of rendered frames have a higher AUC@5°
+(validation frames, mean over 1 to 20 degrees)."""
+
+OPENCV_ITERATIONS = 1000
+"""OpenCV's own bound for essential matrices, which the papers leave as it is."""
+
 
 @dataclass(frozen=True)
 class RansacOptions:
     """How poses are estimated; the same for every matcher and every pair.
 
     Attributes:
-        epipolar_px: largest epipolar (Sampson) error of an inlier of the relative pose.
-            SuperGlue uses 1 px at 640 × 480; with 0.5 px all true matches of rendered frames have
-            a higher AUC@5° (validation frames, mean over 1 to 20 degrees).
+        estimator: "poselib", or "opencv": `findEssentialMat` on normalised points with the bound
+            divided by the mean focal length, `recoverPose`, and `solvePnPRansac`.
+        epipolar_px: largest epipolar (Sampson) error of an inlier of the relative pose; None takes
+            the estimator's in `EPIPOLAR_PX`.
         reprojection_px: largest reprojection error of an inlier of the absolute pose.
         confidence: probability of a sample without outliers at which it stops (SuperGlue's).
-        max_iterations: bound where there are few inliers.
-        seed: of the samples.
+        max_iterations: bound where there are few inliers; OpenCV's is `OPENCV_ITERATIONS`.
+        seed: of PoseLib's samples; OpenCV's have one of their own.
 
     Raises:
-        InputError: an error that is not positive.
+        InputError: an unknown estimator, or an error that is not positive.
     """
 
-    epipolar_px: float = setting(
-        0.5,
+    estimator: str = setting(
+        "poselib",
+        "Who computes poses: poselib, or opencv, whose RANSAC most papers use",
+        choices=tuple(EPIPOLAR_PX),
+    )
+    epipolar_px: float | None = setting(
+        None,
         "Largest epipolar error of an inlier",
         unit="pixels",
         above=0.0,
         name="ransac-px",
+        shown=", ".join(f"{px:g} with {name}" for name, px in EPIPOLAR_PX.items()),
     )
     reprojection_px: float = 3.0
     confidence: float = 0.99999
@@ -52,6 +68,11 @@ class RansacOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def bound_px(self) -> float:
+        """The largest epipolar error of an inlier, pixels."""
+        return EPIPOLAR_PX[self.estimator] if self.epipolar_px is None else self.epipolar_px
 
 
 @dataclass(frozen=True)
@@ -85,19 +106,17 @@ def relative_pose(
     Returns:
         None where fewer than five matches are given or support a pose.
     """
-    import poselib
-
     options = options or RansacOptions()
     x0, x1 = _points(points0, 2), _points(points1, 2)
+    K0, K1 = _intrinsics(K0), _intrinsics(K1)
     _same_length(x0, x1)
     if len(x0) < 5:
         return None
-    ransac = _ransac(options) | {"max_epipolar_error": options.epipolar_px}
-    pose, info = poselib.estimate_relative_pose(x0, x1, _camera(K0), _camera(K1), ransac, {})
-    found = _estimate(pose, info, len(x0), 5)
+    find = _relative_opencv if options.estimator == "opencv" else _relative_poselib
+    found = _supported(find(x0, x1, K0, K1, options), 5)
     if found is None:
         return None
-    found.T[:3, 3] /= np.linalg.norm(found.T[:3, 3])  # the refinement lets it off the sphere
+    found.T[:3, 3] /= np.linalg.norm(found.T[:3, 3])  # PoseLib's refinement lets it off the sphere
     return found
 
 
@@ -115,17 +134,14 @@ def absolute_pose(
     Returns:
         None where fewer than four matches have a point or support a pose.
     """
-    import poselib
-
     options = options or RansacOptions()
-    x, X = _points(points, 2), _points(target_points, 3)
+    x, X, K = _points(points, 2), _points(target_points, 3), _intrinsics(K)
     _same_length(x, X)
     known = np.isfinite(X).all(axis=1)
     if np.count_nonzero(known) < 4:
         return None
-    ransac = _ransac(options) | {"max_reproj_error": options.reprojection_px}
-    pose, info = poselib.estimate_absolute_pose(x[known], X[known], _camera(K), ransac, {})
-    found = _estimate(pose, info, int(np.count_nonzero(known)), 4)
+    find = _absolute_opencv if options.estimator == "opencv" else _absolute_poselib
+    found = _supported(find(x[known], X[known], K, options), 4)
     if found is None:
         return None
     inliers = np.zeros(len(x), dtype=bool)
@@ -235,11 +251,43 @@ def _same_length(a: Floats, b: Floats) -> None:
         raise InputError(f"{len(a)} points and {len(b)}: must be as many")
 
 
-def _camera(K: ArrayLike) -> dict[str, Any]:
-    """A pinhole camera as PoseLib takes it. Its size is not used."""
+def _intrinsics(K: ArrayLike) -> Floats:
     K = np.asarray(K, dtype=np.float64)
     if K.shape != (3, 3) or K[0, 1] != 0.0:
         raise InputError("intrinsics must be a 3 × 3 matrix without skew")
+    return K
+
+
+def _supported(found: Estimate | None, minimum: int) -> Estimate | None:
+    """An estimate, or None where too few matches support it or it is not finite."""
+    if found is None or np.count_nonzero(found.inliers) < minimum or not np.isfinite(found.T).all():
+        return None
+    return found
+
+
+# --- PoseLib --------------------------------------------------------------------------------------
+
+
+def _relative_poselib(
+    x0: Floats, x1: Floats, K0: Floats, K1: Floats, options: RansacOptions
+) -> Estimate:
+    import poselib
+
+    ransac = _ransac(options) | {"max_epipolar_error": options.bound_px}
+    pose, info = poselib.estimate_relative_pose(x0, x1, _camera(K0), _camera(K1), ransac, {})
+    return _poselib_estimate(pose, info, len(x0))
+
+
+def _absolute_poselib(x: Floats, X: Floats, K: Floats, options: RansacOptions) -> Estimate:
+    import poselib
+
+    ransac = _ransac(options) | {"max_reproj_error": options.reprojection_px}
+    pose, info = poselib.estimate_absolute_pose(x, X, _camera(K), ransac, {})
+    return _poselib_estimate(pose, info, len(x))
+
+
+def _camera(K: Floats) -> dict[str, Any]:
+    """A pinhole camera as PoseLib takes it. Its size is not used."""
     params = [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]
     return {"model": "PINHOLE", "width": 0, "height": 0, "params": [float(p) for p in params]}
 
@@ -252,15 +300,67 @@ def _ransac(options: RansacOptions) -> dict[str, Any]:
     }
 
 
-def _estimate(pose: Any, info: dict[str, Any], count: int, minimum: int) -> Estimate | None:
-    """PoseLib's answer, or None where too few matches support it or it is not finite."""
+def _poselib_estimate(pose: Any, info: dict[str, Any], count: int) -> Estimate:
     inliers = np.zeros(count, dtype=bool)
     found: NDArray[np.bool_] = np.asarray(info["inliers"], dtype=bool)
     inliers[: len(found)] = found
-    T = make_pose(np.asarray(pose.R), np.asarray(pose.t).ravel())
-    if np.count_nonzero(inliers) < minimum or not np.isfinite(T).all():
+    return Estimate(make_pose(np.asarray(pose.R), np.asarray(pose.t).ravel()), inliers)
+
+
+# --- OpenCV ---------------------------------------------------------------------------------------
+
+
+def _relative_opencv(
+    x0: Floats, x1: Floats, K0: Floats, K1: Floats, options: RansacOptions
+) -> Estimate | None:
+    """As SuperGlue's evaluation does it."""
+    import cv2
+
+    y0, y1 = ((x - K[:2, 2]) / K[[0, 1], [0, 1]] for x, K in ((x0, K0), (x1, K1)))
+    focal = np.mean([K0[0, 0], K0[1, 1], K1[0, 0], K1[1, 1]])
+    E, chosen = cv2.findEssentialMat(
+        y0,
+        y1,
+        np.eye(3),
+        method=cv2.RANSAC,
+        prob=options.confidence,
+        threshold=options.bound_px / focal,
+        maxIters=OPENCV_ITERATIONS,
+    )
+    best, found = 0, None
+    for candidate in [] if E is None else np.split(E, len(E) // 3):  # five points have several
+        # no bound on the distance: at one degree, a craft is 57 baselines away
+        count, R, t, inliers, _ = cv2.recoverPose(
+            candidate, y0, y1, np.eye(3), distanceThresh=1e9, mask=chosen.copy()
+        )
+        if count > best:
+            best, found = count, Estimate(make_pose(R, t.ravel()), inliers.ravel() > 0)
+    return found
+
+
+def _absolute_opencv(x: Floats, X: Floats, K: Floats, options: RansacOptions) -> Estimate | None:
+    import cv2
+
+    try:
+        ok, rotation, t, rows = cv2.solvePnPRansac(
+            X,
+            x,
+            K,
+            None,
+            iterationsCount=OPENCV_ITERATIONS,
+            reprojectionError=options.reprojection_px,
+            confidence=options.confidence,
+            flags=cv2.SOLVEPNP_AP3P,
+        )
+        if not ok or rows is None:
+            return None
+        rows = rows.ravel()
+        rotation, t = cv2.solvePnPRefineLM(X[rows], x[rows], K, None, rotation, t)
+    except cv2.error:  # points that determine no pose
         return None
-    return Estimate(T, inliers)
+    inliers = np.zeros(len(x), dtype=bool)
+    inliers[rows] = True
+    return Estimate(make_pose(cv2.Rodrigues(rotation)[0], t.ravel()), inliers)
 
 
 def _rotation_deg(T_a: Floats, T_b: Floats) -> float:

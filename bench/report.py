@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.gallery import Picture, pictures
+from bench.pose import RansacOptions
 from bench.run import MATCHES, PAGE, PLOTS, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
 from bench.table import COLUMNS, SAVINGS, cells, tracks_line
@@ -31,16 +32,29 @@ DEFINITIONS = (
     ("epi.", "share of matches whose squared symmetric epipolar distance is below 5e-4 in "
      "normalised coordinates, by the true relative pose."),
     ("AUC@5°, 10°, 20°", "area under the cumulative curve of the relative pose's error, the larger "
-     "of rotation and direction of translation; LO-RANSAC on the essential matrix, one threshold "
-     "of {epipolar_px:g} px."),
+     "of rotation and direction of translation, of the essential matrix. {relative}"),
     ("PnP", "absolute pose from the first frame's depth: median error in degrees, and in "
-     "millimetres of the target's origin."),
+     "millimetres of the target's origin. {absolute}"),
     ("match ms", "median time of matching a pair, without extraction, taking turns on the same "
      "pair."),
     ("saved", "against the same network at full depth on the same pairs; operations are counted "
      "from the architecture; agreement is the share of matches in both among those in either."),
 )  # fmt: skip
 """Terms of the tables, and what they mean."""
+
+ESTIMATORS = {
+    "poselib": (
+        "PoseLib's LO-RANSAC, one threshold of {:g} px; most papers use OpenCV's RANSAC "
+        "(--estimator opencv), which finds less.",
+        "PoseLib's LO-RANSAC.",
+    ),
+    "opencv": (
+        "OpenCV's RANSAC as in SuperGlue's and most later papers: findEssentialMat on normalised "
+        "points, one threshold of {:g} px by the mean focal length, recoverPose.",
+        "OpenCV's solvePnPRansac.",
+    ),
+}
+"""How each estimator finds relative and absolute poses, for the terms."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2125; --faint: #667; --paper: #fff; --line: #ddd;
@@ -249,7 +263,9 @@ def _gallery_html(gallery: Sequence[Picture]) -> list[str]:
 
 
 def _definitions(config: Mapping[str, Any]) -> str:
-    values = {**config["thresholds"], "epipolar_px": config["ransac"]["epipolar_px"]}
+    ransac = RansacOptions(**config["ransac"])
+    relative, absolute = (text.format(ransac.bound_px) for text in ESTIMATORS[ransac.estimator])
+    values = {**config["thresholds"], "relative": relative, "absolute": absolute}
     items = "".join(
         f"<dt><b>{escape(term)}</b></dt><dd>{escape(text.format(**values))}</dd>"
         for term, text in DEFINITIONS

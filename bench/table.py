@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.pose import RansacOptions
+
 SCALED = "%"
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -51,7 +53,13 @@ def table(summary: Mapping[str, Any]) -> str:
             blocks.append(f"{entry['label']}: saved against full depth\n{columns(rows)}")
         if "tracks" in entry:
             blocks.append(tracks_line(entry))
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, f"Poses: {estimator(summary['config'])}"])
+
+
+def estimator(config: Mapping[str, Any]) -> str:
+    """Who computes a run's poses, and within what error."""
+    ransac = RansacOptions(**config["ransac"])
+    return f"{ransac.estimator}, {ransac.bound_px:g} px"
 
 
 def tracks_line(entry: Mapping[str, Any]) -> str:

@@ -32,11 +32,15 @@ def test_the_command_line(frames: Path, tmp_path: Path) -> None:
     assert "satgen bench" in json.loads((tmp_path / "a" / "run.json").read_text())["command"]
     answer = satgen(*words, "--json")
     assert answer.returncode == 0 and json.loads(answer.stdout)
-    other = satgen(*words[:-1], tmp_path / "b", "--max-keypoints", 50)
+    assert "Poses: poselib, 0.5 px" in done.stdout
+    other = satgen(*words[:-1], tmp_path / "b", "--max-keypoints", 50, "--estimator", "opencv")
     assert other.returncode == 0, other.stderr
     compared = satgen("bench", "--compare", tmp_path / "a", tmp_path / "b")
     assert compared.returncode == 0, compared.stderr
     assert "f1" in compared.stdout.lower()
+    assert "poselib, 0.5 px" in compared.stdout and "opencv, 1 px" in compared.stdout
+    page = (tmp_path / "b" / "report.html").read_text()
+    assert "findEssentialMat" in page and "1 px" in page
     named = satgen("bench", "--compare", f"{tmp_path / 'a'}:sift-nearest", tmp_path / "b", "--json")
     assert named.returncode == 0 and len(json.loads(named.stdout)["combinations"]) == 1
     wrong = satgen("bench", "--compare", f"{tmp_path / 'a'}:sift-hope", tmp_path / "b")
@@ -63,6 +67,7 @@ def test_with_nothing_downloaded_the_bundled_weights_are_used(frames: Path, tmp_
         ("--sweep", "depth-confidence", "--matcher", "nearest"),
         ("--max-keypoints", "0"),
         ("--match-px", "-1"),
+        ("--estimator", "pnp"),
         ("--matcher", "superglue", "--weights", "official"),
     ],
 )

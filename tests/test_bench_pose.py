@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from bench.pose import (
+    EPIPOLAR_PX,
     Estimate,
     PoseError,
     RansacOptions,
@@ -58,28 +60,93 @@ def scene(seed: int, outliers: float = 0.3, noise: float = 0.2) -> tuple[NDArray
 # --- relative pose --------------------------------------------------------------------------------
 
 
+def sampson(T: NDArray, points0: NDArray, points1: NDArray) -> NDArray:
+    """Signed Sampson distances in pixels (Hartley & Zisserman, eq. 11.9)."""
+    x, y, z = T[:3, 3]
+    E = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ T[:3, :3]
+    F = np.linalg.inv(K1).T @ E @ np.linalg.inv(K0)
+    a, b = (np.column_stack([p, np.ones(len(p))]) for p in (points0, points1))
+    right, left = a @ F.T, b @ F
+    scale = (right[:, :2] ** 2).sum(axis=1) + (left[:, :2] ** 2).sum(axis=1)
+    return (b * right).sum(axis=1) / np.sqrt(scale)
+
+
+@pytest.mark.parametrize("estimator", EPIPOLAR_PX)
 @pytest.mark.parametrize("seed", range(4))
-def test_relative_pose_is_found_among_outliers(seed: int) -> None:
+def test_relative_pose_is_found_among_outliers(seed: int, estimator: str) -> None:
     _, T, points0, points1, wrong = scene(seed)
     # normal noise of 0.2 px a coordinate in both images: 1 px is 3.5 standard deviations
-    found = relative_pose(points0, points1, K0, K1, RansacOptions(epipolar_px=1.0))
+    options = RansacOptions(estimator=estimator, epipolar_px=1.0)
+    found = relative_pose(points0, points1, K0, K1, options)
     assert found is not None
-    error = relative_pose_error(found, T)
-    assert pose_error_deg(error) < 1.0
+    bound = {"poselib": 1.0, "opencv": 5.0}[estimator]  # OpenCV keeps the best sample of five
+    assert pose_error_deg(relative_pose_error(found, T)) < bound
     assert np.linalg.norm(found.T[:3, 3]) == pytest.approx(1.0)
     assert found.inliers[~wrong].mean() > 0.9
     assert found.inliers[wrong].mean() < 0.1
 
-    normal = [cv2.undistortPoints(p[:, None], K, None) for p, K in ((points0, K0), (points1, K1))]
-    E, mask = cv2.findEssentialMat(*normal, np.eye(3), cv2.RANSAC, 0.99999, 1.0 / 900.0)
-    _, R, t, _ = cv2.recoverPose(E, *normal, np.eye(3), mask=mask)
-    opencv = relative_pose_error(Estimate(np.block([[R, t], [0, 0, 0, 1]]), mask > 0), T)
-    assert pose_error_deg(error) < pose_error_deg(opencv) + 0.3
+
+@pytest.mark.parametrize("seed", range(3))
+def test_poselib_s_relative_pose_is_the_least_squares_one_of_its_inliers(seed: int) -> None:
+    _, T, points0, points1, _ = scene(seed)
+    found = relative_pose(points0, points1, K0, K1, RansacOptions(epipolar_px=1.0))
+    assert found is not None
+    inner = points0[found.inliers], points1[found.inliers]
+
+    def moved(change: NDArray) -> NDArray:
+        return rigid(change[:3], change[3:]) @ T
+
+    best = least_squares(lambda change: sampson(moved(change), *inner), np.zeros(6))
+    costs = [(sampson(pose, *inner) ** 2).sum() for pose in (found.T, moved(best.x), T)]
+    assert costs[0] <= 1.02 * costs[1] and costs[0] < costs[2]
+    assert pose_error_deg(relative_pose_error(found, moved(best.x))) < 0.5
 
 
-def test_estimates_are_reproducible() -> None:
-    _, _, points0, points1, _ = scene(5, outliers=0.7)
-    first, second = (relative_pose(points0, points1, K0, K1) for _ in range(2))
+@pytest.mark.parametrize("seed", range(3))
+def test_opencv_s_relative_pose_is_that_of_the_papers(seed: int) -> None:
+    """SuperGlue's protocol in pixels: with one camera, nothing needs to be normalised."""
+    _, T, points0, points1, _ = scene(seed)
+    points1 = (points1 - K1[:2, 2]) / K1[[0, 1], [0, 1]] * 900.0 + 255.5  # as K0 would see it
+    found = relative_pose(points0, points1, K0, K0, RansacOptions(estimator="opencv"))
+    E, mask = cv2.findEssentialMat(points0, points1, K0, cv2.RANSAC, 0.99999, 1.0)
+    assert found is not None
+    np.testing.assert_array_equal(found.inliers, mask.ravel() > 0)
+    R0, R1, t = cv2.decomposeEssentialMat(E)
+    assert min(np.abs(found.T[:3, :3] - R).max() for R in (R0, R1)) < 1e-6
+    assert np.abs(np.cross(found.T[:3, 3], t.ravel())).max() < 1e-6
+    # what it sees is in front of both cameras: no other of the four poses is near the true one
+    assert relative_pose_error(found, T).rotation_deg < 5.0
+    assert found.T[:3, 3] @ T[:3, 3] > 0.0
+
+
+def test_opencv_s_pose_of_what_is_far_away() -> None:
+    """A degree's turn about a craft is a baseline of a 57th of its distance."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform([-1.0, -1.0, 58.0], [1.0, 1.0, 62.0], (200, 3))
+    T = rigid([0.0, np.radians(1.0), 0.0], [-1.0, 0.0, 0.0])
+    far0, far1 = (np.diag([8.0, 8.0, 1.0]) @ K for K in (K0, K1))
+    points0, points1 = project(X, np.eye(4), far0), project(X, T, far1)
+    found = relative_pose(points0, points1, far0, far1, RansacOptions(estimator="opencv"))
+    assert found is not None and found.inliers.all()
+    assert relative_pose_error(found, T).rotation_deg < 0.1
+
+
+def test_each_estimator_has_its_own_bound() -> None:
+    assert RansacOptions().bound_px == 0.5
+    assert RansacOptions(estimator="opencv").bound_px == 1.0
+    assert RansacOptions(estimator="opencv", epipolar_px=2.0).bound_px == 2.0
+    with pytest.raises(InputError, match="estimator pnp: must be one of poselib, opencv"):
+        RansacOptions(estimator="pnp")
+
+
+@pytest.mark.parametrize("estimator", EPIPOLAR_PX)
+def test_estimates_are_reproducible(estimator: str) -> None:
+    X, _, points0, points1, _ = scene(5, outliers=0.7)
+    options = RansacOptions(estimator=estimator)
+    poses = [absolute_pose(points1, X, K1, options) for _ in range(2)]
+    assert poses[0] is not None and poses[1] is not None
+    np.testing.assert_array_equal(poses[0].T, poses[1].T)
+    first, second = (relative_pose(points0, points1, K0, K1, options) for _ in range(2))
     assert first is not None and second is not None
     np.testing.assert_array_equal(first.T, second.T)
     np.testing.assert_array_equal(first.inliers, second.inliers)
@@ -94,9 +161,11 @@ def test_the_threshold_is_in_pixels() -> None:
     assert wide.inliers.mean() > 0.97
 
 
+@pytest.mark.parametrize("estimator", EPIPOLAR_PX)
 @pytest.mark.parametrize("count", [0, 4])
-def test_too_few_matches_are_a_failure(count: int) -> None:
-    found = relative_pose(np.zeros((count, 2)), np.zeros((count, 2)), K0, K1)
+def test_too_few_matches_are_a_failure(count: int, estimator: str) -> None:
+    options = RansacOptions(estimator=estimator)
+    found = relative_pose(np.zeros((count, 2)), np.zeros((count, 2)), K0, K1, options)
     assert found is None
     assert relative_pose_error(found, np.eye(4)) == PoseError(INF, INF)
     assert pose_error_deg(relative_pose_error(found, np.eye(4))) == INF
@@ -135,12 +204,13 @@ def test_rotation_error_is_scipy_s_magnitude(seed: int) -> None:
 # --- absolute pose --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("estimator", EPIPOLAR_PX)
 @pytest.mark.parametrize("seed", range(3))
-def test_absolute_pose_is_found_among_outliers(seed: int) -> None:
+def test_absolute_pose_is_found_among_outliers(seed: int, estimator: str) -> None:
     X, T, _, points1, wrong = scene(seed)
     X = X.copy()
     X[:10] = np.nan
-    found = absolute_pose(points1, X, K1)
+    found = absolute_pose(points1, X, K1, RansacOptions(estimator=estimator))
     assert found is not None
     error = absolute_pose_error(found, T)
     assert error.rotation_deg < 0.1
@@ -153,6 +223,13 @@ def test_absolute_pose_is_found_among_outliers(seed: int) -> None:
     assert np.linalg.norm(found.T[:3, 3] - t.ravel()) < 0.01
     turn = Rotation.from_matrix(found.T[:3, :3]) * Rotation.from_rotvec(vector.ravel()).inv()
     assert np.degrees(turn.magnitude()) < 0.05
+
+
+@pytest.mark.parametrize("estimator", EPIPOLAR_PX)
+@pytest.mark.parametrize("count", [4, 5, 40])
+def test_points_that_are_all_one_have_no_absolute_pose(count: int, estimator: str) -> None:
+    options = RansacOptions(estimator=estimator)
+    assert absolute_pose(np.zeros((count, 2)), np.zeros((count, 3)), K1, options) is None
 
 
 def test_absolute_error_is_in_millimetres() -> None:

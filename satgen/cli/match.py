@@ -83,9 +83,9 @@ def command(
 
     Of a dataset's frame (DATASET/rgb/000361.png) only the target is looked at. Where both images
     are frames of one target, matches are judged by depth and poses: correct within 3 pixels.
-    Precision, recall and F1 are those of `satgen bench` for this pair. Matches are coloured by
-    that, else by confidence; keypoints that LightGlue pruned are coloured by the layer after which
-    they were dropped.
+    Precision, recall and F1 are those of `satgen bench` for this pair. Matches are coloured by the
+    verdict, else by confidence; keypoints that LightGlue pruned by the layer after which they were
+    dropped.
 
     The NumPy file has keypoints0 and keypoints1 (N×2, pixels from the centre of the top-left one),
     matches (K×2, rows into these), scores (K) and stop_layer (0: the matcher leaves at none).
