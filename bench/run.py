@@ -27,7 +27,7 @@ from matchers.truth.pairs import Pair, pairs_csv
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from satgen.parquet import read_frame
-from satgen.processes import interrupts_held, serve
+from satgen.processes import serve, starting
 from satgen.runfolder import Journal, RunFolder, RunKind
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _carried_out(
         workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
     )
     try:
-        with interrupts_held():
+        with starting(tasks):
             answers = [pool.submit(run_task, task) for task in tasks]
         for task, answer in zip(tasks, answers, strict=True):
             yield task, answer.result()

@@ -17,10 +17,10 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from satgen.errors import RunError
-from satgen.frame_maker import Viewpoint
-from satgen.processes import interrupts_held
+from satgen.frame_maker import FrameMaker, Viewpoint
+from satgen.processes import starting
 from satgen.records import FrameRecord
-from satgen.worker import Failure, Job, Ready, Start, work
+from satgen.worker import Failure, Job, Ready, Start, work, write_frames
 
 CHUNK = 8
 """Views a task: neighbours, so that what they share (a shadow map under a fixed sun) is reused."""
@@ -53,7 +53,7 @@ class Pool(AbstractContextManager["Pool"]):
         self._workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
-            with interrupts_held():
+            with starting(start):
                 for number in range(1, workers + 1):
                     ours, theirs = context.Pipe()
                     process = context.Process(
@@ -148,6 +148,40 @@ class Pool(AbstractContextManager["Pool"]):
             worker.pipe.send(self._job)
             worker.ready = True
         return message
+
+
+class Alone(AbstractContextManager["Alone"]):
+    """This process, at a pool's work.
+
+    Args:
+        maker: renders the frames; closed with this.
+    """
+
+    def __init__(self, maker: FrameMaker) -> None:
+        self._maker = maker
+        self._job: Job | None = None
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the OpenGL context."""
+        self._maker.close()
+
+    def begin(self, job: Job) -> dict[str, str]:
+        """Take the job; the OpenGL strings."""
+        self._job = job
+        return self._maker.gl_strings()
+
+    def render(self, views: Sequence[Viewpoint]) -> Iterator[list[FrameRecord]]:
+        """Render views and write their images; yields records in the order they get done.
+
+        Raises:
+            RunError: an image cannot be written.
+        """
+        assert self._job is not None, "begin comes first"
+        for i in range(0, len(views), CHUNK):
+            yield write_frames(self._job.folder, self._maker, views[i : i + CHUNK])
 
 
 def _death(worker: _Worker) -> RunError:

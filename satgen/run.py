@@ -32,11 +32,11 @@ from satgen.config import (
 )
 from satgen.dataset import IMAGES
 from satgen.errors import InputError, RunError
-from satgen.frame_maker import Viewpoint, viewpoints
+from satgen.frame_maker import FrameMaker, Viewpoint, viewpoints
 from satgen.keypoints import Landmarks, find_landmarks, visible
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
-from satgen.pool import Pool
+from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
 from satgen.records import FrameRecord, journal_line, read_journal
 from satgen.rendering.backend import choose_backend
@@ -106,7 +106,7 @@ class Plan:
 
 def render(
     options: RenderOptions,
-    folder: Path,
+    folder: str | Path,
     *,
     workers: int | None = None,
     overwrite: bool = False,
@@ -118,7 +118,7 @@ def render(
     Args:
         options: what to render.
         folder: the dataset's folder, made if need be.
-        workers: processes; by default the cores.
+        workers: processes; by default the cores. 0: this process does the work itself.
         overwrite: replace a dataset of another configuration.
         resume: go on with a dataset of the same configuration that is not whole. Without it, such
             a dataset is rendered anew under `overwrite`, and refused otherwise.
@@ -132,13 +132,14 @@ def render(
     from satgen.targets.load import load_target
 
     began = time.perf_counter()
-    if workers is not None and workers < 1:
-        raise InputError(f"workers {workers}: must be 1 or more")
+    folder = Path(folder)
+    if workers is not None and workers < 0:
+        raise InputError(f"workers {workers}: must be 0 (this process) or more")
     start = _start(options)
-    count = workers or default_workers()
+    count = default_workers() if workers is None else workers
     with ExitStack() as stack:
-        pool: Pool | None = None
-        if _is_new(folder) and source_path(options.target).is_file():
+        pool: Pool | Alone | None = None
+        if count and _is_new(folder) and source_path(options.target).is_file():
             # They get ready while the target is loaded here.
             most = len(range(options.start, options.stop + 1, max(options.step, 1)))
             pool = stack.enter_context(Pool(start, max(1, min(count, most))))
@@ -149,8 +150,8 @@ def render(
             with _locked(folder):
                 plan = _plan(options, config, model, folder, overwrite, resume)
                 if pool is None and plan.missing:
-                    size = min(count, len(plan.missing))
-                    pool = stack.enter_context(Pool(start, size))
+                    pool = _workers(plan, start, count)
+                    stack.callback(pool.close)
                 _carry_out(plan, pool, progress)
         except BaseException:
             for place in made:  # as it was, where nothing has been written
@@ -161,6 +162,13 @@ def render(
     seconds = time.perf_counter() - began
     total = _folder_bytes(folder)
     return Summary(str(folder), config.target.name, len(config.indices()), rendered, seconds, total)
+
+
+def _workers(plan: Plan, start: Start, count: int) -> Pool | Alone:
+    """What renders the frames that are missing: at most `count` processes, or, for 0, this one."""
+    if count:
+        return Pool(start, min(count, len(plan.missing)))
+    return Alone(FrameMaker(plan.config, plan.model, plan.landmarks, start.platform))
 
 
 def _start(options: RenderOptions) -> Start:
@@ -325,7 +333,7 @@ def _files_match(folder: Path, record: FrameRecord) -> bool:
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None:
+def _carry_out(plan: Plan, pool: Pool | Alone | None, progress: Progress | None) -> None:
     """Render what is missing and finish the dataset."""
     total = len(plan.records) + len(plan.missing)
     if progress is not None:
@@ -349,7 +357,7 @@ def _carry_out(plan: Plan, pool: Pool | None, progress: Progress | None) -> None
 
 
 def _render(
-    plan: Plan, pool: Pool, views: list[Viewpoint], total: int, progress: Progress | None
+    plan: Plan, pool: Pool | Alone, views: list[Viewpoint], total: int, progress: Progress | None
 ) -> dict[int, FrameRecord]:
     records = dict(plan.records)
     with open(plan.folder / ds.JOURNAL, "ab") as journal:

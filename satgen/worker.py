@@ -107,18 +107,29 @@ def _serve(start: Start, tasks: Connection) -> None:
         if job is None:
             return
         while views := tasks.recv():
-            tasks.send(_render(start.parent, job.folder, maker, views))
+            tasks.send(write_frames(job.folder, maker, views, start.parent))
 
 
-def _render(
-    parent: int, folder: Path, maker: FrameMaker, views: Sequence[Viewpoint]
+def write_frames(
+    folder: Path, maker: FrameMaker, views: Sequence[Viewpoint], parent: int | None = None
 ) -> list[FrameRecord]:
-    """Records of views whose images are all on disk; a frame is written while the next renders."""
+    """Records of views whose images are all on disk; a frame is written while the next renders.
+
+    Args:
+        folder: the dataset's.
+        maker: renders them.
+        views: in any order.
+        parent: process without which this one is to end.
+
+    Raises:
+        RunError: an image cannot be written.
+        EOFError: the parent is gone.
+    """
     records = []
     with ThreadPoolExecutor(max_workers=1) as writer:
         writes = []
         for view in views:
-            if os.getppid() != parent:
+            if parent is not None and os.getppid() != parent:
                 raise EOFError
             record, files = maker.make(view)
             writes.append(writer.submit(_write, folder, view.index, files))

@@ -61,7 +61,7 @@ def test_every_help_has_an_example(words: list[str]) -> None:
         (["render", "--size", "0"], "--size 0"),
         (["render", "--sun", "noon"], "noon"),
         (["render", "--sensor", "eye"], "eye"),
-        (["render", "--workers", "0"], "workers 0"),
+        (["render", "--workers", "-1"], "workers -1"),
         (["verify", "nowhere"], "nowhere"),
         (["verify"], "DATASET"),
         (["verify", "x", "--deep", "0"], "0"),

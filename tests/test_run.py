@@ -79,7 +79,9 @@ def unfinished(folder: Path, keep: int) -> None:
 
 
 def test_any_number_of_workers_gives_the_same_bytes(craft_path: Path, pristine: Path, tmp_path):
-    render(options(craft_path), tmp_path / "a", workers=2)
+    render(options(craft_path), str(tmp_path / "a"), workers=2)
+    render(options(craft_path), tmp_path / "alone", workers=0)
+    assert tree(tmp_path / "alone") == tree(pristine)
     assert tree(tmp_path / "a") == tree(pristine)
 
 
@@ -140,8 +142,8 @@ def test_another_configuration_is_refused_and_nothing_changed(craft_path: Path, 
         render(options(craft_path, width=80), dataset)
     with pytest.raises(InputError, match="--no-resume"):
         render(options(craft_path), dataset, resume=False)
-    with pytest.raises(InputError, match="workers 0"):
-        render(options(craft_path), dataset, workers=0)
+    with pytest.raises(InputError, match="workers -1"):
+        render(options(craft_path), dataset, workers=-1)
     assert tree(dataset) == before
 
 

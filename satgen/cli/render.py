@@ -30,7 +30,9 @@ LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "PIL", "OpenGL")
 )
 @options_of(RenderOptions)
 @options_of_any(KINDS, MOTION)
-@click.option("--workers", type=int, help="Worker processes.  [default: the cores]")
+@click.option(
+    "--workers", type=int, help="Worker processes; 0 renders in this one.  [default: the cores]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a dataset of another configuration.")
 @click.option(
     "--resume/--no-resume",
