@@ -25,7 +25,7 @@ from typing import Any
 
 import click
 
-from satgen.errors import InputError
+from satgen.errors import InputError, SatgenError
 from satgen.sequences import WindowConfig, WindowDataset
 
 WAYS = ("png", "prepared")
@@ -95,9 +95,9 @@ def main(
             summary["cpu_ratio"] = statistics.median(_ratios(by_cpu))
         if frames:
             summary |= _memory(dataset, config, batch_size, frames, folder)
-    except InputError as error:
+    except SatgenError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, InputError) else 1)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     head = f"{dataset}: {observed} + {future} frames of {size} × {size}, {workers} workers"

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
@@ -29,7 +29,7 @@ from satgen.errors import InputError, RunError
 from satgen.sequences import WindowConfig, WindowDataset, WindowStream, split_windows
 from satgen.sequences.layout import window_rows
 from satgen.splits import SplitConfig, Views, split_datasets
-from satgen.trajectory import TrajectoryConfig, observe
+from satgen.trajectory import KINDS, TrajectoryConfig, observe
 from tests.datasets import tree
 from tests.limits import PATIENCE_S
 
@@ -43,7 +43,6 @@ def fake(
     indices: range = range(361, 411),
     target: str = "craft",
     depth16: bool = False,
-    trajectory: str = "spiral",
 ) -> Path:
     """A dataset of noise about a moving block, 40 × 32 pixels: written by Pillow and pandas."""
     description = json.loads((pristine / "dataset.json").read_text())
@@ -52,7 +51,7 @@ def fake(
     template = pd.read_parquet(pristine / "frames.parquet")
     table = template.iloc[np.zeros(len(indices), dtype=int)].reset_index(drop=True)
     table["index"] = np.array(indices)
-    views = observe(TrajectoryConfig(kind=trajectory, distance_m=10.0), np.array(indices))
+    views = observe(TrajectoryConfig(distance_m=10.0), np.array(indices))
     for i, name in enumerate(("qw", "qx", "qy", "qz")):
         table[name] = views.quaternion[:, i]
     rng = np.random.default_rng(len(indices))
@@ -236,6 +235,17 @@ def test_windows_of_several_datasets_come_one_after_another(
     assert same(windows[-1], windows[51])
     with pytest.raises(IndexError):
         windows[52]
+
+
+def test_windows_of_some_frames_of_a_dataset(block: Path, tmp_path: Path) -> None:
+    some = Dataset(block)[370:400:2]
+    windows = WindowDataset(some, SMALL, cache=tmp_path / "cache")
+    assert len(windows) == 15 - 4
+    assert windows[3]["index"].tolist() == [376, 378, 380, 382, 384]
+    wide = WindowDataset(block, replace(SMALL, step=2))
+    assert all(torch.equal(windows[3][k], wide[15][k]) for k in ("frames", "R", "sun", "K"))
+    with pytest.raises(InputError, match="a gap between frames 372 and 376"):
+        WindowDataset(Dataset(block)[[370, 371, 372, 376, 377, 378]], SMALL)
 
 
 # --- loaders --------------------------------------------------------------------------------------
@@ -476,7 +486,7 @@ def test_windows_lie_in_blocks_of_a_part(
 
 
 def axes(kind: str, indices: np.ndarray) -> np.ndarray:
-    views = observe(TrajectoryConfig(kind=kind, distance_m=10.0), indices)
+    views = observe(TrajectoryConfig(motion=KINDS[kind](), distance_m=10.0), indices)
     return np.asarray(views.T_cam_target[:, 2, :3])
 
 
@@ -503,7 +513,7 @@ def test_no_test_window_is_within_the_guard_angle_of_a_training_one(
         split = split_datasets(views, SplitConfig(guard_deg=guard))["d"]
         rows = {p: window_rows("d", indices, config, getattr(split, p)) for p in ("train", "test")}
     except InputError:  # little is left of a short range
-        return
+        assume(False)
     # all frames between a window's first and last, whether the window has them or not
     frames = {p: np.unique(r[:, None] + np.arange(config.span)) for p, r in rows.items()}
     found = least_angle_deg(*(axes(kind, indices[frames[p]]) for p in ("train", "test")))
@@ -649,7 +659,7 @@ def test_more_bad_input(pristine: Path, block: Path, tmp_path: Path) -> None:
         split_windows(block, SMALL, by="colour")
     windows = WindowDataset(block, SMALL)
     for wrong in ({"batch_size": 0}, {"batch_size": 2, "seed": -1}):
-        with pytest.raises(InputError, match="must be a whole number"):
+        with pytest.raises(InputError, match="must be at least"):
             WindowStream(windows, **wrong)
     with pytest.raises(InputError, match="epoch -1"):
         WindowStream(windows, 2).set_epoch(-1)

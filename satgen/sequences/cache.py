@@ -30,6 +30,7 @@ import numpy as np
 from satgen.atomic import TEMPORARY, sync_folder
 from satgen.dataset import is_dataset
 from satgen.errors import InputError, RunError
+from satgen.processes import default_workers
 from satgen.sequences.images import Image
 from satgen.sequences.stores import ArrayStore, Preparation, read_frame
 from satgen.sequences.track import Track
@@ -184,7 +185,7 @@ def _chunks(track: Track, preparation: Preparation) -> Iterator[Image]:
 
     count = len(track.indices)
     with (
-        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
+        ThreadPoolExecutor(max_workers=default_workers()) as pool,
         tqdm(total=count, desc=f"prepare {track.name}", unit="frame", delay=2, disable=None) as bar,
     ):
         for start in range(0, count, _CHUNK):

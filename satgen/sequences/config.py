@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from satgen.errors import InputError
 
@@ -79,9 +80,9 @@ class WindowConfig:
 
     def __post_init__(self) -> None:
         for name, least in (("observed", 1), ("future", 0), ("step", 1), ("stride", 1)):
-            _check_count(name, getattr(self, name), least)
+            check_count(name, getattr(self, name), least)
         if self.size is not None:
-            _check_count("size", self.size, MIN_SIZE)
+            check_count("size", self.size, MIN_SIZE)
         if self.crop not in CROPS:
             raise InputError(f"crop {self.crop!r}: must be one of {', '.join(CROPS)}")
         if self.crop == "window" and self.size is None:
@@ -117,9 +118,9 @@ class WindowConfig:
         return (self.length - 1) * self.step + 1
 
 
-def _check_count(name: str, value: object, least: int) -> None:
+def check_count(name: str, value: object, least: int) -> None:
     """InputError for what is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} {value!r}: must be a whole number of at least {least}")
-    if value < least:
+    if int(value) < least:
         raise InputError(f"{name} {value}: must be at least {least}")

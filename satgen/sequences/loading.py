@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from satgen.dataset import Dataset
 from satgen.errors import InputError
-from satgen.sequences.config import WindowConfig
+from satgen.sequences.config import WindowConfig, check_count
 from satgen.sequences.reader import PARTS, WindowReader, read_windows
 from satgen.sequences.track import open_named
 from satgen.splits import Split, SplitConfig, split_datasets, split_sequences
@@ -139,8 +139,7 @@ class WindowStream(IterableDataset[Window]):
             ("seed", seed, 0),
             ("keep_mb", keep_mb, 0),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{name} {value!r}: must be a whole number of at least {least}")
+            check_count(name, value, least)
         self.windows = windows
         self.batch_size = batch_size
         self.shuffle = shuffle
