@@ -197,8 +197,6 @@ def _table(head: str, summary: dict[str, Any]) -> str:
     ]
     if "cpu_ratio" in summary:
         rows.insert(3, ("the same by processor time", f"{summary['cpu_ratio']:.1f}"))
-    if "cpu_ratio" in summary:
-        rows.insert(3, ("the same by processor time", f"{summary['cpu_ratio']:.1f}"))
     if "memory_frames" in summary:
         rows += [
             (

@@ -301,8 +301,8 @@ def test_a_stream_reads_a_file_about_once(block: Path, monkeypatch: pytest.Monke
     from satgen.sequences import stores
 
     read = []
-    original = stores.decode_image
-    monkeypatch.setattr(stores, "decode_image", lambda data: read.append(1) or original(data))
+    original = stores.read_frame
+    monkeypatch.setattr(stores, "read_frame", lambda *args: read.append(1) or original(*args))
     windows = WindowDataset(block, replace(SMALL, fields="frames"))
     assert sum(1 for _ in WindowStream(windows, 4)) == 46
     assert len(read) == 50
