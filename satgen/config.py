@@ -152,7 +152,7 @@ def resolve(
         motion=motion,
         distance_m=default_distance(radius, camera) if distance is None else distance,
         aim=aim,
-        roll_deg=options.roll,
+        roll=options.camera_roll(),
     )
     config = RenderConfig(
         target or target_ref(options, model),

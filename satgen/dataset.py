@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from satgen.config import RenderConfig
 
 FORMAT = "satgen-dataset"
-VERSION = 1
+VERSION = 2
+"""Of what is written. Version 1 had no time, rates and inertial attitude; it can still be read."""
 
 DESCRIPTION = "dataset.json"
 FRAMES_CSV = "frames.csv"
@@ -54,8 +55,15 @@ KEYPOINTS = "keypoints.parquet"
 TABLES = (FRAMES_PARQUET, FRAMES_CSV, KEYPOINTS)
 JOURNAL = ".journal.jsonl"
 
+_NEW_COLUMNS = (
+    *("time_s", "wx", "wy", "wz"),
+    *("qi_w", "qi_x", "qi_y", "qi_z", "wi_x", "wi_y", "wi_z"),
+)
+"""What version 1 does not have."""
+
 FRAME_COLUMNS: dict[str, type] = {
     "index": int,
+    "time_s": float,
     "azimuth_deg": float,
     "elevation_deg": float,
     "roll_deg": float,
@@ -67,6 +75,16 @@ FRAME_COLUMNS: dict[str, type] = {
     "tx": float,
     "ty": float,
     "tz": float,
+    "wx": float,
+    "wy": float,
+    "wz": float,
+    "qi_w": float,
+    "qi_x": float,
+    "qi_y": float,
+    "qi_z": float,
+    "wi_x": float,
+    "wi_y": float,
+    "wi_z": float,
     "sun_x": float,
     "sun_y": float,
     "sun_z": float,
@@ -80,7 +98,12 @@ FRAME_COLUMNS: dict[str, type] = {
     "depth_sha256": str,
     "parts_sha256": str,
 }
-"""The frame table. int is int64 in parquet, float is float64; in CSV floats read back exactly."""
+"""The frame table. int is int64 in parquet, float is float64; in CSV floats read back exactly.
+
+wx, wy, wz is the angular velocity of the target relative to the camera frame, rad/s, target axes:
+with R the rotation of T_cam_target, dR/dt = R [w]x; NaN where a user's pose table does not say.
+qi_w ... qi_z is the rotation of target to inertial axes and wi_x, wi_y, wi_z the angular velocity
+in the inertial frame, rad/s, target axes; NaN under trajectories without an inertial frame."""
 
 KEYPOINT_COLUMNS: dict[str, type] = {
     "index": int,
@@ -136,9 +159,16 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON file ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path}: not the description of a satgen dataset")
-    if data.get("version") != VERSION:
-        raise InputError(f"{path}: version {data.get('version')}, this satgen reads {VERSION}")
+    if data.get("version") not in range(1, VERSION + 1):
+        raise InputError(f"{path}: version {data.get('version')}, this satgen reads 1 to {VERSION}")
     return data
+
+
+def frame_columns(version: int = VERSION) -> dict[str, type]:
+    """The frame table's columns in a version of the format."""
+    if version == 1:
+        return {name: kind for name, kind in FRAME_COLUMNS.items() if name not in _NEW_COLUMNS}
+    return FRAME_COLUMNS
 
 
 def description_bytes(description: dict[str, Any]) -> bytes:
@@ -174,7 +204,7 @@ def strangers(folder: Path) -> list[Path]:
     return found
 
 
-def read_csv(path: Path) -> Table:
+def read_csv(path: Path, schema: dict[str, type] = FRAME_COLUMNS) -> Table:
     """frames.csv as columns, exactly.
 
     Raises:
@@ -186,14 +216,14 @@ def read_csv(path: Path) -> Table:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a table, it has bytes that are not ASCII") from None
-    if not lines or lines[0] != ",".join(FRAME_COLUMNS):
-        raise InputError(f"{path}: its columns are not {', '.join(FRAME_COLUMNS)}")
+    if not lines or lines[0] != ",".join(schema):
+        raise InputError(f"{path}: its columns are not {', '.join(schema)}")
     rows = [line.split(",") for line in lines[1:]]
     for number, row in enumerate(rows, start=2):
-        if len(row) != len(FRAME_COLUMNS):
+        if len(row) != len(schema):
             raise InputError(f"{path}: line {number}: {len(row)} columns")
     table: Table = {}
-    for i, (name, kind) in enumerate(FRAME_COLUMNS.items()):
+    for i, (name, kind) in enumerate(schema.items()):
         dtype: Any = {int: np.int64, float: np.float64}.get(kind, object)
         try:
             table[name] = np.array([kind(row[i]) for row in rows], dtype=dtype)
@@ -334,7 +364,7 @@ class Dataset:
                 f"{self.folder}: not finished, it has no {FRAMES_PARQUET}; give the command that "
                 "renders it again"
             )
-        return read_parquet(path, FRAME_COLUMNS)
+        return read_parquet(path, frame_columns(self.description["version"]))
 
     @cached_property
     def frames(self) -> pd.DataFrame:

@@ -25,7 +25,9 @@ from satgen.trajectory import (
     INDEX_MAX,
     INDEX_MIN,
     Motion,
+    Roll,
     motion_of,
+    parse_roll,
 )
 
 
@@ -47,7 +49,7 @@ class RenderOptions:
         trajectory: spiral, grid, orbit, tumble, or file:PATH; or a `Motion` with its parameters.
         start, stop, step: observation indices, `stop` included.
         distance: camera to aim point, metres; None frames the bounding sphere.
-        roll: turn about the optical axis, degrees.
+        roll: turn about the optical axis, degrees, or a `Roll`.
         size: side of a square image, pixels; width and height override it.
         fov: vertical field of view, degrees.
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
@@ -81,7 +83,13 @@ class RenderOptions:
         above=0.0,
         shown="the target fills 90% of the frame",
     )
-    roll: float = setting(0.0, "Turn of the camera about its optical axis", unit="degrees")
+    roll: Roll | float = setting(
+        0.0,
+        "Turn of the camera about its optical axis: degrees, rate:DEGREES_PER_INDEX, or a smooth "
+        "random[:SEED]",
+        parse=parse_roll,
+        metavar="ROLL",
+    )
     size: int = setting(512, "Side of a square image", unit="pixels", low=1, high=MAX_SIDE)
     width: int | None = setting(None, "Image width", unit="pixels", low=1, high=MAX_SIDE)
     height: int | None = setting(None, "Image height", unit="pixels", low=1, high=MAX_SIDE)
@@ -154,6 +162,10 @@ class RenderOptions:
         """The motion asked for; InputError where the text describes none."""
         return motion_of(self.trajectory) if isinstance(self.trajectory, str) else self.trajectory
 
+    def camera_roll(self) -> Roll:
+        """The roll asked for."""
+        return self.roll if isinstance(self.roll, Roll) else Roll(self.roll)
+
     def check_parts(self) -> None:
         """InputError for what needs no target to be refused."""
         self.view()
@@ -189,6 +201,11 @@ def _motion_words(motion: Motion | str) -> list[str] | None:
     return ["--trajectory", motion] if isinstance(motion, str) else motion.words()
 
 
+def _roll_words(roll: Roll | float) -> list[str] | None:
+    spec = roll.spec if isinstance(roll, Roll) else str(roll)
+    return None if spec is None else ["--roll", spec]
+
+
 def _sensor_words(sensor: SensorConfig | str) -> list[str] | None:
     if isinstance(sensor, str):
         return ["--sensor", sensor]
@@ -204,6 +221,7 @@ def _camera_words(camera: Camera) -> list[str]:
 
 _WORDS: dict[str, Callable[[Any], list[str] | None]] = {
     "trajectory": _motion_words,
+    "roll": _roll_words,
     "sun": _sun_words,
     "sensor": _sensor_words,
     "camera": _camera_words,

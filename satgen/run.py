@@ -204,7 +204,7 @@ def _plan(
     if not _holds_dataset(folder):
         return plan
     known = _known_description(folder, overwrite)
-    difference = first_difference(config.to_json(), known or {})
+    difference = first_difference({"version": ds.VERSION, **config.to_json()}, known or {})
     if known is None or difference is not None or (overwrite and not resume):
         if not overwrite:
             raise InputError(

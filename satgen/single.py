@@ -150,6 +150,8 @@ def _view_of(maker: FrameMaker, pose: Floats) -> Viewpoint:
         *angles_from_pose(poses, maker.config.trajectory.aim),
         poses,
         matrix_to_quaternion(poses[:, :3, :3]),
+        np.zeros(1),
+        np.full((1, 3), np.nan),
     )
     sun = sun_vectors(maker.config, observation)[0]
     return Viewpoint(0, pose, sun, earth_vectors(maker.config, observation)[0])

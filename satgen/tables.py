@@ -30,8 +30,12 @@ def frame_table(config: RenderConfig, records: Sequence[FrameRecord]) -> Table:
     """The frame table of records that are ordered by index."""
     views = observe(config.trajectory, [r.index for r in records])
     sun = sun_vectors(config, views)
+    unknown = np.full((len(views), 4), np.nan)
+    attitude = unknown if views.inertial_quaternion is None else views.inertial_quaternion
+    velocity = unknown[:, :3] if views.inertial_velocity is None else views.inertial_velocity
     table: Table = {
         "index": views.index,
+        "time_s": views.time_s,
         "azimuth_deg": views.azimuth_deg,
         "elevation_deg": views.elevation_deg,
         "roll_deg": views.roll_deg,
@@ -39,6 +43,9 @@ def frame_table(config: RenderConfig, records: Sequence[FrameRecord]) -> Table:
     }
     table |= {name: views.quaternion[:, i] for i, name in enumerate(("qw", "qx", "qy", "qz"))}
     table |= {name: views.T_cam_target[:, i, 3] for i, name in enumerate(("tx", "ty", "tz"))}
+    table |= {name: views.angular_velocity[:, i] for i, name in enumerate(("wx", "wy", "wz"))}
+    table |= {f"qi_{name}": attitude[:, i] for i, name in enumerate("wxyz")}
+    table |= {f"wi_{name}": velocity[:, i] for i, name in enumerate("xyz")}
     table |= {name: sun[:, i] for i, name in enumerate(("sun_x", "sun_y", "sun_z"))}
     table["phase_deg"] = phase_deg(views, sun)
     boxes = np.array([r.bbox for r in records], dtype=np.int64).reshape(-1, 4)

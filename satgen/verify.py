@@ -31,6 +31,7 @@ from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks, visible
 from satgen.png import decode_png
 from satgen.processes import default_workers
+from satgen.rates import differenced_velocity
 from satgen.records import read_journal
 from satgen.runfolder import file_sha256
 from satgen.sun import check_sun
@@ -281,10 +282,9 @@ def _read_tables(data: ds.Dataset, landmarks: Landmarks, problems: list[Problem]
             problems.append(Problem(None, name, str(error).removeprefix(f"{folder / name}: ")))
             return None
 
-    parquet = read(
-        ds.FRAMES_PARQUET, lambda: ds.read_parquet(folder / ds.FRAMES_PARQUET, ds.FRAME_COLUMNS)
-    )
-    csv = read(ds.FRAMES_CSV, lambda: ds.read_csv(folder / ds.FRAMES_CSV))
+    columns = ds.frame_columns(data.description["version"])
+    parquet = read(ds.FRAMES_PARQUET, lambda: ds.read_parquet(folder / ds.FRAMES_PARQUET, columns))
+    csv = read(ds.FRAMES_CSV, lambda: ds.read_csv(folder / ds.FRAMES_CSV, columns))
     keypoints = read(
         ds.KEYPOINTS, lambda: ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
     )
@@ -307,8 +307,9 @@ def _compare_tables(parquet: ds.Table, csv: ds.Table) -> list[Problem]:
         cause = f"{len(csv['index'])} rows, {ds.FRAMES_PARQUET} has {len(parquet['index'])}"
         return [Problem(None, ds.FRAMES_CSV, cause)]
     problems = []
-    for name in ds.FRAME_COLUMNS:
-        for row in np.flatnonzero(parquet[name] != csv[name]):
+    for name in parquet:
+        unknown = (parquet[name] != parquet[name]) & (csv[name] != csv[name])  # NaN in both
+        for row in np.flatnonzero((parquet[name] != csv[name]) & ~unknown):
             cause = f"{name} is {csv[name][row]}, {ds.FRAMES_PARQUET} has {parquet[name][row]}"
             problems.append(Problem(int(parquet["index"][row]), ds.FRAMES_CSV, cause))
     return problems
@@ -389,6 +390,53 @@ def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
         dots[1:][neighbours] = np.sum(quaternion[1:] * quaternion[:-1], axis=1)[neighbours]
         check("the quaternion's sign flips here", np.where(dots < 0.0, 1.0, 0.0))
         problems += _check_sun(config, tables, views, sun, finite)
+        if "time_s" in t:
+            problems += _check_motion(config, tables, views, finite)
+    return problems
+
+
+def _check_motion(
+    config: RenderConfig, tables: _Tables, views: Observations, finite: NDArray[np.bool_]
+) -> list[Problem]:
+    """Times, rates and inertial attitudes: against the trajectory, and against the poses."""
+    t, motion = tables.frames, config.trajectory.motion
+    problems = []
+
+    def columns(*names: str) -> NDArray[np.float64]:
+        return np.stack([t[name] for name in names], axis=-1)
+
+    def check(what: str, error: NDArray[np.float64], tolerance: Any = TOLERANCE) -> None:
+        for row in np.flatnonzero(finite & ~(error <= tolerance)):
+            cause = f"{what} (off by {error[row]:.3g})"
+            problems.append(Problem(int(tables.index[row]), ds.FRAMES_PARQUET, cause))
+
+    def compare(what: str, ours: NDArray[np.float64], theirs: Any, count: int) -> None:
+        """Row by row; what the trajectory does not say must be NaN."""
+        theirs = np.full((len(ours), count), np.nan) if theirs is None else theirs
+        unknown = np.isnan(ours) & np.isnan(theirs)
+        error = np.where(unknown, 0.0, np.abs(ours - theirs))
+        scale = 1.0 + np.where(np.isnan(theirs), 0.0, np.abs(theirs)).max(axis=1)
+        check(f"{what} is not the trajectory's", error.max(axis=1), TOLERANCE * scale)
+
+    def differ(what: str, quaternion: NDArray[np.float64], stated: NDArray[np.float64]) -> None:
+        """Against differences of the attitudes, where rows are close enough for these."""
+        found, bound = differenced_velocity(tables.index, quaternion)
+        error = np.linalg.norm(stated * motion.frame_s - found, axis=1)
+        error = np.where(np.isfinite(bound), error, 0.0)
+        check(what, error, np.where(np.isfinite(bound), TOLERANCE + 4.0 * bound, TOLERANCE))
+
+    velocity = columns("wx", "wy", "wz")
+    attitude = columns("qi_w", "qi_x", "qi_y", "qi_z")
+    inertial = columns("wi_x", "wi_y", "wi_z")
+    compare("time_s", t["time_s"][:, None], views.time_s[:, None], 1)
+    compare("the angular velocity", velocity, views.angular_velocity, 3)
+    compare("the inertial attitude", attitude, views.inertial_quaternion, 4)
+    compare("the inertial angular velocity", inertial, views.inertial_velocity, 3)
+    if motion.smooth:
+        pose = columns("qw", "qx", "qy", "qz")
+        differ("the angular velocity is not how the poses turn", pose, velocity)
+    if motion.inertial:
+        differ("the inertial angular velocity is not how the attitude turns", attitude, inertial)
     return problems
 
 

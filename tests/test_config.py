@@ -27,7 +27,7 @@ from satgen.rendering.lighting import Lighting
 from satgen.sensor import PRESETS, SensorConfig
 from satgen.sun import SunConfig
 from satgen.targets.load import load_target
-from satgen.trajectory import Grid, Orbit, PoseFile, TrajectoryConfig, Tumble, observe
+from satgen.trajectory import Grid, Orbit, PoseFile, Roll, Spiral, TrajectoryConfig, Tumble, observe
 from tests.datasets import options
 from tests.scenes import toy
 
@@ -48,6 +48,7 @@ def config_of(craft_path: Path, model, **changes: object) -> RenderConfig:
         {"trajectory": "orbit", "sun": "inertial:20,5", "distance": 33.0},
         {"trajectory": "tumble", "sensor": "navcam", "seed": 7, "bit_depth": 16},
         {"trajectory": "grid", "intrinsics": (300.0, 310.0, 20.5, 40.0), "roll": 12.5},
+        {"trajectory": Spiral(0.1), "roll": Roll(seed=4)},
     ],
 )
 def test_json_and_back_is_the_same(craft_path: Path, model, changes) -> None:
@@ -186,6 +187,8 @@ def test_a_tumbling_target_turns_about_its_centre_of_mass_under_a_still_earth(
             trajectory=Tumble((1.0, 2.0, 2.5), None, (0.0, -3.0, 0.25), 0.1, (5.0, -8.5))
         ),
         RenderOptions(trajectory=Orbit(7, 2.5, 90.0, 40.0, 5400.0)),
+        RenderOptions(trajectory=Spiral(0.1), roll=Roll(rate_deg=0.5)),
+        RenderOptions(roll=Roll(seed=7)),
     ],
 )
 def test_the_command_gives_the_options_back(wanted: RenderOptions) -> None:

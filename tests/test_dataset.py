@@ -24,8 +24,10 @@ from satgen.errors import InputError
 from tests.datasets import FRAMES
 
 COLUMNS = [
-    *("index", "azimuth_deg", "elevation_deg", "roll_deg", "distance_m"),
-    *("qw", "qx", "qy", "qz", "tx", "ty", "tz", "sun_x", "sun_y", "sun_z", "phase_deg"),
+    *("index", "time_s", "azimuth_deg", "elevation_deg", "roll_deg", "distance_m"),
+    *("qw", "qx", "qy", "qz", "tx", "ty", "tz", "wx", "wy", "wz"),
+    *("qi_w", "qi_x", "qi_y", "qi_z", "wi_x", "wi_y", "wi_z"),
+    *("sun_x", "sun_y", "sun_z", "phase_deg"),
     *("bbox_x", "bbox_y", "bbox_w", "bbox_h", "coverage"),
     *("rgb_sha256", "depth_sha256", "parts_sha256"),
 ]
@@ -62,11 +64,11 @@ def test_both_tables_are_the_same_to_the_last_bit(pristine: Path) -> None:
     text = pd.read_csv(pristine / "frames.csv")
     assert list(text.columns) == COLUMNS
     for name in COLUMNS:
-        assert (parquet[name].to_numpy() == text[name].to_numpy()).all(), name
+        pd.testing.assert_series_equal(parquet[name], text[name], check_exact=True)
     assert parquet["qw"].dtype == np.float64
     assert parquet["index"].tolist() == list(range(3000, 3000 + FRAMES))
     ours = ds.read_csv(pristine / "frames.csv")
-    assert all((ours[name] == parquet[name].to_numpy()).all() for name in COLUMNS)
+    pd.testing.assert_frame_equal(pd.DataFrame(ours), parquet, check_exact=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads by Linux's /proc")

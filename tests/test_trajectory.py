@@ -15,19 +15,24 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
+from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 from scipy.special import ellipj
 
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.geometry import geodesic, quaternion_to_matrix
+from satgen.rates import differenced_velocity
 from satgen.trajectory import (
     INDEX_MAX,
     INDEX_MIN,
     KINDS,
+    Grid,
     Observations,
     Orbit,
     PoseFile,
+    Roll,
+    Spiral,
     TrajectoryConfig,
     Tumble,
     angles_from_pose,
@@ -35,6 +40,7 @@ from satgen.trajectory import (
     camera_direction,
     default_distance,
     observe,
+    parse_roll,
     pose_from_angles,
     principal_inertia,
     quaternion_from_angles,
@@ -52,7 +58,9 @@ GENERATED = ("spiral", "grid", "orbit", "tumble")
 def config_of(kind: str, motion: Any = None, **changes: Any) -> TrajectoryConfig:
     if motion is None:
         motion = tumble() if kind == "tumble" else KINDS[kind]()
-    fields: dict[str, Any] = {"distance_m": 30.0, "aim": AIM, "roll_deg": 12.5}
+    if "roll_deg" in changes:
+        changes["roll"] = Roll(changes.pop("roll_deg"))
+    fields: dict[str, Any] = {"distance_m": 30.0, "aim": AIM, "roll": Roll(12.5)}
     return TrajectoryConfig(motion=motion, **{**fields, **changes})
 
 
@@ -156,16 +164,17 @@ def test_answers_belong_to_the_caller(swept: tuple[TrajectoryConfig, Observation
 def test_roll_turns_the_image_only(swept: tuple[TrajectoryConfig, Observations]) -> None:
     config, views = swept
     upright = observe(config_of(config.motion.kind, roll_deg=0.0), ALL)
-    roll = math.radians(config.roll_deg)
+    roll = math.radians(config.roll.offset_deg)
     turn = np.array(
         [[math.cos(roll), math.sin(roll), 0], [-math.sin(roll), math.cos(roll), 0], [0, 0, 1]]
     )  # the camera turns right-handed about +z, so coordinates turn the other way
     assert np.abs(turn @ upright.T_cam_target[:, :3] - views.T_cam_target[:, :3]).max() < 1e-12
 
 
+@pytest.mark.parametrize("roll", [Roll(12.5), Roll(rate_deg=-0.5), Roll(3.0, 0.1, 7)])
 @pytest.mark.parametrize("kind", GENERATED)
-def test_config_round_trips_through_json(kind: str) -> None:
-    config = config_of(kind)
+def test_config_round_trips_through_json(kind: str, roll: Roll) -> None:
+    config = config_of(kind, roll=roll)
     again = TrajectoryConfig.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config
     assert np.array_equal(observe(again, [77]).T_cam_target, observe(config, [77]).T_cam_target)
@@ -213,6 +222,139 @@ def test_unknown_parameters_are_refused(kind: str) -> None:
         KINDS[kind].from_json(
             {"path": "poses.csv", "wobble": 1} if kind == "file" else {"wobble": 1}
         )
+
+
+# --- time and rates ---------------------------------------------------------------------------
+
+ROLLS = (Roll(), Roll(12.5), Roll(rate_deg=0.7), Roll(seed=3))
+MOTIONS = (
+    Spiral(0.1),
+    Orbit(),
+    Orbit(7, 2.5, 90.0, 40.0, 5400.0),
+    Tumble((2.0, 9.0, 10.0), tuple(map(tuple, AXES)), dt_s=0.5),
+    Tumble((1.0, 2.0, 2.5), None, (0.1, 3.0, 0.3)),
+    Tumble((1.0, 2.0, 2.5), None, (0.0, 0.0, 0.0)),
+)
+
+
+@pytest.mark.parametrize("roll", ROLLS, ids=lambda roll: str(roll.spec))
+@pytest.mark.parametrize("motion", MOTIONS, ids=lambda motion: motion.kind)
+def test_rates_are_the_derivatives_of_the_attitudes(motion: Any, roll: Roll) -> None:
+    config = TrajectoryConfig(motion=motion, distance_m=30.0, aim=AIM, roll=roll)
+    views = observe(config, ALL)
+    found, bound = differenced_velocity(views.index, views.quaternion)
+    assert np.isfinite(bound).sum() == 8100 - 8
+    inner = slice(4, -4)
+    stated = views.angular_velocity * motion.frame_s
+    assert np.linalg.norm(stated - found, axis=1)[inner].max() < 1e-11
+    if views.inertial_quaternion is None:
+        assert views.inertial_velocity is None and not motion.inertial
+        return
+    assert views.inertial_velocity is not None and views.R_target_inertial is not None
+    back = quaternion_to_matrix(views.inertial_quaternion)
+    assert np.abs(back - np.swapaxes(views.R_target_inertial, 1, 2)).max() < 1e-12
+    dots = np.sum(views.inertial_quaternion[1:] * views.inertial_quaternion[:-1], axis=1)
+    assert dots.min() > 0.9
+    found, _ = differenced_velocity(views.index, views.inertial_quaternion)
+    stated = views.inertial_velocity * motion.frame_s
+    assert np.linalg.norm(stated - found, axis=1)[inner].max() < 1e-11
+
+
+@pytest.mark.parametrize("motion", MOTIONS, ids=lambda motion: motion.kind)
+def test_integrating_the_rates_gives_the_poses_back(motion: Any) -> None:
+    """SciPy's integrator, fed with a spline of the stated rates, arrives at the stated attitude."""
+    config = TrajectoryConfig(motion=motion, distance_m=30.0, aim=AIM, roll=Roll(seed=11))
+    views = observe(config, range(2000, 2061))
+    rate = CubicSpline(views.time_s, views.angular_velocity)
+
+    def turn(time: float, state: np.ndarray) -> np.ndarray:
+        w = rate(time)
+        cross = np.array([[0, -w[2], w[1]], [w[2], 0, -w[0]], [-w[1], w[0], 0]])
+        return (state.reshape(3, 3) @ cross).ravel()
+
+    rotation = views.T_cam_target[:, :3, :3]
+    span = (views.time_s[0], views.time_s[-1])
+    found = solve_ivp(
+        turn, span, rotation[0].ravel(), "DOP853", views.time_s, rtol=1e-11, atol=1e-11
+    )
+    assert np.abs(found.y.T.reshape(-1, 3, 3) - rotation).max() < 2e-5
+
+
+def test_grid_rates_turn_each_pose_into_the_next() -> None:
+    views = observe(config_of("grid", Grid(2.0), roll_deg=0.0), ALL)
+    rotation = views.T_cam_target[:, :3, :3]
+    for row in (0, 88, 89, 90, 4000, 8098):
+        step = Rotation.from_rotvec(views.angular_velocity[row] * 2.0).as_matrix()
+        assert np.abs(rotation[row] @ step - rotation[row + 1]).max() < 1e-12
+    assert np.abs(views.angular_velocity[-1] - views.angular_velocity[-2]).max() < 1e-12
+
+
+def test_times_are_whole_frame_periods() -> None:
+    for motion, period in (
+        (Spiral(), 1.0),
+        (Spiral(0.25), 0.25),
+        (Grid(3.0), 3.0),
+        (tumble(), 1.0),
+        (Orbit(), 23 * 5930.0 / 8100),
+    ):
+        views = observe(TrajectoryConfig(motion=motion, distance_m=30.0), ALL)
+        assert np.abs(views.time_s - ALL * period).max() < 1e-9
+    # An orbit's time is that of its own equations.
+    time, _, _ = Orbit().relative_motion(30.0, ALL)
+    assert np.abs(np.diff(time) - np.diff(views.time_s)).max() < 1e-9
+
+
+def test_a_camera_at_rest_sees_the_inertial_rates() -> None:
+    views = observe(config_of("tumble"), ALL)
+    assert views.inertial_velocity is not None
+    assert np.array_equal(views.angular_velocity, views.inertial_velocity)
+    rolled = observe(config_of("tumble", roll=Roll(rate_deg=2.0)), ALL)
+    apart = rolled.angular_velocity - views.inertial_velocity
+    backward = -rolled.T_cam_target[:, 2, :3]
+    assert np.abs(apart - math.radians(2.0) * backward).max() < 1e-12
+
+
+@given(st.integers(0, 2**62), st.floats(1.0, 8099.0))
+def test_a_random_roll_is_smooth_and_known_by_its_seed(seed: int, index: float) -> None:
+    roll = Roll(seed=seed)
+    h = 1e-3
+    slope = (roll.angle_deg(index + h) - roll.angle_deg(index - h)) / (2.0 * h)
+    assert abs(slope - roll.speed_deg(index)) < 1e-6
+    assert abs(float(roll.speed_deg(index))) <= 3.0
+    assert roll.angle_deg(index) == Roll(seed=seed).angle_deg(index)
+    assert np.abs(Roll(seed=seed + 1).angle_deg(ALL) - roll.angle_deg(ALL)).max() > 1.0
+
+
+def test_a_random_roll_turns_all_the_way_round() -> None:
+    for seed in range(20):
+        assert np.ptp(Roll(seed=seed).angle_deg(ALL)) > 180.0
+        assert 0.5 < np.sqrt(np.mean(Roll(seed=seed).speed_deg(ALL) ** 2)) < 1.2
+
+
+@pytest.mark.parametrize(
+    ("text", "roll"),
+    [
+        ("12.5", Roll(12.5)),
+        ("-3", Roll(-3.0)),
+        ("rate:0.5", Roll(rate_deg=0.5)),
+        ("rate:-2", Roll(rate_deg=-2.0)),
+        ("random", Roll(seed=0)),
+        ("random:7", Roll(seed=7)),
+    ],
+)
+def test_rolls_are_read_as_written(text: str, roll: Roll) -> None:
+    assert parse_roll(text) == roll
+    assert roll.spec is not None and parse_roll(roll.spec) == roll
+    assert Roll(1.0, 2.0).spec is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nan", "rate:", "rate:x", "rate:inf", "rate:91", "random:-1", "random:1.5", "up:3"]
+)
+def test_bad_rolls_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InputError, match="roll") as caught:
+        parse_roll(text)
+    assert "\n" not in str(caught.value)
 
 
 # --- angles -----------------------------------------------------------------------------------
@@ -646,6 +788,32 @@ def test_angles_come_back_from_a_table(tmp_path: Path) -> None:
     views = observe(file_config(write_csv(tmp_path / "b.csv", short), roll_deg=20.0), [5, 6])
     assert views.distance_m.tolist() == [30.0, 30.0]
     assert views.roll_deg.tolist() == [20.0, 20.0]
+
+
+def test_times_and_rates_of_a_table_are_its_own(tmp_path: Path) -> None:
+    views = observe(config_of("tumble"), range(100, 120))
+    rows = pose_rows(views)
+    bare = observe(file_config(write_csv(tmp_path / "bare.csv", rows)), views.index)
+    assert np.isnan(bare.angular_velocity).all() and bare.angular_velocity.shape == (20, 3)
+    assert np.array_equal(bare.time_s, views.index * 1.0)
+    slow = config_of("file", PoseFile(tmp_path / "bare.csv", dt_s=0.5), roll_deg=0.0)
+    assert np.array_equal(observe(slow, views.index).time_s, views.index * 0.5)
+    for number, row in enumerate(rows):
+        row["time_s"] = repr(10.0 + 0.3 * number**1.5)
+        for name, value in zip(("wx", "wy", "wz"), views.angular_velocity[number], strict=True):
+            row[name] = "nan" if number == 3 else repr(float(value))
+    full = observe(file_config(write_csv(tmp_path / "full.csv", rows[::-1])), views.index)
+    assert np.abs(full.time_s - [10.0 + 0.3 * n**1.5 for n in range(20)]).max() < 1e-12
+    known = np.arange(20) != 3
+    assert np.array_equal(full.angular_velocity[known], views.angular_velocity[known])
+    assert np.isnan(full.angular_velocity[3]).all()
+    rows[7]["time_s"] = rows[6]["time_s"]
+    with pytest.raises(InputError, match=r"column time_s, line 9: .* must be more than"):
+        observe(file_config(write_csv(tmp_path / "still.csv", rows)), [100])
+    for row in rows:
+        del row["wy"], row["time_s"]
+    with pytest.raises(InputError, match="column wy is missing"):
+        observe(file_config(write_csv(tmp_path / "part.csv", rows)), [100])
 
 
 GOOD = {"index": 3, "qw": 1, "qx": 0, "qy": 0, "qz": 0, "tx": 0, "ty": 0, "tz": 9}

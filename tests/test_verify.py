@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ from PIL import Image
 
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY
+from satgen.errors import InputError
 from satgen.tables import csv_bytes, parquet_bytes
+from satgen.trajectory import Roll, Spiral, Tumble
 from satgen.verify import Report, verify, with_deep
 from tests.datasets import make
 
@@ -44,8 +48,9 @@ def test_a_whole_dataset_passes(pristine: Path) -> None:
         {"trajectory": "orbit", "sun": "inertial:30,20", "sensor": "navcam", "bit_depth": 16},
         {"trajectory": "tumble", "sun": "body:0,10", "intrinsics": (200.0, 190.0, 30.0, 36.5)},
         {"trajectory": "grid", "roll": 33.0, "distance": 9.0},
+        {"trajectory": Spiral(0.1), "roll": Roll(seed=5)},
     ],
-    ids=["orbit", "tumble", "grid"],
+    ids=["orbit", "tumble", "grid", "rolling"],
 )
 def test_every_kind_of_dataset_passes_with_rays(craft_path: Path, tmp_path, changes) -> None:
     out = make(craft_path, tmp_path / "craft", **{"start": 5, "stop": 8000, "step": 800, **changes})
@@ -133,6 +138,90 @@ def test_wrong_numbers_are_named_with_their_row(dataset: Path) -> None:
     assert "not finite" in causes(report, 3020)
     assert "sign flips" in causes(report, 3022)
     assert "sign flips" in causes(report, 3023)
+
+
+@pytest.fixture(scope="module")
+def tumbling(craft_path: Path, tmp_path_factory) -> Path:
+    """Consecutive frames of a tumble, with a rolling camera."""
+    folder = tmp_path_factory.mktemp("tumbling") / "craft"
+    motion = Tumble((1.0, 2.0, 2.5), None, (0.2, 3.0, 0.1), 0.5)
+    return make(craft_path, folder, trajectory=motion, roll=Roll(rate_deg=1.0), stop=3011)
+
+
+def test_wrong_times_rates_and_attitudes_are_named(tumbling: Path, tmp_path: Path) -> None:
+    assert verify(tumbling).ok
+    changes = {
+        "time_s": "time_s is not the trajectory's",
+        "wy": "the angular velocity is not the trajectory's",
+        "qi_x": "the inertial attitude is not the trajectory's",
+        "wi_z": "the inertial angular velocity is not the trajectory's",
+    }
+    folder = tmp_path / "craft"
+    shutil.copytree(tumbling, folder)
+
+    def change(table: ds.Table) -> None:
+        for row, name in enumerate(changes):
+            table[name][row] += 1e-5
+        table["wx"][10] = np.nan
+
+    rewrite_tables(folder, change)
+    report = verify(folder)
+    for row, (name, words) in enumerate(changes.items()):
+        assert words in causes(report, 3000 + row), name
+    assert "the angular velocity is not the trajectory's" in causes(report, 3010)
+
+
+def test_rates_are_held_against_the_poses_alone(tumbling: Path, monkeypatch) -> None:
+    """A trajectory whose rates are wrong would agree with itself; the poses say otherwise."""
+    from satgen import verify as module
+
+    true = module.observe
+
+    def wrong(config, indices):
+        views = true(config, indices)
+        return replace(
+            views,
+            angular_velocity=views.angular_velocity * (1.0 + 1e-5),
+            inertial_velocity=views.inertial_velocity * (1.0 + 1e-5),
+        )
+
+    data = ds.Dataset(tumbling)
+    table = ds.read_csv(tumbling / ds.FRAMES_CSV)
+    views = wrong(data.config.trajectory, table["index"])
+    for axis, name in enumerate("xyz"):
+        table[f"w{name}"] = views.angular_velocity[:, axis]
+        table[f"wi_{name}"] = views.inertial_velocity[:, axis]
+    monkeypatch.setattr(module, "observe", wrong)
+    found = module._check_poses(data.config, module._Tables(table, None))
+    text = {p.cause.partition(" (")[0] for p in found}
+    assert text == {
+        "the angular velocity is not how the poses turn",
+        "the inertial angular velocity is not how the attitude turns",
+    }
+    assert {p.index for p in found} == {3004, 3005, 3006, 3007}
+
+
+def test_a_dataset_of_version_1_opens_and_is_proved(dataset: Path) -> None:
+    """As it was written before there were times and rates."""
+    table = ds.read_csv(dataset / ds.FRAMES_CSV)
+    old = {name: table[name] for name in ds.frame_columns(1)}
+    assert len(old) == len(table) - 11
+    (dataset / ds.FRAMES_CSV).write_bytes(csv_bytes(old))
+    (dataset / ds.FRAMES_PARQUET).write_bytes(parquet_bytes(old, ds.frame_columns(1)))
+    path = dataset / ds.DESCRIPTION
+    data = json.loads(path.read_text())
+    data["version"] = 1
+    data["trajectory"]["params"] = {}
+    path.write_text(json.dumps(data))
+    report = verify(dataset)
+    assert report.ok, report.problems
+    opened = ds.Dataset(dataset)
+    assert list(opened.frames.columns) == list(old)
+    assert opened.poses.shape == (24, 4, 4)
+    data["version"] = 3
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="version 3, this satgen reads 1 to 2"):
+        ds.Dataset(dataset)
 
 
 def test_missing_and_doubled_rows_are_named(dataset: Path) -> None:

@@ -27,6 +27,7 @@ from satgen.trajectory.motion import (
 )
 from satgen.trajectory.observe import available_indices, observe
 from satgen.trajectory.orbit import Orbit
+from satgen.trajectory.roll import Roll, parse_roll
 from satgen.trajectory.spiral import Spiral
 from satgen.trajectory.tumble import Tumble
 
@@ -42,6 +43,7 @@ __all__ = [
     "Observations",
     "Orbit",
     "PoseFile",
+    "Roll",
     "Spiral",
     "TrajectoryConfig",
     "Tumble",
@@ -51,6 +53,7 @@ __all__ = [
     "default_distance",
     "motion_of",
     "observe",
+    "parse_roll",
     "pose_from_angles",
     "principal_inertia",
     "quaternion_from_angles",

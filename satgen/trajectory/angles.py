@@ -62,6 +62,29 @@ def quaternion_from_angles(
     return quaternion_multiply(axis_quaternion("z", -roll), view)
 
 
+def angular_velocity(
+    azimuth_deg: ArrayLike,
+    elevation_deg: ArrayLike,
+    azimuth_speed: ArrayLike,
+    elevation_speed: ArrayLike,
+    roll_speed: ArrayLike = 0.0,
+) -> Floats:
+    """Angular velocity (..., 3) of the target relative to the camera, target axes.
+
+    With R = `rotation_from_angles`, dR/dt = R [w]x. In the unit of the three speeds.
+    """
+    az = _radians(azimuth_deg)
+    turn, rise, roll = np.broadcast_arrays(
+        *(np.asarray(s, dtype=np.float64) for s in (azimuth_speed, elevation_speed, roll_speed))
+    )
+    east = np.stack([-np.sin(az), np.cos(az), np.zeros_like(az)], axis=-1)
+    up = np.array([0.0, 0.0, 1.0])
+    # The camera turns about +z, rises about -east and rolls about the way forward; seen from it,
+    # the target does the opposite.
+    back = camera_direction(azimuth_deg, elevation_deg)
+    return np.asarray(rise[..., None] * east - turn[..., None] * up + roll[..., None] * back)
+
+
 def pose_from_angles(
     azimuth_deg: ArrayLike,
     elevation_deg: ArrayLike,

@@ -10,6 +10,7 @@ from typing import Any
 from satgen.errors import InputError
 from satgen.trajectory.kinds import KINDS
 from satgen.trajectory.motion import Motion, finite, finite_vector
+from satgen.trajectory.roll import Roll
 from satgen.trajectory.spiral import Spiral
 
 
@@ -24,14 +25,14 @@ class TrajectoryConfig:
         aim: target-frame point that lies on the optical axis, metres: the centre of the target's
             bounding sphere unless there is a reason for another. A tumbling target turns about it:
             pass the centre of mass for a camera that stands truly still.
-        roll_deg: extra turn of the camera about its optical axis, right-handed about +z (forward),
-            so that the target's image turns counter-clockwise.
+        roll: extra turn of the camera about its optical axis, right-handed about +z (forward), so
+            that the target's image turns counter-clockwise.
     """
 
     motion: Motion = field(default_factory=Spiral)
     distance_m: float
     aim: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    roll_deg: float = 0.0
+    roll: Roll = field(default_factory=Roll)
 
     def __post_init__(self) -> None:
         """Bring the fields to plain types; raise InputError where they make no sense."""
@@ -39,7 +40,6 @@ class TrajectoryConfig:
         if distance <= 0.0:
             raise InputError(f"distance {distance:g}: must be more than 0 metres")
         object.__setattr__(self, "distance_m", distance)
-        object.__setattr__(self, "roll_deg", finite(self.roll_deg, "roll"))
         object.__setattr__(self, "aim", finite_vector(self.aim, 3, "aim point"))
 
     def in_folder(self, folder: Path) -> TrajectoryConfig:
@@ -52,7 +52,7 @@ class TrajectoryConfig:
             "kind": self.motion.kind,
             "distance_m": self.distance_m,
             "aim": list(self.aim),
-            "roll_deg": self.roll_deg,
+            **self.roll.to_json(),
             "params": self.motion.to_json(),
         }
 
@@ -66,5 +66,5 @@ class TrajectoryConfig:
             motion=KINDS[kind].from_json(data["params"]),
             distance_m=data["distance_m"],
             aim=tuple(data["aim"]),
-            roll_deg=data["roll_deg"],
+            roll=Roll.from_json(dict(data)),
         )

@@ -3,7 +3,10 @@
 Columns: `index` (1..8100), and either the pose, `qw, qx, qy, qz, tx, ty, tz` of T_cam_target as in
 a dataset's frame table (so that table itself may be given), or the angles, `azimuth_deg` and
 `elevation_deg`, with `distance_m` and `roll_deg` if they differ from the configuration's. Where
-both are there the pose counts. Other columns are ignored. Rows may come in any order.
+both are there the pose counts. Of time and rates only what the table itself says is taken:
+`time_s`, else index times the frame period; `wx, wy, wz`, the angular velocity in rad/s as
+`Observations` has it, else NaN, for poses at given moments do not say how the target turned between
+them. Other columns are ignored. Rows may come in any order.
 """
 
 from __future__ import annotations
@@ -27,8 +30,17 @@ from satgen.geometry import (
     quaternion_to_matrix,
 )
 from satgen.parquet import read_table
+from satgen.settings import setting
 from satgen.trajectory.angles import angles_from_pose, pose_from_angles
-from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Floats, Motion, Observations
+from satgen.trajectory.motion import (
+    FRAME_PERIOD,
+    INDEX_MAX,
+    INDEX_MIN,
+    Floats,
+    Motion,
+    Observations,
+)
+from satgen.trajectory.roll import Roll
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig
@@ -36,6 +48,8 @@ if TYPE_CHECKING:
 POSE_COLUMNS = ("qw", "qx", "qy", "qz", "tx", "ty", "tz")
 ANGLE_COLUMNS = ("azimuth_deg", "elevation_deg")
 OPTIONAL_COLUMNS = ("distance_m", "roll_deg")
+RATE_COLUMNS = ("wx", "wy", "wz")
+TIME_COLUMN = "time_s"
 
 UNIT_TOLERANCE = 1e-4
 """How far a quaternion's length may be from 1: room for tables written with five digits. The
@@ -53,6 +67,7 @@ class PoseFile(Motion):
     Attributes:
         path: of the CSV or parquet file.
         sha256: of its bytes; taken of the file where it is not given.
+        dt_s: seconds from one index to the next, of a table without times.
 
     Raises:
         InputError: no path, or a file that cannot be read.
@@ -60,11 +75,14 @@ class PoseFile(Motion):
 
     path: str | Path
     sha256: str = ""
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
 
     kind: ClassVar[str] = "file"
     aimed: ClassVar[bool] = False
+    smooth: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "path", str(self.path))
         if not self.sha256:
             digest = hashlib.sha256(_read_bytes(self.path)).hexdigest()
@@ -83,8 +101,13 @@ class PoseFile(Motion):
         return f"file:{self.path}"
 
     def words(self) -> list[str]:
-        """The option that asks for this table."""
-        return ["--trajectory", self.spec]
+        """The options that ask for this table."""
+        return ["--trajectory", self.spec, *([] if self.dt_s == 1.0 else ["--dt", repr(self.dt_s)])]
+
+    @property
+    def frame_s(self) -> float:
+        """The frame period."""
+        return self.dt_s
 
     @property
     def table(self) -> Path:
@@ -102,7 +125,7 @@ class PoseFile(Motion):
 
     def to_json(self) -> dict[str, Any]:
         """The name of the table's copy, and the hash of its content."""
-        return {"path": self.copy, "sha256": self.sha256}
+        return {"path": self.copy, "sha256": self.sha256, "dt_s": self.dt_s}
 
     @classmethod
     def from_json(cls, params: Mapping[str, Any]) -> PoseFile:
@@ -133,15 +156,15 @@ class _Table:
     def fail(self, column: str, row: int, problem: str) -> InputError:
         return InputError(f"{self.path}: column {column}, {self.places[row]}: {problem}")
 
-    def numbers(self, column: str) -> Floats:
-        """A column as finite floats."""
+    def numbers(self, column: str, unknown: bool = False) -> Floats:
+        """A column as finite floats, NaN among them if it may say that it does not know."""
         values = np.empty(len(self.places))
         for row, cell in enumerate(self.columns[column]):
             try:
                 values[row] = float(cell)
             except (TypeError, ValueError):
                 raise self.fail(column, row, f"{cell!r} is not a number") from None
-            if not math.isfinite(values[row]):
+            if not (math.isfinite(values[row]) or (unknown and math.isnan(values[row]))):
                 raise self.fail(column, row, f"{cell} must be a finite number")
         return values
 
@@ -156,7 +179,14 @@ def _read_table(path: str, data: bytes) -> _Table:
         except (pyarrow.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: not a readable parquet file ({reason})") from error
-        used = ("index", *POSE_COLUMNS, *ANGLE_COLUMNS, *OPTIONAL_COLUMNS)
+        used = (
+            "index",
+            *POSE_COLUMNS,
+            *ANGLE_COLUMNS,
+            *OPTIONAL_COLUMNS,
+            *RATE_COLUMNS,
+            TIME_COLUMN,
+        )
         columns = {name: table[name].to_pylist() for name in table.column_names if name in used}
         return _Table(path, columns, [f"row {row + 1}" for row in range(table.num_rows)])
     import csv
@@ -225,7 +255,7 @@ def read_poses(file: PoseFile, config: TrajectoryConfig) -> Observations:
     if any(name in table.columns for name in POSE_COLUMNS):
         poses, angles = _poses_of_quaternions(config, table)
     else:
-        poses, angles = _poses_of_angles(config, table)
+        poses, angles = _poses_of_angles(config, table, index)
     azimuth, elevation, roll, distance = angles
     sweep = Observations(
         index,
@@ -235,8 +265,33 @@ def read_poses(file: PoseFile, config: TrajectoryConfig) -> Observations:
         distance,
         poses,
         matrix_to_quaternion(poses[:, :3, :3]),
+        _times(table, np.asarray(index * file.frame_s), order),
+        _rates(table),
     ).take(order)
     return replace(sweep, quaternion=continuous_quaternions(sweep.quaternion))
+
+
+def _times(table: _Table, regular: Floats, order: NDArray[np.intp]) -> Floats:
+    """Times (N,) s in the order of the rows; they must ascend with the index."""
+    if TIME_COLUMN not in table.columns:
+        return regular
+    times = table.numbers(TIME_COLUMN)
+    back = np.flatnonzero(np.diff(times[order]) <= 0.0)
+    if len(back):
+        row = int(order[back[0] + 1])
+        raise table.fail(TIME_COLUMN, row, f"{times[row]:g} must be more than the index before has")
+    return times
+
+
+def _rates(table: _Table) -> Floats:
+    """Angular velocities (N, 3) rad/s in the order of the rows; NaN where there are none."""
+    given = [name for name in RATE_COLUMNS if name in table.columns]
+    if not given:
+        return np.full((len(table.places), 3), np.nan)
+    for name in RATE_COLUMNS:
+        if name not in given:
+            raise InputError(f"{table.path}: column {name} is missing (there is {given[0]})")
+    return np.stack([table.numbers(name, unknown=True) for name in RATE_COLUMNS], axis=-1)
 
 
 def _require(table: _Table, names: tuple[str, ...]) -> None:
@@ -254,8 +309,8 @@ def _poses_of_quaternions(
 ) -> tuple[Floats, tuple[Floats, Floats, Floats, Floats]]:
     """Poses (N, 4, 4) in the order of the rows, and their angles."""
     _require(table, POSE_COLUMNS)
-    if config.roll_deg:
-        raise InputError(f"roll {config.roll_deg:g}: {table.path} gives whole poses, use 0")
+    if config.roll != Roll():
+        raise InputError(f"roll {config.roll.spec}: {table.path} gives whole poses, use 0")
     values = np.stack([table.numbers(name) for name in POSE_COLUMNS], axis=-1)
     lengths = np.linalg.norm(values[:, :4], axis=-1)
     bad = np.flatnonzero(np.abs(lengths - 1.0) > UNIT_TOLERANCE)
@@ -272,7 +327,7 @@ def _poses_of_quaternions(
 
 
 def _poses_of_angles(
-    config: TrajectoryConfig, table: _Table
+    config: TrajectoryConfig, table: _Table, index: NDArray[np.int64]
 ) -> tuple[Floats, tuple[Floats, Floats, Floats, Floats]]:
     """The same for a table of angles."""
     _require(table, ANGLE_COLUMNS)
@@ -281,9 +336,12 @@ def _poses_of_angles(
     if len(high):
         problem = f"{elevation[high[0]]:g} must be between -90 and 90 degrees"
         raise table.fail("elevation_deg", int(high[0]), problem)
-    defaults = {"distance_m": config.distance_m, "roll_deg": config.roll_deg}
+    defaults = {
+        "distance_m": np.full(len(azimuth), config.distance_m),
+        "roll_deg": config.roll.angle_deg(index),
+    }
     distance, roll = (
-        table.numbers(name) if name in table.columns else np.full(len(azimuth), defaults[name])
+        table.numbers(name) if name in table.columns else defaults[name]
         for name in OPTIONAL_COLUMNS
     )
     near = np.flatnonzero(distance <= 0.0)

@@ -2,7 +2,9 @@
 
 Rows of elevation -89, -87 ... +89 degrees, each of the azimuths 0, 4 ... 356 degrees, walked
 forward in even rows and backward in odd ones: every step is one cell in azimuth (a turn of 4
-degrees) or one in elevation (2 degrees), and nothing jumps at the end of a row.
+degrees) or one in elevation (2 degrees), and nothing jumps at the end of a row. Each step is an
+even turn; the angular velocity of an index is that of the step that begins there (of the last one,
+that ended there).
 """
 
 from __future__ import annotations
@@ -13,8 +15,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from satgen.settings import setting
 from satgen.trajectory.looking import looking_from
-from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Floats, Motion, Observations
+from satgen.trajectory.motion import (
+    FRAME_PERIOD,
+    INDEX_MAX,
+    INDEX_MIN,
+    Floats,
+    Motion,
+    Observations,
+)
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig
@@ -26,14 +36,30 @@ ELEVATION_STEP_DEG = 2.0
 
 @dataclass(frozen=True)
 class Grid(Motion):
-    """The walk over all cells. It has no parameters."""
+    """The walk over all cells.
+
+    Attributes:
+        dt_s: seconds from one index to the next.
+    """
+
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
 
     kind: ClassVar[str] = "grid"
+    smooth: ClassVar[bool] = False
+
+    @property
+    def frame_s(self) -> float:
+        """The frame period."""
+        return self.dt_s
 
     def sweep(self, config: TrajectoryConfig) -> Observations:
         """All 8100 indices."""
         index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
-        return looking_from(*grid_angles(index), index, config)
+        azimuth, elevation = grid_angles(index)
+        turn, rise = (
+            np.diff(angle, append=2.0 * angle[-1] - angle[-2]) for angle in (azimuth, elevation)
+        )
+        return looking_from(azimuth, elevation, (turn, rise), index, config)
 
 
 def grid_angles(index: ArrayLike) -> tuple[Floats, Floats]:
@@ -41,3 +67,8 @@ def grid_angles(index: ArrayLike) -> tuple[Floats, Floats]:
     row, column = np.divmod(np.asarray(index, dtype=np.int64) - 1, CELLS)
     column = np.where(row % 2 == 0, column, CELLS - 1 - column)
     return AZIMUTH_STEP_DEG * column, -89.0 + ELEVATION_STEP_DEG * row
+
+
+def _steps(angle: Floats) -> Floats:
+    """Change (N,) to the next index; of the last one, from the index before."""
+    return np.diff(angle, append=2.0 * angle[-1] - angle[-2])

@@ -35,6 +35,10 @@ DEFAULT_STOP = 8100
 """Last index rendered by default, inclusive."""
 
 
+FRAME_PERIOD = "From one index to the next"
+"""Help of the frame period, where it is a parameter."""
+
+
 def finite(value: Any, what: str) -> float:
     """`value` as a float; InputError naming `what` if it is not a finite number."""
     try:
@@ -72,8 +76,16 @@ class Observations:
         T_cam_target: (N, 4, 4) target frame to camera frame.
         quaternion: (N, 4) rotation of T_cam_target as (w, x, y, z); the sign is continuous over
             the whole sweep, whatever subset of it was asked for.
+        time_s: (N,) seconds: the index times the frame period, or what a pose table says.
+        angular_velocity: (N, 3) rad/s, target axes, of the target relative to the camera frame:
+            with R the rotation of T_cam_target, dR/dt = R [w]x. In closed form from the trajectory;
+            NaN where a pose table does not say.
         R_target_inertial: (N, 3, 3) inertial to target axes, of motions that have an inertial
             frame; else None.
+        inertial_quaternion: (N, 4) rotation of target to inertial axes, (w, x, y, z), with a
+            continuous sign; None likewise.
+        inertial_velocity: (N, 3) rad/s, target axes, of the target relative to the inertial frame;
+            None likewise.
     """
 
     index: NDArray[np.int64]
@@ -83,7 +95,11 @@ class Observations:
     distance_m: Floats
     T_cam_target: Floats
     quaternion: Floats
+    time_s: Floats
+    angular_velocity: Floats
     R_target_inertial: Floats | None = None
+    inertial_quaternion: Floats | None = None
+    inertial_velocity: Floats | None = None
 
     def __len__(self) -> int:
         """Number of observations."""
@@ -106,6 +122,7 @@ class Motion(ABC):
         inertial: whether there is an inertial frame, in which a sun can be placed.
         aimed: whether the camera looks at the aim point, from no nearer than the distance asked
             for.
+        smooth: whether the angular velocity is the derivative of the pose at every index.
 
     Raises:
         InputError: a parameter that makes no sense.
@@ -114,6 +131,7 @@ class Motion(ABC):
     kind: ClassVar[str]
     inertial: ClassVar[bool] = False
     aimed: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check(self)
@@ -151,6 +169,11 @@ class Motion(ABC):
         Args:
             config: distance, aim point and roll.
         """
+
+    @property
+    @abstractmethod
+    def frame_s(self) -> float:
+        """The frame period: seconds from one index to the next."""
 
     def nadir(self, observations: Observations) -> Floats:
         """Unit vectors (N, 3) from target to Earth, target frame.

@@ -77,11 +77,25 @@ class Orbit(Motion):
         if self.revolutions != int(self.revolutions):
             raise InputError(f"revolutions {self.revolutions:g}: must be a whole number")
 
+    @property
+    def frame_s(self) -> float:
+        """The frame period: the revolutions take 8100 of it."""
+        return self.revolutions * self.period_s / INDEX_MAX
+
     def sweep(self, config: TrajectoryConfig) -> Observations:
         """All 8100 indices."""
         index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
-        rotation, distance, inertial = self._views(config, index)
-        return looking_along(rotation, distance, inertial, index, config)
+        _, position, velocity = self.relative_motion(config.distance_m, index)
+        distance = np.linalg.norm(position, axis=-1)
+        backward = normalise(position @ _TARGET_HILL.T)
+        momentum = np.cross(position, velocity) @ _TARGET_HILL.T
+        up = normalise(momentum)
+        rotation = np.stack([np.cross(up, backward), -up, -backward], axis=-2)
+        # The camera keeps the plane's normal and turns about it as the line of sight does.
+        turning = -momentum / distance[:, None] ** 2
+        nadir_turns = np.array([0.0, 0.0, 2.0 * math.pi / self.period_s]) @ _TARGET_HILL.T
+        inertial = self._inertial(index), np.tile(nadir_turns, (len(index), 1))
+        return looking_along(rotation, distance, turning, inertial, index, config)
 
     def relative_motion(
         self, distance_m: float, index: NDArray[np.int64]
@@ -106,31 +120,15 @@ class Orbit(Motion):
         """Revolutions (N,) since index 1."""
         return np.asarray(self.revolutions * (index - INDEX_MIN) / INDEX_MAX)
 
-    def _views(
-        self, config: TrajectoryConfig, index: NDArray[np.int64]
-    ) -> tuple[Floats, Floats, Floats]:
-        """Rotation of T_cam_target (N, 3, 3), distance (N,) m, inertial-to-target (N, 3, 3)."""
-        _, position, velocity = self.relative_motion(config.distance_m, index)
-        distance = np.linalg.norm(position, axis=-1)
-        backward = normalise(position @ _TARGET_HILL.T)
-        up = normalise(np.cross(position, velocity) @ _TARGET_HILL.T)
-        right = np.cross(up, backward)
-        roll = math.radians(config.roll_deg)
-        rotation = np.stack(
-            [
-                math.cos(roll) * right - math.sin(roll) * up,
-                -math.cos(roll) * up - math.sin(roll) * right,
-                -backward,
-            ],
-            axis=-2,
-        )
+    def _inertial(self, index: NDArray[np.int64]) -> Floats:
+        """Rotation (N, 3, 3) of inertial to target axes."""
         angle = 2.0 * np.pi * np.mod(self._turns(index), 1.0)
         hill_inertial = np.zeros((len(index), 3, 3))
         hill_inertial[:, 0, 0] = hill_inertial[:, 1, 1] = np.cos(angle)
         hill_inertial[:, 0, 1] = np.sin(angle)
         hill_inertial[:, 1, 0] = -np.sin(angle)
         hill_inertial[:, 2, 2] = 1.0
-        return rotation, distance, _TARGET_HILL @ hill_inertial
+        return _TARGET_HILL @ hill_inertial
 
 
 _TARGET_HILL = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from satgen.settings import setting
 from satgen.trajectory.looking import looking_from
-from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Floats, Motion, Observations
+from satgen.trajectory.motion import (
+    FRAME_PERIOD,
+    INDEX_MAX,
+    INDEX_MIN,
+    Floats,
+    Motion,
+    Observations,
+)
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig
@@ -22,14 +30,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spiral(Motion):
-    """The sweep from pole to pole. It has no parameters."""
+    """The sweep from pole to pole.
+
+    Attributes:
+        dt_s: seconds from one index to the next.
+    """
+
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
 
     kind: ClassVar[str] = "spiral"
+
+    @property
+    def frame_s(self) -> float:
+        """The frame period."""
+        return self.dt_s
 
     def sweep(self, config: TrajectoryConfig) -> Observations:
         """All 8100 indices."""
         index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
-        return looking_from(*spiral_angles(index), index, config)
+        speed = np.full(len(index), 1.0), np.full(len(index), 180.0 / INDEX_MAX)
+        return looking_from(*spiral_angles(index), speed, index, config)
 
 
 def spiral_angles(index: ArrayLike) -> tuple[Floats, Floats]:

@@ -29,6 +29,7 @@ from satgen.trajectory.angles import rotation_from_angles
 from satgen.trajectory.framing import principal_inertia
 from satgen.trajectory.looking import looking_along
 from satgen.trajectory.motion import (
+    FRAME_PERIOD,
     INDEX_MAX,
     INDEX_MIN,
     Floats,
@@ -81,7 +82,7 @@ class Tumble(Motion):
         metavar="WX,WY,WZ",
         parse=numbers,
     )
-    dt_s: float = setting(1.0, "From one index to the next", unit="seconds", above=0.0, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
     view_deg: tuple[float, float] = setting(
         (30.0, 15.0),
         "Azimuth and elevation, in target axes at index 1, that the camera looks from, degrees",
@@ -126,15 +127,20 @@ class Tumble(Motion):
             motion = replace(self, axes=_TARGET_AXES)
         return motion, (float(centre[0]), float(centre[1]), float(centre[2])), radius
 
+    @property
+    def frame_s(self) -> float:
+        """The frame period."""
+        return self.dt_s
+
     def sweep(self, config: TrajectoryConfig) -> Observations:
         """All 8100 indices."""
         index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
-        _, _, inertial_target = self.turning(index)
-        cam_inertial = rotation_from_angles(*self.view_deg, config.roll_deg)
+        _, velocity, inertial_target = self.turning(index)
         return looking_along(
-            cam_inertial @ inertial_target,
+            rotation_from_angles(*self.view_deg) @ inertial_target,
             np.full(len(index), config.distance_m),
-            np.swapaxes(inertial_target, -1, -2).copy(),
+            velocity,
+            (np.swapaxes(inertial_target, -1, -2).copy(), velocity),
             index,
             config,
         )
