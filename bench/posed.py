@@ -33,7 +33,7 @@ class PosedPair:
     T_0to1: Floats
 
 
-def load_posed_pairs(path: Path) -> list[PosedPair]:
+def load_posed_pairs(path: str | Path) -> list[PosedPair]:
     """A list in the form of the SuperGlue repository's `*_pairs_with_gt.txt`.
 
     A line is: name0 name1 turns0 turns1 K0 (9 numbers by rows) K1 (9) T_0to1 (16).

@@ -100,7 +100,7 @@ def tiles(images: list[Image.Image], captions: list[str], columns: int | None) -
     return sheet
 
 
-def save_picture(image: Image.Image, path: Path) -> None:
+def save_picture(image: Image.Image, path: str | Path) -> None:
     """Write a picture, its type by its suffix.
 
     Raises:
@@ -110,6 +110,7 @@ def save_picture(image: Image.Image, path: Path) -> None:
 
     from PIL import Image
 
+    path = Path(path)
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise InputError(f"{path}: must end in .png, .jpg or another type of picture")
@@ -128,7 +129,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def film(
     data: Dataset,
-    path: Path,
+    path: str | Path,
     frames: int = 180,
     width: int = 256,
     fps: int = 15,
@@ -147,6 +148,7 @@ def film(
     Raises:
         InputError: another suffix, or numbers that make no sense; RunError: it cannot be written.
     """
+    path = Path(path)
     if path.suffix.lower() not in FILM_TYPES:
         raise InputError(f"{path}: a film must end in {' or '.join(FILM_TYPES)}")
     if not 1 <= fps <= 100:
@@ -208,7 +210,7 @@ def _mp4(images: Iterator[Image.Image], path: Path, fps: int) -> None:
     _write(path, data)
 
 
-def target_picture(model: TargetModel, out: Path, size: int = 480) -> None:
+def target_picture(model: TargetModel, out: str | Path, size: int = 480) -> None:
     """Draw a target from four sides, as it looks with the default sun and camera.
 
     Binds this process to an OpenGL context.

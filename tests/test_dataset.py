@@ -18,9 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from matchers.truth.pairs import Pair, load_pairs, save_pairs
 from satgen import dataset as ds
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.preview import contact_sheet, film, save_picture
+from satgen.verify import verify
 from tests.datasets import FRAMES
 
 COLUMNS = [
@@ -147,12 +150,17 @@ def test_a_missing_image_and_a_dataset_that_is_not_finished(dataset: Path) -> No
         len(data)
 
 
-def test_strings_are_paths_everywhere(pristine: Path) -> None:
+def test_strings_are_paths_everywhere(pristine: Path, tmp_path: Path) -> None:
     data = Dataset(str(pristine))
     assert np.array_equal(data.rgb(3000), ds.read_image(str(pristine / "rgb/003000.png")))
     assert ds.is_dataset(str(pristine))
     assert ds.read_description(str(pristine)) == data.description
     assert list(ds.open_datasets([str(pristine)])) == ["craft"]
+    assert verify(str(pristine)).ok
+    save_picture(contact_sheet(data, 4, 32), str(tmp_path / "sheet.png"))
+    film(data, str(tmp_path / "film.gif"), 3, 32)
+    save_pairs(str(tmp_path / "pairs.csv"), [Pair("craft", 3000, 3001)])
+    assert load_pairs(str(tmp_path / "pairs.csv")) == [Pair("craft", 3000, 3001)]
 
 
 def test_frames_by_index(pristine: Path) -> None:

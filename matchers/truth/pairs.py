@@ -95,9 +95,9 @@ def consecutive_pairs(dataset: str, indices: ArrayLike) -> list[Pair]:
     return [Pair(dataset, i, j) for i, j in pairwise(known)]
 
 
-def save_pairs(path: Path, pairs: Iterable[Pair]) -> None:
+def save_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
     """Write pairs as CSV, atomically."""
-    write_atomic(path, pairs_csv(pairs))
+    write_atomic(Path(path), pairs_csv(pairs))
 
 
 def pairs_csv(pairs: Iterable[Pair]) -> bytes:
@@ -109,7 +109,7 @@ def pairs_csv(pairs: Iterable[Pair]) -> bytes:
     return text.getvalue().encode()
 
 
-def load_pairs(path: Path) -> list[Pair]:
+def load_pairs(path: str | Path) -> list[Pair]:
     """Pairs that `save_pairs` wrote, or that were written by hand in that form.
 
     Raises:
@@ -143,14 +143,14 @@ def check_pairs_exist(pairs: Iterable[Pair], frames: dict[str, ArrayLike]) -> No
                 raise InputError(f"pairs: dataset {pair.dataset} has no frame {index}")
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: str | Path) -> list[str]:
     """The lines of a text file.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
