@@ -74,6 +74,11 @@ def main(
             "prepared": WindowDataset(dataset, config, cache=folder / "cache"),
             "png": WindowDataset(dataset, config),
         }
+        if len(windows["png"]) < 4 * batch_size:
+            raise InputError(
+                f"{dataset}: {len(windows['png'])} windows: at least four batches of {batch_size} "
+                f"are needed"
+            )
         summary: dict[str, Any] = {"prepare_s": time.perf_counter() - start}
         rates: dict[str, list[float]] = {way: [] for way in WAYS}
         by_cpu: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -140,25 +145,18 @@ def _ratios(rates: dict[str, list[float]]) -> list[float]:
 
 def _memory(
     dataset: Path, config: WindowConfig, batch_size: int, frames: int, folder: Path
-) -> dict[str, float]:
-    """Resident memory in MB after a tenth of all windows of three datasets, and after all."""
+) -> dict[str, Any]:
+    """The most resident memory in MB during each tenth of all windows of three datasets."""
     from torch.utils.data import DataLoader
 
     many = [_repeat(dataset, folder / f"{dataset.name}{i}", frames) for i in range(TARGETS)]
     windows = WindowDataset(many, config, cache=folder / "cache")
-    count, seen, early = 0, 0.0, 0.0
+    count, largest = 0, [0.0] * 10
     for batch in DataLoader(windows, batch_size=batch_size, shuffle=True):
+        tenth = 10 * count // len(windows)
         count += len(batch["index"])
-        if not early and count >= len(windows) / 10:
-            early = seen = _resident_mb()
-        seen = max(seen, _resident_mb())
-    return {
-        "memory_frames": TARGETS * frames,
-        "memory_windows": count,
-        "memory_tenth_mb": early,
-        "memory_all_mb": _resident_mb(),
-        "memory_largest_mb": seen,
-    }
+        largest[tenth] = max(largest[tenth], _resident_mb())
+    return {"memory_frames": TARGETS * frames, "memory_windows": count, "memory_mb": largest}
 
 
 def _repeat(dataset: Path, folder: Path, frames: int) -> Path:
@@ -203,11 +201,11 @@ def _table(head: str, summary: dict[str, Any]) -> str:
                 "frames, windows for memory",
                 f"{summary['memory_frames']}, {summary['memory_windows']}",
             ),
-            ("memory after a tenth of them", f"{summary['memory_tenth_mb']:.0f} MB"),
-            ("memory after all", f"{summary['memory_all_mb']:.0f} MB"),
-            ("most in between", f"{summary['memory_largest_mb']:.0f} MB"),
+            ("most memory, first tenth of them", f"{summary['memory_mb'][0]:.0f} MB"),
+            ("most memory, fifth tenth", f"{summary['memory_mb'][4]:.0f} MB"),
+            ("most memory, last tenth", f"{summary['memory_mb'][9]:.0f} MB"),
         ]
-    return "\n".join([head, *(f"  {name:<32}{value:>24}" for name, value in rows)])
+    return "\n".join([head, *(f"  {name:<34}{value:>24}" for name, value in rows)])
 
 
 if __name__ == "__main__":

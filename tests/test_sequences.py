@@ -217,6 +217,8 @@ def test_rates_and_time(block: Path) -> None:
     assert window["time"].tolist() == pytest.approx([36.1, 36.2, 36.3, 36.4, 36.5])
     with pytest.raises(InputError, match="no column time_s: give dt"):
         WindowDataset(bare, replace(config, fields="time"))
+    with pytest.raises(InputError, match="wx, wy, wz are not known for every frame"):
+        WindowDataset(with_table(block, wx=0.0, wy=np.nan, wz=0.0), replace(config, fields="rates"))
     with pytest.raises(InputError, match="no columns wx, wy, wz"):
         WindowDataset(bare, replace(config, fields="rates"))
 
@@ -685,3 +687,13 @@ def test_the_benchmark_of_loaders(block: Path) -> None:
     found = json.loads(done.stdout)
     assert found["png_windows_s"] > 0 and found["ratio"] > 0
     assert found["memory_frames"] == 180 and found["memory_windows"] == 3 * 56
+    assert len(found["memory_mb"]) == 10 and min(found["memory_mb"]) > 0
+    done = subprocess.run(
+        [*command, "--batch-size", "12"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == f"Error: {block}: 46 windows: at least four batches of 12 are needed\n"

@@ -123,6 +123,11 @@ def read_track(name: str, data: Dataset, config: WindowConfig) -> Track:
                 "satgen, or do without the field 'rates'"
             )
         numbers["rates"] = table[list(RATES)].to_numpy()
+        if not np.isfinite(numbers["rates"]).all():
+            raise InputError(
+                f"{path}: columns {', '.join(RATES)} are not known for every frame: do without the "
+                "field 'rates'"
+            )
     if "sun" in config.fields:
         numbers["sun"] = table[["sun_x", "sun_y", "sun_z"]].to_numpy()
     if "time" in config.fields:
