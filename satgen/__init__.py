@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from bench.api import bench as bench
     from matchers.pair import match as match
     from satgen.api import open_dataset as open
     from satgen.api import render as render
@@ -57,6 +58,7 @@ _PLACES = {
     "SunConfig": "satgen.sun:SunConfig",
     "Tumble": "satgen.trajectory:Tumble",
     "TwoViews": "satgen.frame:TwoViews",
+    "bench": "bench.api:bench",
     "close_renderers": "satgen.single:close_renderers",
     "load_target": "satgen.targets.load:load_target",
     "match": "matchers.pair:match",
@@ -81,6 +83,7 @@ __all__ = [
     "SunConfig",
     "Tumble",
     "TwoViews",
+    "bench",
     "close_renderers",
     "load_target",
     "match",

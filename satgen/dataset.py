@@ -276,6 +276,7 @@ class Dataset:
     Attributes:
         folder: the same.
         description: its dataset.json.
+        whole: it has all the frames of the folder, not some of them, as `data[400:500]` has.
 
     Raises:
         InputError: the folder is no dataset.
@@ -283,6 +284,7 @@ class Dataset:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self.whole = True
         self.description = read_description(self.folder)
 
     def __repr__(self) -> str:
@@ -514,7 +516,7 @@ class Dataset:
     def _view(self, rows: Sequence[int]) -> Dataset:
         """A dataset of some of the frames, on the same files."""
         view = Dataset.__new__(Dataset)
-        view.folder, view.description = self.folder, self.description
+        view.folder, view.description, view.whole = self.folder, self.description, False
         at = np.asarray(rows, dtype=np.intp)
         view._table = {name: column[at] for name, column in self._table.items()}
         return view
@@ -541,6 +543,19 @@ def _whole_number(value: Any) -> int:
         return operator.index(value)
     except TypeError:
         raise InputError(f"frame {value!r}: {_INDEXING}") from None
+
+
+def folder_of(data: str | os.PathLike[str] | Dataset) -> Path:
+    """The folder of a dataset, for what reads all of it.
+
+    Raises:
+        InputError: it is a part of a dataset.
+    """
+    if not isinstance(data, Dataset):
+        return Path(data)
+    if not data.whole:
+        raise InputError(f"{data!r}: some frames of a dataset; this takes whole datasets")
+    return data.folder
 
 
 def open_datasets(folders: Sequence[str | Path]) -> dict[str, Dataset]:

@@ -19,6 +19,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
+from bench.api import bench_folders
 from bench.config import BenchConfig, Combination
 from bench.plan import PosedList, plan
 from bench.report import write_report
@@ -27,7 +28,6 @@ from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
 from matchers.truth.pairs import Pair, save_pairs
 from satgen.cli import main
-from satgen.cli.bench import bench_folders
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.options import RenderOptions

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +29,6 @@ from satgen.installed import require
 from satgen.runfolder import first_free
 
 SMALL = Path("datasets") / "bench"
-RUNS = Path("runs")
 
 
 @click.command("bench", short_help="Measure matching accuracy, and what early exit saves.")
@@ -110,6 +107,7 @@ def _bench(
     workers: int,
     **options: Any,
 ) -> None:
+    from bench.api import bench_folders
     from bench.plan import PosedList, check_matchers, plan
     from bench.run import BENCH, PAGE, SUMMARY, run
     from bench.table import table
@@ -188,8 +186,3 @@ def _config(
     if not options["features"]:
         config = replace(config, features=(features_or_default(None),))
     return configured(config, options), pairs_file
-
-
-def bench_folders() -> Iterator[Path]:
-    """runs/bench, then runs/bench-2 and so on."""
-    return (RUNS / ("bench" if number == 1 else f"bench-{number}") for number in itertools.count(1))

@@ -1,0 +1,141 @@
+"""The benchmark in Python, as `import satgen` offers it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.config import BenchConfig
+from bench.plan import plan
+from bench.run import BENCH, PAGE, SUMMARY, TABLE, read_run, run
+from matchers.registry import default_features
+from satgen.dataset import Dataset, folder_of
+from satgen.errors import InputError
+from satgen.keywords import check_keywords, field_names
+from satgen.runfolder import first_free
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNS = Path("runs")
+
+
+class BenchResult:
+    """A finished run of the benchmark.
+
+    Printed, it is the table that `satgen bench` prints.
+
+    Attributes:
+        folder: of the run.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / TABLE).is_file():
+            raise InputError(f"{self.folder}: no finished run of satgen bench")
+
+    def __repr__(self) -> str:
+        """The folder."""
+        return f"<BenchResult {self.folder}>"
+
+    def __str__(self) -> str:
+        """The summary as a table."""
+        from bench.table import table
+
+        return table(self.summary)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The run's means and intervals: its results.json."""
+        summary: dict[str, Any] = json.loads((self.folder / SUMMARY).read_text(encoding="utf-8"))
+        return summary
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """One row for each pair of frames and way of matching: its pairs.parquet."""
+        return read_run(self.folder)[1]
+
+    @property
+    def report(self) -> Path:
+        """The page to open in a browser."""
+        return self.folder / PAGE
+
+
+def bench(
+    *datasets: str | os.PathLike[str] | Dataset,
+    matcher: Any = BenchConfig.matchers,
+    features: Any = None,
+    pairs: int | str | os.PathLike[str] = 20,
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    resume: bool = True,
+    overwrite: bool = False,
+    **options: Any,
+) -> BenchResult:
+    """Match frames of datasets with one another and hold the matches against the truth.
+
+    Args:
+        datasets: folders, or datasets.
+        matcher: a matcher, or several: lightglue, superglue, nearest, truth, or one of your own
+            (see `matchers.specs`).
+        features: likewise: sift, aliked, …; by default aliked if it has been fetched, else sift.
+        pairs: how many a gap and dataset; "all": every frame with the next one; or a CSV list.
+        out: folder of the run; by default runs/bench, or runs/bench-N.
+        workers: processes.
+        resume: go on with this very run where it was stopped.
+        overwrite: replace another run in the folder.
+        options: other fields of `bench.config.BenchConfig`: gaps, max_keypoints, sweeps, seed, …
+
+    Raises:
+        InputError: something cannot be as asked; nothing was changed.
+        RunError: the run failed; the same call goes on from there.
+    """
+    fixed = ("matchers", "features", "pairs_per_gap")
+    check_keywords("bench", options, field_names(BenchConfig, *fixed))
+    pairs_file = None
+    if pairs == "all":
+        options = {"repeats": 1, **options, "pairs_per_gap": None}
+    elif isinstance(pairs, int):
+        options = {**options, "pairs_per_gap": pairs}
+    else:
+        pairs_file = Path(pairs)
+        if not pairs_file.is_file():
+            raise InputError(f"pairs {os.fspath(pairs)!r}: must be a number, all, or a CSV file")
+    if "gaps" in options:
+        options["gaps"] = tuple(np.atleast_1d(options["gaps"]).tolist())
+    config = BenchConfig(
+        matchers=_several(matcher),
+        features=_several(default_features() if features is None else features),
+        **options,
+    )
+    planned = plan(
+        config,
+        [folder_of(data) for data in datasets],
+        pairs_file=pairs_file,
+        command="satgen.bench",
+    )
+    folder = first_free(bench_folders(), BENCH, planned.identity) if out is None else Path(out)
+    run(planned, folder, workers=workers, resume=resume, overwrite=overwrite, report=True)
+    return BenchResult(folder)
+
+
+def bench_folders() -> Iterator[Path]:
+    """runs/bench, then runs/bench-2 and so on."""
+    return (RUNS / ("bench" if number == 1 else f"bench-{number}") for number in itertools.count(1))
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """One thing or several, as a tuple."""
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return tuple(given)
+    return (given,)
