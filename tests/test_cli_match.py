@@ -135,7 +135,8 @@ def test_frames_of_a_dataset_are_judged_by_its_truth(frames: Path, tmp_path: Pat
 
 def test_match_and_bench_say_the_same_of_a_pair(frames: Path, tmp_path: Path) -> None:
     from bench.config import BenchConfig
-    from bench.run import plan, run
+    from bench.plan import plan
+    from bench.run import run
     from matchers.truth.pairs import Pair, save_pairs
 
     # SIFT gives some points twice, so that a match may be correct and not the true partner's row

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -24,6 +25,7 @@ from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, fill
 from matchers.training.config import TrainConfig
 from matchers.training.export import export, half, origin
+from matchers.training.folder import TRAIN
 from matchers.training.objectives import (
     OBJECTIVES,
     build,
@@ -32,10 +34,13 @@ from matchers.training.objectives import (
     measure,
     trainable,
 )
+from matchers.training.run import TrainSummary, train
+from matchers.training.trainer import Hardware
 from matchers.truth.batched import pose_labels
 from satgen.cli import main
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.runfolder import RunFolder
 from satgen.splits import SplitConfig
 from tests.datasets import command, make
 from tests.limits import PATIENCE_S
@@ -274,7 +279,8 @@ def test_the_card_and_the_benchmark_say_the_same_of_the_held_out_pairs(
     aura: Path, whole: Path, tmp_path: Path
 ) -> None:
     from bench.config import BenchConfig
-    from bench.run import plan, run
+    from bench.plan import plan
+    from bench.run import run
 
     weights = whole / "lightglue-sift.safetensors"
     config = BenchConfig(
@@ -465,6 +471,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         (("--init", "satgen", "--matcher", "superglue", "--layers", "9"), "missing gnn.layers.12."),
         (("--precision", "bfloat16", "--matcher", "superglue"), "superglue trains in float32"),
         (("--device", "abacus"), "abacus"),
+        (("--features", "superpoint"), "no weights for superpoint"),
+        (("--cache-gb", "1e-9"), "0 frames a dataset fit"),
     ],
 )
 def test_bad_requests_end_in_one_line(
@@ -488,9 +496,6 @@ def test_no_dataset_is_a_bad_request(tmp_path: Path) -> None:
 def test_another_runs_folder_is_refused(
     aura: Path, cache: Path, whole: Path, tmp_path: Path
 ) -> None:
-    from matchers.training.run import train
-    from matchers.training.trainer import Hardware
-
     hardware = Hardware(torch.device("cpu"))
     identity = json.loads((whole / "train.json").read_text())["identity"]["config"]
     mine = TrainConfig(
@@ -499,7 +504,9 @@ def test_another_runs_folder_is_refused(
         split=SplitConfig(guard_deg=3.0),
     )  # fmt: skip
     assert json.loads(json.dumps(mine.to_json())) == identity
-    with pytest.raises(InputError, match="another steps; name another --out"):
+    with pytest.raises(
+        InputError, match=r"another training \(config\.steps is 24 there and 25 here\)"
+    ):
         train(
             [aura],
             TrainConfig(**{**vars(mine), "steps": 25}),
@@ -507,8 +514,145 @@ def test_another_runs_folder_is_refused(
             cache=cache,
             hardware=hardware,
         )
-    with pytest.raises(InputError, match="holds this run already"):
+    with pytest.raises(InputError, match="holds this training already"):
         train([aura], mine, whole, cache=cache, hardware=hardware, resume=False)
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty"):
         train([aura], mine, tmp_path, cache=cache, hardware=hardware)
+
+
+# --- one folder, one run --------------------------------------------------------------------------
+
+SMALL = TrainConfig(
+    matcher="superglue", dim=32, layers=1, heads=2, sinkhorn_iterations=5, batch=2, accumulate=2,
+    max_keypoints=32, warmup=4, frames=12, versions=2, validate_every=3, steps=7,
+    homography_steps=0, validation_pairs=1, test_pairs=1, split=SplitConfig(guard_deg=3.0),
+)  # fmt: skip
+
+
+def small(aura: Path, cache: Path, out: Path, **settings: Any) -> TrainSummary:
+    """A training of seven steps, of a network with running means."""
+    config = settings.pop("config", SMALL)
+    hardware = Hardware(torch.device("cpu"), save_seconds=1e9)
+    return train([aura], config, out, cache=cache, hardware=hardware, **settings)
+
+
+@pytest.fixture(scope="module")
+def short(aura: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That training, undisturbed."""
+    out = tmp_path_factory.mktemp("short") / "run"
+    small(aura, cache, out)
+    return out
+
+
+def results(out: Path) -> dict[str, Any]:
+    """What a training came to, but for the times that it took."""
+    found: dict[str, Any] = {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name not in ("log.csv", "checkpoint.pt")
+    }
+    found["log.csv"] = rows(out / "pose" / "log.csv")
+    card = json.loads(found.pop("superglue-sift.json"))
+    for name in ("steps", "hardware"):
+        del card[name]
+    return found | {"card": card}
+
+
+@pytest.mark.parametrize("place", ["forward", "validation", "saving"])
+def test_ctrl_c_anywhere_in_a_step_goes_on_to_the_same(
+    aura: Path, cache: Path, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:  # fmt: skip
+    from matchers.training import trainer
+    from matchers.training.evaluation import PairSet
+
+    calls, limit = [0], [2]
+
+    def counted(function: Any) -> Any:
+        def run(*args: Any, **settings: Any) -> Any:
+            answer = function(*args, **settings)
+            calls[0] += 1
+            if calls[0] == limit[0]:
+                os.kill(os.getpid(), signal.SIGINT)
+            return answer
+
+        return run
+
+    if place == "forward":
+        known = OBJECTIVES["superglue"]
+        monkeypatch.setattr(trainer, "OBJECTIVES", {"superglue": counted(known)})
+    elif place == "validation":
+        monkeypatch.setattr(PairSet, "evaluate", counted(PairSet.evaluate))
+        limit[0] = 1
+    else:
+        monkeypatch.setattr(checkpoint, "save_weights", counted(checkpoint.save_weights))
+        limit[0] = 1
+    stops = 0
+    while True:
+        calls[0] = 0
+        try:
+            small(aura, cache, tmp_path / "run")
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            limit[0] = (5 if place == "forward" else 2) if stops < 3 else 0
+            assert checkpoint.load(tmp_path / "run" / "pose" / "checkpoint.pt") is not None
+    assert stops
+    assert results(tmp_path / "run") == results(short)
+
+
+def test_what_a_kill_left_out_is_written_when_the_run_goes_on(
+    aura: Path, cache: Path, short: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    for lost in ("split.json", "test_pairs.csv", "curves.png", "superglue-sift.json"):
+        shutil.copytree(short, out, dirs_exist_ok=True)
+        (out / lost).unlink()
+        small(aura, cache, out)
+        assert results(out) == results(short), lost
+
+
+def test_other_frames_behind_the_same_name_are_another_training(
+    aura: Path, cache: Path, short: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(aura, tmp_path / "aura"))
+    with (other / "frames.csv").open("a") as file:
+        file.write("\n")
+    before = results(short)
+    with pytest.raises(InputError, match=r"datasets\.aura\.frames\.csv is \w+… there and \w+… her"):
+        small(other, cache, short)
+    (other / "rgb" / "003059.png").unlink()
+    with pytest.raises(InputError, match=r"003059\.png: missing"):
+        small(other, cache, tmp_path / "new", config=replace(SMALL, frames=60))
+    assert results(short) == before and not (tmp_path / "new").exists()
+
+
+def test_overwrite_replaces_a_training_and_nothing_else(
+    aura: Path, cache: Path, short: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(short, tmp_path / "run"))
+    other = replace(SMALL, seed=1, steps=3)
+    (out / "mine.safetensors").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"mine\.safetensors: is no part of a training"):
+        small(aura, cache, out, config=other, overwrite=True)
+    assert results(out).keys() == results(short).keys() | {"mine.safetensors"}
+    (out / "mine.safetensors").unlink()
+    small(aura, cache, out, config=other, overwrite=True)
+    assert json.loads((out / "train.json").read_text())["identity"]["config"]["seed"] == 1
+    assert [row["step"] for row in rows(out / "pose" / "log.csv")] == ["3"]
+    small(aura, cache, out, overwrite=True, resume=False)
+    assert results(out) == results(short)
+
+
+def test_a_second_training_into_one_folder_is_refused(
+    aura: Path, cache: Path, short: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with RunFolder.open(out, TRAIN, {}):
+        second = subprocess.run(
+            command(*words(aura, cache, out)), capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    assert second.returncode == 2
+    assert second.stderr == f"Error: {out}: another satgen train is writing into it\n"
+    assert not out.exists()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from matchers.lightglue_adaptive import confident
-from matchers.training.config import DECAYS, TrainConfig, differences
+from matchers.training.config import DECAYS, TrainConfig
 from matchers.training.figures import Tally, stop_layers, tally
 from matchers.training.losses import (
     both_sides,
@@ -214,10 +214,3 @@ def test_superglues_rate_falls_as_the_papers_does() -> None:
 def test_what_no_training_can_have_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError):
         TrainConfig(**change)  # type: ignore[arg-type]
-
-
-def test_differences_are_named() -> None:
-    old, new = TrainConfig().to_json(), TrainConfig(steps=7, dim=64).to_json()
-    assert differences(old, new) == ["dim", "steps"]
-    new["split"]["guard_deg"] = 6.0
-    assert differences(old, new) == ["dim", "split.guard_deg", "steps"]

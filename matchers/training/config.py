@@ -160,15 +160,3 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         """As train.json has it."""
         return asdict(self)
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Keys, dotted, at which two configurations differ."""
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += [f"{key}.{name}" for name in differences(a, b)]
-        elif a != b:
-            found.append(key)
-    return found

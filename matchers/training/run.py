@@ -1,7 +1,7 @@
 """A training from datasets to weights: splits, caches, stages, figures, files.
 
 OUT/
-  train.json            configuration and datasets; another one is refused
+  train.json            what identifies the run: another one is refused
   split.json            indices of each dataset's parts, as runs
   test_pairs.csv        held-out pairs, as `satgen bench --pairs` reads them
   STAGE/                log.csv, validation.csv, checkpoint.pt, best.safetensors
@@ -29,16 +29,17 @@ from matchers.training.cache import CacheConfig, fill, frame_bytes
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.evaluation import Evaluation, Named, PairSet
 from matchers.training.figures import Tally
-from matchers.training.folder import claim
+from matchers.training.folder import TRAIN, begin, identity, weights_file
 from matchers.training.initial import begin_with
 from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
-from matchers.training.plots import draw_curves
+from matchers.training.plots import CURVES, draw_curves
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
 from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
-from satgen.dataset import Dataset, open_datasets
+from satgen.dataset import IMAGES, Dataset, check_frames, open_datasets
 from satgen.errors import InputError, RunError
+from satgen.runfolder import RunFolder, file_sha256
 from satgen.splits import Split, split_datasets
 
 Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
@@ -46,7 +47,7 @@ Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 @dataclass(frozen=True)
-class Summary:
+class TrainSummary:
     """What a training came to.
 
     Attributes:
@@ -70,8 +71,9 @@ def train(
     stages: Sequence[str] | None = None,
     initial: Path | None = None,
     resume: bool = True,
+    overwrite: bool = False,
     bar: Bar | None = None,
-) -> Summary:
+) -> TrainSummary:
     """Train a matcher, or go on training it.
 
     Args:
@@ -84,12 +86,14 @@ def train(
             has run.
         initial: weights that the first stage begins with, see `begin_with`, instead of nearest
             neighbours.
-        resume: go on with a run in the folder; False: it must be empty or new.
+        resume: go on with this run where it is there; see `RunFolder.open`.
+        overwrite: replace another run.
         bar: shows progress.
 
     Raises:
-        InputError: a dataset that cannot be used, another run in the folder, a stage that the
-            matcher does not have.
+        InputError: a dataset that cannot be used, features or weights that are not to be had, a
+            stage that the matcher does not have, another run in the folder, or at work in it.
+            Nothing was changed.
         RunError: a file cannot be written, or the loss is not finite.
         KeyboardInterrupt: stopped; the same call goes on.
     """
@@ -108,29 +112,23 @@ def train(
     if initial is not None:
         begin_with(model, initial)
     begun_with = None if initial is None else export.origin(initial)
-    claim(out, config, opened, splits, None if begun_with is None else begun_with["sha256"], resume)
-    model.to(hardware.device)
-    if hardware.mixed:
-        keep_full_precision(model, hardware.device.type)
+    sha256 = None if begun_with is None else begun_with["sha256"]
+    known = identity(config, opened, sha256, _extractor(config))
     job = _Job(config, opened, splits, out, cache, hardware, bar, begun_with)
-    if hardware.compile:
-        model.compile()
-    finished = all(_done(out / stage) for stage in config.stages)
-    results: dict[str, StageResult] = {}
-    for stage in config.stages:
-        if stage in chosen or _done(out / stage):
-            left = not _done(out / stage)
-            try:
-                results[stage] = job.run(model, stage)
-            finally:
-                if left:
-                    draw_curves(out, config.stages)
-    if config.stages[-1] not in results:
-        return Summary(None, {}, results)
-    if finished and job.weights.is_file() and job.weights.with_suffix(".json").is_file():
-        card = json.loads(job.weights.with_suffix(".json").read_text(encoding="utf-8"))
-        return Summary(job.weights, card, results)
-    return Summary(job.weights, job.export(model, results), results)
+    with RunFolder.open(out, TRAIN, known, resume=resume, overwrite=overwrite) as folder:
+        if not (folder.going_on and all(_done(out / stage) for stage in chosen)):
+            job.check(chosen)
+        begin(folder, config, splits)
+        return job.carry_out(model, chosen)
+
+
+def _extractor(config: TrainConfig) -> str | None:
+    """SHA-256 of the weights of the features, if they have any."""
+    from matchers.registry import find_weights
+
+    if config.features == "sift":
+        return None
+    return file_sha256(find_weights(None, config.features, None))
 
 
 @dataclass(frozen=True)
@@ -145,6 +143,57 @@ class _Job:
     hardware: Hardware
     bar: Bar
     initial: dict[str, Any] | None
+
+    def check(self, stages: Sequence[str]) -> None:
+        """Refuse what stages cannot do, before the first write.
+
+        Raises:
+            InputError: features that are not to be had, too few frames, or images that are missing.
+        """
+        from matchers.registry import load_features
+
+        load_features(
+            self.config.features,
+            max_keypoints=self.config.max_keypoints,
+            device=self.hardware.device,
+        )
+        pairs = self._pairs("validation", self.config.validation_pairs)
+        if self.config.stages[-1] in stages:
+            pairs += self._pairs("test", self.config.test_pairs)
+        for name, data in self.datasets.items():
+            held_out = {i for pair in pairs if pair[0] == name for i in pair[1:]}
+            check_frames(data, sorted({*self.train_frames(name), *held_out}), IMAGES)
+
+    def carry_out(self, model: nn.Module, stages: Sequence[str]) -> TrainSummary:
+        """Run stages, and write the weights after the last one."""
+        config, hardware, out = self.config, self.hardware, self.out
+        model.to(hardware.device)
+        if hardware.mixed:
+            keep_full_precision(model, hardware.device.type)
+        if hardware.compile:
+            model.compile()
+        finished = all(_done(out / stage) for stage in config.stages)
+        results: dict[str, StageResult] = {}
+        for stage in config.stages:
+            left = not _done(out / stage)
+            if left and stage not in stages:
+                continue
+            try:
+                results[stage] = self.run(model, stage)
+            except RunError:
+                draw_curves(out, config.stages)
+                raise
+            if left:
+                draw_curves(out, config.stages)
+        if config.stages[-1] not in results:
+            return TrainSummary(None, {}, results)
+        card_file = self.weights.with_suffix(".json")
+        files = (self.weights, card_file, out / CURVES)
+        if finished and all(file.is_file() for file in files):
+            card = json.loads(card_file.read_text(encoding="utf-8"))
+            return TrainSummary(self.weights, card, results)
+        draw_curves(out, config.stages)
+        return TrainSummary(self.weights, self.export(model, results), results)
 
     def run(self, model: nn.Module, stage: str) -> StageResult:
         """A stage; its frames are looked at only if there is something left to do."""
@@ -172,7 +221,7 @@ class _Job:
     @property
     def weights(self) -> Path:
         """The file that the run ends with."""
-        return self.out / f"{self.config.matcher}-{self.config.features}.safetensors"
+        return self.out / weights_file(self.config.matcher, self.config.features)
 
     def export(self, model: nn.Module, results: dict[str, StageResult]) -> dict[str, Any]:
         """Write the weights; their card, with figures found with them as they are stored."""

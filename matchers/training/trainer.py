@@ -91,6 +91,7 @@ class _Progress:
     best: float = -float("inf")
     best_step: int = 0
     since_best: int = 0
+    validated: int = 0
     losses: float = 0.0
     gradients: float = 0.0
     angles: float = 0.0
@@ -132,7 +133,7 @@ def run_stage(
 
     Raises:
         RunError: a file cannot be read or written, or the loss is not finite.
-        KeyboardInterrupt: stopped by a signal, after the step at work was finished and saved.
+        KeyboardInterrupt: stopped by a signal; the last whole step was saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     steps = config.stage_steps(stage)
@@ -150,7 +151,7 @@ def run_stage(
 
     logs = (
         checkpoint.Log(folder / LOG, COLUMNS, counters.step),
-        checkpoint.Log(folder / VALIDATION, Evaluation.columns(config.gaps), counters.step),
+        checkpoint.Log(folder / VALIDATION, Evaluation.columns(config.gaps), counters.validated),
     )
     began, saved = time.monotonic() - counters.seconds, time.monotonic()
 
@@ -165,33 +166,39 @@ def run_stage(
             },
         )
 
+    step = _Step(model, stage, config, batches, parameters, optimiser, counters, hardware)
     try:
-        with _deterministic(), _stoppable() as stopped:
-            while counters.step < steps:
-                if progress:
-                    progress(counters.step, steps)
-                tally = _step(
-                    model, stage, config, batches, parameters, optimiser, counters, hardware
-                )
-                if counters.step % LOG_EVERY == 0 or counters.step == steps:
-                    counters.seconds = time.monotonic() - began
-                    logs[0].add(_line(config, stage, counters, tally))
-                    counters.losses = counters.gradients = counters.angles = 0.0
-                    counters.count = 0
-                if counters.step % config.validate_every == 0 or counters.step == steps:
-                    found = validate(model, stage)
-                    logs[1].add(found.row(counters.step, config.gaps))
-                    _keep_best(model, found.score(stage), folder, counters)
-                    counters.done = counters.since_best >= config.patience
-                counters.done |= counters.step == steps
-                late = time.monotonic() - saved >= hardware.save_seconds
-                if late or stopped() or counters.done:
+        with _deterministic(), _Stop() as stop:
+            try:
+                while not counters.done:
+                    if progress:
+                        progress(counters.step, steps)
+                    if _due(counters, config, steps):
+                        found = validate(model, stage)
+                        with stop.later():
+                            logs[1].add(found.row(counters.step, config.gaps))
+                            _keep_best(model, found.score(stage), folder, counters)
+                            counters.validated = counters.step
+                            counters.done = counters.step == steps
+                            counters.done |= counters.since_best >= config.patience
+                    else:
+                        tally = step.gradients()
+                        with stop.later():
+                            step.take()
+                            if counters.step % LOG_EVERY == 0 or counters.step == steps:
+                                counters.seconds = time.monotonic() - began
+                                logs[0].add(_line(config, stage, counters, tally))
+                                counters.losses = counters.gradients = counters.angles = 0.0
+                                counters.count = 0
+                    if counters.done or time.monotonic() - saved >= hardware.save_seconds:
+                        with stop.later():
+                            save()
+                        saved = time.monotonic()
+            except KeyboardInterrupt:
+                with stop.later():
+                    step.forget()
                     save()
-                    saved = time.monotonic()
-                if counters.done:
-                    break
-                if stopped():
-                    raise KeyboardInterrupt
+                raise
     finally:
         for log in logs:
             log.close()
@@ -200,49 +207,82 @@ def run_stage(
     return _finish(model, folder, counters)
 
 
-def _step(
-    model: nn.Module,
-    stage: str,
-    config: TrainConfig,
-    batches: Batches,
-    parameters: list[nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    counters: _Progress,
-    hardware: Hardware,
-) -> Tally:
-    """One step of the optimiser; figures of its pairs where a line of the log is due."""
-    step, steps = counters.step, config.stage_steps(stage)
-    rate = config.rate(stage, step)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    model.train()
-    optimiser.zero_grad(set_to_none=True)
-    objective = OBJECTIVES[config.matcher]
-    loss, angle = 0.0, 0.0
-    tally = Tally()
-    due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
-    parts = batches(step, step / steps)
-    for batch in parts:
-        with hardware.autocast():
-            outcome = objective(model, batch.side0, batch.side1, batch.labels, stage)
-        (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
-        loss += float(outcome.loss.detach()) / len(parts)
-        angle += batch.angle_deg / len(parts)
-        if due:
-            tally += measure(model, outcome, batch.side0, batch.side1, batch.labels)
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
-    if not (abs(loss) < float("inf") and norm < float("inf")):
-        raise RunError(
-            f"stage {stage}, step {step}: the loss is {loss:g}, its gradient {norm:g}: "
-            f"a smaller --lr, or another --seed, may help"
-        )
-    optimiser.step()
-    counters.step += 1
-    counters.losses += loss
-    counters.gradients += norm
-    counters.angles += angle
-    counters.count += 1
-    return tally
+def _due(counters: _Progress, config: TrainConfig, steps: int) -> bool:
+    """Whether a validation comes next."""
+    if counters.step == counters.validated:
+        return False
+    return counters.step % config.validate_every == 0 or counters.step == steps
+
+
+class _Step:
+    """The steps of the optimiser, each in two halves: what may be broken off, and what may not."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        stage: str,
+        config: TrainConfig,
+        batches: Batches,
+        parameters: list[nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        counters: _Progress,
+        hardware: Hardware,
+    ) -> None:
+        self._model, self._stage, self._config = model, stage, config
+        self._batches, self._parameters = batches, parameters
+        self._optimiser, self._counters, self._hardware = optimiser, counters, hardware
+        self._buffers: dict[str, torch.Tensor] = {}
+        self._figures = 0.0, 0.0, 0.0
+
+    def gradients(self) -> Tally:
+        """The next step's gradients; figures of its pairs where a line of the log is due."""
+        model, stage, config = self._model, self._stage, self._config
+        step, steps = self._counters.step, config.stage_steps(stage)
+        for group in self._optimiser.param_groups:
+            group["lr"] = config.rate(stage, step)
+        model.train()
+        # running means move in the forward pass
+        self._buffers = {name: value.clone() for name, value in model.named_buffers()}
+        self._optimiser.zero_grad(set_to_none=True)
+        objective = OBJECTIVES[config.matcher]
+        loss, angle = 0.0, 0.0
+        tally = Tally()
+        due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
+        parts = self._batches(step, step / steps)
+        for batch in parts:
+            with self._hardware.autocast():
+                outcome = objective(model, batch.side0, batch.side1, batch.labels, stage)
+            (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            loss += float(outcome.loss.detach()) / len(parts)
+            angle += batch.angle_deg / len(parts)
+            if due:
+                tally += measure(model, outcome, batch.side0, batch.side1, batch.labels)
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, config.clip))
+        if not (abs(loss) < float("inf") and norm < float("inf")):
+            raise RunError(
+                f"stage {stage}, step {step}: the loss is {loss:g}, its gradient {norm:g}: "
+                f"a smaller --lr, or another --seed, may help"
+            )
+        self._figures = loss, norm, angle
+        return tally
+
+    def take(self) -> None:
+        """Go the step and count it."""
+        self._optimiser.step()
+        self._buffers = {}
+        counters = self._counters
+        loss, norm, angle = self._figures
+        counters.step += 1
+        counters.losses += loss
+        counters.gradients += norm
+        counters.angles += angle
+        counters.count += 1
+
+    def forget(self) -> None:
+        """Undo what a step that was broken off has changed."""
+        for name, value in self._model.named_buffers():
+            if name in self._buffers:
+                value.copy_(self._buffers[name])
 
 
 def _line(config: TrainConfig, stage: str, counters: _Progress, tally: Tally) -> dict[str, Any]:
@@ -304,22 +344,37 @@ def _fills(value: bool | None = None) -> bool:
     return bool(settings.fill_uninitialized_memory)
 
 
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came; a second Ctrl-C stops at once."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
+class _Stop(AbstractContextManager["_Stop"]):
+    """Answers Ctrl-C and SIGTERM with KeyboardInterrupt: at once, or after what must stay whole."""
 
-    def note(number: int, frame: Any) -> None:
-        if came and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        came.append(number)
+    def __init__(self) -> None:
+        self._came = False
+        self._held = 0
+        self._before: dict[int, Any] = {}
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> _Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._answer)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _answer(self, number: int, frame: Any) -> None:
+        if not self._held:
+            raise KeyboardInterrupt
+        self._came = True
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """Answer after this block."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        if self._came and not self._held:
+            self._came = False
+            raise KeyboardInterrupt

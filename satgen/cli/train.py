@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from matchers.training.config import TrainConfig
-from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
+from satgen.cli.common import (
+    duration,
+    echo_json,
+    json_option,
+    megabytes,
+    progress_bar,
+    resumable,
+    run_options,
+)
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 from satgen.installed import require
@@ -27,12 +35,7 @@ ALL = "all"
     show_default=True,
     help="homography, pose or confidence: that one only, after those that have run.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the run.  [default: runs/train-MATCHER-FEATURES]",
-)
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
+@run_options("Folder of the run.  [default: runs/train-MATCHER-FEATURES]")
 @click.option(
     "--init",
     metavar="FILE|official|satgen",
@@ -67,6 +70,8 @@ def command(
     stage: str,
     out: Path | None,
     resume: bool,
+    overwrite: bool,
+    quiet: bool,
     init: str | None,
     cache: Path,
     device: str | None,
@@ -108,7 +113,7 @@ def command(
         compile=fast,
         save_seconds=60.0 * save_minutes,
     )
-    try:
+    with resumable():
         summary = train(
             datasets,
             config,
@@ -118,13 +123,9 @@ def command(
             stages=None if stage == ALL else (stage,),
             initial=initial,
             resume=resume,
+            overwrite=overwrite,
             bar=progress_bar,
         )
-    except KeyboardInterrupt:
-        click.echo(
-            f"Interrupted: {folder} holds the steps so far; the same command goes on.", err=True
-        )
-        raise SystemExit(130) from None
     if as_json:
         stages = {name: vars(result) for name, result in summary.stages.items()}
         weights = None if summary.weights is None else str(summary.weights)
