@@ -12,13 +12,15 @@ from bench.gallery import Picture, pictures
 from bench.pose import RansacOptions
 from bench.run import MATCHES, PAGE, PLOTS, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
-from bench.table import COLUMNS, SAVINGS, cells, tracks_line
+from bench.table import COLUMNS, SAVINGS, cells, number, tracks_line
 from satgen.atomic import write_atomic
 from satgen.errors import RunError
 from satgen.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.plots import Plot
 
 DEFINITIONS = (
     ("P, R, F1", "precision: correct matches among those that are correct or wrong, 0 where there "
@@ -57,29 +59,39 @@ ESTIMATORS = {
 """How each estimator finds relative and absolute poses, for the terms."""
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1d2125; --faint: #667; --paper: #fff; --line: #ddd;
+:root { color-scheme: light dark; --ink: #1d2125; --faint: #5a6068; --paper: #fff; --line: #ddd;
   --good: #0a7d4f; --bad: #b3261e }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e6e8; --faint: #9aa; --paper: #16181b;
   --line: #3a3d42; --good: #5fd3a2; --bad: #ff8a80 } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif }
+  font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
 h1 { font-size: 1.5rem; margin: .5rem 0 } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem }
+h3 { font-size: 1rem; margin: 1.2rem 0 .3rem } summary { cursor: pointer; padding: .2rem 0 }
 .faint, caption, figcaption { color: var(--faint); font-size: .85rem }
-.wide { overflow-x: auto }
+.wide { overflow-x: auto } .scrolls::before { content: "scroll sideways for more \u2192";
+  position: sticky; left: 0; color: var(--faint); font-size: .8rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem }
 th, td { padding: .2rem .55rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-.words td, .words th { text-align: left; white-space: normal }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
+  background: var(--paper); white-space: normal; min-width: 6.5rem }
+.words td, .words th { text-align: left; white-space: normal; position: static }
 thead th { border-bottom: 2px solid var(--line) }
-code { font-size: .85rem; overflow-wrap: anywhere }
-.plot { background: #fff; border-radius: 6px; padding: .4rem; overflow-x: auto }
-.plot svg { max-width: 100%; height: auto; min-width: 34rem; display: block; margin: auto }
-.gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)) }
+code { font-size: .85rem }
+.plot { background: #fff; color: #1d2125; border-radius: 6px; padding: .4rem }
+.panels { display: grid; gap: .4rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 16.5rem), 1fr)) }
+.panels svg { width: 100%; max-width: 26rem; height: auto; display: block; margin: auto }
+.keys { display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; padding: .3rem .5rem; font-size: .85rem }
+.keys i { display: inline-block; width: 1.6rem; border-top-width: 3px; vertical-align: middle;
+  border-width: 3px 0 0; margin-right: .4rem }
+.gallery { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)) }
 figure { margin: 0 } figure img { width: 100%; border-radius: 4px; display: block }
-figure.large { grid-column: 1 / -1 } select { font: inherit; margin-right: .5rem }
+figure.large { grid-column: 1 / -1 }
+select { font: inherit; margin: 0 .5rem .3rem 0; max-width: 100% }
+dd { margin-left: 1rem }
 .better { color: var(--good) } .worse { color: var(--bad) }
 """
 
@@ -90,6 +102,9 @@ function show() { for (const f of figures) f.hidden =
   selects.some(s => s.value && f.dataset[s.name] !== s.value); }
 for (const s of selects) s.addEventListener('change', show);
 for (const f of figures) f.addEventListener('click', () => f.classList.toggle('large'));
+const look = new ResizeObserver(entries => { for (const { target: t } of entries)
+  t.classList.toggle('scrolls', t.scrollWidth > t.clientWidth + 1); });
+for (const t of document.querySelectorAll('.wide')) look.observe(t);
 """
 
 
@@ -109,10 +124,9 @@ def write_report(folder: Path) -> Path:
     try:
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
         write_atomic(folder / SUMMARY, text.encode())
-        drawn = [
-            (title, plots.save(figure, folder / PLOTS, name))
-            for name, (title, figure) in plots.draw(summary).items()
-        ]
+        drawn = plots.draw(summary)
+        for name, plot in drawn.items():
+            plots.save(plot.whole, folder / PLOTS, name)
         page = _page(summary, drawn, _gallery(table, description, folder))
         write_atomic(folder / PAGE, page.encode())
     except OSError as error:
@@ -127,15 +141,14 @@ def _gallery(table: pd.DataFrame, description: Mapping[str, Any], folder: Path) 
     return pictures(table, wanted, folders, folder / MATCHES)
 
 
-def _page(
-    summary: Mapping[str, Any], drawn: Sequence[tuple[str, str]], gallery: Sequence[Picture]
-) -> str:
+def _page(summary: Mapping[str, Any], drawn: Mapping[str, Plot], gallery: Sequence[Picture]) -> str:
     parts = [_head(summary), "<h2>Accuracy</h2>", *_accuracy(summary)]
     if savings := _savings(summary):
         parts += ["<h2>Early exit and point pruning</h2>", *savings]
-    for title, svg in drawn:
-        inline = svg[svg.index("<svg") :]
-        parts.append(f'<h2>{escape(title)}</h2><div class="plot">{inline}</div>')
+    for name, plot in drawn.items():
+        parts.append(f"<h2>{escape(plot.title)}</h2>{_plot(name, plot)}")
+        if name == "conditions":
+            parts += _conditions(summary)
     if wrong := _confusions(summary):
         parts += ["<h2>What fools the matcher</h2>", wrong]
     parts += _gallery_html(gallery)
@@ -147,6 +160,26 @@ def _page(
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
         + "\n".join(parts)
         + f"\n<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _plot(name: str, plot: Plot) -> str:
+    """A plot's panels, as many side by side as there is room for, above their legend."""
+    from bench import plots
+
+    inline = []
+    for place, figure in enumerate(plot.panels):
+        text = plots.svg(figure, f"{name}-{place}")
+        inline.append(f"<div>{text[text.index('<svg') :]}</div>")
+    keys = "".join(
+        f'<span><i style="border-color:{key.colour};border-style:'
+        f'{"dashed" if key.dashed else "solid"}"></i>{escape(key.label)}</span>'
+        for key in plot.keys
+    )
+    note = f'<p class="faint">{escape(plot.note)}</p>' if plot.note else ""
+    return (
+        f'<div class="plot"><div class="panels">{"".join(inline)}</div>'
+        f'<div class="keys">{keys}</div></div>{note}'
     )
 
 
@@ -175,6 +208,12 @@ def _accuracy(summary: Mapping[str, Any]) -> list[str]:
         for e in summary["combinations"]
     ]
     parts = [_table(heads, rows)]
+    fewest = min(summary["combinations"], key=_judged)
+    if _judged(fewest) < fewest["overall"]["pairs"]:
+        parts.append(
+            f'<p class="faint">P, R and F1 are of the pairs in which some keypoint has a match: of '
+            f"{_judged(fewest)} of {fewest['overall']['pairs']} at least.</p>"
+        )
     for entry in summary["combinations"]:
         rows = [
             [f"gap {gap}" if gap != "0" else "listed pairs", str(f["pairs"]), *cells(f, COLUMNS)]
@@ -190,6 +229,55 @@ def _accuracy(summary: Mapping[str, Any]) -> list[str]:
             f"{_table(heads, rows)}{tracks}</details>"
         )
     return parts
+
+
+CONDITIONS = {
+    "by_phase": "phase angle",
+    "by_elevation": "elevation",
+    "by_view_angle": "rotation between the poses",
+}
+"""What pairs are parted by besides their gap."""
+
+
+def _conditions(summary: Mapping[str, Any]) -> list[str]:
+    """F1 by light and view at each gap, and how many pairs each figure is of."""
+    parts = []
+    for entry in summary["combinations"]:
+        tables = [
+            f"<h3>{title}, degrees</h3>{_by_range(entry[key])}"
+            for key, title in CONDITIONS.items()
+            if len(entry.get(key, [])) > 1 and not entry["swept"]
+        ]
+        if tables:
+            heading = f"<summary>{escape(entry['label'])}: F1 in % at each gap (pairs)</summary>"
+            parts.append(f"<details>{heading}{''.join(tables)}</details>")
+    return parts
+
+
+def _by_range(ranges: Sequence[Mapping[str, Any]]) -> str:
+    gaps = sorted({gap for found in ranges for gap in found["by_gap"]}, key=int)
+    rows = []
+    for found in ranges:
+        row = [f"{found['from']:g} … {found['to']:g}"]
+        for gap in gaps:
+            mine = found["by_gap"].get(gap)
+            row.append("" if mine is None else f"{number(mine.get('f1'), '%')} ({mine['pairs']})")
+        difference = found.get("f1_difference", {})
+        row.append(_interval(difference) if difference.get("low") is not None else "-")
+        rows.append(row)
+    return _table(["", *(f"gap {gap}" for gap in gaps), "against others of the gap"], rows)
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    """A difference in points with the ends of its interval."""
+    middle, low, high = (100.0 * found[key] for key in ("difference", "low", "high"))
+    return f"{middle:+.1f} ({low:+.1f} … {high:+.1f})"
+
+
+def _judged(entry: Mapping[str, Any]) -> int:
+    """Of how many pairs an entry's precision, recall and F1 are."""
+    overall = entry["overall"]
+    return int(overall.get("pairs_with_match", overall["pairs"]))
 
 
 def _savings(summary: Mapping[str, Any]) -> list[str]:
@@ -223,7 +311,7 @@ def _savings(summary: Mapping[str, Any]) -> list[str]:
 
 def _confusions(summary: Mapping[str, Any]) -> str:
     rows = []
-    for entry in summary["combinations"]:
+    for entry in (e for e in summary["combinations"] if not e["swept"]):
         pairs = [
             f"{a.replace('_', ' ')} → {b.replace('_', ' ')} ({count})"
             for a, b, count in entry.get("confusions", [])[:5]

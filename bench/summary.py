@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from bench.metrics import PART_COUNTS
 from bench.pose import AUC_DEG, pose_auc
-from bench.statistics import paired_bootstrap
+from bench.statistics import paired_bootstrap, within_groups
 from bench.tracks import Tracks, survival
 from matchers.truth.rules import scores
 from satgen.geometry import Floats
@@ -25,7 +26,7 @@ from satgen.geometry import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+FORMAT = 2
 
 MEANS = (
     "num_keypoints0", "num_matches", "num_true_matches", "precision", "recall", "f1",
@@ -49,10 +50,15 @@ ACCURACY = (
 
 AREAS = tuple(f"auc_{bound:g}deg" for bound in AUC_DEG)
 
-PHASE_EDGES = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
-ELEVATION_EDGES = (-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0)
-VIEW_EDGES = (0.0, 1.5, 3.5, 7.5, 15.0, 25.0, 37.5, 52.5, 75.0, 120.0, 180.0)
-"""Degrees at which pairs are parted by phase angle, elevation and rotation between the poses."""
+CONDITIONS = {
+    "phase_deg": (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0),
+    "elevation_deg": (-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0),
+    "view_angle_deg": (0.0, 1.5, 3.5, 7.5, 15.0, 25.0, 37.5, 52.5, 75.0, 120.0, 180.0),
+}
+"""Columns of light and view, and the degrees at which pairs are parted by them."""
+
+CONDITION_MEANS = ("precision", "recall", "f1")
+"""Figures that are given by condition, for each gap."""
 
 TRACK_AGES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Steps after which the share of tracks that are still carried is given."""
@@ -106,16 +112,26 @@ def summarise(
 
 def figures(rows: pd.DataFrame) -> Figures:
     """The figures of some pairs, `pairs` of them."""
-    found: Figures = {"pairs": len(rows)}
-    for names, statistic in ((MEANS, np.mean), (MEDIANS, np.median)):
-        for name in names:
-            if name in rows:
-                values = rows[name].to_numpy(dtype=float)
-                values = values[~np.isnan(values)]
-                if len(values):
-                    found[name] = float(statistic(values))
+    found: Figures = {"pairs": len(rows), **_means(rows, MEANS)}
+    if "f1" in rows:
+        found["pairs_with_match"] = int(rows["f1"].notna().sum())
+    found |= _means(rows, MEDIANS, np.median)
     if "pose_error_deg" in rows:
         found |= dict(zip(AREAS, pose_auc(rows["pose_error_deg"].to_numpy()), strict=True))
+    return found
+
+
+def _means(
+    rows: pd.DataFrame, names: Iterable[str], statistic: Callable[[Floats], Any] = np.mean
+) -> Figures:
+    """A statistic of columns over the pairs that have a value there."""
+    found: Figures = {}
+    for name in names:
+        if name in rows:
+            values = rows[name].to_numpy(dtype=float)
+            values = values[~np.isnan(values)]
+            if len(values):
+                found[name] = float(statistic(values))
     return found
 
 
@@ -138,8 +154,7 @@ def _accuracy(rows: pd.DataFrame) -> Figures:
         for target, part in rows.groupby("target", sort=True)
         if target
     }
-    ranges = (("phase_deg", PHASE_EDGES), ("elevation_deg", ELEVATION_EDGES))
-    for column, edges in (*ranges, ("view_angle_deg", VIEW_EDGES)):
+    for column, edges in CONDITIONS.items():
         if column in rows:
             found[f"by_{column.removesuffix('_deg')}"] = _by_range(rows, column, edges)
     if "parts" in rows:
@@ -153,13 +168,27 @@ def _by(rows: pd.DataFrame, column: str) -> dict[str, Figures]:
 
 
 def _by_range(rows: pd.DataFrame, column: str, edges: Sequence[float]) -> list[Figures]:
-    """Figures of the pairs in each range that has any; the last one includes its end."""
+    """The pairs in each range that has any, compared within gaps; the last one includes its end.
+
+    A range's pairs may be mostly of short gaps, or of an easy target, so a figure over all of them
+    would not be the range's doing: figures are given for each gap, and `f1_difference` is to the
+    pairs in other ranges that have the same dataset and gap.
+    """
     values = rows[column].to_numpy(dtype=float)
+    group = (rows["dataset"].astype(str) + " " + rows["gap"].astype(str)).to_numpy()
     found = []
     for low, high in pairwise(edges):
         inside = (values >= low) & ((values < high) | ((values == high) & (high == edges[-1])))
         if inside.any():
-            found.append({"from": low, "to": high} | figures(rows[inside]))
+            entry: Figures = {"from": low, "to": high, "pairs": int(np.count_nonzero(inside))}
+            entry["by_gap"] = {
+                str(gap): {"pairs": len(part), **_means(part, CONDITION_MEANS)}
+                for gap, part in rows[inside].groupby("gap", sort=True)
+            }
+            if "f1" in rows:
+                difference = within_groups(rows["f1"].to_numpy(dtype=float), inside, group)
+                entry["f1_difference"] = asdict(difference)
+            found.append(entry)
     return found
 
 
@@ -279,9 +308,7 @@ def difference(first: Any, second: Any, statistic: Statistic | None = None) -> F
         resamples=RESAMPLES if statistic is None else RESAMPLES // 4,
         statistic=statistic,
     )
-    return {
-        "difference": found.difference, "low": found.low, "high": found.high, "pairs": found.pairs
-    }  # fmt: skip
+    return asdict(found)
 
 
 def _tracks(tracks: pd.DataFrame) -> Figures:

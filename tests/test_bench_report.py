@@ -96,6 +96,22 @@ def test_the_page_needs_nothing_else(finished: Path) -> None:
     assert "lightglue on sift, full depth" in words and "nan" not in words.lower().split()
 
 
+def test_tables_and_plots_fit_a_phone_or_say_that_they_scroll(finished: Path) -> None:
+    text = (finished / "report.html").read_text(encoding="utf-8")
+    assert '<meta name="viewport" content="width=device-width' in text
+    assert text.count("<table") == text.count('<div class="wide"><table') > 3
+    assert ".scrolls::before" in text and "classList.toggle('scrolls'" in text
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert max(float(w) for w in re.findall(r"min-width: ([0-9.]+)rem", style)) < 10
+    assert all(
+        float(least) <= 20 for least in re.findall(r"minmax\(min\(100%, ([0-9.]+)rem\)", style)
+    )
+    assert text.count("<svg") == text.count("<div><svg") > 10
+    # each plot's elements have names of their own
+    names = re.findall(r'<(?:clipPath|path|g) id="([a-z]*[0-9a-f]{10,})"', text)
+    assert len(names) == len(set(names))
+
+
 def test_the_gallery_shows_pairs_of_either_end(finished: Path) -> None:
     page = Page((finished / "report.html").read_text(encoding="utf-8"))
     # full depth, adaptive, nearest with and without the ratio test

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from bench.pose import pose_auc
-from bench.statistics import paired_bootstrap
+from bench.statistics import paired_bootstrap, within_groups
 from satgen.errors import InputError
 
 
@@ -95,3 +95,46 @@ def test_bad_input_is_refused() -> None:
         paired_bootstrap([1], [1], confidence=95)
     with pytest.raises(InputError, match="0 resamples"):
         paired_bootstrap([1], [1], resamples=0)
+
+
+# --- within groups --------------------------------------------------------------------------------
+
+
+def test_in_one_group_it_is_the_difference_of_the_means() -> None:
+    values, chosen = [1.0, 3.0, 5.0, 9.0, np.nan], [True, True, False, False, True]
+    found = within_groups(values, chosen, ["a"] * 5)
+    assert found.difference == pytest.approx(2.0 - 7.0) and found.pairs == 2
+    # HC3 of two means: each pair's residual over 1 - 1 / 2
+    error = np.sqrt((1.0**2 * 2 + 2.0**2 * 2) * 4.0) / 2.0
+    assert (found.low, found.high) == pytest.approx(
+        (-5 - 1.96 * error, -5 + 1.96 * error), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_within_groups_is_the_regression_with_a_level_for_each_group(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group, level = rng.integers(0, 6, 200), rng.normal(0.0, 5.0, 6)
+    chosen = rng.random(200) < (group + 1) / 8  # the more, the higher the group
+    values = level[group] + 0.7 * chosen + rng.normal(0.0, 0.1 + chosen, 200)
+    found = within_groups(values, chosen, group)
+    design = np.column_stack([chosen, group[:, None] == np.arange(6)]).astype(float)
+    slope = np.linalg.lstsq(design, values, rcond=None)[0]
+    bread = np.linalg.inv(design.T @ design)
+    hat = np.einsum("ij,jk,ik->i", design, bread, design)
+    weight = ((values - design @ slope) / (1.0 - hat)) ** 2
+    error = np.sqrt((bread @ (design.T * weight) @ design @ bread)[0, 0])
+    assert found.difference == pytest.approx(slope[0])
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * error)
+
+
+def test_groups_that_cannot_be_compared_take_no_part() -> None:
+    values, chosen = [9.0, 8.0, 1.0, 2.0, 4.0, 5.0], [True, True, True, True, False, False]
+    whole = within_groups(values, chosen, [0, 0, 1, 1, 1, 1])
+    assert whole == within_groups(values[2:], chosen[2:], [1] * 4) and whole.pairs == 2
+    nothing = within_groups(values, chosen, [0, 0, 1, 1, 2, 2])
+    assert nothing.pairs == 0 and np.isnan([nothing.difference, nothing.low, nothing.high]).all()
+    alone = within_groups([1.0, 2.0, 3.0], [True, False, False], [0, 0, 0])
+    assert alone.difference == -1.5 and (alone.low, alone.high) == (-np.inf, np.inf)
+    with pytest.raises(InputError, match="3 figures, 2 choices, 3 groups"):
+        within_groups([1, 2, 3], [True, False], [0, 0, 0])

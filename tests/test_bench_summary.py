@@ -103,6 +103,33 @@ def test_means_by_gap_and_over_all() -> None:
     assert [r["from"] for r in found["by_view_angle"]] == [0.0, 7.5]
 
 
+def test_conditions_are_compared_within_gaps() -> None:
+    # F1 depends on the gap alone; of the pairs above the equator only the short gaps are there
+    by_gap = {1: 0.95, 2: 0.94, 20: 0.5, 60: 0.2}
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        row(PLAIN, index, gap, elevation_deg=elevation, f1=f1 + rng.normal(0.0, 0.02))
+        for gap, f1 in by_gap.items()
+        for elevation in (-15.0, 15.0)
+        for index in range(20)
+        if elevation < 0.0 or gap < 20
+    )
+    means = table.groupby("elevation_deg")["f1"].mean()
+    assert means[15.0] - means[-15.0] > 0.25
+    below, above = entry(PLAIN, summarise(table, description(PLAIN)))["by_elevation"]
+    assert (below["from"], above["from"], below["pairs"], above["pairs"]) == (-30.0, 0.0, 80, 40)
+    for found in (below, above):
+        difference = found["f1_difference"]
+        assert difference["low"] < 0.0 < difference["high"] and difference["pairs"] == 40
+        assert abs(difference["difference"]) < 0.01
+    assert below["f1_difference"]["difference"] == -above["f1_difference"]["difference"]
+    assert {gap: found["pairs"] for gap, found in below["by_gap"].items()} == {
+        "1": 20, "2": 20, "20": 20, "60": 20,
+    }  # fmt: skip
+    assert above["by_gap"]["1"]["f1"] == pytest.approx(0.95, abs=0.02)
+    assert "f1" not in below  # of all gaps together it would say what the gaps do
+
+
 def test_counts_of_parts_add_up() -> None:
     bus = entry(FULL)["by_part"]["bus"]
     assert bus["keypoints"] == 40 and bus["correct"] == 24
