@@ -41,6 +41,7 @@ class WindowConfig:
             - "dataset": the square about the target's bounding boxes in all frames of the dataset.
             - "window": the square about those of the window's frames, observed and future. Its
               place and side say something about the frames to come: use "dataset" for figures.
+              Prepared images are whole frames then: larger, and several times slower to read.
 
         margin: width of the border about the boxes, as a share of their longer side.
         colour: three channels instead of one. Grey is luma (ITU-R BT.601, as OpenCV makes it);
