@@ -98,7 +98,12 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(":")
-    value = getattr(importlib.import_module(module), attribute)
+    try:
+        value = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        from satgen.installed import explain
+
+        raise explain(error) or error from error
     globals()[name] = value
     return value
 

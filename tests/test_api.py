@@ -79,3 +79,21 @@ def test_wrong_keywords_are_named_with_the_right_ones(craft_path: Path, tmp_path
     with pytest.raises(satgen.InputError, match="target 'all'"):
         satgen.render("all")
     assert not (tmp_path / "d").exists()
+
+
+def test_what_is_missing_is_named_and_the_rest_works() -> None:
+    script = """
+import sys
+for name in ("torch", "cv2", "poselib", "matplotlib"):
+    sys.modules[name] = None
+import satgen
+assert satgen.Camera.from_fov(64, 64, 20.0).width == 64
+assert satgen.render_frame("aura", 361, size=32).rgb.shape == (32, 32, 3)
+try:
+    satgen.match
+except satgen.InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 and "torch" in done.stdout
