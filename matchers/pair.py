@@ -202,6 +202,14 @@ class MatchedPair:
             caption=caption or (f"{self.title}: {len(self)} matches",),
         )
 
+    def _repr_png_(self) -> bytes:
+        """The picture, for notebooks."""
+        import io
+
+        buffer = io.BytesIO()
+        self.picture().save(buffer, format="png")
+        return buffer.getvalue()
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture.
 

@@ -94,6 +94,12 @@ class Frame:
         size = f"{self.camera.width}x{self.camera.height}"
         return f"<Frame {self.target}{number}, {size}, {np.linalg.norm(self.pose[:3, 3]):.4g} m>"
 
+    def _repr_png_(self) -> bytes:
+        """The image, for notebooks."""
+        from satgen.png import encode_png
+
+        return encode_png(self.rgb)
+
     @property
     def K(self) -> Floats:  # noqa: N802 - the field's own symbol
         """Intrinsic matrix, (3, 3) float64, pixels."""

@@ -28,6 +28,9 @@ CHUNK = 8
 IN_FLIGHT = 2
 """Tasks a worker holds: one that it renders and one that waits, so that it never idles."""
 
+REAPING_S = 60.0
+"""How long a process that has closed its pipe may take to end, and say how, on a busy machine."""
+
 GO_ON = "what is written is good; run the same command again to go on"
 
 
@@ -185,7 +188,7 @@ class Alone(AbstractContextManager["Alone"]):
 
 
 def _death(worker: _Worker) -> RunError:
-    worker.process.join(timeout=5.0)
+    worker.process.join(timeout=REAPING_S)
     code = worker.process.exitcode
     cause = f"ended with status {code}"
     if code is None:

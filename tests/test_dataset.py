@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,7 @@ def test_frames_by_index(pristine: Path) -> None:
         row = data.frames.set_index("index").loc[3007]
         assert frame.sun.tolist() == row[["sun_x", "sun_y", "sun_z"]].tolist()
         assert frame.part_names[2] == "wing"
+        assert np.array_equal(np.asarray(Image.open(BytesIO(frame._repr_png_()))), frame.rgb)
     assert [frame.index for frame in data] == data.indices.tolist()
 
 

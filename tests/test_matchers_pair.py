@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def test_frames_paths_and_arrays_of_the_same_images(frames: Dataset, tmp_path: P
     assert "3000 - craft 3002, sift, nearest" in found.title
     assert repr(found).startswith(f"<MatchedPair {len(found.keypoints0)} and ")
     out = found.save(str(tmp_path / "m.png"))
+    assert Image.open(io.BytesIO(found._repr_png_())).size == Image.open(out).size
     assert Image.open(out).size[0] > 512
 
 
