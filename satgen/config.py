@@ -24,7 +24,7 @@ from satgen.options import RenderOptions
 from satgen.rendering.lighting import Lighting
 from satgen.runfolder import file_sha256
 from satgen.sensor import SensorConfig
-from satgen.sun import SunConfig, check_sun, sun_in_camera
+from satgen.sun import SunConfig, sun_in_camera
 from satgen.targets import registry
 from satgen.trajectory import (
     Observations,
@@ -141,18 +141,17 @@ def resolve(
     Raises:
         InputError: a value that makes no sense, or values that do not go together.
     """
-    camera = options.view()
-    sensor = options.sensor_config()
-    sun = options.sun_config()
-    asked = options.motion()
-    check_sun(sun, asked)
+    camera = options.view
+    sensor = options.sensor_config
+    sun = options.sun_config
+    asked = options.motion
     motion, aim, radius = asked.of_target(model)
     distance = options.distance
     trajectory = TrajectoryConfig(
         motion=motion,
         distance_m=default_distance(radius, camera) if distance is None else distance,
         aim=aim,
-        roll=options.camera_roll(),
+        roll=options.camera_roll,
     )
     config = RenderConfig(
         target or target_ref(options, model),

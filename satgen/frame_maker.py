@@ -7,7 +7,6 @@ the bytes are the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.config import DEPTH_LEVELS, RenderConfig, earth_vectors, sun_vectors
-from satgen.keypoints import Landmarks, visible
-from satgen.model import TargetModel
+from satgen.config import DEPTH_LEVELS
+from satgen.keypoints import visible
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.renderer import RenderedView, Renderer
+from satgen.scene import Scene, Views
 from satgen.sensor import expose
-from satgen.trajectory import observe
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,13 @@ class Viewpoint:
     earth: NDArray[np.float64]
 
 
-def viewpoints(config: RenderConfig, indices: Sequence[int]) -> list[Viewpoint]:
-    """What the frames of some indices are rendered from.
-
-    Raises:
-        InputError: an index that the trajectory does not have.
-    """
-    observations = observe(config.trajectory, indices)
-    sun = sun_vectors(config, observations)
-    earth = earth_vectors(config, observations)
-    poses = observations.T_cam_target
-    return [Viewpoint(index, poses[i], sun[i], earth[i]) for i, index in enumerate(indices)]
+def viewpoints(views: Views) -> list[Viewpoint]:
+    """What the frames of some indices are rendered from."""
+    seen = views.observations
+    return [
+        Viewpoint(int(index), seen.T_cam_target[i], views.sun[i], views.earth[i])
+        for i, index in enumerate(seen.index)
+    ]
 
 
 def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.uint16]:
@@ -75,24 +69,16 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
     """Renders frames of one dataset. Holds an OpenGL context; a context manager.
 
     Args:
-        config: the dataset's configuration.
-        model: its target.
-        landmarks: the target's (`keypoints.find_landmarks`).
+        scene: what is rendered.
         platform: the OpenGL platform; by default the first that answers.
         anywhere: views may come nearer to the target than the trajectory does.
     """
 
     def __init__(
-        self,
-        config: RenderConfig,
-        model: TargetModel,
-        landmarks: Landmarks,
-        platform: str | None = None,
-        *,
-        anywhere: bool = False,
+        self, scene: Scene, platform: str | None = None, *, anywhere: bool = False
     ) -> None:
-        self.config = config
-        self.landmarks = landmarks
+        config, model = scene.config, scene.model  # the model is not kept: textures are large
+        self.config, self.landmarks, self.views = config, scene.landmarks, scene.views
         nearest = 0.0
         if config.trajectory.motion.aimed and not anywhere:
             centre, radius = model.bounding_sphere

@@ -90,6 +90,13 @@ class TargetModel:
         centre = (used.min(axis=0) + used.max(axis=0)) / 2.0
         return centre, float(np.linalg.norm(used - centre, axis=1).max())
 
+    @cached_property
+    def inertia(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Principal moments, axes and centre of mass, as `framing.principal_inertia` has them."""
+        from satgen.trajectory.framing import principal_inertia
+
+        return principal_inertia(self.vertices, self.faces)
+
     @property
     def extents(self) -> NDArray[np.float64]:
         """Size of the axis-aligned bounding box, (3,) float64 metres."""

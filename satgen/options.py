@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class RenderOptions:
         lighting: what lights the target besides the sun.
 
     Raises:
-        InputError: a number out of range, or values that do not go together.
+        InputError: a number out of range, a text that says nothing, or values that do not go
+            together.
     """
 
     target: str | Path = setting(
@@ -135,9 +137,12 @@ class RenderOptions:
             for item in fields(self):
                 if item.name in _CAMERA and getattr(self, item.name) != item.default:
                     raise InputError(f"camera and {item.name}: give one of them, not both")
+        check_sun(self.sun_config, self.motion)
+        _ = self.view, self.sensor_config, self.camera_roll
 
+    @cached_property
     def view(self) -> Camera:
-        """The camera asked for; InputError where the numbers describe none."""
+        """The camera asked for."""
         if self.camera is not None:
             return self.camera
         width = self.size if self.width is None else self.width
@@ -146,32 +151,31 @@ class RenderOptions:
             return Camera.from_fov(width, height, self.fov)
         return Camera(width, height, *self.intrinsics)
 
+    @cached_property
     def sensor_config(self) -> SensorConfig:
-        """The sensor asked for; InputError where the values describe none."""
+        """The sensor asked for."""
         changes = {"exposure": self.exposure, "mono": self.mono, "bit_depth": self.bit_depth}
         given: dict[str, Any] = {n: value for n, value in changes.items() if value is not None}
         if isinstance(self.sensor, str):
             return sensor_preset(self.sensor, **given)
         return replace(self.sensor, **given)
 
+    @cached_property
     def sun_config(self) -> SunConfig:
-        """The sun asked for; InputError where the text describes none."""
+        """The sun asked for."""
         return parse_sun(self.sun) if isinstance(self.sun, str) else self.sun
 
+    @cached_property
     def motion(self) -> Motion:
-        """The motion asked for; InputError where the text describes none."""
+        """The motion asked for."""
         return motion_of(self.trajectory) if isinstance(self.trajectory, str) else self.trajectory
 
+    @cached_property
     def camera_roll(self) -> Roll:
         """The roll asked for."""
         return self.roll if isinstance(self.roll, Roll) else Roll(self.roll)
 
-    def check_parts(self) -> None:
-        """InputError for what needs no target to be refused."""
-        self.view()
-        self.sensor_config()
-        check_sun(self.sun_config(), self.motion())
-
+    @cached_property
     def command(self) -> str | None:
         """The command line that asks for this; None if there is none.
 

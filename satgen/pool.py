@@ -17,9 +17,10 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from satgen.errors import RunError
-from satgen.frame_maker import FrameMaker, Viewpoint
+from satgen.frame_maker import FrameMaker
 from satgen.processes import starting
 from satgen.records import FrameRecord
+from satgen.scene import Scene
 from satgen.worker import Failure, Job, Ready, Start, work, write_frames
 
 CHUNK = 8
@@ -101,14 +102,14 @@ class Pool(AbstractContextManager["Pool"]):
                 if isinstance(message, Ready):
                     return message.gl
 
-    def render(self, views: Sequence[Viewpoint]) -> Iterator[list[FrameRecord]]:
-        """Render views and write their images; yields records in the order they get done.
+    def render(self, indices: Sequence[int]) -> Iterator[list[FrameRecord]]:
+        """Render frames and write their images; yields records in the order they get done.
 
         Raises:
             RunError: a worker failed or died.
         """
-        size = max(1, min(CHUNK, len(views) // (len(self._workers) * IN_FLIGHT)))
-        chunks = deque(views[i : i + size] for i in range(0, len(views), size))
+        size = max(1, min(CHUNK, len(indices) // (len(self._workers) * IN_FLIGHT)))
+        chunks = deque(indices[i : i + size] for i in range(0, len(indices), size))
         pending = len(chunks)
         for worker in self._workers:
             self._feed(worker, chunks)
@@ -122,7 +123,7 @@ class Pool(AbstractContextManager["Pool"]):
                 if not isinstance(message, Ready):
                     yield message
 
-    def _feed(self, worker: _Worker, chunks: deque[Sequence[Viewpoint]]) -> None:
+    def _feed(self, worker: _Worker, chunks: deque[Sequence[int]]) -> None:
         while worker.ready and chunks and worker.tasks < IN_FLIGHT:
             try:
                 worker.pipe.send(chunks[0])
@@ -157,11 +158,14 @@ class Alone(AbstractContextManager["Alone"]):
     """This process, at a pool's work.
 
     Args:
-        maker: renders the frames; closed with this.
+        scene: what is rendered.
+        platform: the OpenGL platform.
     """
 
-    def __init__(self, maker: FrameMaker) -> None:
-        self._maker = maker
+    def __init__(self, scene: Scene, platform: str) -> None:
+        self._scene = scene
+        self._platform = platform
+        self._maker: FrameMaker | None = None
         self._job: Job | None = None
 
     def __exit__(self, *error: object) -> None:
@@ -169,22 +173,24 @@ class Alone(AbstractContextManager["Alone"]):
 
     def close(self) -> None:
         """Release the OpenGL context."""
-        self._maker.close()
+        if self._maker is not None:
+            self._maker.close()
 
     def begin(self, job: Job) -> dict[str, str]:
         """Take the job; the OpenGL strings."""
         self._job = job
+        self._maker = FrameMaker(self._scene, self._platform)
         return self._maker.gl_strings()
 
-    def render(self, views: Sequence[Viewpoint]) -> Iterator[list[FrameRecord]]:
-        """Render views and write their images; yields records in the order they get done.
+    def render(self, indices: Sequence[int]) -> Iterator[list[FrameRecord]]:
+        """Render frames and write their images; yields records in the order they get done.
 
         Raises:
             RunError: an image cannot be written.
         """
-        assert self._job is not None, "begin comes first"
-        for i in range(0, len(views), CHUNK):
-            yield write_frames(self._job.folder, self._maker, views[i : i + CHUNK])
+        assert self._job is not None and self._maker is not None, "begin comes first"
+        for i in range(0, len(indices), CHUNK):
+            yield write_frames(self._job.folder, self._maker, indices[i : i + CHUNK])
 
 
 def _death(worker: _Worker) -> RunError:

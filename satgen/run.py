@@ -25,23 +25,19 @@ import satgen
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY, remove_temporaries, write_atomic
 from satgen.config import (
-    RenderConfig,
     first_difference,
-    resolve,
     source_path,
 )
 from satgen.dataset import IMAGES
 from satgen.errors import InputError, RunError
-from satgen.frame_maker import FrameMaker, Viewpoint, viewpoints
-from satgen.keypoints import Landmarks, find_landmarks, visible
-from satgen.model import TargetModel
+from satgen.keypoints import visible
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
 from satgen.records import FrameRecord, journal_line, read_journal
 from satgen.rendering.backend import choose_backend
+from satgen.scene import Scene, scene_of
 from satgen.tables import csv_bytes, frame_table, records_of, write_tables
-from satgen.trajectory import observe
 from satgen.worker import Job, Start
 
 Progress = Callable[[int, int], None]
@@ -79,7 +75,7 @@ class Plan:
     """What stands between a folder and the finished dataset.
 
     Attributes:
-        config, model, landmarks: what is rendered.
+        scene: what is rendered.
         folder: where to.
         description: its dataset.json.
         exists: the folder holds this very dataset, in part or whole.
@@ -88,9 +84,7 @@ class Plan:
         tables: whether the tables are there and right.
     """
 
-    config: RenderConfig
-    model: TargetModel
-    landmarks: Landmarks
+    scene: Scene
     folder: Path
     description: dict[str, Any]
     exists: bool
@@ -101,7 +95,7 @@ class Plan:
     @cached_property
     def missing(self) -> list[int]:
         """Indices of the frames that are still to be rendered."""
-        return [index for index in self.config.indices().tolist() if index not in self.records]
+        return [index for index in self.scene.indices if index not in self.records]
 
 
 def render(
@@ -129,13 +123,11 @@ def render(
             changed.
         RunError: the run failed; what is written is good and the same call goes on from there.
     """
-    from satgen.targets.load import load_target
-
     began = time.perf_counter()
     folder = Path(folder)
     if workers is not None and workers < 0:
         raise InputError(f"workers {workers}: must be 0 (this process) or more")
-    start = _start(options)
+    start = Start(options, choose_backend(), os.getpid())
     count = default_workers() if workers is None else workers
     with ExitStack() as stack:
         pool: Pool | Alone | None = None
@@ -143,12 +135,11 @@ def render(
             # They get ready while the target is loaded here.
             most = len(range(options.start, options.stop + 1, max(options.step, 1)))
             pool = stack.enter_context(Pool(start, max(1, min(count, most))))
-        model = load_target(options.target, options.scale, options.up)
-        config = resolve(options, model)
+        scene = scene_of(options)
         made = _make_folder(folder)
         try:
             with _locked(folder):
-                plan = _plan(options, config, model, folder, overwrite, resume)
+                plan = _plan(scene, options.command, folder, overwrite, resume)
                 if pool is None and plan.missing:
                     pool = _workers(plan, start, count)
                     stack.callback(pool.close)
@@ -161,20 +152,15 @@ def render(
     rendered = len(plan.missing)
     seconds = time.perf_counter() - began
     total = _folder_bytes(folder)
-    return Summary(str(folder), config.target.name, len(config.indices()), rendered, seconds, total)
+    name, frames = scene.config.target.name, len(scene.indices)
+    return Summary(str(folder), name, frames, rendered, seconds, total)
 
 
 def _workers(plan: Plan, start: Start, count: int) -> Pool | Alone:
     """What renders the frames that are missing: at most `count` processes, or, for 0, this one."""
     if count:
         return Pool(start, min(count, len(plan.missing)))
-    return Alone(FrameMaker(plan.config, plan.model, plan.landmarks, start.platform))
-
-
-def _start(options: RenderOptions) -> Start:
-    """What workers need to get ready; refuses what needs no model to be refused."""
-    options.check_parts()
-    return Start(options, choose_backend(), os.getpid())
+    return Alone(plan.scene, start.platform)
 
 
 def _is_new(folder: Path) -> bool:
@@ -190,21 +176,13 @@ def _is_new(folder: Path) -> bool:
 # --- what is there --------------------------------------------------------------------------------
 
 
-def _plan(
-    options: RenderOptions,
-    config: RenderConfig,
-    model: TargetModel,
-    folder: Path,
-    overwrite: bool,
-    resume: bool,
-) -> Plan:
-    landmarks = find_landmarks(model)
-    description = describe(options, config, model, landmarks)
-    plan = Plan(config, model, landmarks, folder, description, False, False, {}, False)
+def _plan(scene: Scene, command: str | None, folder: Path, overwrite: bool, resume: bool) -> Plan:
+    description = describe(scene, command)
+    plan = Plan(scene, folder, description, False, False, {}, False)
     if not _holds_dataset(folder):
         return plan
     known = _known_description(folder, overwrite)
-    difference = first_difference({"version": ds.VERSION, **config.to_json()}, known or {})
+    difference = first_difference({"version": ds.VERSION, **scene.config.to_json()}, known or {})
     if known is None or difference is not None or (overwrite and not resume):
         if not overwrite:
             raise InputError(
@@ -212,14 +190,14 @@ def _plan(
                 "another --out, or replace it with --overwrite"
             )
         _refuse_strangers(folder)
-        return Plan(config, model, landmarks, folder, description, False, True, {}, False)
+        return Plan(scene, folder, description, False, True, {}, False)
     if not resume:
         raise InputError(
             f"{folder}: holds this dataset already, and --no-resume forbids to go on with it "
             "(--overwrite --no-resume renders it anew)"
         )
-    records, tables = _finished(folder, config, landmarks)
-    return Plan(config, model, landmarks, folder, known, True, False, records, tables)
+    records, tables = _finished(folder, scene)
+    return Plan(scene, folder, known, True, False, records, tables)
 
 
 def _holds_dataset(folder: Path) -> bool:
@@ -249,27 +227,23 @@ def _known_description(folder: Path, overwrite: bool) -> dict[str, Any] | None:
         raise
 
 
-def _finished(
-    folder: Path, config: RenderConfig, landmarks: Landmarks
-) -> tuple[dict[int, FrameRecord], bool]:
+def _finished(folder: Path, scene: Scene) -> tuple[dict[int, FrameRecord], bool]:
     """Records of the frames whose files are good, and whether the tables are in place."""
     whole = False
     if (folder / ds.JOURNAL).exists():
         records = list(read_journal(folder).values())
     else:
-        records, whole = _table_records(folder, config, landmarks)
-    wanted = set(config.indices().tolist())
-    claimed = [r for r in records if r.index in wanted and len(r.visible) == len(landmarks)]
+        records, whole = _table_records(folder, scene)
+    wanted = set(scene.indices)
+    claimed = [r for r in records if r.index in wanted and len(r.visible) == len(scene.landmarks)]
     with ThreadPoolExecutor(default_workers()) as threads:
         good = list(threads.map(lambda record: _files_match(folder, record), claimed))
     kept = {r.index: r for r, ok in zip(claimed, good, strict=True) if ok}
     whole = whole and len(kept) == len(wanted) == len(records)
-    return kept, whole and _tables_match(folder, config, kept)
+    return kept, whole and _tables_match(folder, scene, kept)
 
 
-def _table_records(
-    folder: Path, config: RenderConfig, landmarks: Landmarks
-) -> tuple[list[FrameRecord], bool]:
+def _table_records(folder: Path, scene: Scene) -> tuple[list[FrameRecord], bool]:
     """Records of a complete dataset, and whether all three tables could be read.
 
     Where both frame tables can be read, they must agree on a frame; where the keypoints cannot,
@@ -284,10 +258,10 @@ def _table_records(
         return [], False
     try:
         keypoints = ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
-        records = [records_of(table, keypoints, len(landmarks)) for table in found]
+        records = [records_of(table, keypoints, len(scene.landmarks)) for table in found]
     except InputError:
         bare = [records_of(table, None, 0) for table in found]
-        return [_seen_again(folder, config, landmarks, r) for r in _agreed(bare)], False
+        return [_seen_again(folder, scene, r) for r in _agreed(bare)], False
     return _agreed(records), len(found) == 2
 
 
@@ -297,21 +271,20 @@ def _agreed(versions: list[list[FrameRecord]]) -> list[FrameRecord]:
     return [r for r in versions[0] if r in common]
 
 
-def _seen_again(
-    folder: Path, config: RenderConfig, landmarks: Landmarks, record: FrameRecord
-) -> FrameRecord:
+def _seen_again(folder: Path, scene: Scene, record: FrameRecord) -> FrameRecord:
     try:
         depth = ds.read_image(ds.image_path(folder, "depth", record.index))
-        pose = observe(config.trajectory, [record.index]).T_cam_target[0]
-        seen = visible(landmarks, config.camera, pose, depth, config.depth_scale)
+        pose = scene.views.at([record.index]).observations.T_cam_target[0]
+        config = scene.config
+        seen = visible(scene.landmarks, config.camera, pose, depth, config.depth_scale)
     except (InputError, IndexError):
         return record
     return replace(record, visible=tuple(seen.tolist()))
 
 
-def _tables_match(folder: Path, config: RenderConfig, records: dict[int, FrameRecord]) -> bool:
+def _tables_match(folder: Path, scene: Scene, records: dict[int, FrameRecord]) -> bool:
     """Whether frames.csv is, byte for byte, what these records come to."""
-    table = frame_table(config, [records[i] for i in sorted(records)])
+    table = frame_table(scene, [records[i] for i in sorted(records)])
     with suppress(OSError):
         return (folder / ds.FRAMES_CSV).read_bytes() == csv_bytes(table)
     return False
@@ -343,11 +316,10 @@ def _carry_out(plan: Plan, pool: Pool | Alone | None, progress: Progress | None)
         if not plan.tables:
             _finish(plan, plan.records)
         return
-    views = viewpoints(plan.config, plan.missing)
     try:
-        job = Job(plan.folder.resolve(), plan.config)
+        job = Job(plan.folder.resolve(), plan.scene.config)
         _begin(plan, pool.begin(job))
-        records = _render(plan, pool, views, total, progress)
+        records = _render(plan, pool, total, progress)
         _finish(plan, records)
     except OSError as error:
         raise _cannot_write(error, plan.folder) from error
@@ -357,11 +329,11 @@ def _carry_out(plan: Plan, pool: Pool | Alone | None, progress: Progress | None)
 
 
 def _render(
-    plan: Plan, pool: Pool | Alone, views: list[Viewpoint], total: int, progress: Progress | None
+    plan: Plan, pool: Pool | Alone, total: int, progress: Progress | None
 ) -> dict[int, FrameRecord]:
     records = dict(plan.records)
     with open(plan.folder / ds.JOURNAL, "ab") as journal:
-        for batch in pool.render(views):
+        for batch in pool.render(plan.missing):
             journal.write(b"".join(map(journal_line, batch)))
             journal.flush()
             records.update((r.index, r) for r in batch)
@@ -390,7 +362,7 @@ def _begin(plan: Plan, gl: dict[str, str]) -> None:
     for kind in IMAGES:
         (folder / kind).mkdir(exist_ok=True)
     if not plan.exists:
-        motion = plan.config.trajectory.motion
+        motion = plan.scene.config.trajectory.motion
         if motion.table is not None:
             copy = motion.in_folder(folder).table
             assert copy is not None
@@ -405,7 +377,7 @@ def _finish(plan: Plan, records: dict[int, FrameRecord]) -> None:
     """Write the tables and remove the journal: with that the dataset is complete."""
     try:
         remove_temporaries(*ds.places(plan.folder))
-        write_tables(plan.folder, plan.config, plan.landmarks, records.values())
+        write_tables(plan.folder, plan.scene, records.values())
         (plan.folder / ds.JOURNAL).unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_write(error, plan.folder) from error
@@ -415,31 +387,35 @@ def _cannot_write(error: OSError, folder: Path) -> RunError:
     return RunError(f"cannot write {error.filename or folder}: {error.strerror or error}")
 
 
-def describe(
-    options: RenderOptions, config: RenderConfig, model: TargetModel, landmarks: Landmarks
-) -> dict[str, Any]:
-    """dataset.json, but for the software. It holds nothing that differs from run to run."""
+def describe(scene: Scene, command: str | None) -> dict[str, Any]:
+    """dataset.json, but for the software. It holds nothing that differs from run to run.
+
+    Args:
+        scene: what is rendered.
+        command: the command line that asks for it, if there is one.
+    """
+    config, model = scene.config, scene.model
     centre, radius = model.bounding_sphere
     sensor = config.sensor
     data = config.to_json()
     return {
         "format": ds.FORMAT,
         "version": ds.VERSION,
-        "command": options.command() or "",
+        "command": command or "",
         **data,
         "target": {
             **data["target"],
             "bounding_sphere": {"centre": centre.tolist(), "radius_m": radius},
             "card": model.card,
         },
-        "indices": {**data["indices"], "count": len(config.indices())},
+        "indices": {**data["indices"], "count": len(scene.indices)},
         "images": {
             "rgb": {"channels": 1 if sensor.mono else 3, "bits": sensor.bit_depth},
             "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
             "parts": {"channels": 1, "bits": 8},
         },
         "parts": {str(p.label): {"name": p.name, "class": p.cls} for p in model.parts},
-        "landmarks": landmarks.to_json(),
+        "landmarks": scene.landmarks.to_json(),
     }
 
 

@@ -24,10 +24,10 @@ from satgen.errors import InputError
 from satgen.frame import Frame
 from satgen.frame_maker import FrameMaker, Viewpoint, viewpoints
 from satgen.geometry import matrix_to_quaternion
-from satgen.keypoints import find_landmarks
 from satgen.keywords import check_keywords, field_names
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
+from satgen.scene import Scene
 from satgen.sun import SunConfig
 from satgen.targets.load import load_target
 from satgen.trajectory import INDEX_MAX, INDEX_MIN, Observations, angles_from_pose
@@ -88,7 +88,7 @@ def render_frame(
         if index is None:
             view = _view_of(maker, _checked_pose(pose))
         else:
-            view = viewpoints(maker.config, [index])[0]
+            view = viewpoints(maker.views.at([index]))[0]
         rgb, depth, parts = maker.draw(view)
     config = maker.config
     return Frame(
@@ -215,7 +215,7 @@ def _maker(
         model = _MODELS.get_or(key, lambda: load_target(request.target, request.scale, request.up))
         ref = None
     config = resolve(request, model, target=ref)
-    return FrameMaker(config, model, find_landmarks(model), anywhere=anywhere), model
+    return FrameMaker(Scene(config, model), anywhere=anywhere), model
 
 
 def _target_key(target: str | Path | TargetModel, request: RenderOptions) -> Hashable:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from satgen.atomic import write_atomic
-from satgen.config import RenderConfig, sun_vectors
 from satgen.dataset import (
     FRAME_COLUMNS,
     FRAMES_CSV,
@@ -19,17 +18,15 @@ from satgen.dataset import (
     Table,
 )
 from satgen.errors import InputError
-from satgen.geometry import project
-from satgen.keypoints import Landmarks
 from satgen.records import FrameRecord
+from satgen.scene import Scene
 from satgen.sun import phase_deg
-from satgen.trajectory import observe
 
 
-def frame_table(config: RenderConfig, records: Sequence[FrameRecord]) -> Table:
+def frame_table(scene: Scene, records: Sequence[FrameRecord]) -> Table:
     """The frame table of records that are ordered by index."""
-    views = observe(config.trajectory, [r.index for r in records])
-    sun = sun_vectors(config, views)
+    seen = scene.views.at([r.index for r in records])
+    views, sun = seen.observations, seen.sun
     unknown = np.full((len(views), 4), np.nan)
     attitude = unknown if views.inertial_quaternion is None else views.inertial_quaternion
     velocity = unknown[:, :3] if views.inertial_velocity is None else views.inertial_velocity
@@ -56,25 +53,20 @@ def frame_table(config: RenderConfig, records: Sequence[FrameRecord]) -> Table:
     return table
 
 
-def keypoint_table(
-    config: RenderConfig, landmarks: Landmarks, records: Sequence[FrameRecord]
-) -> Table:
+def keypoint_table(scene: Scene, records: Sequence[FrameRecord]) -> Table:
     """The keypoint table of records that are ordered by index: landmarks in order, frame by frame.
 
     Behind the camera u and v are NaN.
     """
-    views = observe(config.trajectory, [r.index for r in records])
-    n, count = len(records), len(landmarks)
-    uv, z = np.zeros((n, 0, 2)), np.zeros((n, 0))
-    if count:
-        uv, z = project(config.camera.K, views.T_cam_target, landmarks.xyz)
+    views = scene.views.at([r.index for r in records])
+    n, count = len(records), len(scene.landmarks)
     seen = np.array([r.visible for r in records], dtype=bool).reshape(n, count)
     return {
-        "index": np.repeat(views.index, count),
-        "name": np.array(list(landmarks.names) * n, dtype=object),
-        "u": uv[..., 0].ravel(),
-        "v": uv[..., 1].ravel(),
-        "depth_m": z.ravel(),
+        "index": np.repeat(views.observations.index, count),
+        "name": np.array(list(scene.landmarks.names) * n, dtype=object),
+        "u": views.uv[..., 0].ravel(),
+        "v": views.uv[..., 1].ravel(),
+        "depth_m": views.depth_m.ravel(),
         "visible": seen.ravel(),
     }
 
@@ -105,13 +97,11 @@ def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
     return buffer.getvalue()
 
 
-def write_tables(
-    folder: Path, config: RenderConfig, landmarks: Landmarks, records: Iterable[FrameRecord]
-) -> None:
+def write_tables(folder: Path, scene: Scene, records: Iterable[FrameRecord]) -> None:
     """Write the three tables, each atomically, frames.csv last: with it a dataset is complete."""
     ordered = sorted(records, key=lambda r: r.index)
-    frames = frame_table(config, ordered)
-    keypoints = keypoint_table(config, landmarks, ordered)
+    frames = frame_table(scene, ordered)
+    keypoints = keypoint_table(scene, ordered)
     write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
     write_atomic(folder / FRAMES_PARQUET, parquet_bytes(frames, FRAME_COLUMNS), sync=True)
     write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)

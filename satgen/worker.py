@@ -1,4 +1,4 @@
-"""A worker process: takes views, writes their images, answers with their records."""
+"""A worker process: takes indices, writes their images, answers with their records."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from satgen.atomic import write_atomic
-from satgen.config import RenderConfig, resolve
+from satgen.config import RenderConfig
 from satgen.dataset import IMAGES, image_path
 from satgen.errors import RunError, SatgenError
-from satgen.frame_maker import FrameMaker, Viewpoint
-from satgen.keypoints import find_landmarks
+from satgen.frame_maker import FrameMaker, viewpoints
 from satgen.options import RenderOptions
 from satgen.processes import serve
 from satgen.records import FrameRecord
+from satgen.scene import scene_of
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Failure:
 
 
 def work(start: Start, tasks: Connection) -> None:
-    """Body of the process. Through `tasks` come a job, then lists of views, and None at the end;
-    back go `Ready`, then a list of records for each list of views, or a `Failure`."""
+    """Body of the process. Through `tasks` come a job, then lists of indices, and None at the end;
+    back go `Ready`, then a list of records for each list, or a `Failure`."""
     serve(start.parent)
     try:
         _serve(start, tasks)
@@ -95,30 +95,26 @@ def work(start: Start, tasks: Connection) -> None:
 
 
 def _serve(start: Start, tasks: Connection) -> None:
-    from satgen.targets.load import load_target
-
-    options = start.options
-    model = load_target(options.target, options.scale, options.up)
-    config = resolve(options, model)
-    with FrameMaker(config, model, find_landmarks(model), start.platform) as maker:
-        del model
-        tasks.send(Ready(maker.gl_strings(), config))
+    scene = scene_of(start.options)
+    with FrameMaker(scene, start.platform) as maker:
+        del scene
+        tasks.send(Ready(maker.gl_strings(), maker.config))
         job = tasks.recv()
         if job is None:
             return
-        while views := tasks.recv():
-            tasks.send(write_frames(job.folder, maker, views, start.parent))
+        while indices := tasks.recv():
+            tasks.send(write_frames(job.folder, maker, indices, start.parent))
 
 
 def write_frames(
-    folder: Path, maker: FrameMaker, views: Sequence[Viewpoint], parent: int | None = None
+    folder: Path, maker: FrameMaker, indices: Sequence[int], parent: int | None = None
 ) -> list[FrameRecord]:
-    """Records of views whose images are all on disk; a frame is written while the next renders.
+    """Records of frames whose images are all on disk; one is written while the next renders.
 
     Args:
         folder: the dataset's.
         maker: renders them.
-        views: in any order.
+        indices: of its scene, in any order.
         parent: process without which this one is to end.
 
     Raises:
@@ -128,7 +124,7 @@ def write_frames(
     records = []
     with ThreadPoolExecutor(max_workers=1) as writer:
         writes = []
-        for view in views:
+        for view in viewpoints(maker.views.at(indices)):
             if parent is not None and os.getppid() != parent:
                 raise EOFError
             record, files = maker.make(view)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from satgen.config import RenderConfig
 from satgen.frame_maker import FrameMaker
-from satgen.keypoints import find_landmarks
 from satgen.model import TargetModel
 from satgen.modelling import build
 from satgen.modelling import shapes as s
@@ -20,6 +19,7 @@ from satgen.modelling.assembly import Assembly
 from satgen.options import RenderOptions
 from satgen.rendering.backend import choose_backend
 from satgen.run import render
+from satgen.scene import Scene
 from tests.limits import PATIENCE_S
 
 FRAMES = 24
@@ -70,7 +70,7 @@ def make(path: Path, folder: Path, **changes: object) -> Path:
 @contextmanager
 def frame_maker(config: RenderConfig, model: TargetModel) -> Iterator[FrameMaker]:
     """A maker of frames in this process."""
-    with FrameMaker(config, model, find_landmarks(model), choose_backend()) as maker:
+    with FrameMaker(Scene(config, model), choose_backend()) as maker:
         yield maker
 
 

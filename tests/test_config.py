@@ -194,7 +194,7 @@ def test_a_tumbling_target_turns_about_its_centre_of_mass_under_a_still_earth(
 def test_the_command_gives_the_options_back(wanted: RenderOptions) -> None:
     from satgen.cli.render import command, request
 
-    words = shlex.split(wanted.command() or "")
+    words = shlex.split(wanted.command or "")
     assert words[:2] == ["satgen", "render"]
     context = command.make_context("render", words[2:])
     assert request(context.params) == wanted
@@ -224,18 +224,18 @@ def request_of(options: RenderOptions) -> RenderOptions:
     """What the command line makes of a request's own command."""
     from satgen.cli.render import command, request
 
-    words = shlex.split(options.command() or "")
+    words = shlex.split(options.command or "")
     return request(command.make_context("render", words[2:]).params)
 
 
 def test_what_the_command_line_cannot_say_has_no_command(craft_path: Path, model) -> None:
     dark = Lighting(ambient=0.0)
     options = RenderOptions(craft_path, lighting=dark, stop=362)
-    assert options.command() is None
+    assert options.command is None
     assert resolve(options, model).lighting == dark
-    assert RenderOptions(sensor=SensorConfig(psf_sigma_px=2.0)).command() is None
+    assert RenderOptions(sensor=SensorConfig(psf_sigma_px=2.0)).command is None
     axes = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
-    assert RenderOptions(trajectory=Tumble((1.0, 2.0, 2.5), axes)).command() is None
+    assert RenderOptions(trajectory=Tumble((1.0, 2.0, 2.5), axes)).command is None
 
 
 @pytest.mark.parametrize("name", ["size", "width", "height", "fov", "intrinsics"])

@@ -10,6 +10,7 @@ import numpy as np
 from satgen.config import resolve
 from satgen.frame_maker import bounding_box, depth_counts, viewpoints
 from satgen.png import decode_png
+from satgen.scene import Scene
 from satgen.targets.load import load_target
 from tests.datasets import frame_maker, options
 
@@ -19,7 +20,7 @@ def test_a_frame_is_the_same_in_any_order_and_noise_follows_seed_and_index(
 ) -> None:
     model = load_target(craft_path)
     config = resolve(options(craft_path, sensor="navcam", bit_depth=16, sun="body:10,20"), model)
-    views = viewpoints(config, [3000, 3001, 3002])
+    views = viewpoints(Scene(config, model).views.at([3000, 3001, 3002]))
     with frame_maker(config, model) as maker:
         forward = [maker.make(view) for view in views]
         backward = [maker.make(view) for view in reversed(views)]
@@ -36,7 +37,7 @@ def test_a_frame_is_the_same_in_any_order_and_noise_follows_seed_and_index(
 def test_a_target_out_of_view_is_an_empty_frame(craft_path: Path) -> None:
     model = load_target(craft_path)
     config = resolve(options(craft_path), model)
-    view = viewpoints(config, [3000])[0]
+    view = viewpoints(Scene(config, model).views.at([3000]))[0]
     behind = view.pose.copy()
     behind[2, 3] = -30.0
     with frame_maker(config, model) as maker:

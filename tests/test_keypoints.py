@@ -12,6 +12,7 @@ from satgen.config import resolve
 from satgen.dataset import Dataset
 from satgen.frame_maker import viewpoints
 from satgen.keypoints import find_landmarks, triangle_distance
+from satgen.scene import Scene
 from satgen.targets.load import load_target
 from tests.datasets import FRAMES, frame_maker, options
 from tests.scenes import Witness
@@ -34,10 +35,10 @@ def test_keypoints_are_where_opencv_projects_them(pristine: Path) -> None:
 def test_visibility_is_what_embree_says(craft_path: Path) -> None:
     model = load_target(craft_path)
     config = resolve(options(craft_path, start=1, stop=8100, step=173), model)
-    config = replace(config, camera=options(craft_path, size=256, width=None, height=None).camera())
+    config = replace(config, camera=options(craft_path, size=256, width=None, height=None).view)
     landmarks = find_landmarks(model)
     witness = Witness(model.vertices, model.faces)
-    views = viewpoints(config, config.indices().tolist())
+    views = viewpoints(Scene(config, model).views)
     wrong = seen = 0
     with frame_maker(config, model) as maker:
         for view in views:

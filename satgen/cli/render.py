@@ -107,7 +107,7 @@ def request(values: dict[str, Any]) -> RenderOptions:
     kind = str(options.trajectory).partition(":")[0]
     given = chosen(KINDS, kind, MOTION, values) if kind in KINDS else {}
     if given:
-        options = replace(options, trajectory=configured(options.motion(), given))
+        options = replace(options, trajectory=configured(options.motion, given))
     return options
 
 

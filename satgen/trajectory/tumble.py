@@ -26,7 +26,6 @@ from satgen.errors import InputError
 from satgen.geometry import normalise
 from satgen.settings import numbers, setting
 from satgen.trajectory.angles import rotation_from_angles
-from satgen.trajectory.framing import principal_inertia
 from satgen.trajectory.looking import looking_along
 from satgen.trajectory.motion import (
     FRAME_PERIOD,
@@ -117,7 +116,7 @@ class Tumble(Motion):
 
     def of_target(self, model: TargetModel) -> tuple[Tumble, Vector, float]:
         """With the target's inertia, held on to by its centre of mass, about which it turns."""
-        moments, axes, centre = principal_inertia(model.vertices, model.faces)
+        moments, axes, centre = model.inertia
         used = model.vertices[np.unique(model.faces)]
         radius = float(np.linalg.norm(used - centre, axis=1).max())
         motion = self
