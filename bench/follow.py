@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.evaluator import match_file
-from bench.tracks import Live, Tracks, begin, extend, finish
+from bench.tracks import Step, chain
 from matchers.truth.frame import read_geometry
+from matchers.truth.pairs import Pair
 from satgen.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -33,28 +35,28 @@ def follow(plan: BenchPlan, matches: Path) -> pd.DataFrame:
         pairs = [p for p in plan.pairs if p.dataset == name]
         indices = np.array([pairs[0].index0, *(p.index1 for p in pairs)])
         for combination in plan.config.combinations():
-            live: Live | None = None
-            done: list[Tracks] = []
-            for place, pair in enumerate(pairs):
-                with np.load(match_file(matches, combination.id, pair)) as found:
-                    keypoints0, keypoints1 = found["keypoints0"], found["keypoints1"]
-                    chain = found["matches"]
-                if live is None:
-                    live = begin(keypoints0, read_geometry(data, pair.index0), place)
-                live, ended = extend(live, chain, keypoints1, read_geometry(data, pair.index1))
-                done.append(ended)
-            if live is not None:
-                done.append(finish(live))
+            files = [match_file(matches, combination.id, pair) for pair in pairs]
+            with np.load(files[0]) as found:
+                first = found["keypoints0"]
+            tracks = chain(first, read_geometry(data, pairs[0].index0), _steps(data, pairs, files))
             tables.append(
                 pd.DataFrame(
                     {
                         "dataset": name,
                         "combination": combination.id,
-                        "start_index": indices[np.concatenate([t.start for t in done])],
-                        "length": np.concatenate([t.length for t in done]),
-                        "drift_px": np.concatenate([t.drift for t in done]),
-                        "cut": np.concatenate([t.cut for t in done]),
+                        "start_index": indices[tracks.start],
+                        "length": tracks.length,
+                        "drift_px": tracks.drift,
+                        "cut": tracks.cut,
                     }
                 )
             )
     return pd.concat(tables, ignore_index=True)
+
+
+def _steps(data: Dataset, pairs: Sequence[Pair], files: Sequence[Path]) -> Iterator[Step]:
+    """The steps from each pair's first frame to its second."""
+    for pair, file in zip(pairs, files, strict=True):
+        with np.load(file) as found:
+            matches, keypoints = found["matches"], found["keypoints1"]
+        yield matches, keypoints, read_geometry(data, pair.index1)

@@ -7,7 +7,7 @@ with the target, and where it is seen, its distance from the track's keypoint is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,11 +40,6 @@ class Live:
     keypoints: Floats
     drift: Floats
 
-    @property
-    def age(self) -> Integers:
-        """Frames since each track began, (N,); 0 for a new one."""
-        return np.asarray(self.frame - self.start)
-
 
 @dataclass(frozen=True)
 class Tracks:
@@ -63,16 +58,16 @@ class Tracks:
     cut: Bools
 
 
-def begin(keypoints: ArrayLike, view: FrameGeometry, frame: int = 0) -> Live:
-    """Tracks that begin at every keypoint (N, 2) of a frame."""
+def begin(keypoints: ArrayLike, geometry: FrameGeometry, frame: int = 0) -> Live:
+    """Tracks that begin at every keypoint (N, 2) of a frame, the sequence's `frame`-th."""
     points = np.asarray(keypoints, dtype=np.float64).reshape(-1, 2)
-    origin = surface_points(points, view.depth, view.K, view.T_cam_target)
+    origin = surface_points(points, geometry.depth, geometry.K, geometry.T_cam_target)
     drift = np.where(np.isfinite(origin[:, 0]), 0.0, np.nan)
     return Live(frame, np.full(len(points), frame, dtype=np.int64), origin, points, drift)
 
 
 def extend(
-    live: Live, pairs: ArrayLike, keypoints: ArrayLike, view: FrameGeometry
+    live: Live, pairs: ArrayLike, keypoints: ArrayLike, geometry: FrameGeometry
 ) -> tuple[Live, Tracks]:
     """Carry tracks into the next frame.
 
@@ -80,7 +75,7 @@ def extend(
         live: tracks of the frame before.
         pairs: (K, 2) matches from its keypoints to this frame's, one to one.
         keypoints: (N, 2) pixels of this frame.
-        view: this frame.
+        geometry: this frame.
 
     Returns:
         The tracks that reach this frame, and those that ended in the frame before.
@@ -88,7 +83,7 @@ def extend(
     Raises:
         InputError: rows that are not there, or one that occurs twice.
     """
-    fresh = begin(keypoints, view, live.frame + 1)
+    fresh = begin(keypoints, geometry, live.frame + 1)
     i, j = check_pairs(pairs, len(live.start), len(fresh.start)).T
     if len(np.unique(i)) != len(i) or len(np.unique(j)) != len(j):
         raise InputError("pairs use a keypoint twice: must be one to one")
@@ -96,7 +91,7 @@ def extend(
     ended[i] = False
     fresh.start[j] = live.start[i]
     fresh.origin[j] = live.origin[i]
-    fresh.drift[j] = _drift(live.origin[i], fresh.keypoints[j], view)
+    fresh.drift[j] = _drift(live.origin[i], fresh.keypoints[j], geometry)
     return fresh, _finish(live, ended, cut=False)
 
 
@@ -105,47 +100,32 @@ def finish(live: Live) -> Tracks:
     return _finish(live, np.ones(len(live.start), dtype=bool), cut=True)
 
 
-def concatenate(parts: Sequence[Tracks]) -> Tracks:
-    """Tracks of several steps in one value."""
-    if not parts:
-        none = np.zeros(0, dtype=np.int64)
-        return Tracks(none, none, np.zeros(0), np.zeros(0, dtype=bool))
+Step = tuple[ArrayLike, ArrayLike, FrameGeometry]
+"""From a frame to the next: matches (K, 2), the next frame's keypoints (N, 2), and that frame."""
+
+
+def chain(keypoints: ArrayLike, geometry: FrameGeometry, steps: Iterable[Step]) -> Tracks:
+    """All tracks of a sequence of frames.
+
+    Args:
+        keypoints: (N, 2) pixels of the first frame.
+        geometry: the first frame.
+        steps: to each later frame; may be generated, as one is held at a time.
+
+    Raises:
+        InputError: matches whose rows are not there, or that use a keypoint twice.
+    """
+    live, done = begin(keypoints, geometry), []
+    for pairs, following, frame in steps:
+        live, ended = extend(live, pairs, following, frame)
+        done.append(ended)
+    done.append(finish(live))
     return Tracks(
         *(
-            np.concatenate([getattr(part, name) for part in parts])
+            np.concatenate([getattr(part, name) for part in done])
             for name in ("start", "length", "drift", "cut")
         )
     )
-
-
-def chain(
-    keypoints: Iterable[ArrayLike], views: Iterable[FrameGeometry], matches: Iterable[ArrayLike]
-) -> Tracks:
-    """All tracks of a sequence of F frames, which may be generators: one frame is held at a time.
-
-    Args:
-        keypoints: (N_f, 2) pixels of each frame.
-        views: the frames.
-        matches: (K_f, 2) pairs from each frame to the next, F - 1 of them.
-
-    Raises:
-        InputError: no frame, or not one set of matches less than frames.
-    """
-    frames = zip(keypoints, views, strict=True)
-    first = next(frames, None)
-    if first is None:
-        raise InputError("no frames to chain: must be at least one")
-    live = begin(*first)
-    done = []
-    for pairs in matches:
-        following = next(frames, None)
-        if following is None:
-            raise InputError("more matches than steps from frame to frame")
-        live, ended = extend(live, pairs, *following)
-        done.append(ended)
-    if next(frames, None) is not None:
-        raise InputError(f"{live.frame} sets of matches do not reach the last frame")
-    return concatenate([*done, finish(live)])
 
 
 def survival(tracks: Tracks, ages: ArrayLike) -> Floats:
@@ -176,10 +156,10 @@ def survival(tracks: Tracks, ages: ArrayLike) -> Floats:
     return np.asarray(curve[np.minimum(ages, size)])
 
 
-def _drift(origin: Floats, keypoints: Floats, view: FrameGeometry) -> Floats:
+def _drift(origin: Floats, keypoints: Floats, geometry: FrameGeometry) -> Floats:
     """Distance (N,) from where surface points (N, 3) are seen; NaN where they are not."""
-    uv, z = project(view.K, view.T_cam_target, origin)
-    seen = shows(view.depth, uv, z)
+    uv, z = project(geometry.K, geometry.T_cam_target, origin)
+    seen = shows(geometry.depth, uv, z)
     off = np.hypot(uv[:, 0] - keypoints[:, 0], uv[:, 1] - keypoints[:, 1])
     return np.where(seen, off, np.nan)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import count, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
 
-from bench.tracks import Tracks, begin, chain, concatenate, extend, finish, survival
+from bench.tracks import Tracks, begin, chain, extend, finish, survival
 from matchers.truth.frame import FrameGeometry
 from satgen.errors import InputError
 
@@ -27,6 +29,12 @@ def wall(step: int, columns: int = 101) -> FrameGeometry:
     return FrameGeometry(depth, K, T)
 
 
+def chained(keypoints: Sequence[Any], matches: Sequence[Any]) -> Tracks:
+    """Tracks on the moving wall."""
+    later = zip(matches, keypoints[1:], map(wall, count(1)), strict=False)
+    return chain(keypoints[0], wall(0), later)
+
+
 def test_a_track_is_carried_and_its_drift_is_its_distance_from_the_truth() -> None:
     # Row 0 is followed with an error of 0, 0.5 and 1 px; row 1 is lost after the first step.
     keypoints = [
@@ -35,7 +43,7 @@ def test_a_track_is_carried_and_its_drift_is_its_distance_from_the_truth() -> No
         [[22.0, 31.0]],
     ]
     matches = [[[0, 1], [1, 0]], [[1, 0]]]
-    tracks = chain(keypoints, [wall(i) for i in range(3)], matches)
+    tracks = chained(keypoints, matches)
     rows = sorted(zip(*(v.tolist() for v in vars(tracks).values()), strict=True))
     assert [row[:2] for row in rows] == [(0, 2), (0, 3), (1, 1)]
     assert [row[3] for row in rows] == [False, True, False]
@@ -44,22 +52,21 @@ def test_a_track_is_carried_and_its_drift_is_its_distance_from_the_truth() -> No
 
 def test_steps_tell_ages_and_drifts_of_all_live_tracks() -> None:
     live = begin([[20.0, 30.0], [40.0, 60.0]], wall(0))
-    assert live.age.tolist() == [0, 0]
+    assert live.frame == 0 and live.start.tolist() == [0, 0]
     live, ended = extend(live, [[1, 0]], [[41.0, 63.0], [90.0, 90.0]], wall(1))
-    assert live.age.tolist() == [1, 0]
+    assert live.frame == 1 and live.start.tolist() == [0, 1]
     assert live.drift == pytest.approx([3.0, 0.0])
     assert ended.length.tolist() == [1]
     live, _ = extend(live, [[0, 0]], [[42.0, 60.0]], wall(2))
-    assert live.age.tolist() == [2]
+    assert live.frame == 2 and live.start.tolist() == [0]
     assert live.drift == pytest.approx([0.0], abs=1e-9)
     assert finish(live).cut.tolist() == [True]
 
 
 def test_the_drift_is_from_the_first_keypoint_not_from_the_last() -> None:
     # A step of 2 px a frame where the truth makes one: the error adds up.
-    steps = range(6)
-    keypoints = [[[20.0 + 2 * i, 30.0]] for i in steps]
-    tracks = chain(keypoints, map(wall, steps), [[[0, 0]]] * 5)
+    keypoints = [[[20.0 + 2 * i, 30.0]] for i in range(6)]
+    tracks = chained(keypoints, [[[0, 0]]] * 5)
     assert tracks.drift == pytest.approx([5.0])
     assert tracks.length.tolist() == [6]
 
@@ -88,7 +95,7 @@ def test_every_keypoint_is_in_one_track(seed: int) -> None:
     for a, b in pairwise(counts):
         k = rng.integers(0, min(a, b) + 1)
         matches.append(np.stack([rng.permutation(a)[:k], rng.permutation(b)[:k]], axis=1))
-    tracks = chain(keypoints, [wall(i) for i in range(len(counts))], matches)
+    tracks = chained(keypoints, matches)
     assert tracks.length.sum() == counts.sum()
     assert len(tracks.start) == counts.sum() - sum(map(len, matches))
     ends = tracks.start + tracks.length
@@ -121,17 +128,10 @@ def test_survival_at_its_ends() -> None:
     assert np.isnan(found[5:]).all()
     lost = tracks_of(np.array([1, 1]), np.array([False, False]))
     assert survival(lost, [0, 1, 2, 50]).tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert np.isnan(survival(concatenate([]), [0, 3])).all()
+    assert np.isnan(survival(chained([[]], []), [0, 3])).all()
 
 
-def test_sequences_that_do_not_fit_are_refused() -> None:
-    frames = [[[1.0, 2.0]]] * 3, [wall(i) for i in range(3)]
-    with pytest.raises(InputError, match="no frames"):
-        chain([], [], [])
-    with pytest.raises(InputError, match="more matches"):
-        chain(*frames, [[[0, 0]]] * 3)
-    with pytest.raises(InputError, match="last frame"):
-        chain(*frames, [[[0, 0]]])
+def test_matches_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="twice"):
         extend(begin([[1.0, 2.0], [3.0, 4.0]], wall(0)), [[0, 0], [1, 0]], [[1, 2]], wall(1))
     with pytest.raises(InputError, match="beyond"):
