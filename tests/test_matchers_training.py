@@ -320,11 +320,11 @@ def by_heart(aura: Path, cache: Path, config: TrainConfig) -> tuple[Any, Any, li
 
 
 def fit(model: Any, batch: Any, config: TrainConfig, stage: str, rate: float) -> list[float]:
-    """Losses of 60 steps on one batch."""
+    """Losses of 150 steps on one batch; how fast they fall at first depends on the processor."""
     model.train()
     optimiser = torch.optim.Adam(trainable(model, stage), lr=rate)
     losses = []
-    for _ in range(60):
+    for _ in range(150):
         loss = OBJECTIVES[config.matcher](model, *batch, stage).loss
         optimiser.zero_grad()
         loss.backward()
