@@ -109,7 +109,7 @@ def energy(moments: ArrayLike, omega: ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
-class Motion:
+class FreeMotion:
     """B bodies at N times. Angular velocities and derivatives are about the principal axes.
 
     Attributes:
@@ -135,7 +135,7 @@ def propagate(
     k_by: ArrayLike | None = None,
     derivatives: bool = False,
     order: int = ORDER,
-) -> Motion:
+) -> FreeMotion:
     """Torque-free motion of B bodies from time 0 to N times each.
 
     Args:
@@ -175,7 +175,7 @@ def propagate(
                 break
         now = times[:, n]
         omegas[:, n], turns[:, n], omegas_by[:, n], turns_by[:, n] = w, q, w_by, turn_by
-    return Motion(omegas, quaternion_to_matrix(turns), omegas_by, turns_by)
+    return FreeMotion(omegas, quaternion_to_matrix(turns), omegas_by, turns_by)
 
 
 def _step(
