@@ -1,4 +1,7 @@
 """Prediction experiments: given poses of a target up to now, say what they will be.
 
-`rotations` and `rigid_body` are the algebra and the dynamics underneath.
+- `protocols`: what is observed and what is asked for; `motions`: the movements it is asked of.
+- `pose_models`: the models by name; `types`: what a model is given and what it answers.
+- `experiment`: models against a protocol; `figures`: how far off they are.
+- `rotations`, `rigid_body`: the algebra and the dynamics underneath.
 """
