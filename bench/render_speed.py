@@ -4,10 +4,10 @@ Both render the same frames of the same GLB with the same camera, sun and output
 parts as PNG with their SHA-256), in turn, several rounds in one run, so that a machine that is busy
 with other work slows both. The ratio is what to read; frames a second depend on the machine.
 
-The plain loop is what pyrender's own documentation leads to: one node a part, `OffscreenRenderer`
-with its 4× multisampling, one directional light with `SHADOWS_DIRECTIONAL`, a second pass with
-`SEG` for the parts, PNGs by Pillow. Its software renderer may use every core; `satgen render` uses
-as many workers.
+The plain loop is `satgen.rendering.reference`, what pyrender's own documentation leads to: one node
+a part, `OffscreenRenderer` with its 4× multisampling, one directional light with
+`SHADOWS_DIRECTIONAL`, a second pass with `SEG` for the parts, PNGs by Pillow. Its software renderer
+may use every core; `satgen render` uses as many workers.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _table(summary: dict[str, Any], target: str, size: int, workers: int) -> str
 
 def _run_plain(job: dict[str, Any]) -> dict[str, float]:
     environment = {**os.environ, "PYOPENGL_PLATFORM": os.environ.get("PYOPENGL_PLATFORM", "egl")}
-    environment.pop("LP_NUM_THREADS", None)
+    environment["LP_NUM_THREADS"] = str(os.cpu_count() or 1)
     done = subprocess.run(
         [sys.executable, "-m", "bench.render_speed", "--plain-job", json.dumps(job)],
         stdout=subprocess.PIPE,
@@ -180,80 +180,41 @@ def _largest_child_mb(pid: int) -> float:
 
 
 def _plain_loop(job: dict[str, Any]) -> dict[str, float]:
-    """The comparison: pyrender as its documentation shows it."""
+    """The comparison: `satgen.rendering.reference`, its images written by Pillow."""
     import numpy as np
-    import pyrender
-    import trimesh
     from PIL import Image
 
-    from satgen.camera import Camera
-    from satgen.sun import parse_sun, sun_in_camera
-    from satgen.targets.load import load_target
-    from satgen.targets.registry import asset_path
-    from satgen.trajectory import Spiral, TrajectoryConfig, default_distance, observe
+    from satgen.frame_maker import viewpoints
+    from satgen.options import RenderOptions
+    from satgen.rendering.reference import ReferenceRenderer
+    from satgen.scene import scene_of
 
-    model = load_target(job["target"])
-    camera = Camera.from_fov(job["size"], job["size"], 20.0)
-    centre, radius = model.bounding_sphere
-    views = observe(
-        TrajectoryConfig(
-            motion=Spiral(),
-            distance_m=default_distance(radius, camera),
-            aim=(float(centre[0]), float(centre[1]), float(centre[2])),
-        ),
-        job["indices"],
-    )
-    suns = sun_in_camera(parse_sun("phase:35"), views)
-
-    scene = pyrender.Scene(bg_color=[0, 0, 0, 0], ambient_light=[0.02, 0.02, 0.02])
-    colours = {}
-    loaded = trimesh.load_scene(asset_path(job["target"]), process=False)
-    nodes = sorted(loaded.graph.nodes_geometry)
-    for label, name in enumerate(nodes, start=1):
-        transform, geometry = loaded.graph[name]
-        node = scene.add(pyrender.Mesh.from_trimesh(loaded.geometry[geometry]), pose=transform)
-        colours[node] = (label, 0, 0)
-    eye = scene.add(
-        pyrender.IntrinsicsCamera(
-            camera.fx, camera.fy, camera.cx, camera.cy, 0.1, 10 * radius + 500
-        )
-    )
-    sun = scene.add(pyrender.DirectionalLight(color=np.ones(3), intensity=3.0))
-    renderer = pyrender.OffscreenRenderer(job["size"], job["size"])
-    flags = pyrender.RenderFlags.SHADOWS_DIRECTIONAL
+    scene = scene_of(RenderOptions(target=job["target"], size=job["size"]))
+    camera, lighting = scene.config.camera, scene.config.lighting
+    views = viewpoints(scene.views.at(job["indices"]))
     folder = Path(tempfile.mkdtemp(prefix="satgen-plain-"))
-    flip = np.diag([1.0, -1.0, -1.0, 1.0])
 
-    def render(i: int) -> None:
-        camera_pose = np.linalg.inv(views.T_cam_target[i])
-        scene.set_pose(eye, camera_pose @ flip)
-        direction = camera_pose[:3, :3] @ suns[i]
-        light = np.eye(4)
-        light[:3, :3] = np.linalg.qr(np.column_stack([direction, np.eye(3)]))[0][:, [1, 2, 0]]
-        light[:3, 2] = direction
-        light[:3, 0] = np.cross(light[:3, 1], light[:3, 2])
-        light[:3, 3] = centre + 2 * radius * direction
-        scene.set_pose(sun, light)
-        rgb, depth = renderer.render(scene, flags=flags)
-        images = {"rgb": rgb, "depth": np.rint(depth * 1000.0).astype(np.uint16)}
-        if job["parts"]:
-            labels, _ = renderer.render(scene, flags=pyrender.RenderFlags.SEG, seg_node_map=colours)
-            images["parts"] = labels[..., 0]
-        for name, image in images.items():
-            path = folder / f"{name}{job['indices'][i]:06d}.png"
-            Image.fromarray(image).save(path)
-            hashlib.sha256(path.read_bytes()).hexdigest()
+    with ReferenceRenderer(scene.model, camera, lighting) as renderer:
 
-    try:
-        render(0)  # shaders, textures and buffers
-        start = time.perf_counter()
-        for i in range(len(job["indices"])):
-            render(i)
-        elapsed = time.perf_counter() - start
-    finally:
-        renderer.delete()
-        shutil.rmtree(folder, ignore_errors=True)
-    return {"fps": len(job["indices"]) / elapsed}
+        def render(i: int) -> None:
+            seen = renderer.images(views[i].pose, views[i].sun, exact=job["parts"])
+            images = {"rgb": seen.rgb, "depth": np.rint(seen.depth * 1000.0).astype(np.uint16)}
+            if job["parts"]:
+                images["parts"] = seen.parts
+            for name, image in images.items():
+                path = folder / f"{name}{views[i].index:06d}.png"
+                Image.fromarray(image).save(path)
+                hashlib.sha256(path.read_bytes()).hexdigest()
+
+        try:
+            render(0)  # shaders, textures and buffers
+            start = time.perf_counter()
+            for i in range(len(views)):
+                render(i)
+            elapsed = time.perf_counter() - start
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return {"fps": len(views) / elapsed}
 
 
 if __name__ == "__main__":

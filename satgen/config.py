@@ -21,6 +21,7 @@ from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
+from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
 from satgen.runfolder import file_sha256
 from satgen.sensor import SensorConfig
@@ -69,6 +70,7 @@ class RenderConfig:
         start, stop, step: indices asked for, `stop` included.
         seed: of the sensor's noise.
         depth_scale: metres per count of the depth images.
+        renderer: one of `satgen.rendering.RENDERERS`.
     """
 
     target: TargetRef
@@ -82,6 +84,7 @@ class RenderConfig:
     step: int
     seed: int
     depth_scale: float
+    renderer: str = RENDERERS[0]
 
     def indices(self) -> NDArray[np.int64]:
         """The indices to render, (N,) int64 ascending.
@@ -92,8 +95,10 @@ class RenderConfig:
         return wanted[np.isin(wanted, available_indices(self.trajectory))]
 
     def to_json(self) -> dict[str, Any]:
-        """The part of dataset.json that says what was rendered."""
+        """The part of dataset.json that says what was rendered, the default renderer left out."""
+        other = {} if self.renderer == RENDERERS[0] else {"renderer": self.renderer}
         return {
+            **other,
             "target": {**asdict(self.target), "aim": list(self.trajectory.aim)},
             "camera": self.camera.to_json(),
             "trajectory": self.trajectory.to_json(),
@@ -125,6 +130,7 @@ class RenderConfig:
             int(data["indices"]["step"]),
             int(data["seed"]),
             float(data["depth_scale"]),
+            str(data.get("renderer", RENDERERS[0])),
         )
 
 
@@ -165,6 +171,7 @@ def resolve(
         options.step,
         options.seed,
         depth_scale_for(trajectory, model),
+        options.renderer,
     )
     if len(config.indices()) == 0:
         raise InputError(

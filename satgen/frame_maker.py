@@ -19,6 +19,7 @@ from satgen.config import DEPTH_LEVELS
 from satgen.keypoints import visible
 from satgen.png import encode_png
 from satgen.records import FrameRecord
+from satgen.rendering.reference import ReferenceRenderer
 from satgen.rendering.renderer import RenderedView, Renderer
 from satgen.scene import Scene, Views
 from satgen.sensor import expose
@@ -84,14 +85,20 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             centre, radius = model.bounding_sphere
             aside = np.linalg.norm(centre - np.asarray(config.trajectory.aim))
             nearest = config.trajectory.distance_m - float(aside) - radius
-        self._renderer = Renderer(
-            model,
-            config.camera,
-            config.lighting,
-            float32=config.sensor.bit_depth == 16,
-            nearest_m=nearest,
-            platform=platform,
-        )
+        self._renderer: Renderer | ReferenceRenderer
+        if config.renderer == "pyrender":
+            self._renderer = ReferenceRenderer(
+                model, config.camera, config.lighting, platform=platform
+            )
+        else:
+            self._renderer = Renderer(
+                model,
+                config.camera,
+                config.lighting,
+                float32=config.sensor.bit_depth == 16,
+                nearest_m=nearest,
+                platform=platform,
+            )
 
     def __exit__(self, *error: object) -> None:
         self.close()

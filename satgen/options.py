@@ -16,6 +16,7 @@ from typing import Any
 
 from satgen.camera import MAX_SIDE, Camera
 from satgen.errors import InputError
+from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
 from satgen.sensor import PRESETS, SensorConfig, sensor_preset
 from satgen.settings import check, numbers, option_words, setting
@@ -59,6 +60,7 @@ class RenderOptions:
         seed: of the sensor's noise.
         camera: in place of size, width, height, fov and intrinsics.
         lighting: what lights the target besides the sun.
+        renderer: satgen, or pyrender for a plain, slow, outside look at the same scene.
 
     Raises:
         InputError: a number out of range, a text that says nothing, or values that do not go
@@ -122,6 +124,11 @@ class RenderOptions:
         None, "Bits a channel, 8 or 16", choices=(8, 16), shown="the sensor's"
     )
     seed: int = setting(0, "Seed of the sensor's noise", low=0)
+    renderer: str = setting(
+        RENDERERS[0],
+        "satgen, or pyrender: a plain, slow, outside look at the same scene",
+        choices=RENDERERS,
+    )
     camera: Camera | None = None
     lighting: Lighting = field(default_factory=Lighting)
 

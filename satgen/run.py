@@ -35,6 +35,7 @@ from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
 from satgen.records import FrameRecord, journal_line, read_journal
+from satgen.rendering import RENDERERS
 from satgen.rendering.backend import choose_backend
 from satgen.scene import Scene, scene_of
 from satgen.tables import csv_bytes, frame_table, records_of, write_tables
@@ -127,6 +128,10 @@ def render(
     folder = Path(folder)
     if workers is not None and workers < 0:
         raise InputError(f"workers {workers}: must be 0 (this process) or more")
+    if options.renderer != RENDERERS[0]:
+        from satgen.rendering.reference import check_available
+
+        check_available()
     start = Start(options, choose_backend(), os.getpid())
     count = default_workers() if workers is None else workers
     with ExitStack() as stack:
@@ -182,7 +187,9 @@ def _plan(scene: Scene, command: str | None, folder: Path, overwrite: bool, resu
     if not _holds_dataset(folder):
         return plan
     known = _known_description(folder, overwrite)
-    difference = first_difference({"version": ds.VERSION, **scene.config.to_json()}, known or {})
+    renderer = {"renderer": RENDERERS[0]}  # which dataset.json leaves out
+    ours = {"version": ds.VERSION, **renderer, **scene.config.to_json()}
+    difference = first_difference(ours, renderer | dict(known or {}))
     if known is None or difference is not None or (overwrite and not resume):
         if not overwrite:
             raise InputError(
@@ -347,9 +354,11 @@ def _begin(plan: Plan, gl: dict[str, str]) -> None:
     software = {**software_versions(), "opengl": gl}
     folder = plan.folder
     if plan.exists:
+        deciding = ["satgen", "numpy", "zlib", "opengl"]
+        if plan.scene.config.renderer == "pyrender":
+            deciding.append("pyrender2")
         difference = first_difference(
-            {"software": {key: software[key] for key in ("satgen", "numpy", "zlib", "opengl")}},
-            plan.description,
+            {"software": {key: software.get(key) for key in deciding}}, plan.description
         )
         if difference is not None:
             raise InputError(

@@ -33,6 +33,7 @@ from satgen.png import decode_png
 from satgen.processes import default_workers
 from satgen.rates import differenced_velocity
 from satgen.records import read_journal
+from satgen.rendering import RENDERERS
 from satgen.runfolder import file_sha256
 from satgen.sun import check_sun
 from satgen.trajectory import (
@@ -219,6 +220,8 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
             problems.append(fault(f"{key} is not what it should be"))
     if problems:
         return problems
+    if description.get("renderer", RENDERERS[0]) not in RENDERERS:
+        problems.append(fault(f"renderer {description['renderer']}: one of {', '.join(RENDERERS)}"))
     if not description["depth_scale"] > 0:
         problems.append(fault(f"depth_scale {description['depth_scale']}: must be more than 0"))
     for label, part in description["parts"].items():

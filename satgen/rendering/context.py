@@ -81,6 +81,7 @@ class Context:
         handle: _Handle = _EglHandle() if platform == "egl" else _OsmesaHandle()
         self._handle = handle
         self._end = weakref.finalize(self, handle.destroy)
+        _ALIVE.add(self)
         try:
             with self.current():
                 bind_pyopengl(platform)
@@ -132,6 +133,24 @@ class Context:
         """Free the context and all that is in it; does nothing the second time."""
         with self._lock:
             self._end()
+
+
+_ALIVE: weakref.WeakSet[Context] = weakref.WeakSet()
+
+
+def any_alive() -> bool:
+    """Whether any context is open in this process."""
+    return any(not context.closed for context in list(_ALIVE))
+
+
+def let_go(platform: str) -> None:
+    """Let this thread go of whichever context of a platform is current in it, another library's
+    too."""
+    if platform == "egl":
+        egl = _egl()
+        egl.eglMakeCurrent(egl.eglGetCurrentDisplay(), None, None, None)
+    else:
+        _osmesa().OSMesaMakeCurrent(None, None, 0, 0, 0)
 
 
 def bind_pyopengl(platform: str) -> None:
@@ -230,6 +249,7 @@ def _egl() -> ctypes.CDLL:
     _declare(egl, "eglCreatePbufferSurface", pointer, pointer, pointer, attributes)
     _declare(egl, "eglMakeCurrent", flag, pointer, pointer, pointer, pointer)
     _declare(egl, "eglGetCurrentContext", pointer)
+    _declare(egl, "eglGetCurrentDisplay", pointer)
     _declare(egl, "eglDestroyContext", flag, pointer, pointer)
     _declare(egl, "eglDestroySurface", flag, pointer, pointer)
     _declare(egl, "eglGetError", count)
