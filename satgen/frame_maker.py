@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS
-from satgen.keypoints import visible
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
@@ -121,7 +120,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         x, y, w, h = bounding_box(frame.parts)
         if w:
             x, y = x + frame.window[0], y + frame.window[1]
-        seen = visible(self.landmarks, config.camera, view.pose, depth, config.depth_scale)
+        seen = self.landmarks.visible(config.camera, view.pose, depth, config.depth_scale)
         hashes = (_sha256(files[0]), _sha256(files[1]), _sha256(files[2]))
         coverage = np.count_nonzero(frame.parts) / parts.size
         record = FrameRecord(view.index, (x, y, w, h), coverage, hashes, tuple(seen.tolist()))

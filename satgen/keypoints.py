@@ -71,6 +71,45 @@ class Landmarks:
                 row[len(normals) :] = normals[-1]
         return out
 
+    def visible(
+        self, camera: Camera, pose: Floats, depth: NDArray[np.uint16], depth_scale: float
+    ) -> NDArray[np.bool_]:
+        """Which landmarks (L,) a frame shows; see the module.
+
+        Args:
+            camera: of the dataset.
+            pose: (4, 4) T_cam_target.
+            depth: (H, W) uint16 counts, 0 for background.
+            depth_scale: metres per count.
+        """
+        if len(self) == 0:
+            return np.zeros(0, dtype=bool)
+        uv, z = project(camera.K, pose, self.xyz)
+        inside = in_image(uv, z, camera)
+        corner = np.floor(np.where(inside[:, None], uv, 0.0)).astype(np.intp)
+        x = corner[:, :1] + np.array([0, 1, 0, 1])
+        y = corner[:, 1:] + np.array([0, 0, 1, 1])
+        there = (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+        counts = np.where(there, depth[np.where(there, y, 0), np.where(there, x, 0)], 0)
+        shown = counts * depth_scale
+        tolerance = FOOTPRINTS * z / min(camera.fx, camera.fy) + self.gap + depth_scale
+
+        # Depth of each of the landmark's planes on the rays of the four pixels: (L, n, 4).
+        point = self.xyz @ pose[:3, :3].T + pose[:3, 3]
+        normals = self.padded @ pose[:3, :3].T
+        along = np.einsum("lnk,lk->ln", normals, point)
+        x_ray, y_ray = (x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy
+        slope = normals[:, :, :1] * x_ray[:, None] + normals[:, :, 1:2] * y_ray[:, None]
+        slope = slope + normals[:, :, 2:]
+        turned = along < 0.0  # the plane's outer side is the camera's
+        with np.errstate(divide="ignore", invalid="ignore"):
+            plane = along[..., None] / slope
+            off = np.abs(shown[:, None, :] - plane) <= tolerance[:, None, None]
+        met = (off & turned[..., None] & (counts > 0)[:, None, :]).any(axis=(1, 2))
+        clear = ((counts == 0) | (shown > (z - tolerance)[:, None])).all(axis=1)
+        bare = np.array([len(n) == 0 for n in self.normals])
+        return np.asarray(inside & (turned.any(axis=1) | bare) & (met | clear))
+
     def to_json(self) -> dict[str, Any]:
         """The `landmarks` object of dataset.json."""
         return {
@@ -143,50 +182,6 @@ def triangle_distance(point: Floats, corners: Floats) -> Floats:
     for start, end in ((a, b), (b, c), (c, a)):
         inside &= np.einsum("ij,ij->i", np.cross(end - start, foot - start), normal) >= 0.0
     return np.where(inside, np.abs(plane), best)
-
-
-def visible(
-    landmarks: Landmarks,
-    camera: Camera,
-    pose: Floats,
-    depth: NDArray[np.uint16],
-    depth_scale: float,
-) -> NDArray[np.bool_]:
-    """Which landmarks (L,) a frame shows; see the module.
-
-    Args:
-        landmarks, camera: of the dataset.
-        pose: (4, 4) T_cam_target.
-        depth: (H, W) uint16 counts, 0 for background.
-        depth_scale: metres per count.
-    """
-    if len(landmarks) == 0:
-        return np.zeros(0, dtype=bool)
-    uv, z = project(camera.K, pose, landmarks.xyz)
-    inside = in_image(uv, z, camera)
-    corner = np.floor(np.where(inside[:, None], uv, 0.0)).astype(np.intp)
-    x = corner[:, :1] + np.array([0, 1, 0, 1])
-    y = corner[:, 1:] + np.array([0, 0, 1, 1])
-    there = (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
-    counts = np.where(there, depth[np.where(there, y, 0), np.where(there, x, 0)], 0)
-    shown = counts * depth_scale
-    tolerance = FOOTPRINTS * z / min(camera.fx, camera.fy) + landmarks.gap + depth_scale
-
-    # Depth of each of the landmark's planes on the rays of the four pixels: (L, n, 4).
-    point = landmarks.xyz @ pose[:3, :3].T + pose[:3, 3]
-    normals = landmarks.padded @ pose[:3, :3].T
-    along = np.einsum("lnk,lk->ln", normals, point)
-    x_ray, y_ray = (x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy
-    slope = normals[:, :, :1] * x_ray[:, None] + normals[:, :, 1:2] * y_ray[:, None]
-    slope = slope + normals[:, :, 2:]
-    turned = along < 0.0  # the plane's outer side is the camera's
-    with np.errstate(divide="ignore", invalid="ignore"):
-        plane = along[..., None] / slope
-        off = np.abs(shown[:, None, :] - plane) <= tolerance[:, None, None]
-    met = (off & turned[..., None] & (counts > 0)[:, None, :]).any(axis=(1, 2))
-    clear = ((counts == 0) | (shown > (z - tolerance)[:, None])).all(axis=1)
-    bare = np.array([len(n) == 0 for n in landmarks.normals])
-    return np.asarray(inside & (turned.any(axis=1) | bare) & (met | clear))
 
 
 def in_image(uv: Floats, z: Floats, camera: Camera) -> NDArray[np.bool_]:

@@ -30,7 +30,6 @@ from satgen.config import (
 )
 from satgen.dataset import IMAGES
 from satgen.errors import InputError, RunError
-from satgen.keypoints import visible
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
@@ -283,7 +282,7 @@ def _seen_again(folder: Path, scene: Scene, record: FrameRecord) -> FrameRecord:
         depth = ds.read_image(ds.image_path(folder, "depth", record.index))
         pose = scene.views.at([record.index]).observations.T_cam_target[0]
         config = scene.config
-        seen = visible(scene.landmarks, config.camera, pose, depth, config.depth_scale)
+        seen = scene.landmarks.visible(config.camera, pose, depth, config.depth_scale)
     except (InputError, IndexError):
         return record
     return replace(record, visible=tuple(seen.tolist()))

@@ -28,7 +28,7 @@ from satgen.dataset import IMAGES
 from satgen.errors import InputError
 from satgen.frame_maker import bounding_box
 from satgen.geometry import make_pose, project, quaternion_to_matrix
-from satgen.keypoints import Landmarks, visible
+from satgen.keypoints import Landmarks
 from satgen.png import decode_png
 from satgen.processes import default_workers
 from satgen.rates import differenced_velocity
@@ -651,7 +651,7 @@ class _ImageChecker:
         count = len(self.landmarks)
         if not np.isfinite(pose).all():
             return []
-        seen = visible(self.landmarks, self.config.camera, pose, depth, self.config.depth_scale)
+        seen = self.landmarks.visible(self.config.camera, pose, depth, self.config.depth_scale)
         recorded = self.tables.keypoints["visible"][row * count : (row + 1) * count]
         return [
             Problem(
