@@ -24,7 +24,7 @@ WIDTH = 1000
 """Pixels of a picture: enough to see keypoints, little enough for a page with dozens."""
 
 QUALITY = 82
-"""Of the JPEG."""
+"""Quality of the JPEG, 1 to 95."""
 
 
 @dataclass(frozen=True)

@@ -313,7 +313,7 @@ def _poselib_estimate(pose: Any, info: dict[str, Any], count: int) -> Estimate:
 def _relative_opencv(
     x0: Floats, x1: Floats, K0: Floats, K1: Floats, options: RansacOptions
 ) -> Estimate | None:
-    """As SuperGlue's evaluation does it."""
+    """The essential matrix and its pose as SuperGlue's evaluation computes them."""
     import cv2
 
     y0, y1 = ((x - K[:2, 2]) / K[[0, 1], [0, 1]] for x, K in ((x0, K0), (x1, K1)))

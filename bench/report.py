@@ -12,7 +12,7 @@ from bench.gallery import Picture, pictures
 from bench.pose import RansacOptions
 from bench.run import MATCHES, PAGE, PLOTS, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
-from bench.table import COLUMNS, SAVINGS, cells, number, tracks_line
+from bench.table import COLUMNS, SAVINGS, cells, judged_line, number, tracks_line
 from satgen.atomic import write_atomic
 from satgen.errors import RunError
 from satgen.parquet import read_frame
@@ -135,7 +135,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _gallery(table: pd.DataFrame, description: Mapping[str, Any], folder: Path) -> list[Picture]:
-    """Of the combinations that are not part of a sweep."""
+    """Pictures of the combinations that are not part of a sweep."""
     wanted = [entry for entry in description["combinations"] if not entry["swept"]]
     folders = {entry["name"]: Path(entry["path"]) for entry in description["datasets"]}
     return pictures(table, wanted, folders, folder / MATCHES)
@@ -208,12 +208,8 @@ def _accuracy(summary: Mapping[str, Any]) -> list[str]:
         for e in summary["combinations"]
     ]
     parts = [_table(heads, rows)]
-    fewest = min(summary["combinations"], key=_judged)
-    if _judged(fewest) < fewest["overall"]["pairs"]:
-        parts.append(
-            f'<p class="faint">P, R and F1 are of the pairs in which some keypoint has a match: of '
-            f"{_judged(fewest)} of {fewest['overall']['pairs']} at least.</p>"
-        )
+    if line := judged_line(summary):
+        parts.append(f'<p class="faint">{line}</p>')
     for entry in summary["combinations"]:
         rows = [
             [f"gap {gap}" if gap != "0" else "listed pairs", str(f["pairs"]), *cells(f, COLUMNS)]
@@ -236,7 +232,7 @@ CONDITIONS = {
     "by_elevation": "elevation",
     "by_view_angle": "rotation between the poses",
 }
-"""What pairs are parted by besides their gap."""
+"""Light and view: keys of a summary's entries, and their titles."""
 
 
 def _conditions(summary: Mapping[str, Any]) -> list[str]:
@@ -272,12 +268,6 @@ def _interval(found: Mapping[str, Any]) -> str:
     """A difference in points with the ends of its interval."""
     middle, low, high = (100.0 * found[key] for key in ("difference", "low", "high"))
     return f"{middle:+.1f} ({low:+.1f} … {high:+.1f})"
-
-
-def _judged(entry: Mapping[str, Any]) -> int:
-    """Of how many pairs an entry's precision, recall and F1 are."""
-    overall = entry["overall"]
-    return int(overall.get("pairs_with_match", overall["pairs"]))
 
 
 def _savings(summary: Mapping[str, Any]) -> list[str]:

@@ -64,10 +64,10 @@ TRACK_AGES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Steps after which the share of tracks that are still carried is given."""
 
 RESAMPLES = 2000
-"""Of the intervals of what adaptation changes."""
+"""Draws for the interval of each figure that adaptation changes."""
 
 CONFUSIONS = 12
-"""Pairs of classes that are listed, the most frequent ones."""
+"""How many pairs of classes of part are listed, the most frequent first."""
 
 Figures = dict[str, Any]
 Statistic = Callable[[Floats], float]
@@ -111,7 +111,7 @@ def summarise(
 
 
 def figures(rows: pd.DataFrame) -> Figures:
-    """The figures of some pairs, `pairs` of them."""
+    """The number of rows (`pairs`), and the figures over them."""
     found: Figures = {"pairs": len(rows), **_means(rows, MEANS)}
     if "f1" in rows:
         found["pairs_with_match"] = int(rows["f1"].notna().sum())
@@ -147,7 +147,7 @@ def clean(value: Any) -> Any:
 
 
 def _accuracy(rows: pd.DataFrame) -> Figures:
-    """Figures over all pairs, and by what pairs differ in."""
+    """Figures over all pairs, by gap, target, light and view, and by class of part."""
     found: Figures = {"overall": figures(rows), "by_gap": _by(rows, "gap")}
     found["by_target"] = {
         str(target): {"overall": figures(part), "by_gap": _by(part, "gap")}
@@ -289,7 +289,7 @@ def _change(merged: pd.DataFrame) -> Figures:
 
 
 def statistic_of(name: str) -> Statistic | None:
-    """What a figure is of the pairs' numbers; None for their mean."""
+    """How a figure follows from the pairs' numbers: a function of them, or None for the mean."""
     if name in AREAS:
         return lambda errors: pose_auc(errors)[AREAS.index(name)]
     return (lambda values: float(np.median(values))) if name in MEDIANS else None

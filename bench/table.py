@@ -53,7 +53,21 @@ def table(summary: Mapping[str, Any]) -> str:
             blocks.append(f"{entry['label']}: saved against full depth\n{columns(rows)}")
         if "tracks" in entry:
             blocks.append(tracks_line(entry))
-    return "\n\n".join([*blocks, f"Poses: {estimator(summary['config'])}"])
+    notes = [judged_line(summary), f"Poses: {estimator(summary['config'])}."]
+    return "\n\n".join([*blocks, "\n".join(filter(None, notes))])
+
+
+def judged_line(summary: Mapping[str, Any]) -> str:
+    """Of how many pairs precision, recall and F1 are, where these are not all; else nothing."""
+    overalls = [entry["overall"] for entry in summary["combinations"]]
+    counts = [(o["pairs_with_match"], o["pairs"]) for o in overalls if "pairs_with_match" in o]
+    fewest = min(counts, default=(0, 0))
+    if fewest[0] == fewest[1]:
+        return ""
+    return (
+        f"P, R and F1 are of the pairs in which a keypoint is known to have a match: of "
+        f"{fewest[0]} of {fewest[1]}, or more."
+    )
 
 
 def estimator(config: Mapping[str, Any]) -> str:
@@ -63,7 +77,7 @@ def estimator(config: Mapping[str, Any]) -> str:
 
 
 def tracks_line(entry: Mapping[str, Any]) -> str:
-    """How far keypoints are carried, in a line."""
+    """A line about how far a combination carries keypoints."""
     tracks = entry["tracks"]
     return (
         f"{entry['label']}: {tracks['tracks']} tracks; those matched once are carried for "
@@ -73,12 +87,12 @@ def tracks_line(entry: Mapping[str, Any]) -> str:
 
 
 def cells(figures: Mapping[str, Any], wanted: Sequence[tuple[str, str, str]]) -> list[str]:
-    """A row's cells."""
+    """The cells of a row: the figures `wanted`, as text."""
     return [number(figures.get(name), style) for _, name, style in wanted]
 
 
 def number(value: float | None, style: str) -> str:
-    """A figure for people; "-" for none."""
+    """A figure as text, "-" for None; `style` is a format, or `SCALED` for per cent."""
     if value is None:
         return "-"
     return f"{100.0 * value:.1f}" if style == SCALED else f"{value:{style}}"

@@ -189,6 +189,16 @@ def test_tracks_are_summed_up() -> None:
     assert found["survival"]["1"] == 0.75
 
 
+def test_tables_say_of_how_many_pairs_precision_recall_and_f1_are() -> None:
+    assert "P, R and F1 are of" not in as_text(SUMMARY)
+    nothing = dict.fromkeys(("precision", "recall", "f1"), np.nan)
+    table = pd.DataFrame([row(PLAIN, 1, 1), row(PLAIN, 2, 1, **nothing), row(PLAIN, 3, 1)])
+    summary = summarise(table, description(PLAIN))
+    overall = entry(PLAIN, summary)["overall"]
+    assert overall["pairs"] == 3 and overall["pairs_with_match"] == 2 and overall["f1"] == 0.75
+    assert "of 2 of 3, or more" in as_text(summary)
+
+
 def test_the_terminal_shows_every_combination() -> None:
     text = as_text(SUMMARY)
     for combination in (PLAIN, FULL, ADAPTIVE):

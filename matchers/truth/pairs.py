@@ -165,7 +165,7 @@ def _indices(dataset: str, indices: ArrayLike) -> NDArray[np.int64]:
 
 
 def _check_gap(dataset: str, known: NDArray[np.int64], gap: int) -> None:
-    """See that two frames are so far apart."""
+    """Refuse a gap that no two frames of a dataset have."""
     if gap < 1:
         raise InputError(f"gap {gap}: must be at least 1")
     span = int(known[-1] - known[0])
