@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bench.pose import RansacOptions
+from matchers.specs import (
+    FEATURES_CHOICE,
+    MATCHER_CHOICE,
+    MATCHERS,
+    FeaturesSpec,
+    MatcherSpec,
+    Variant,
+    features_spec,
+    file_name,
+    matcher_spec,
+    name_of,
+)
 from matchers.truth.rules import GAPS, Thresholds
 from satgen.errors import InputError
 from satgen.settings import check, setting
-
-SWEEPS = {
-    "depth-confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99),
-    "width-confidence": (0.7, 0.9, 0.95, 0.99, 0.999),
-}
-"""Values of LightGlue's α and of its width threshold that `--sweep` runs."""
-
-DEPTH_CONFIDENCE = 0.95
-"""LightGlue's α: the share of confident points at which it leaves (§3.3)."""
-
-WIDTH_CONFIDENCE = 0.99
-"""Points at least this sure to be unmatchable are pruned (§3.3)."""
 
 GPU_BATCH = 8
 """Pairs that are matched together on a GPU."""
@@ -32,8 +32,8 @@ SMALL_PAIRS, SMALL_REPEATS = 4, 1
 TRUTH = "truth"
 """In place of a matcher: all true matches of the keypoints, the most that any could find."""
 
-RATIO = 0.8
-"""Of the nearest neighbour's second row (Lowe, IJCV 2004, §7.1)."""
+
+PLAIN = Variant()
 
 
 @dataclass(frozen=True)
@@ -44,58 +44,52 @@ class Combination:
         features: name of the extractor.
         matcher: name of the matcher, or `TRUTH`.
         weights: "official", "satgen", a path, or None for the matcher's default.
-        depth_confidence, width_confidence: of LightGlue's early exit and pruning; None turns the
-            one or the other off.
-        ratio: of the nearest neighbour's ratio test; None: mutual only.
+        variant: of the matcher.
     """
 
     features: str
     matcher: str
     weights: str | None = None
-    depth_confidence: float | None = None
-    width_confidence: float | None = None
-    ratio: float | None = None
+    variant: Variant = PLAIN
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether all true matches stand in place of a matcher's."""
+        return self.matcher == TRUTH
 
     @property
     def adaptive(self) -> bool:
-        """Whether early exit or pruning is on."""
-        return self.depth_confidence is not None or self.width_confidence is not None
+        """Whether the matcher does less work where that will do."""
+        return self.variant.adaptive
 
     @property
     def swept(self) -> bool:
-        """Whether it is adaptive with other values than the paper's."""
-        plain = (DEPTH_CONFIDENCE, WIDTH_CONFIDENCE)
-        return self.adaptive and (self.depth_confidence, self.width_confidence) != plain
+        """Whether it is one of a sweep's."""
+        return self.variant.swept
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Fields of the matcher's configuration, with values."""
+        return dict(self.variant.options)
+
+    def without_adapting(self, other: Combination) -> bool:
+        """Whether another is the same but that it always does all the work."""
+        mine = (self.features, self.matcher, self.weights)
+        return (other.features, other.matcher, other.weights) == mine and not other.adaptive
 
     @property
     def label(self) -> str:
         """For people."""
-        if self.matcher == TRUTH:
+        if self.is_truth:
             return f"all true matches of {self.features}"
         name = f"{self.matcher} on {self.features}"
-        if self.matcher != "lightglue":
-            return name if self.ratio is None else f"{name}, ratio {self.ratio:g}"
-        if not self.adaptive:
-            return f"{name}, full depth"
-        depth, width = self._settings
-        return f"{name}, α {depth}, width {width}" if self.swept else f"{name}, adaptive"
+        return f"{name}, {self.variant.label}" if self.variant.label else name
 
     @property
     def id(self) -> str:
         """For file names; unique within a run."""
-        name = f"{self.features}-{self.matcher}"
-        if self.matcher != "lightglue":
-            return name if self.ratio is None else f"{name}-r{self.ratio:g}"
-        if not self.adaptive:
-            return f"{name}-full"
-        depth, width = self._settings
-        return f"{name}-d{depth}-w{width}"
-
-    @property
-    def _settings(self) -> tuple[str, str]:
-        values = (self.depth_confidence, self.width_confidence)
-        depth, width = ("off" if value is None else f"{value:g}" for value in values)
-        return depth, width
+        name = file_name(f"{self.features}-{self.matcher}")
+        return f"{name}-{self.variant.id}" if self.variant.id else name
 
 
 @dataclass(frozen=True)
@@ -103,14 +97,17 @@ class BenchConfig:
     """A run.
 
     Attributes:
-        matchers, features: every matcher runs on every kind of features.
+        matchers, features: every matcher runs on every kind of features. Names; in Python also
+            whatever `matchers.specs` takes in their place.
         weights: of the matchers; None takes each one's default.
+        features_weights: files of extractors' weights, each alone or as FEATURES=FILE; see
+            `weights_of`.
         gaps: differences of index between the frames of a pair.
         pairs_per_gap: drawn for each gap and dataset; None takes all consecutive frames instead.
         seed: of the draw, and of RANSAC.
         max_keypoints: in a frame.
         silhouette: look for keypoints on the target only, by the dataset's part labels.
-        sweeps: names in `SWEEPS`: LightGlue runs at each of their values besides.
+        sweeps: of a matcher (`MatcherSpec.sweeps`): it runs at each of their values besides.
         thresholds: of ground truth.
         ransac: pose estimation.
         repeats: how often a pair is matched for its time, of which the median counts.
@@ -120,20 +117,32 @@ class BenchConfig:
         device: None for the best there is.
     """
 
-    matchers: tuple[str, ...] = setting(
+    matchers: tuple[Any, ...] = setting(
         ("lightglue",),
-        "lightglue, superglue, nearest, or truth: all true matches, the most that the keypoints "
-        "allow; may be given again",
+        f"{MATCHER_CHOICE}, or truth: all true matches, the most that the keypoints allow; may be "
+        "given again",
         name="matcher",
         many=True,
+        parse=str,
+        metavar="TEXT",
     )
-    features: tuple[str, ...] = setting(
+    features: tuple[Any, ...] = setting(
         ("aliked",),
-        "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint; may be given again",
+        f"{FEATURES_CHOICE}; may be given again",
         many=True,
+        parse=str,
+        metavar="TEXT",
         shown="{} if it has been downloaded, else sift",
     )
-    weights: str | None = setting(None, "official, satgen, or a file", shown="the best there is")
+    weights: str | None = setting(
+        None, "The matcher's: official, satgen, or a file", shown="the best there is"
+    )
+    features_weights: tuple[str, ...] = setting(
+        (),
+        "The extractor's weights, of several kinds of features for one; may be given again",
+        many=True,
+        metavar="[FEATURES=]FILE",
+    )
     gaps: tuple[int, ...] = setting(
         GAPS, "Index difference within a pair; may be given again", name="gap", many=True, low=1
     )
@@ -152,7 +161,7 @@ class BenchConfig:
     )
     sweeps: tuple[str, ...] = setting(
         (),
-        f"{' or '.join(SWEEPS)}: run LightGlue at several values",
+        "depth-confidence or width-confidence: run LightGlue at several values",
         name="sweep",
         many=True,
     )
@@ -173,55 +182,88 @@ class BenchConfig:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name in ("matchers", "features"):
-            values = getattr(self, name)
+            values = [name_of(value) for value in getattr(self, name)]
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name} {', '.join(values) or '(none)'}: must be named once each")
         check(self)
+        if self.sweeps:
+            self._check_sweeps()
+
+    def _check_sweeps(self) -> None:
+        able = {sweep for spec in self.matcher_specs().values() for sweep in spec.sweeps}
+        known = {sweep: name for name in MATCHERS for sweep in matcher_spec(name).sweeps}
         for sweep in self.sweeps:
-            if sweep not in SWEEPS:
-                raise InputError(f"unknown sweep {sweep!r}: must be one of {', '.join(SWEEPS)}")
-        if self.sweeps and "lightglue" not in self.matchers:
-            raise InputError(f"--sweep {self.sweeps[0]}: only lightglue can be swept")
+            if sweep not in able | known.keys():
+                raise InputError(f"unknown sweep {sweep!r}: must be one of {', '.join(known)}")
+            if sweep not in able:
+                raise InputError(f"--sweep {sweep}: only {known[sweep]} can be swept")
+
+    def matcher_specs(self) -> dict[str, MatcherSpec]:
+        """The matchers by name, without `TRUTH`.
+
+        Raises:
+            InputError: one that there is not.
+        """
+        return {name_of(given): matcher_spec(given) for given in self.matchers if given != TRUTH}
+
+    def features_specs(self) -> dict[str, FeaturesSpec]:
+        """The features by name.
+
+        Raises:
+            InputError: some that there are not.
+        """
+        return {name_of(given): features_spec(given) for given in self.features}
+
+    def weights_of(self, features: str) -> str | None:
+        """The file of an extractor's weights that was named, if one was.
+
+        A file without a name is for all features that have weights.
+        """
+        specs = self.features_specs()
+        found = None
+        for given in self.features_weights:
+            name, sign, path = given.partition("=")
+            if not sign or name not in specs:
+                found = given
+            elif name == features:
+                return path
+        return found if specs[features].weighted else None
 
     def combinations(self) -> tuple[Combination, ...]:
-        """What is run on every pair: LightGlue both at full depth and adaptive, nearest neighbours
-        both mutual only and with the ratio test besides."""
+        """What is run on every pair: each matcher in all its variants, and those of the sweeps."""
+        specs = self.matcher_specs()
         found: list[Combination] = []
-        for features in self.features:
-            for matcher in self.matchers:
-                if matcher == "nearest":
-                    found += [Combination(features, matcher, ratio=r) for r in (None, RATIO)]
-                    continue
+        for features in map(name_of, self.features):
+            for matcher in map(name_of, self.matchers):
                 if matcher == TRUTH:
                     found.append(Combination(features, matcher))
                     continue
-                if matcher != "lightglue":
-                    found.append(Combination(features, matcher, self.weights))
-                    continue
-                settings: list[tuple[float | None, float | None]] = [
-                    (None, None),
-                    (DEPTH_CONFIDENCE, WIDTH_CONFIDENCE),
-                ]
-                if "depth-confidence" in self.sweeps:
-                    settings += [(v, WIDTH_CONFIDENCE) for v in SWEEPS["depth-confidence"]]
-                if "width-confidence" in self.sweeps:
-                    settings += [(DEPTH_CONFIDENCE, v) for v in SWEEPS["width-confidence"]]
-                found += [
-                    Combination(features, matcher, self.weights, *setting) for setting in settings
-                ]
+                spec = specs[matcher]
+                weights = self.weights if spec.weighted else None
+                variants = [*spec.variants]
+                for sweep in self.sweeps:
+                    variants += spec.sweeps.get(sweep, ())
+                found += [Combination(features, matcher, weights, v) for v in variants]
         return tuple(dict.fromkeys(found))
 
     def to_json(self) -> dict[str, Any]:
-        """What run.json holds."""
-        return asdict(self)
+        """What run.json holds: names of what was given otherwise."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("matchers", "features"):
+            values[name] = tuple(map(name_of, values[name]))
+        return values | {name: asdict(values[name]) for name in ("thresholds", "ransac")}
 
 
 def combination_json(combination: Combination) -> dict[str, Any]:
     """A combination as run.json holds it."""
     return {
+        **combination.options,
         "id": combination.id,
         "label": combination.label,
-        **asdict(combination),
+        "setting": combination.variant.setting or combination.variant.label,
+        "features": combination.features,
+        "matcher": combination.matcher,
+        "weights": combination.weights,
         "adaptive": combination.adaptive,
         "swept": combination.swept,
     }

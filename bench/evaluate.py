@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import flops
-from bench.config import TRUTH, Combination, none_to_nan
+from bench.config import Combination, none_to_nan
 from bench.metrics import (
     confusions,
     epipolar_errors,
@@ -124,47 +123,32 @@ def absolute_figures(
 
 
 def work_figures(
-    combination: Combination,
-    features0: Features,
-    features1: Features,
-    outcome: Outcome,
-    network: Any = None,
+    keypoints: int, adaptation: Adaptation | None, operations: tuple[float, float] | None
 ) -> dict[str, Any]:
-    """Columns of LightGlue's early exit and pruning, and operations; `network`: its config."""
-    n0, n1 = len(features0), len(features1)
+    """Columns of early exit and pruning, and of operations.
+
+    Args:
+        keypoints: of both images.
+        adaptation: what the matcher says of it, if it adapts.
+        operations: spent on the pair, and without adapting; None: not known.
+    """
+    spent, full = operations or (math.nan, math.nan)
     row: dict[str, Any] = {
         "stop_layer": math.nan,
         "num_layers": math.nan,
         "pruned_fraction": math.nan,
         "points_per_layer": [],
     }
-    total: float
-    if combination.matcher == TRUTH:
-        total = full = math.nan
-    elif combination.matcher == "superglue":
-        total = full = flops.superglue(n0, n1, network).total
-    elif combination.matcher == "lightglue" and outcome.adaptation is not None:
-        adaptation = outcome.adaptation
+    if adaptation is not None:
         alive = adaptation.alive
-        total = flops.lightglue(
-            alive,
-            network,
-            exit_tests=combination.depth_confidence is not None,
-            pruning=combination.width_confidence is not None,
-        ).total
-        whole = [(n0, n1)] * (adaptation.num_layers if alive else 0)
-        full = flops.lightglue(whole, network, exit_tests=False, pruning=False).total
         left = sum(alive[-1]) if alive else 0
-        row |= {
+        row = {
             "stop_layer": adaptation.stop_layer,
             "num_layers": adaptation.num_layers,
-            "pruned_fraction": 1.0 - left / (n0 + n1) if alive else 0.0,
+            "pruned_fraction": 1.0 - left / keypoints if alive else 0.0,
             "points_per_layer": [a + b for a, b in alive],
         }
-    else:
-        width = int(features0.descriptors.shape[-1])
-        total = full = flops.nearest_neighbour(n0, n1, width).total
-    return row | {"flops": total, "flops_full": full}
+    return row | {"flops": spent, "flops_full": full}
 
 
 def pair_columns(combination: Combination, outcome: Outcome) -> dict[str, Any]:
@@ -175,8 +159,8 @@ def pair_columns(combination: Combination, outcome: Outcome) -> dict[str, Any]:
         "matcher": combination.matcher,
         "weights": combination.weights or "",
         "adaptive": combination.adaptive,
-        "depth_confidence": none_to_nan(combination.depth_confidence),
-        "width_confidence": none_to_nan(combination.width_confidence),
+        "depth_confidence": none_to_nan(combination.options.get("depth_confidence")),
+        "width_confidence": none_to_nan(combination.options.get("width_confidence")),
         "match_ms": outcome.match_ms,
     }
 

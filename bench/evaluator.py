@@ -149,25 +149,29 @@ class Evaluator:
 
         torch.set_num_threads(threads)
         self.config = config
+        features = config.features_specs()
         self._extractors: dict[str, Extractor] = {
-            name: load_features(name, max_keypoints=config.max_keypoints, device=config.device)
-            for name in config.features
+            name: load_features(
+                spec,
+                weights=config.weights_of(name),
+                max_keypoints=config.max_keypoints,
+                device=config.device,
+            )
+            for name, spec in features.items()
         }
-        self._matchers: dict[Combination, Matcher] = {}
-        for combination in config.combinations():
-            if combination.matcher == TRUTH:
-                continue
-            names = {"lightglue": ("depth_confidence", "width_confidence"), "nearest": ("ratio",)}
-            options: dict[str, Any] = {
-                name: getattr(combination, name) for name in names.get(combination.matcher, ())
-            }
-            self._matchers[combination] = load_matcher(
-                combination.matcher,
-                features=combination.features,
+        specs = config.matcher_specs()
+        self._matchers: dict[Combination, Matcher] = {
+            combination: load_matcher(
+                specs[combination.matcher],
+                features=features[combination.features],
                 weights=combination.weights,
                 device=config.device,
-                **options,
+                **combination.options,
             )
+            for combination in config.combinations()
+            if not combination.is_truth
+        }
+        self._operations = {name: spec.operations for name, spec in specs.items()}
         self._frames = Cache(KEPT_FEATURES)
         self._geometries = Cache(KEPT_GEOMETRIES)
         self._datasets = Cache(4)
@@ -186,13 +190,13 @@ class Evaluator:
         """A row for each pair of a batch and each combination, pair by pair."""
         data: Dataset = self._datasets.get_or(task.dataset, lambda: Dataset(task.dataset))
         found: dict[str, list[dict[Combination, Outcome]]] = {}
-        for name in self.config.features:
+        for name in self._extractors:
             sides = [self._sides(data, name, pair) for pair in pairs]
             keys = [((p.dataset, p.index0), (p.dataset, p.index1)) for p in pairs]
             features = [(side0[0], side1[0]) for side0, side1 in sides]
             found[name] = self._match(name, features, keys)
         for place, pair in enumerate(pairs):
-            for name in self.config.features:
+            for name in self._extractors:
                 yield from self._dataset_rows(task, data, pair, name, found[name][place])
 
     def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
@@ -258,7 +262,7 @@ class Evaluator:
             for image, turns in zip(images, (pair.turns0, pair.turns1), strict=True)
         ]
         angle = view_angle_deg(np.eye(4), T_0to1)
-        for name in self.config.features:
+        for name in self._extractors:
             (features0, time0), (features1, time1) = (self._extract(name, i) for i in turned)
             outcomes = self._match(name, [(features0, features1)], None)[0]
             for combination, outcome in outcomes.items():
@@ -290,8 +294,12 @@ class Evaluator:
     def _work(
         self, combination: Combination, features0: Features, features1: Features, outcome: Outcome
     ) -> Row:
-        config = getattr(self._matchers.get(combination), "config", None)
-        return work_figures(combination, features0, features1, outcome, config)
+        matcher = self._matchers.get(combination)
+        count = self._operations.get(combination.matcher)
+        operations = None
+        if matcher is not None and count is not None:
+            operations = count(matcher, features0, features1, outcome.adaptation)
+        return work_figures(len(features0) + len(features1), outcome.adaptation, operations)
 
     # -- frames --------------------------------------------------------------------------------
 
@@ -378,10 +386,10 @@ class Evaluator:
 
 def _agreement(combination: Combination, outcomes: dict[Combination, Outcome]) -> float:
     """Of an adaptive combination with full depth, on this pair."""
-    if not combination.adaptive:
+    full = [other for other in outcomes if combination.without_adapting(other)]
+    if not combination.adaptive or not full:
         return float("nan")
-    full = Combination(combination.features, combination.matcher, combination.weights)
-    return agreement(outcomes[combination].pairs, outcomes[full].pairs)
+    return agreement(outcomes[combination].pairs, outcomes[full[0]].pairs)
 
 
 # -- datasets and files ------------------------------------------------------------------------

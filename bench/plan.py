@@ -15,6 +15,7 @@ from typing import Any
 import satgen
 from bench.config import TRUTH, BenchConfig
 from bench.posed import load_posed_pairs
+from matchers.specs import name_of, source_file
 from matchers.truth.pairs import (
     Pair,
     check_pairs_exist,
@@ -96,6 +97,11 @@ def plan(
         "satgen": satgen.__version__,
         "config": _config_identity(config),
         "weights": {name: file_sha256(path) for name, path in weights.items()},
+        "sources": {
+            name_of(given): file_sha256(file)
+            for given in (*config.matchers, *config.features)
+            if (file := source_file(given)) is not None
+        },
         "datasets": {name: dataset_identity(data.folder) for name, data in opened.items()},
         "pairs": hashlib.sha256(json.dumps([vars(pair) for pair in pairs]).encode()).hexdigest(),
         "posed": _posed_identities(posed, set(opened)),
@@ -113,21 +119,19 @@ def check_matchers(config: BenchConfig) -> dict[str, Path]:
     Raises:
         InputError: one is not.
     """
-    from matchers.registry import MATCHERS, choose_device, features_name, find_weights
+    from matchers.registry import choose_device, find_weights
 
     choose_device(config.device)
+    matchers, features = config.matcher_specs(), config.features_specs()
     found: dict[str, Path] = {}
-    for name in config.features:
-        if features_name(name) != "sift":
-            found[name] = find_weights(None, name, None)
+    for name, spec in features.items():
+        if spec.weighted:
+            found[name] = find_weights(None, spec, config.weights_of(name))
     for combination in config.combinations():
-        known = (*MATCHERS, TRUTH)
-        if combination.matcher not in known:
-            raise InputError(f"matcher {combination.matcher!r}: one of {', '.join(known)}")
-        if combination.matcher not in ("nearest", TRUTH):
-            found[f"{combination.matcher} on {combination.features}"] = find_weights(
-                combination.matcher, combination.features, combination.weights
-            )
+        if not combination.is_truth and matchers[combination.matcher].weighted:
+            given = matchers[combination.matcher], features[combination.features]
+            what = f"{combination.matcher} on {combination.features}"
+            found[what] = find_weights(*given, combination.weights)
     for path in found.values():
         if not path.is_file():
             raise InputError(f"weights {path}: no such file")
@@ -171,7 +175,7 @@ def _config_identity(config: BenchConfig) -> dict[str, Any]:
     from matchers.registry import choose_device
 
     known = config.to_json()
-    del known["weights"]
+    del known["weights"], known["features_weights"]
     return {**known, "device": choose_device(config.device).type}
 
 

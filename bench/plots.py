@@ -315,9 +315,9 @@ def _trade_off(entries: Entries, sheets: Sheets) -> Sheet | None:
     known = [e for e in entries if e["overall"].get(shown) is not None]
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in known:
-        if entry["matcher"] == "lightglue":
-            groups.setdefault(f"lightglue on {entry['features']}", []).append(entry)
-    levels = [e for e in known if e["matcher"] != "lightglue"]
+        groups.setdefault(f"{entry['matcher']} on {entry['features']}", []).append(entry)
+    groups = {k: mine for k, mine in groups.items() if any(e["adaptive"] for e in mine)}
+    levels = [e for e in known if all(e not in mine for mine in groups.values())]
     if not any(len(mine) > 2 for mine in groups.values()):  # two points are no curve
         return None
     sheet = sheets(2, 5.8, 4.4)
@@ -326,7 +326,7 @@ def _trade_off(entries: Entries, sheets: Sheets) -> Sheet | None:
     for panel, (name, scale, title) in zip(sheet.panels, scales, strict=True):
         for place, (label, mine) in enumerate(groups.items()):
             points = sorted(
-                (scale * e["overall"][name], 100.0 * e["overall"][shown], _setting(e))
+                (scale * e["overall"][name], 100.0 * e["overall"][shown], e["setting"])
                 for e in mine
                 if e["overall"].get(name)
             )
@@ -348,15 +348,6 @@ def _trade_off(entries: Entries, sheets: Sheets) -> Sheet | None:
         _widen(panel)
         sheet.label(panel, "F1 (%)" if shown == "f1" else "AUC@5° (%)", title)
     return sheet.finish()
-
-
-def _setting(entry: Mapping[str, Any]) -> str:
-    """What tells a LightGlue entry from the others."""
-    if not entry["adaptive"]:
-        return "full depth"
-    depth, width = entry["depth_confidence"], entry["width_confidence"]
-    parts = [f"α {depth:g}" if depth is not None else "no exit"]
-    return ", ".join([*parts, f"w {width:g}" if width is not None else "no pruning"])
 
 
 def _parts(entries: Entries, sheets: Sheets) -> Sheet | None:

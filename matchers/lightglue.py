@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from matchers import operations
 from matchers.assignment import stack_padded
 from matchers.lightglue_adaptive import LayerWeights, Prepared, Settings, match_adaptively
 from matchers.lightglue_blocks import (
@@ -32,7 +33,8 @@ from matchers.lightglue_blocks import (
     widen,
 )
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
-from matchers.types import Features
+from matchers.specs import MatcherSpec, Needs, Variant
+from matchers.types import Adaptation, Features
 from satgen.errors import InputError
 
 
@@ -348,3 +350,70 @@ def _confidence(name: str, value: float | None) -> float | None:
     if not 0 < value <= 1:
         raise InputError(f"{name} {value}: must be over 0 and at most 1, or None to turn it off")
     return value
+
+
+# -- what others have to know of it --------------------------------------------------------------
+
+DEPTH_CONFIDENCE = 0.95
+"""The paper's α: the share of sure keypoints at which a pair leaves (§3.3)."""
+
+WIDTH_CONFIDENCE = 0.99
+"""The paper's: keypoints at least this sure to be unmatchable are pruned (§3.3)."""
+
+SWEEPS = {
+    "depth-confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99),
+    "width-confidence": (0.7, 0.9, 0.95, 0.99, 0.999),
+}
+"""Values of either that the benchmark's sweeps run."""
+
+
+def _variant(depth: float | None, width: float | None) -> Variant:
+    """LightGlue with one or the other confidence; None: off."""
+    options = (("depth_confidence", depth), ("width_confidence", width))
+    if depth is None and width is None:
+        return Variant("full depth", "full", options, setting="full depth")
+    alpha, sure = ("off" if value is None else f"{value:g}" for value in (depth, width))
+    swept = (depth, width) != (DEPTH_CONFIDENCE, WIDTH_CONFIDENCE)
+    label = f"α {alpha}, width {sure}" if swept else "adaptive"
+    setting = f"α {alpha}, w {sure}"
+    return Variant(label, f"d{alpha}-w{sure}", options, True, swept, setting)
+
+
+def _needs(model: LightGlue) -> Needs:
+    return Needs(model.config.input_dim, model.config.scale_orientation)
+
+
+def _operations(
+    model: LightGlue, features0: Features, features1: Features, adaptation: Adaptation | None
+) -> tuple[float, float]:
+    """Of a pair as it was matched, and at full depth."""
+    assert adaptation is not None
+    config, alive = model.config, adaptation.alive
+    spent = operations.lightglue(
+        alive,
+        config,
+        exit_tests=_confidence("depth_confidence", config.depth_confidence) is not None,
+        pruning=_confidence("width_confidence", config.width_confidence) is not None,
+    )
+    whole = [(len(features0), len(features1))] * (adaptation.num_layers if alive else 0)
+    full = operations.lightglue(whole, config, exit_tests=False, pruning=False)
+    return spent.total, full.total
+
+
+SPEC = MatcherSpec(
+    "lightglue",
+    from_checkpoint=LightGlue.from_checkpoint,
+    config=LightGlueConfig,
+    needs=_needs,
+    operations=_operations,
+    variants=(_variant(None, None), _variant(DEPTH_CONFIDENCE, WIDTH_CONFIDENCE)),
+    sweeps={
+        "depth-confidence": tuple(
+            _variant(value, WIDTH_CONFIDENCE) for value in SWEEPS["depth-confidence"]
+        ),
+        "width-confidence": tuple(
+            _variant(DEPTH_CONFIDENCE, value) for value in SWEEPS["width-confidence"]
+        ),
+    },
+    training="matchers.training.lightglue:TRAINING",
+)

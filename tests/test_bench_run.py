@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from bench.api import bench_folders
-from bench.config import BenchConfig, Combination
+from bench.config import BenchConfig
 from bench.plan import PosedList, plan
 from bench.report import write_report
 from bench.run import BENCH, RESULTS, RUN, run
@@ -217,9 +217,10 @@ def test_posed_pairs_give_the_pose_errors_of_the_dataset(frames: Path, tmp_path:
 def test_sweeps_run_lightglue_at_each_value() -> None:
     config = BenchConfig(sweeps=("depth-confidence",))
     found = config.combinations()
-    assert found[0] == Combination("aliked", "lightglue") and not found[0].adaptive
+    assert (found[0].features, found[0].matcher) == ("aliked", "lightglue")
+    assert not found[0].adaptive
     assert len({c.id for c in found}) == len(found) == len({c.label for c in found}) == 8
-    assert {c.width_confidence for c in found[1:]} == {0.99}
+    assert {c.options["width_confidence"] for c in found[1:]} == {0.99}
 
 
 @pytest.mark.parametrize(

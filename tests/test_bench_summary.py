@@ -17,9 +17,9 @@ from bench.summary import clean, difference, summarise
 from bench.table import table as as_text
 from satgen.errors import InputError
 
-FULL = Combination("sift", "lightglue")
-ADAPTIVE = Combination("sift", "lightglue", None, 0.95, 0.99)
-PLAIN = Combination("sift", "nearest")
+FULL, ADAPTIVE, PLAIN, _ = BenchConfig(
+    matchers=("lightglue", "nearest"), features=("sift",)
+).combinations()
 
 
 def row(combination: Combination, index: int, gap: int, **changes: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from matchers import registry, weights
 from matchers.registry import default_features, load_features, load_matcher
+from matchers.specs import FEATURES, MATCHERS, features_spec
 from satgen.errors import InputError
 
 torch.set_num_threads(1)
@@ -42,7 +43,7 @@ def refused(action: Any, *named: str) -> None:
 def test_every_extractor_gives_features_of_the_promised_size(name: str, image: np.ndarray) -> None:
     features = load_features(name, max_keypoints=40, device="cpu")(image)
     assert 0 < len(features) <= 40
-    size = registry.DESCRIPTOR_SIZES[registry.features_name(name)]
+    size = features_spec(name).descriptor_size
     assert features.descriptors.shape == (len(features), size)
     lengths = features.descriptors.norm(dim=1)
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4)
@@ -92,9 +93,9 @@ def test_the_default_features_are_those_that_are_there(
 
 
 def test_unknown_names_list_the_choices() -> None:
-    refused(lambda: load_features("orb"), "orb", *registry.FEATURES)
-    refused(lambda: load_matcher("loftr"), "loftr", *registry.MATCHERS)
-    refused(lambda: load_matcher("nearest", "orb"), "orb", *registry.FEATURES)
+    refused(lambda: load_features("orb"), "orb", *FEATURES)
+    refused(lambda: load_matcher("loftr"), "loftr", *MATCHERS)
+    refused(lambda: load_matcher("nearest", "orb"), "orb", *FEATURES)
     refused(lambda: load_features("sift", colour=3), "colour", "octave_layers")
     refused(lambda: load_matcher("nearest", "sift", device="cpu", tempo=3), "tempo")
     refused(lambda: load_features("sift", max_keypoints=0), "max_keypoints")

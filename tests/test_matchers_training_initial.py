@@ -11,7 +11,8 @@ from scipy.special import log_expit, log_softmax
 
 from matchers.nearest import NearestNeighbour
 from matchers.training.config import TrainConfig
-from matchers.training.initial import MATCHABILITY, TEMPERATURE
+from matchers.training.initial import TEMPERATURE
+from matchers.training.lightglue import MATCHABILITY
 from matchers.training.objectives import build
 from matchers.types import Features, batch
 

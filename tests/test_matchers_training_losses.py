@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from matchers.lightglue_adaptive import confident
-from matchers.training.config import DECAYS, TrainConfig
+from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally, stop_layers, tally
 from matchers.training.losses import (
     both_sides,
@@ -19,6 +19,7 @@ from matchers.training.losses import (
     lightglue_loss,
     superglue_loss,
 )
+from matchers.training.superglue import TRAINING
 from matchers.truth.batched import Labels
 from matchers.truth.rules import IGNORED, UNMATCHED, Thresholds
 from satgen.errors import InputError
@@ -191,7 +192,7 @@ def test_the_rate_warms_up_holds_and_falls() -> None:
 
 def test_superglues_rate_falls_as_the_papers_does() -> None:
     # on homographies 200 of 900 thousand steps, then a factor of 0.999998 a step
-    hold, end = DECAYS["superglue", "homography"]
+    hold, end = TRAINING.decays["homography"]
     assert hold == pytest.approx(200 / 900, abs=0.01)
     assert end == pytest.approx(0.999998**700_000, rel=0.05)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 from matchers import images
 from matchers.features import keypoint_detection as detection
 from matchers.features.aliked_network import STRIDE, VARIANTS, ALIKEDNetwork, Maps, Part, Window
+from matchers.specs import FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -237,3 +239,17 @@ def _overlap(box: images.Box, other: images.Box) -> Part:
         spans.append((first - other[axis], last - first))
     (x, w), (y, h) = spans
     return Part(x, y, w, h)
+
+
+def _build(variant: str, **options: Any) -> ALIKED:
+    return ALIKED(ALIKEDConfig(**{"variant": variant, **options}))
+
+
+def _spec(variant: str, size: int) -> FeaturesSpec:
+    return FeaturesSpec(
+        variant, partial(_build, variant), ALIKEDConfig, descriptor_size=size, weighted=True
+    )
+
+
+N16, N16ROT = _spec("aliked-n16", 128), _spec("aliked-n16rot", 128)
+T16 = _spec("aliked-t16", 64)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from matchers import images
+from matchers.specs import FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -134,3 +135,18 @@ class SIFT:
             scales=torch.from_numpy(scales[:, 0].copy()),
             orientations=torch.from_numpy(orientations[:, 0].copy()),
         ).to(self.device)
+
+
+def _build(device: torch.device | str = "cpu", **options: Any) -> SIFT:
+    return SIFT(SIFTConfig(**options), device=device)
+
+
+SPEC = FeaturesSpec(
+    "sift",
+    _build,
+    SIFTConfig,
+    descriptor_size=_SIZE,
+    oriented=True,
+    parallel=True,  # OpenCV's runs beside itself
+    dustbin=0.8,  # no cosine of SIFT's descriptors is below 0
+)

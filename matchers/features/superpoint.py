@@ -17,6 +17,7 @@ from torch.nn import functional
 from matchers import images
 from matchers.features import keypoint_detection as detection
 from matchers.features.sampling import bilinear_taps, weighted_rows
+from matchers.specs import FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -168,3 +169,16 @@ class SuperPoint(nn.Module):
         taps, weights = bilinear_taps(axes[0], axes[1], width, height)
         table = cells.permute(1, 2, 0).flatten(0, 1)
         return functional.normalize(weighted_rows(table, taps, weights).float(), dim=1)
+
+
+def _build(**options: Any) -> SuperPoint:
+    return SuperPoint(SuperPointConfig(**options))
+
+
+SPEC = FeaturesSpec(
+    "superpoint",
+    _build,
+    SuperPointConfig,
+    descriptor_size=SuperPoint.descriptor_size,
+    weighted=True,
+)

@@ -31,12 +31,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matchers.specs import source_file
 from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
 from satgen.atomic import write_atomic
 from satgen.dataset import DESCRIPTION, Dataset, image_name
 from satgen.errors import InputError, RunError
 from satgen.geometry import front_depth, surface_near
+from satgen.runfolder import file_sha256
 
 if TYPE_CHECKING:
     from matchers.types import Extractor, Features
@@ -58,6 +60,7 @@ class CacheConfig:
 
     Attributes:
         features: name of the extractor.
+        weights: file of the extractor's; None: the best there are by name.
         max_keypoints: in a version.
         silhouette: look for keypoints on the target only, by the part labels.
         kind: "pose": the other versions differ in light and sensor; "homography": also in shape.
@@ -71,6 +74,7 @@ class CacheConfig:
     """
 
     features: str = "sift"
+    weights: str | None = None
     max_keypoints: int = 512
     silhouette: bool = True
     kind: str = "pose"
@@ -91,7 +95,12 @@ class CacheConfig:
 
     def digest(self, data: Dataset) -> str:
         """Ten hexadecimal digits of these settings and the dataset's description."""
-        text = json.dumps([FORMAT, asdict(self)], sort_keys=True).encode()
+        known = asdict(self)
+        del known["weights"]
+        for name, file in (("weights", self.weights), ("source", source_file(self.features))):
+            if file is not None:
+                known[name] = file_sha256(Path(file))
+        text = json.dumps([FORMAT, known], sort_keys=True).encode()
         description = (data.folder / DESCRIPTION).read_bytes()
         return hashlib.sha256(text + hashlib.sha256(description).digest()).hexdigest()[:10]
 
@@ -139,7 +148,12 @@ def fill(
 
     from matchers.registry import load_features
 
-    extractor = load_features(config.features, max_keypoints=config.max_keypoints, device=device)
+    extractor = load_features(
+        config.features,
+        weights=config.weights,
+        max_keypoints=config.max_keypoints,
+        device=device,
+    )
     _ = data.config  # read once, before there are threads
 
     def make(index: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from matchers.weights import Purpose, with_purpose
 from satgen.atomic import write_atomic
 from satgen.errors import RunError
 
@@ -50,15 +51,21 @@ def load(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+def save_weights(path: Path, weights: Mapping[str, Tensor], purpose: Purpose) -> None:
     """Write tensors as safetensors, whole or not at all.
+
+    Args:
+        path: of the file.
+        weights: tensors by name.
+        purpose: what they are for.
 
     Raises:
         RunError: they cannot be written.
     """
     from safetensors.torch import save as encode
 
-    data = encode({name: value.detach().cpu().contiguous() for name, value in weights.items()})
+    plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    data = with_purpose(encode(plain), purpose)
     try:
         write_atomic(path, data, sync=True)
     except OSError as error:

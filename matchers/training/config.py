@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from matchers.registry import DESCRIPTOR_SIZES
+from matchers.specs import FEATURES_CHOICE, features_spec, matcher_spec
 from matchers.training.augment import AugmentConfig
 from matchers.training.homography import HomographyConfig
 from matchers.training.pairs import Curriculum
@@ -14,36 +14,12 @@ from satgen.errors import InputError
 from satgen.settings import check, setting
 from satgen.splits import SplitConfig
 
-MATCHERS = ("lightglue", "superglue")
-FEATURES = tuple(DESCRIPTOR_SIZES)
+if TYPE_CHECKING:
+    from matchers.training.spec import TrainingSpec
+
 STAGES = ("homography", "pose", "confidence")
 
 _AS_INITIAL = "{}, or as --init has it"
-
-
-class Decay(NamedTuple):
-    """A learning rate that is held for a share of the steps and then falls exponentially."""
-
-    hold: float
-    end: float
-
-    def factor(self, progress: float) -> float:
-        """Of the learning rate after a share of the steps."""
-        fallen = max(progress - self.hold, 0.0) / (1.0 - self.hold)
-        return float(self.end ** min(fallen, 1.0))
-
-
-DECAYS: dict[tuple[str, str], Decay] = {
-    # 20 of 40 epochs, then a factor of 10 in 10; 30 of 50, then likewise (LightGlue, §4, and code)
-    ("lightglue", "homography"): Decay(0.5, 1e-2),
-    ("lightglue", "pose"): Decay(0.6, 1e-2),
-    ("lightglue", "confidence"): Decay(0.5, 1e-1),
-    # 200 of 900 thousand steps, then 0.999998 a step (SuperGlue, appendix)
-    ("superglue", "homography"): Decay(0.22, 0.25),
-    # there 50 of 900 thousand, then 0.999992: of short trainings too little would be left
-    ("superglue", "pose"): Decay(0.5, 1e-2),
-}
-"""The papers' schedules, by matcher and stage, as shares of the steps."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +28,7 @@ class TrainConfig:
 
     Attributes:
         matcher, features: which matcher, of which features.
+        features_weights: of the extractor: a file, or None for the best there are by name.
         dim: numbers in a token.
         layers: LightGlue's layers; SuperGlue's pairs of a self and a cross layer.
         heads: of the attention.
@@ -83,9 +60,10 @@ class TrainConfig:
         InputError: an unknown name or a number out of range.
     """
 
-    matcher: str = setting("lightglue", f"{' or '.join(MATCHERS)}")
-    features: str = setting(
-        "sift", "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint"
+    matcher: str = setting("lightglue", "lightglue or superglue, or your own as my.module:SPEC")
+    features: str = setting("sift", FEATURES_CHOICE)
+    features_weights: str | None = setting(
+        None, "The extractor's: official, satgen or a file", shown="the best there is"
     )
     dim: int = setting(128, "Numbers in a token", low=8, shown=_AS_INITIAL)
     layers: int = setting(
@@ -126,9 +104,8 @@ class TrainConfig:
     seed: int = setting(0, "Of weights and draws", low=0)
 
     def __post_init__(self) -> None:
-        for name, known in (("matcher", MATCHERS), ("features", FEATURES)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} {getattr(self, name)!r}: one of {', '.join(known)}")
+        _ = self.training  # or refuses
+        features_spec(self.features)
         check(self)
         if self.dim % (2 * self.heads):
             raise InputError(f"dim {self.dim}, heads {self.heads}: dim must be a multiple of twice")
@@ -137,10 +114,21 @@ class TrainConfig:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages of this training, in order; a single layer has nothing to be sure of."""
-        first = 1 if self.homography_steps == 0 else 0
-        classified = self.matcher == "lightglue" and self.layers > 1
-        return STAGES[first:] if classified else STAGES[first:2]
+        """The stages of this training, in order."""
+        training = self.training
+        left_out = {"homography"} if self.homography_steps == 0 else set()
+        if self.layers == 1:
+            left_out |= training.layered
+        return tuple(s for s in STAGES if s in training.decays and s not in left_out)
+
+    @property
+    def training(self) -> TrainingSpec:
+        """How the matcher is trained.
+
+        Raises:
+            InputError: no such matcher, or one that is not trained.
+        """
+        return matcher_spec(self.matcher).trained()
 
     def stage_steps(self, stage: str) -> int:
         """Steps of a stage."""
@@ -155,7 +143,7 @@ class TrainConfig:
         """The learning rate of a step, counted from 0."""
         steps = self.stage_steps(stage)
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        return self.learning_rate * warm * DECAYS[self.matcher, stage].factor(step / steps)
+        return self.learning_rate * warm * self.training.decays[stage].factor(step / steps)
 
     def to_json(self) -> dict[str, Any]:
         """As train.json has it."""

@@ -39,7 +39,7 @@ def export(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -
     Args:
         path: ends in .safetensors.
         weights: of the network.
-        card: what it says besides size and hash.
+        card: what it says besides size and hash: "matcher" and "features" at least.
 
     Returns:
         The card.
@@ -51,7 +51,7 @@ def export(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -
     for name, value in small.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise RunError(f"weights {name}: beyond the range of float16")
-    save_weights(path, small)
+    save_weights(path, small, store.Purpose(card["matcher"], card["features"]))
     data = path.read_bytes()
     full = {
         **card,

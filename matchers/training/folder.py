@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import satgen
+from matchers.specs import file_name
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.plots import CURVES
 from matchers.training.trainer import BEST, CHECKPOINT, LOG, VALIDATION
@@ -20,7 +21,7 @@ RUN, SPLIT, TEST_PAIRS = "train.json", "split.json", "test_pairs.csv"
 
 def weights_file(matcher: str, features: str) -> str:
     """Name of the weights that a training ends with; their card has the ending .json."""
-    return f"{matcher}-{features}.safetensors"
+    return file_name(f"{matcher}-{features}") + ".safetensors"
 
 
 def _weights_of(description: Mapping[str, Any]) -> Sequence[str]:
@@ -61,11 +62,12 @@ def identity(
         config: of the training.
         datasets: by name.
         initial: SHA-256 of the weights that it begins with, if there are any.
-        extractor: SHA-256 of the weights of the features, if they have any.
+        extractor: SHA-256 of the weights of the features, if they have any, and of their code, if
+            it is somebody's own.
     """
     return {
         "satgen": satgen.__version__,
-        "config": config.to_json(),
+        "config": {k: v for k, v in config.to_json().items() if k != "features_weights"},
         "datasets": {name: dataset_identity(data.folder) for name, data in datasets.items()},
         "initial": initial,
         "extractor": extractor,

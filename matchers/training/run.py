@@ -23,18 +23,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from matchers.registry import find_weights, load_features
+from matchers.specs import features_spec, source_file
 from matchers.training import export
-from matchers.training.bank import Bank, Side, Source
+from matchers.training.bank import Bank, FrameBatch, Source
 from matchers.training.cache import CacheConfig, fill, frame_bytes
 from matchers.training.config import STAGES, TrainConfig
-from matchers.training.evaluation import Evaluation, Named, PairSet
 from matchers.training.figures import Tally
 from matchers.training.folder import TRAIN, begin, identity, weights_file
 from matchers.training.initial import begin_with
-from matchers.training.objectives import OBJECTIVES, build, keep_full_precision, measure
+from matchers.training.objectives import build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.plots import CURVES, draw_curves
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
+from matchers.training.validation import Evaluation, Named, PairSet
 from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
 from satgen.dataset import IMAGES, Dataset, check_frames, open_datasets
@@ -104,13 +106,15 @@ def train(
             raise InputError(
                 f"stage {stage!r} of {config.matcher}: must be one of {', '.join(config.stages)}"
             )
+    if hardware.mixed and config.training.widened is None:
+        raise InputError(f"precision bfloat16: {config.matcher} trains in float32")
     if not datasets:
         raise InputError("no dataset to train on: render one with `satgen render`")
     opened = dict(sorted(open_datasets(datasets).items()))
     splits = split_datasets(opened, config.split)
     model = build(config)
     if initial is not None:
-        begin_with(model, initial)
+        begin_with(model, config, initial)
     begun_with = None if initial is None else export.origin(initial)
     sha256 = None if begun_with is None else begun_with["sha256"]
     known = identity(config, opened, sha256, _extractor(config))
@@ -123,12 +127,14 @@ def train(
 
 
 def _extractor(config: TrainConfig) -> str | None:
-    """SHA-256 of the weights of the features, if they have any."""
-    from matchers.registry import find_weights
-
-    if config.features == "sift":
-        return None
-    return file_sha256(find_weights(None, config.features, None))
+    """SHA-256 of the weights of the features, if they have any, and of somebody's own code."""
+    spec = features_spec(config.features)
+    file = find_weights(None, spec, config.features_weights) if spec.weighted else None
+    if file is not None and not file.is_file():
+        raise InputError(f"weights {file}: no such file")
+    source = source_file(config.features)
+    hashes = [file_sha256(path) for path in (file, source) if path is not None]
+    return " ".join(hashes) or None
 
 
 @dataclass(frozen=True)
@@ -150,10 +156,9 @@ class _Job:
         Raises:
             InputError: features that are not to be had, too few frames, or images that are missing.
         """
-        from matchers.registry import load_features
-
         load_features(
             self.config.features,
+            weights=self.config.features_weights,
             max_keypoints=self.config.max_keypoints,
             device=self.hardware.device,
         )
@@ -169,7 +174,7 @@ class _Job:
         config, hardware, out = self.config, self.hardware, self.out
         model.to(hardware.device)
         if hardware.mixed:
-            keep_full_precision(model, hardware.device.type)
+            keep_full_precision(model, config.training.widened or (), hardware.device.type)
         if hardware.compile:
             model.compile()
         finished = all(_done(out / stage) for stage in config.stages)
@@ -292,6 +297,7 @@ class _Job:
         least = 2 if kind == "homography" else 1
         return CacheConfig(
             features=config.features,
+            weights=config.features_weights,
             max_keypoints=config.max_keypoints,
             silhouette=config.silhouette,
             kind=kind,
@@ -305,8 +311,7 @@ class _Job:
     def _bank(self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str) -> Bank:
         """Those frames, extracted if need be."""
         sources = []
-        # OpenCV's SIFT runs beside itself; a network uses all cores as it is
-        workers = torch.get_num_threads() if settings.features == "sift" else 1
+        workers = torch.get_num_threads() if features_spec(settings.features).parallel else 1
         for name, indices in frames.items():
             if len(indices):
                 data = self.datasets[name]
@@ -386,17 +391,17 @@ class _Job:
         return 64 * -(-int(bank.count.max()) // 64)
 
     def _judge(self, model: nn.Module, stage: str) -> Callable[..., tuple[float, Tally]]:
-        objective = OBJECTIVES[self.config.matcher]
+        training = self.config.training
 
-        def judge(side0: Side, side1: Side, labels: Labels) -> tuple[float, Tally]:
+        def judge(side0: FrameBatch, side1: FrameBatch, labels: Labels) -> tuple[float, Tally]:
             with self.hardware.autocast():
-                outcome = objective(model, side0, side1, labels, stage)
-            return float(outcome.loss), measure(model, outcome, side0, side1, labels)
+                outcome = training.objective(model, side0, side1, labels, stage)
+            return float(outcome.loss), measure(model, training, outcome, side0, side1, labels)
 
         return judge
 
 
-def _nearest_judge(side0: Side, side1: Side, labels: Labels) -> tuple[float, Tally]:
+def _nearest_judge(side0: FrameBatch, side1: FrameBatch, labels: Labels) -> tuple[float, Tally]:
     """The baseline: mutual nearest neighbours that pass the ratio test."""
     from matchers.nearest import NearestConfig, NearestNeighbour
     from matchers.training.figures import tally_matches

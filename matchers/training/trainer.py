@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from matchers import weights
 from matchers.training import checkpoint
-from matchers.training.bank import Side
+from matchers.training.bank import FrameBatch
 from matchers.training.config import TrainConfig
-from matchers.training.evaluation import Evaluation
 from matchers.training.figures import Tally
-from matchers.training.objectives import OBJECTIVES, measure, trainable
+from matchers.training.objectives import measure, trainable
+from matchers.training.validation import Evaluation
 from matchers.truth.batched import Labels
 from satgen.errors import RunError
 
@@ -72,8 +73,8 @@ class Hardware:
 class Batch(NamedTuple):
     """B pairs with their labels."""
 
-    side0: Side
-    side1: Side
+    side0: FrameBatch
+    side1: FrameBatch
     labels: Labels
     angle_deg: float
 
@@ -137,8 +138,8 @@ def run_stage(
     """
     folder.mkdir(parents=True, exist_ok=True)
     steps = config.stage_steps(stage)
-    parameters = trainable(model, stage)
-    decayed = config.weight_decay if config.matcher == "lightglue" else 0.0
+    parameters = trainable(model, config.training, stage)
+    decayed = config.weight_decay if config.training.decayed else 0.0
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=decayed)
     counters = _Progress()
     state = checkpoint.load(folder / CHECKPOINT)
@@ -177,7 +178,7 @@ def run_stage(
                         found = validate(model, stage)
                         with stop.later():
                             logs[1].add(found.row(counters.step, config.gaps))
-                            _keep_best(model, found.score(stage), folder, counters)
+                            _keep_best(model, config, found.score(stage), folder, counters)
                             counters.validated = counters.step
                             counters.done = counters.step == steps
                             counters.done |= counters.since_best >= config.patience
@@ -244,19 +245,19 @@ class _Step:
         # running means move in the forward pass
         self._buffers = {name: value.clone() for name, value in model.named_buffers()}
         self._optimiser.zero_grad(set_to_none=True)
-        objective = OBJECTIVES[config.matcher]
+        training = config.training
         loss, angle = 0.0, 0.0
         tally = Tally()
         due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
         parts = self._batches(step, step / steps)
         for batch in parts:
             with self._hardware.autocast():
-                outcome = objective(model, batch.side0, batch.side1, batch.labels, stage)
+                outcome = training.objective(model, batch.side0, batch.side1, batch.labels, stage)
             (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
             loss += float(outcome.loss.detach()) / len(parts)
             angle += batch.angle_deg / len(parts)
             if due:
-                tally += measure(model, outcome, batch.side0, batch.side1, batch.labels)
+                tally += measure(model, training, outcome, batch.side0, batch.side1, batch.labels)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, config.clip))
         if not (abs(loss) < float("inf") and norm < float("inf")):
             raise RunError(
@@ -300,17 +301,18 @@ def _line(config: TrainConfig, stage: str, counters: _Progress, tally: Tally) ->
     }
 
 
-def _keep_best(model: nn.Module, score: float, folder: Path, counters: _Progress) -> None:
+def _keep_best(
+    model: nn.Module, config: TrainConfig, score: float, folder: Path, counters: _Progress
+) -> None:
     if score > counters.best or not (folder / BEST).is_file():
         counters.best, counters.best_step, counters.since_best = score, counters.step, 0
-        checkpoint.save_weights(folder / BEST, model.state_dict())
+        purpose = weights.Purpose(config.matcher, config.features)
+        checkpoint.save_weights(folder / BEST, model.state_dict(), purpose)
     else:
         counters.since_best += 1
 
 
 def _finish(model: nn.Module, folder: Path, counters: _Progress) -> StageResult:
-    from matchers import weights
-
     model.load_state_dict(weights.load(folder / BEST))
     model.eval()
     return StageResult(counters.step, counters.best_step, counters.best, counters.seconds)

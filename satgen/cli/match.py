@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 @click.argument("image_b", type=click.Path(path_type=Path))
 @click.option(
     "--features",
-    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16 or superpoint.  [default: aliked if "
-    "it has been downloaded, else sift]",
+    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16, superpoint, or your own as "
+    "my.module:MyFeatures.  [default: aliked if it has been downloaded, else sift]",
 )
 @click.option(
-    "--matcher", default="lightglue", show_default=True, help="lightglue, superglue or nearest."
+    "--matcher",
+    default="lightglue",
+    show_default=True,
+    help="lightglue, superglue, nearest, or your own as my.module:MyMatcher.",
 )
 @click.option(
     "--weights",
@@ -152,16 +155,21 @@ def command(
 def _matcher_options(
     matcher: str, no_adaptive: bool, depth: float | None, width: float | None
 ) -> dict[str, Any]:
-    """LightGlue's settings; -1 turns early exit or pruning off."""
+    """How an adaptive matcher is to adapt."""
     given = {"depth_confidence": depth, "width_confidence": width}
     options = {name: value for name, value in given.items() if value is not None}
-    if matcher != "lightglue" and (options or no_adaptive):
+    if not options and not no_adaptive:
+        return {}
+    from matchers.specs import matcher_spec
+
+    variants = matcher_spec(matcher).variants
+    if not any(variant.adaptive for variant in variants):
         name = "no-adaptive" if no_adaptive else next(iter(options)).replace("_", "-")
-        raise InputError(f"--{name} with --matcher {matcher}: it is for lightglue")
+        raise InputError(f"--{name} with --matcher {matcher}: it does not adapt")
     if no_adaptive:
         if options:
             raise InputError("--no-adaptive and a confidence: give one or the other")
-        return dict.fromkeys(given, -1.0)
+        return next(dict(v.options) for v in variants if not v.adaptive)
     return options
 
 

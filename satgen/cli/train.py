@@ -95,18 +95,18 @@ def command(
       satgen train datasets/* --features aliked --init official --layers 5 --curriculum 0
     """
     config, initial = _config(init, options)
-    folder = out if out is not None else RUNS / f"train-{config.matcher}-{config.features}"
     require("satgen train", "torch", "cv2", "matplotlib", "safetensors")
     import torch
 
+    from matchers.specs import file_name
     from matchers.training.run import train
     from matchers.training.trainer import Hardware
 
     torch.set_num_threads(threads if threads is not None else _cores())
     target = _device(device)
-    fast = target.type == "cuda" and config.matcher == "lightglue"
-    if precision == "bfloat16" and config.matcher != "lightglue":
-        raise InputError(f"precision bfloat16: {config.matcher} trains in float32")
+    name = file_name(f"train-{config.matcher}-{config.features}")
+    folder = out if out is not None else RUNS / name
+    fast = target.type == "cuda" and config.training.widened is not None
     hardware = Hardware(
         target,
         mixed=fast if precision is None else precision == "bfloat16",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from matchers.training.bank import Bank, Side
+from matchers.training.bank import Bank, FrameBatch
 from matchers.training.figures import Tally
 from matchers.training.pairs import rows_of
 from matchers.truth.batched import Labels, pose_labels
@@ -19,7 +19,7 @@ from matchers.truth.rules import Thresholds
 Named = tuple[str, int, int]
 """A pair: its dataset's name and two indices."""
 
-Judge = Callable[[Side, Side, Labels], tuple[float, Tally]]
+Judge = Callable[[FrameBatch, FrameBatch, Labels], tuple[float, Tally]]
 """Gives a batch's loss and figures."""
 
 

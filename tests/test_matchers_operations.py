@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import flops
+from matchers import operations as flops
 from matchers.lightglue import LightGlueConfig
 from matchers.superglue import SuperGlueConfig
 from satgen.errors import InputError

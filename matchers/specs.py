@@ -1,0 +1,347 @@
+"""What there is to know of a matcher or of features: told by its own module, found by its name.
+
+The module of a matcher defines a `MatcherSpec`, that of an extractor a `FeaturesSpec`; nothing else
+knows them by name. Wherever a name is taken ("lightglue", "sift"), there may be
+
+- "my.module:MyMatcher", or "my/file.py:MyMatcher": a class, a function or an object of somebody's
+  own; modules are looked for in the current directory, too;
+- in Python that class, function or object itself;
+- a spec, which can say more than a class can.
+
+A class or a function is called to make the matcher (the extractor), with what it takes of
+`device`, `features` (the name of the features that are matched) and, an extractor, `max_keypoints`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from satgen.errors import InputError
+
+if TYPE_CHECKING:
+    from matchers.training.spec import TrainingSpec
+    from matchers.types import Adaptation, Features
+
+MATCHERS = {
+    "lightglue": "matchers.lightglue:SPEC",
+    "superglue": "matchers.superglue:SPEC",
+    "nearest": "matchers.nearest:SPEC",
+}
+"""Where the specs are of the matchers that have a name."""
+
+FEATURES = {
+    "sift": "matchers.features.sift:SPEC",
+    "aliked": "matchers.features.aliked:N16",
+    "aliked-n16": "matchers.features.aliked:N16",
+    "aliked-n16rot": "matchers.features.aliked:N16ROT",
+    "aliked-t16": "matchers.features.aliked:T16",
+    "superpoint": "matchers.features.superpoint:SPEC",
+}
+"""Where the specs are of the features that have a name; two names of one spec are the same."""
+
+MATCHER_CHOICE = f"{', '.join(MATCHERS)}, or your own as my.module:MyMatcher"
+FEATURES_CHOICE = (
+    "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16, superpoint, or your own as "
+    "my.module:MyFeatures"
+)
+
+OURS = ("satgen", "matchers", "bench")
+"""Packages that a file of the same name in the current directory does not replace."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several ways to run a matcher, which the benchmark tells apart.
+
+    Attributes:
+        label: what tells it from the matcher's others, for people; "" where there is but one.
+        id: the same for names of files.
+        options: fields of the matcher's configuration, with values.
+        adaptive: it does less work where that will do; what it saves is measured against the
+            matcher's variant that is not.
+        swept: it is one of a sweep's many.
+        setting: `label` in a few letters, for plots.
+    """
+
+    label: str = ""
+    id: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
+    adaptive: bool = False
+    swept: bool = False
+    setting: str = ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a matcher needs of features.
+
+    Attributes:
+        descriptor_size: numbers in a descriptor; None: any.
+        oriented: they must have scales and orientations.
+    """
+
+    descriptor_size: int | None = None
+    oriented: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class MatcherSpec:
+    """A matcher: `matchers.types.Matcher`, and what others have to know of it.
+
+    Either `build` or `from_checkpoint` makes it.
+
+    Attributes:
+        name: without spaces.
+        build: makes one that needs no file of weights, from the fields of `config`.
+        from_checkpoint: makes a network (`torch.nn.Module`) from the tensors of a file of weights
+            and from those fields of `config` that these leave open.
+        config: dataclass of its options; None: `build` is given options as they are.
+        needs: what a matcher that was made needs of features.
+        operations: floating-point operations that a matcher spent on a pair, and those that it
+            would have spent without adapting, from the matcher, the two images' features and what
+            it says of its adaptation; None: not known.
+        variants: ways to run it in the benchmark.
+        sweeps: more of them, by the name of a sweep.
+        training: how it is trained, or where that is written ("my.module:TRAINING"), or None.
+    """
+
+    name: str
+    build: Callable[..., Any] | None = None
+    from_checkpoint: Callable[..., Any] | None = None
+    config: type | None = None
+    needs: Callable[[Any], Needs] = lambda matcher: Needs()
+    operations: (
+        Callable[[Any, Features, Features, Adaptation | None], tuple[float, float]] | None
+    ) = None
+    variants: tuple[Variant, ...] = (Variant(),)
+    sweeps: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
+    training: TrainingSpec | str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.build is None) == (self.from_checkpoint is None):
+            raise InputError(f"matcher {self.name}: must have build or from_checkpoint")
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it is made from a file of weights."""
+        return self.from_checkpoint is not None
+
+    def trained(self) -> TrainingSpec:
+        """How it is trained.
+
+        Raises:
+            InputError: it is not.
+        """
+        found: Any = _named(self.training) if isinstance(self.training, str) else self.training
+        if found is None:
+            raise InputError(f"matcher {self.name!r}: cannot be trained: one of {_trainable()}")
+        spec: TrainingSpec = found
+        return spec
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturesSpec:
+    """Local features: `matchers.types.Extractor`, and what others have to know of it.
+
+    Attributes:
+        name: without spaces.
+        build: makes the extractor from the fields of `config`, and, unless it is a network, on a
+            `device`.
+        config: dataclass of its options; None: `build` is given those that it takes.
+        descriptor_size: numbers in a descriptor; None: not known.
+        oriented: whether the features have scales and orientations.
+        weighted: whether `build` makes a network (`torch.nn.Module`) that is to be filled from a
+            file of weights.
+        parallel: whether it is faster in several threads; a network uses all cores as it is.
+        dustbin: cosine of two descriptors at which they may as well be of different points:
+            SuperGlue's trainings begin so.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    config: type | None = None
+    descriptor_size: int | None = None
+    oriented: bool = False
+    weighted: bool = False
+    parallel: bool = False
+    dustbin: float = 0.6
+
+
+def matcher_spec(given: Any) -> MatcherSpec:
+    """The spec of a matcher.
+
+    Args:
+        given: see the top of this module.
+
+    Raises:
+        InputError: no such name, or nothing that makes a matcher.
+    """
+    found = _found(given, MATCHERS, "matcher")
+    if isinstance(found, MatcherSpec):
+        return found
+    name = given if isinstance(given, str) else name_of(found)
+    if isinstance(found, FeaturesSpec) or not callable(found):
+        raise InputError(f"matcher {name!r}: is no matcher, nor what makes one")
+    return MatcherSpec(name, found if _makes(found) else lambda: found)
+
+
+def features_spec(given: Any) -> FeaturesSpec:
+    """The spec of features.
+
+    Args:
+        given: see the top of this module.
+
+    Raises:
+        InputError: no such name, or nothing that makes an extractor.
+    """
+    found = _found(given, FEATURES, "features")
+    if isinstance(found, FeaturesSpec):
+        return found
+    name = given if isinstance(given, str) else name_of(found)
+    if isinstance(found, MatcherSpec) or not callable(found):
+        raise InputError(f"features {name!r}: are no extractor, nor what makes one")
+    size = getattr(found, "descriptor_size", None)
+    oriented = bool(getattr(found, "oriented", False))
+    return FeaturesSpec(
+        name,
+        found if _makes(found) else lambda: found,
+        descriptor_size=size if isinstance(size, int) else None,
+        oriented=oriented,
+    )
+
+
+def name_of(given: Any) -> str:
+    """The name of a matcher, of features, or of what makes them; one that leads back to a class."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, (MatcherSpec, FeaturesSpec)):
+        return given.name
+    kind = given if hasattr(given, "__qualname__") else type(given)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^\w.+-]+", "-", name)
+
+
+def source_file(given: Any) -> Path | None:
+    """The file that a matcher or features of somebody's own come from; None of our own."""
+    found: Any = _named(given) if isinstance(given, str) and ":" in given else given
+    if isinstance(found, str):
+        return None
+    if isinstance(found, (MatcherSpec, FeaturesSpec)):
+        found = found.build or getattr(found, "from_checkpoint", None)
+    found = inspect.unwrap(getattr(found, "func", found))
+    kind = found if hasattr(found, "__qualname__") else type(found)
+    try:
+        file = inspect.getsourcefile(kind)
+    except TypeError:
+        return None
+    ours = str(kind.__module__).split(".", 1)[0] in OURS
+    return None if file is None or ours else Path(file)
+
+
+def trainable() -> tuple[str, ...]:
+    """Names of the matchers that can be trained."""
+    return tuple(name for name in MATCHERS if matcher_spec(name).training is not None)
+
+
+def _trainable() -> str:
+    return ", ".join(trainable())
+
+
+def _found(given: Any, table: Mapping[str, str], what: str) -> Any:
+    """What a name stands for; anything else stands for itself."""
+    if not isinstance(given, str):
+        return given
+    if given in table:
+        return _named(table[given])
+    if ":" not in given:
+        raise InputError(f"{what} {given!r}: one of {', '.join(table)}, or your own as module:Name")
+    return _named(given)
+
+
+@lru_cache
+def _named(place: str) -> Any:
+    """What "module:Name" or "file.py:Name" names.
+
+    Raises:
+        InputError: the module cannot be imported, or has no such name.
+    """
+    where, _, name = place.rpartition(":")
+    try:
+        found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
+    except Exception as error:  # whatever somebody's module does
+        raise InputError(f"{place!r}: cannot import {where!r} ({_reason(error)})") from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InputError(f"{place!r}: {where!r} has no {part!r}")
+        found = getattr(found, part)
+    return found
+
+
+def _module(name: str) -> ModuleType:
+    """A module, which may be in the current directory."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+def _file(path: Path) -> ModuleType:
+    """The module in a file, under a name that no other has."""
+    name = f"satgen_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for their module there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _makes(found: Any) -> bool:
+    """Whether to call something makes a matcher or an extractor; else it is one."""
+    return inspect.isclass(found) or inspect.isroutine(found) or hasattr(found, "func")
+
+
+def make(
+    factory: Callable[..., Any], what: str, options: Mapping[str, Any], offered: Mapping[str, Any]
+) -> Any:
+    """Call what somebody wrote to make a matcher or an extractor.
+
+    Args:
+        factory: a class or a function.
+        what: it makes, for messages.
+        options: it is called with.
+        offered: it is called with besides, as far as its signature names them.
+
+    Raises:
+        InputError: it fails.
+    """
+    try:
+        taken = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        taken = inspect.signature(lambda: None).parameters
+    try:
+        return factory(**{name: offered[name] for name in offered if name in taken}, **options)
+    except InputError:
+        raise
+    except Exception as error:  # whatever somebody's class does
+        raise InputError(f"{what}: cannot be made ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

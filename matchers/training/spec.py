@@ -1,0 +1,76 @@
+"""What a training has to know of a matcher: each one's is told by its own module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from matchers.specs import FeaturesSpec
+    from matchers.training.bank import FrameBatch
+    from matchers.training.config import TrainConfig
+    from matchers.truth.batched import Labels
+
+
+class Decay(NamedTuple):
+    """A learning rate that is held for a share of the steps and then falls exponentially."""
+
+    hold: float
+    end: float
+
+    def factor(self, progress: float) -> float:
+        """Of the learning rate after a share of the steps."""
+        fallen = max(progress - self.hold, 0.0) / (1.0 - self.hold)
+        return float(self.end ** min(fallen, 1.0))
+
+
+@dataclass(frozen=True)
+class LossAndAssignment:
+    """What a network makes of a batch.
+
+    Attributes:
+        loss: (), with gradients.
+        log_assignment: (B, M+1, N+1) of the last layer, without.
+        confidences: logits of the confidence classifiers of the layers but the last, without; None
+            of a network that has none.
+    """
+
+    loss: Tensor
+    log_assignment: Tensor
+    confidences: list[tuple[Tensor, Tensor]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSpec:
+    """How a matcher is trained.
+
+    Attributes:
+        build: the network with random weights, which takes all its draws from torch's generator.
+        start: sets weights so that the training begins at nearest neighbours.
+        objective: the network, both images of a batch's pairs, their labels and the stage, to the
+            loss.
+        decays: of the learning rate, by the stages that there are, in the order of `STAGES`.
+        sizes: the fields of `TrainConfig` that a table of tensors decides.
+        load: fills a network from a table of tensors to begin with; see `begin_with`.
+        threshold: probability that a match must exceed.
+        stage_trains: whether a stage trains the parameter of a name.
+        layered: stages that need more than one layer.
+        decayed: whether weights decay.
+        widened: names of the modules that must compute in float32 under autocast; None: the
+            matcher is not to be trained in mixed precision.
+    """
+
+    build: Callable[[TrainConfig, FeaturesSpec], nn.Module]
+    start: Callable[[Any, FeaturesSpec], None]
+    objective: Callable[[Any, FrameBatch, FrameBatch, Labels, str], LossAndAssignment]
+    decays: Mapping[str, Decay]
+    sizes: Callable[[Mapping[str, Tensor]], dict[str, int]]
+    load: Callable[[Any, Mapping[str, Tensor]], None]
+    threshold: Callable[[Any], float]
+    stage_trains: Callable[[str, str], bool] = lambda name, stage: True
+    layered: frozenset[str] = field(default_factory=frozenset)
+    decayed: bool = False
+    widened: tuple[str, ...] | None = None
