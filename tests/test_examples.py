@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.datasets import satgen
 from tests.limits import PATIENCE_S
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -57,3 +59,17 @@ def test_match_and_draw(pristine: Path, tmp_path: Path) -> None:
     said = example("match_and_draw.py", pristine, 3000, 3002, folder=tmp_path)
     assert "lightglue:" in said and "possible" in said
     assert Image.open(tmp_path / "matches.png").width > 100
+
+
+def test_my_matcher(pristine: Path, tmp_path: Path) -> None:
+    said = example("my_matcher.py", pristine, folder=tmp_path)
+    for name in ("sift-nearest", "sift-turning-30", "sift-turning-10"):
+        assert name in said
+    for place in ("examples.my_matcher:MyMatcher", "examples/my_matcher.py:SPEC"):
+        words = ["bench", pristine, "--features", "sift", "--matcher", place, "--gap", 5]
+        words += ["--pairs", 2, "--repeats", 1, "--out", tmp_path / place.rpartition(":")[2]]
+        done = satgen(*words, "--json", cwd=EXAMPLES.parent)
+        assert done.returncode == 0, done.stderr
+        entries = json.loads(done.stdout)["combinations"]
+        assert {entry["matcher"] for entry in entries} == {place}
+        assert all(entry["overall"].get("flops") is None for entry in entries)

@@ -20,6 +20,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from matchers.specs import matcher_spec
 from matchers.training import checkpoint
 from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, fill
@@ -36,6 +37,7 @@ from matchers.training.objectives import (
 from matchers.training.run import TrainSummary, train
 from matchers.training.trainer import Hardware
 from matchers.truth.batched import pose_labels
+from matchers.weights import purpose
 from satgen.cli import main
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
@@ -261,6 +263,28 @@ def test_weights_decide_what_a_network_is_that_begins_with_them() -> None:
         assert network_of(matcher, path) == sizes | heads
     with pytest.raises(InputError, match=r"lightglue-sift.*not those of superglue"):
         network_of("superglue", bundled("lightglue-sift"))  # type: ignore[arg-type]
+
+
+def test_features_whose_weights_are_a_file_are_trained_on(aura: Path, tmp_path: Path) -> None:
+    from matchers.features.superpoint import SuperPoint
+
+    torch.manual_seed(0)
+    file, out = tmp_path / "superpoint.pth", tmp_path / "run"
+    torch.save(SuperPoint().state_dict(), file)
+    given = words(aura, tmp_path / "cache", out, "--features", "superpoint")
+    given += ("--homography-steps", 0, "--steps", 2, "--confidence-steps", 1)
+    refused = CliRunner().invoke(main, [str(word) for word in given])
+    assert refused.exit_code == 2 and "--features-weights FILE" in refused.stderr
+    assert refused.stderr.count("\n") == 1 and not out.exists()
+    invoked(*given, "--features-weights", file)
+    trained = load_file(out / "lightglue-superpoint.safetensors")
+    assert trained["input_proj.weight"].shape[1] == 256
+    for weights in (out / "lightglue-superpoint.safetensors", out / "pose" / "best.safetensors"):
+        assert purpose(weights) == ("lightglue", "superpoint")
+    config = CacheConfig(features="superpoint", weights=str(file))
+    before = config.digest(Dataset(aura))
+    torch.save({name: 2.0 * value for name, value in SuperPoint().state_dict().items()}, file)
+    assert config.digest(Dataset(aura)) != before  # other weights, other features
 
 
 def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:
@@ -569,8 +593,7 @@ def test_ctrl_c_anywhere_in_a_step_goes_on_to_the_same(
     aura: Path, cache: Path, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     place: str,
 ) -> None:  # fmt: skip
-    from matchers.training import trainer
-    from matchers.training.evaluation import PairSet
+    from matchers.training.validation import PairSet
 
     calls, limit = [0], [2]
 
@@ -585,8 +608,9 @@ def test_ctrl_c_anywhere_in_a_step_goes_on_to_the_same(
         return run
 
     if place == "forward":
-        known = OBJECTIVES["superglue"]
-        monkeypatch.setattr(trainer, "OBJECTIVES", {"superglue": counted(known)})
+        training = matcher_spec("superglue").trained()
+        watched = replace(training, objective=counted(training.objective))
+        monkeypatch.setattr(TrainConfig, "training", property(lambda config: watched))
     elif place == "validation":
         monkeypatch.setattr(PairSet, "evaluate", counted(PairSet.evaluate))
         limit[0] = 1

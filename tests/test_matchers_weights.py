@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 
 from matchers import weights
 from satgen.errors import InputError, RunError
@@ -293,3 +293,106 @@ def test_listing_does_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+TENSORS = {"conv.weight": torch.arange(6.0).view(2, 3), "conv.bias": torch.zeros(2)}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".tar", ".pth.tar", ".ckpt", ".bin"])
+@pytest.mark.parametrize(
+    "prefixes", ["", "module.", "_orig_mod.", "net.", "matcher.", "model.", "_orig_mod.module."]
+)
+def test_what_wrappers_make_of_a_checkpoint_is_understood(
+    tmp_path: Path, suffix: str, prefixes: str
+) -> None:
+    state = {prefixes + name: value for name, value in TENSORS.items()}
+    path = tmp_path / f"w{suffix}"
+    for content in (state, {"state_dict": state, "epoch": 3}, {"model": {"state_dict": state}}):
+        torch.save(content, path)
+        found = weights.load(path)
+        assert found.keys() == TENSORS.keys()
+        assert all(torch.equal(found[name], value) for name, value in TENSORS.items())
+
+
+def test_prefixes_that_not_all_names_share_stay() -> None:
+    state = {"model.a": torch.zeros(1), "head.b": torch.zeros(1)}
+    assert weights.without_prefixes(state) == state
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_with_numbers_that_are_none_are_refused(
+    tmp_path: Path, value: float, suffix: str
+) -> None:
+    path = tmp_path / f"w{suffix}"
+    state = TENSORS | {"conv.bias": torch.tensor([0.0, value])}
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    with pytest.raises(InputError, match=r"conv\.bias .* NaN or infinite"):
+        weights.load(path)
+
+
+def test_more_than_tensors_is_said_in_a_short_line(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": TENSORS, "where": Path("x")}, path)
+    with pytest.raises(InputError) as caught:
+        weights.load(path)
+    text = str(caught.value)
+    assert "holds more than tensors" in text and "pathlib" in text and "state_dict" in text
+    assert "\n" not in text and len(text) < 160 + len(str(path))
+
+
+# -- what they are for -----------------------------------------------------------------------------
+
+
+def test_ours_say_what_they_are_for_wherever_they_lie(tmp_path: Path) -> None:
+    for mine in weights.ours():
+        copied = tmp_path / "any.safetensors"
+        copied.write_bytes(mine.path.read_bytes())
+        assert weights.purpose(copied) == (mine.matcher, mine.features)
+
+
+def test_the_official_ones_are_known_by_their_hashes(tmp_path: Path) -> None:
+    path = weights.official("lightglue-aliked")
+    copied = tmp_path / "mine.pth"
+    copied.write_bytes(path.read_bytes())
+    assert weights.purpose(copied) == ("lightglue", "aliked-n16")
+    torch.save(TENSORS, tmp_path / "other.pth")
+    assert weights.purpose(tmp_path / "other.pth") is None
+
+
+def test_a_purpose_is_written_the_same_each_time_and_changes_no_tensor() -> None:
+    plain = save(TENSORS)
+    written = [weights.with_purpose(plain, weights.Purpose("m", "f")) for _ in range(3)]
+    assert len(set(written)) == 1
+    found = load(written[0])
+    assert all(torch.equal(found[name], value) for name, value in TENSORS.items())
+    assert written[0].endswith(plain[8 + int.from_bytes(plain[:8], "little") :])
+
+
+@pytest.mark.parametrize(
+    ("name", "matcher", "features"),
+    [
+        ("superglue-aliked-n16", "superglue", "sift"),
+        ("superglue-sift", "superglue", "aliked"),
+        ("superglue-sift", "lightglue", "sift"),
+        ("lightglue-aliked-n16", "lightglue", "aliked-n16rot"),
+    ],
+)
+def test_weights_of_other_features_are_refused(name: str, matcher: str, features: str) -> None:
+    """SIFT's descriptors have 128 numbers, and so have ALIKED's."""
+    from matchers.registry import load_matcher
+
+    path = weights.bundled(name)
+    with pytest.raises(InputError, match=f"{name}.* are for .*, not for {matcher} on") as caught:
+        load_matcher(matcher, features, weights=path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_extractors_weights_are_for_it_alone() -> None:
+    from matchers.registry import load_features
+
+    path = weights.official("aliked-n16rot")
+    with pytest.raises(InputError, match="are for aliked-n16rot, not for aliked-n16"):
+        load_features("aliked", weights=path, device="cpu")
+    with pytest.raises(InputError, match="are for superglue on sift, not for superpoint"):
+        load_features("superpoint", weights=weights.bundled("superglue-sift"), device="cpu")
