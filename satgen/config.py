@@ -7,7 +7,6 @@ bytes.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -108,6 +107,13 @@ class RenderConfig:
             "seed": self.seed,
             "depth_scale": self.depth_scale,
         }
+
+    def identity(self) -> dict[str, Any]:
+        """What two renderings must share for the one to go on with the other: a model file counts
+        by its content, wherever it lies."""
+        data = {"renderer": self.renderer, **self.to_json()}
+        del data["target"]["file"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> RenderConfig:
@@ -226,32 +232,3 @@ def earth_vectors(config: RenderConfig, observations: Observations) -> NDArray[n
     rotation = observations.T_cam_target[:, :3, :3]
     nadir = config.trajectory.motion.nadir(observations)
     return np.asarray((rotation @ nadir[..., None])[..., 0])
-
-
-_FREE_KEYS = ("target.file",)
-"""Keys that may differ: the file's content is compared, not where it lies."""
-
-
-def first_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """The first key of `ours`, dotted, whose value in `theirs` differs, with both; else None."""
-    flat_theirs = dict(_flatten(theirs))
-    for key, value in _flatten(_plain(ours)):
-        other = flat_theirs.get(key)
-        if key not in _FREE_KEYS and value != other:
-            return f"{key} is {json.dumps(other)} there and {json.dumps(value)} here"
-    return None
-
-
-def _flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            rows += _flatten(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value))
-    return rows
-
-
-def _plain(data: Any) -> Any:
-    """As it comes back from a JSON file."""
-    return json.loads(json.dumps(data))

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.atomic import TEMPORARY
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.frame import Frame, SurfacePoints, TwoViews
@@ -171,11 +170,6 @@ def frame_columns(version: int = VERSION) -> dict[str, type]:
     return FRAME_COLUMNS
 
 
-def description_bytes(description: dict[str, Any]) -> bytes:
-    """The text of dataset.json."""
-    return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
-
-
 def is_dataset(folder: str | Path) -> bool:
     """Whether a folder has the description of a satgen dataset, of whatever version."""
     try:
@@ -183,25 +177,6 @@ def is_dataset(folder: str | Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and data.get("format") == FORMAT
-
-
-def strangers(folder: Path) -> list[Path]:
-    """What lies in a dataset's folders without being a file of any dataset."""
-    from satgen.trajectory.file import TABLE
-
-    known = {DESCRIPTION, JOURNAL, *TABLES, *IMAGES}
-    found = []
-    for entry in sorted(folder.iterdir()):
-        mine = entry.name in known or entry.stem == TABLE
-        if not mine and not entry.name.startswith(TEMPORARY):
-            found.append(entry)
-        elif entry.name in IMAGES and entry.is_dir() and not entry.is_symlink():
-            for name in sorted(os.listdir(entry)):
-                if not (_IMAGE_NAME.fullmatch(name) or name.startswith(TEMPORARY)):
-                    found.append(entry / name)
-        elif entry.name not in IMAGES and entry.is_dir():
-            found.append(entry)
-    return found
 
 
 def read_csv(path: Path, schema: dict[str, type] = FRAME_COLUMNS) -> Table:

@@ -21,7 +21,7 @@ from satgen.frame_maker import FrameMaker
 from satgen.processes import starting
 from satgen.records import FrameRecord
 from satgen.scene import Scene
-from satgen.worker import Failure, Job, Ready, Start, work, write_frames
+from satgen.worker import Failure, Ready, RenderJob, Start, work, write_frames
 
 CHUNK = 8
 """Views a task: neighbours, so that what they share (a shadow map under a fixed sun) is reused."""
@@ -53,7 +53,7 @@ class Pool(AbstractContextManager["Pool"]):
     """
 
     def __init__(self, start: Start, workers: int) -> None:
-        self._job: Job | None = None
+        self._job: RenderJob | None = None
         self._workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
@@ -89,7 +89,7 @@ class Pool(AbstractContextManager["Pool"]):
             worker.pipe.close()
         self._workers.clear()
 
-    def begin(self, job: Job) -> dict[str, str]:
+    def begin(self, job: RenderJob) -> dict[str, str]:
         """Give the workers their job and wait until one can render; its OpenGL strings.
 
         Raises:
@@ -166,7 +166,7 @@ class Alone(AbstractContextManager["Alone"]):
         self._scene = scene
         self._platform = platform
         self._maker: FrameMaker | None = None
-        self._job: Job | None = None
+        self._job: RenderJob | None = None
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -176,7 +176,7 @@ class Alone(AbstractContextManager["Alone"]):
         if self._maker is not None:
             self._maker.close()
 
-    def begin(self, job: Job) -> dict[str, str]:
+    def begin(self, job: RenderJob) -> dict[str, str]:
         """Take the job; the OpenGL strings."""
         self._job = job
         self._maker = FrameMaker(self._scene, self._platform)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from satgen.dataset import JOURNAL
+from satgen.runfolder import Journal
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,8 @@ def read_journal(folder: Path) -> dict[int, FrameRecord]:
     """Records in the journal by index. A line that is not whole, as a killed run leaves it, and
     whatever else does not read as a record, is passed over: its frame will be rendered again."""
     records: dict[int, FrameRecord] = {}
-    with suppress(FileNotFoundError), open(folder / JOURNAL, "rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            with suppress(ValueError, KeyError, TypeError):
-                record = FrameRecord.from_json(json.loads(line))
-                records[record.index] = record
+    for value in Journal(folder / JOURNAL).read():
+        with suppress(ValueError, KeyError, TypeError):
+            record = FrameRecord.from_json(value)
+            records[record.index] = record
     return records
-
-
-def journal_line(record: FrameRecord) -> bytes:
-    """A record as a line of the journal."""
-    return json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"

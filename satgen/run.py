@@ -7,14 +7,12 @@ journal goes. A frame counts as done if the journal has it and its files have th
 
 from __future__ import annotations
 
-import errno
 import os
 import platform as python_platform
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
@@ -23,29 +21,45 @@ from typing import Any
 
 import satgen
 from satgen import dataset as ds
-from satgen.atomic import TEMPORARY, remove_temporaries, write_atomic
 from satgen.config import (
-    first_difference,
     source_path,
 )
 from satgen.dataset import IMAGES
-from satgen.errors import InputError, RunError
+from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
-from satgen.records import FrameRecord, journal_line, read_journal
+from satgen.records import FrameRecord, read_journal
 from satgen.rendering import RENDERERS
 from satgen.rendering.backend import choose_backend
+from satgen.runfolder import RunFolder, RunKind, difference
 from satgen.scene import Scene, scene_of
 from satgen.tables import csv_bytes, frame_table, records_of, write_tables
-from satgen.worker import Job, Start
+from satgen.trajectory.file import TABLE
+from satgen.worker import RenderJob, Start
+
+DATASET = RunKind(
+    command="satgen render",
+    noun="dataset",
+    description=ds.DESCRIPTION,
+    marks={"format": ds.FORMAT, "version": ds.VERSION},
+    owns=(
+        *reversed(ds.TABLES),
+        ds.JOURNAL,
+        *(f"{kind}/{'[0-9]' * 6}.png" for kind in IMAGES),
+        f"{TABLE}.*",
+    ),
+    nested=False,
+    implied={"renderer": RENDERERS[0]},
+)
+"""The folder of a dataset: its description has the identity's keys, and others."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames that are done and the number of all."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class RenderSummary:
     """What a run did.
 
     Attributes:
@@ -71,24 +85,20 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RenderPlan:
     """What stands between a folder and the finished dataset.
 
     Attributes:
         scene: what is rendered.
         folder: where to.
         description: its dataset.json.
-        exists: the folder holds this very dataset, in part or whole.
-        replace: it holds another dataset, which is to be deleted.
         records: frames that are done, by index.
         tables: whether the tables are there and right.
     """
 
     scene: Scene
-    folder: Path
+    folder: RunFolder
     description: dict[str, Any]
-    exists: bool
-    replace: bool
     records: dict[int, FrameRecord]
     tables: bool
 
@@ -106,7 +116,7 @@ def render(
     overwrite: bool = False,
     resume: bool = True,
     progress: Progress | None = None,
-) -> Summary:
+) -> RenderSummary:
     """Render a dataset, or what is missing of it.
 
     Args:
@@ -140,27 +150,21 @@ def render(
             most = len(range(options.start, options.stop + 1, max(options.step, 1)))
             pool = stack.enter_context(Pool(start, max(1, min(count, most))))
         scene = scene_of(options)
-        made = _make_folder(folder)
-        try:
-            with _locked(folder):
-                plan = _plan(scene, options.command, folder, overwrite, resume)
-                if pool is None and plan.missing:
-                    pool = _workers(plan, start, count)
-                    stack.callback(pool.close)
-                _carry_out(plan, pool, progress)
-        except BaseException:
-            for place in made:  # as it was, where nothing has been written
-                with suppress(OSError):
-                    place.rmdir()
-            raise
+        identity = scene.config.identity()
+        with RunFolder.open(folder, DATASET, identity, resume=resume, overwrite=overwrite) as place:
+            plan = _plan(scene, options.command, place)
+            if pool is None and plan.missing:
+                pool = _workers(plan, start, count)
+                stack.callback(pool.close)
+            _carry_out(plan, pool, progress)
     rendered = len(plan.missing)
     seconds = time.perf_counter() - began
     total = _folder_bytes(folder)
     name, frames = scene.config.target.name, len(scene.indices)
-    return Summary(str(folder), name, frames, rendered, seconds, total)
+    return RenderSummary(str(folder), name, frames, rendered, seconds, total)
 
 
-def _workers(plan: Plan, start: Start, count: int) -> Pool | Alone:
+def _workers(plan: RenderPlan, start: Start, count: int) -> Pool | Alone:
     """What renders the frames that are missing: at most `count` processes, or, for 0, this one."""
     if count:
         return Pool(start, min(count, len(plan.missing)))
@@ -180,57 +184,11 @@ def _is_new(folder: Path) -> bool:
 # --- what is there --------------------------------------------------------------------------------
 
 
-def _plan(scene: Scene, command: str | None, folder: Path, overwrite: bool, resume: bool) -> Plan:
-    description = describe(scene, command)
-    plan = Plan(scene, folder, description, False, False, {}, False)
-    if not _holds_dataset(folder):
-        return plan
-    known = _known_description(folder, overwrite)
-    renderer = {"renderer": RENDERERS[0]}  # which dataset.json leaves out
-    ours = {"version": ds.VERSION, **renderer, **scene.config.to_json()}
-    difference = first_difference(ours, renderer | dict(known or {}))
-    if known is None or difference is not None or (overwrite and not resume):
-        if not overwrite:
-            raise InputError(
-                f"{folder}: holds a dataset of another configuration ({difference}); choose "
-                "another --out, or replace it with --overwrite"
-            )
-        _refuse_strangers(folder)
-        return Plan(scene, folder, description, False, True, {}, False)
-    if not resume:
-        raise InputError(
-            f"{folder}: holds this dataset already, and --no-resume forbids to go on with it "
-            "(--overwrite --no-resume renders it anew)"
-        )
-    records, tables = _finished(folder, scene)
-    return Plan(scene, folder, known, True, False, records, tables)
-
-
-def _holds_dataset(folder: Path) -> bool:
-    """Whether there is a dataset.json; InputError where there is something else instead."""
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise RunError(f"cannot read {folder}: {error.strerror}") from error
-    if ds.DESCRIPTION in names:
-        return True
-    others = sorted(n for n in names if not n.startswith(TEMPORARY))
-    if others:
-        raise InputError(
-            f"{folder}: is not empty and not a satgen dataset (it has {others[0]}, and no "
-            f"{ds.DESCRIPTION}); choose another --out"
-        )
-    return False
-
-
-def _known_description(folder: Path, overwrite: bool) -> dict[str, Any] | None:
-    """The description, or None where it is another version's and will be replaced anyway."""
-    try:
-        return ds.read_description(folder)
-    except InputError:
-        if overwrite and ds.is_dataset(folder):
-            return None
-        raise
+def _plan(scene: Scene, command: str | None, folder: RunFolder) -> RenderPlan:
+    if folder.known is None:
+        return RenderPlan(scene, folder, describe(scene, command), {}, False)
+    records, tables = _finished(folder.path, scene)
+    return RenderPlan(scene, folder, folder.known, records, tables)
 
 
 def _finished(folder: Path, scene: Scene) -> tuple[dict[int, FrameRecord], bool]:
@@ -312,87 +270,76 @@ def _files_match(folder: Path, record: FrameRecord) -> bool:
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _carry_out(plan: Plan, pool: Pool | Alone | None, progress: Progress | None) -> None:
+def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Progress | None) -> None:
     """Render what is missing and finish the dataset."""
     total = len(plan.records) + len(plan.missing)
     if progress is not None:
         progress(len(plan.records), total)
     if pool is None or not plan.missing:
-        remove_temporaries(*ds.places(plan.folder))
+        plan.folder.remove_temporaries()
         if not plan.tables:
             _finish(plan, plan.records)
         return
     try:
-        job = Job(plan.folder.resolve(), plan.scene.config)
+        job = RenderJob(plan.folder.path.resolve(), plan.scene.config)
         _begin(plan, pool.begin(job))
         records = _render(plan, pool, total, progress)
-        _finish(plan, records)
-    except OSError as error:
-        raise _cannot_write(error, plan.folder) from error
     finally:
         pool.close()
-        remove_temporaries(*ds.places(plan.folder))
+    _finish(plan, records)
 
 
 def _render(
-    plan: Plan, pool: Pool | Alone, total: int, progress: Progress | None
+    plan: RenderPlan, pool: Pool | Alone, total: int, progress: Progress | None
 ) -> dict[int, FrameRecord]:
     records = dict(plan.records)
-    with open(plan.folder / ds.JOURNAL, "ab") as journal:
+    there = [records[index].to_json() for index in sorted(records)]
+    with plan.folder.journal(ds.JOURNAL).rewritten(there) as journal:
         for batch in pool.render(plan.missing):
-            journal.write(b"".join(map(journal_line, batch)))
-            journal.flush()
+            journal.append(record.to_json() for record in batch)
             records.update((r.index, r) for r in batch)
             if progress is not None:
                 progress(len(records), total)
     return records
 
 
-def _begin(plan: Plan, gl: dict[str, str]) -> None:
-    """Bring the folder to where frames can be added: description, folders, journal."""
+def _begin(plan: RenderPlan, gl: dict[str, str]) -> None:
+    """Bring the folder to where frames can be added: description, folders, table of poses."""
     software = {**software_versions(), "opengl": gl}
     folder = plan.folder
-    if plan.exists:
+    if folder.known is not None:
         deciding = ["satgen", "numpy", "zlib", "opengl"]
         if plan.scene.config.renderer == "pyrender":
             deciding.append("pyrender2")
-        difference = first_difference(
-            {"software": {key: software.get(key) for key in deciding}}, plan.description
-        )
-        if difference is not None:
+        ours = {key: software.get(key) for key in deciding}
+        found = difference({"software": ours}, folder.known, partly=True)
+        if found is not None:
             raise InputError(
-                f"{folder}: was begun with other software ({difference}), and frames would not be "
+                f"{folder.path}: was begun with other software ({found}), and frames would not be "
                 "alike; render it anew with --overwrite --no-resume"
             )
-    if plan.replace:
-        _delete_dataset(folder)
-    remove_temporaries(*ds.places(folder))
+    motion = plan.scene.config.trajectory.motion
+    poses = None if motion.table is None else _read(motion.table)
+    folder.begin({**plan.description, "software": software})
     for kind in IMAGES:
-        (folder / kind).mkdir(exist_ok=True)
-    if not plan.exists:
-        motion = plan.scene.config.trajectory.motion
-        if motion.table is not None:
-            copy = motion.in_folder(folder).table
-            assert copy is not None
-            write_atomic(copy, motion.table.read_bytes(), sync=True)
-        description = ds.description_bytes({**plan.description, "software": software})
-        write_atomic(folder / ds.DESCRIPTION, description, sync=True)
-    lines = b"".join(journal_line(plan.records[i]) for i in sorted(plan.records))
-    write_atomic(folder / ds.JOURNAL, lines, sync=True)
+        (folder.path / kind).mkdir(exist_ok=True)
+    if poses is not None:
+        copy = motion.in_folder(folder.path).table
+        assert copy is not None
+        folder.keep(copy.name, poses)
 
 
-def _finish(plan: Plan, records: dict[int, FrameRecord]) -> None:
-    """Write the tables and remove the journal: with that the dataset is complete."""
+def _read(path: Path) -> bytes:
     try:
-        remove_temporaries(*ds.places(plan.folder))
-        write_tables(plan.folder, plan.scene, records.values())
-        (plan.folder / ds.JOURNAL).unlink(missing_ok=True)
+        return path.read_bytes()
     except OSError as error:
-        raise _cannot_write(error, plan.folder) from error
+        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def _cannot_write(error: OSError, folder: Path) -> RunError:
-    return RunError(f"cannot write {error.filename or folder}: {error.strerror or error}")
+def _finish(plan: RenderPlan, records: dict[int, FrameRecord]) -> None:
+    """Write the tables and remove the journal: with that the dataset is complete."""
+    write_tables(plan.folder.path, plan.scene, records.values())
+    (plan.folder.path / ds.JOURNAL).unlink(missing_ok=True)
 
 
 def describe(scene: Scene, command: str | None) -> dict[str, Any]:
@@ -440,78 +387,6 @@ def software_versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions
-
-
-# --- the folder -----------------------------------------------------------------------------------
-
-
-def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder and its parents; those that were made, innermost first."""
-    made: list[Path] = []
-    try:
-        missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    except OSError as error:
-        raise RunError(f"cannot reach {folder}: {error.strerror or error}") from error
-    for place in reversed(missing):
-        try:
-            place.mkdir()
-        except FileExistsError:
-            continue
-        except NotADirectoryError:
-            raise InputError(f"{place}: its parent is not a folder") from None
-        except OSError as error:
-            raise RunError(f"cannot make {place}: {error.strerror or error}") from error
-        made.insert(0, place)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is a file, must be a folder")
-    return made
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second run. The system lets go of it when the process ends."""
-    import fcntl
-
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise RunError(f"cannot open {folder}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-                raise InputError(f"{folder}: another satgen render is writing into it") from None
-            # A file system without locks: go on unprotected.
-        yield
-    finally:
-        os.close(handle)
-
-
-def _refuse_strangers(folder: Path) -> None:
-    """InputError if a dataset that is to be deleted holds a file that is not its own."""
-    strangers = ds.strangers(folder)
-    if strangers:
-        raise InputError(
-            f"{strangers[0]}: is no part of a dataset; move it out of {folder} before --overwrite"
-        )
-
-
-def _delete_dataset(folder: Path) -> None:
-    """Delete a dataset's files; dataset.json last, so that the rest stays known as a dataset's."""
-    _refuse_strangers(folder)
-    for name in (*ds.TABLES, ds.JOURNAL):
-        (folder / name).unlink(missing_ok=True)
-    for kind in IMAGES:
-        place = folder / kind
-        if place.is_symlink():
-            place.unlink()
-        elif place.is_dir():
-            shutil.rmtree(place)
-    for name in os.listdir(folder):
-        if name != ds.DESCRIPTION:
-            (folder / name).unlink()
-    (folder / ds.DESCRIPTION).unlink()
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -40,7 +40,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -70,6 +70,7 @@ class RunKind:
         more: further patterns, from the description of the run that is there.
         nested: whether the identity is under `IDENTITY`; if not, the description itself has its
             keys, among others.
+        implied: values of such keys where the description leaves them out.
     """
 
     command: str
@@ -79,11 +80,12 @@ class RunKind:
     owns: tuple[str, ...]
     more: Callable[[Json], Sequence[str]] = lambda description: ()
     nested: bool = True
+    implied: Mapping[str, Any] = field(default_factory=dict)
 
     def difference(self, identity: Mapping[str, Any], description: Json) -> str | None:
         """The first key at which a run differs from the one described, with both values."""
         if not self.nested:
-            return difference(identity, description, partly=True)
+            return difference(identity, {**self.implied, **description}, partly=True)
         known = description.get(IDENTITY)
         return difference(identity, known if isinstance(known, dict) else {})
 

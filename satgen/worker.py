@@ -39,7 +39,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What a worker is told next.
 
     Attributes:

@@ -18,12 +18,12 @@ from satgen.config import (
     RenderConfig,
     depth_scale_for,
     earth_vectors,
-    first_difference,
     resolve,
 )
 from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.rendering.lighting import Lighting
+from satgen.runfolder import difference
 from satgen.sensor import PRESETS, SensorConfig
 from satgen.sun import SunConfig
 from satgen.targets.load import load_target
@@ -56,7 +56,7 @@ def test_json_and_back_is_the_same(craft_path: Path, model, changes) -> None:
     data = json.loads(json.dumps(config.to_json()))
     again = RenderConfig.from_json(data)
     assert again == config
-    assert first_difference(again.to_json(), data) is None
+    assert difference(again.to_json(), data) is None
 
 
 def test_a_pose_table_is_known_by_its_content(craft_path: Path, model, tmp_path: Path) -> None:
@@ -70,10 +70,10 @@ def test_a_pose_table_is_known_by_its_content(craft_path: Path, model, tmp_path:
         for n in "ab"
     )
     assert a.indices().tolist() == [5, 9]
-    assert first_difference(a.to_json(), b.to_json()) is None
+    assert difference(a.identity(), b.identity()) is None
     (tmp_path / "b" / "b.csv").write_text("index,azimuth_deg,elevation_deg\n5,1,2\n9,3,5\n")
     c = config_of(craft_path, model, trajectory=f"file:{tmp_path}/b/b.csv", start=1, stop=8100)
-    assert "trajectory.params.sha256" in str(first_difference(a.to_json(), c.to_json()))
+    assert "trajectory.params.sha256" in str(difference(a.identity(), c.identity()))
     with pytest.raises(InputError, match="has none of them"):
         config_of(craft_path, model, trajectory=f"file:{tmp_path}/b/b.csv", start=6, stop=8)
 
@@ -92,7 +92,7 @@ def test_a_pose_table_is_known_by_its_content(craft_path: Path, model, tmp_path:
 def test_the_first_differing_key_is_named_with_both_values(craft_path, model, changes, key) -> None:
     ours = config_of(craft_path, model)
     theirs = config_of(craft_path, model, **changes)
-    text = first_difference(ours.to_json(), json.loads(json.dumps(theirs.to_json())))
+    text = difference(ours.identity(), json.loads(json.dumps(theirs.identity())))
     assert text is not None
     assert text.startswith(f"{key} is ")
     assert " there and " in text
@@ -101,9 +101,9 @@ def test_the_first_differing_key_is_named_with_both_values(craft_path, model, ch
 def test_where_a_model_file_lies_makes_no_difference(craft_path: Path, model) -> None:
     ours = config_of(craft_path, model)
     theirs = replace(ours, target=replace(ours.target, file="elsewhere/craft.glb"))
-    assert first_difference(ours.to_json(), theirs.to_json()) is None
+    assert difference(ours.identity(), theirs.identity()) is None
     other = replace(ours, target=replace(ours.target, sha256="0" * 64))
-    assert "target.sha256" in str(first_difference(ours.to_json(), other.to_json()))
+    assert "target.sha256" in str(difference(ours.identity(), other.identity()))
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from satgen import dataset as ds
 from satgen.atomic import TEMPORARY, temporaries
 from satgen.errors import InputError, RunError
 from satgen.png import decode_png
-from satgen.records import journal_line, read_journal
+from satgen.records import read_journal
 from satgen.run import render
+from satgen.runfolder import description_bytes, journal_line
 from satgen.tables import records_of
 from tests.datasets import FRAMES, command, make, options, satgen, tree
 from tests.limits import PATIENCE_S
@@ -69,7 +70,7 @@ def unfinished(folder: Path, keep: int) -> None:
     records = records_of(ds.read_csv(folder / ds.FRAMES_CSV), keypoints, 7)
     for name in ds.TABLES:
         (folder / name).unlink()
-    (folder / ds.JOURNAL).write_bytes(b"".join(map(journal_line, records[:keep])))
+    (folder / ds.JOURNAL).write_bytes(b"".join(journal_line(r.to_json()) for r in records[:keep]))
     for record in records[keep:]:
         for kind in ("rgb", "depth", "parts"):
             ds.image_path(folder, kind, record.index).unlink()
@@ -185,7 +186,7 @@ def test_a_folder_of_something_else_is_refused_even_with_overwrite(craft_path: P
 def test_other_software_is_not_mixed_in(craft_path: Path, dataset: Path):
     text = json.loads((dataset / "dataset.json").read_text())
     text["software"]["opengl"]["renderer"] = "another driver"
-    (dataset / "dataset.json").write_bytes(ds.description_bytes(text))
+    (dataset / "dataset.json").write_bytes(description_bytes(text))
     assert render(options(craft_path), dataset, workers=1).rendered == 0
     (dataset / "rgb" / "003003.png").unlink()
     before = tree(dataset)
@@ -198,7 +199,7 @@ def test_two_runs_into_one_folder(craft_path: Path, dataset: Path):
     handle = os.open(dataset, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
-        with pytest.raises(InputError, match="another satgen render"):
+        with pytest.raises(InputError, match="another satgen render is writing into it"):
             render(options(craft_path), dataset)
     finally:
         os.close(handle)
@@ -391,3 +392,49 @@ def test_a_read_only_folder_is_one_line(craft_path: Path, dataset: Path, disk: D
     disk.mount("16m", _MS_REMOUNT)
     render(options(craft_path), out, workers=1)
     assert tree(out) == tree(dataset)
+
+
+def test_a_disk_with_no_room_for_the_first_files(craft_path: Path, pristine: Path, disk: Disk):
+    """However little there is, of bytes or of inodes: the same request goes on when there is."""
+    room = [f"{4 * pages}k" for pages in (1, 2, 3, 5, 8, 12)]
+    inodes = [f"16m,nr_inodes={count}" for count in (1, 2, 3, 5, 7, 9)]
+    for number, size in enumerate((*room, *inodes)):
+        disk.unmount()
+        disk.mount(size)
+        out = disk.folder / str(number) / "craft"
+        with pytest.raises(RunError, match="No space left on device"):
+            render(options(craft_path), out, workers=0)
+        disk.mount("16m,nr_inodes=1000", _MS_REMOUNT)
+        render(options(craft_path), out, workers=0)
+        assert tree(out) == tree(pristine), size
+
+
+def test_an_empty_shell_is_rendered_into(craft_path: Path, pristine: Path, tmp_path: Path):
+    """What a kill in the first moments may leave, of this satgen or of an older one."""
+    out = tmp_path / "craft"
+    for kind in ("rgb", "depth", "parts"):
+        (out / kind).mkdir(parents=True)
+    (out / f"{TEMPORARY}7-dataset.json").write_text("{")
+    (out / "rgb" / f"{TEMPORARY}7-003000.png").write_text("")
+    render(options(craft_path), out, workers=0)
+    assert tree(out) == tree(pristine)
+
+
+def test_a_damaged_description_can_be_replaced(craft_path: Path, dataset: Path, pristine: Path):
+    (dataset / "dataset.json").write_text('{"format": "satg')
+    with pytest.raises(InputError, match=r"dataset\.json: not a JSON file .*--overwrite"):
+        render(options(craft_path), dataset)
+    render(options(craft_path), dataset, workers=0, overwrite=True)
+    assert tree(dataset) == tree(pristine)
+
+
+def test_a_pose_table_that_a_kill_left_out_is_copied_later(craft_path: Path, tmp_path: Path):
+    table = tmp_path / "mine.csv"
+    table.write_text("index,azimuth_deg,elevation_deg\n7,10,20\n8,11,20\n")
+    request = options(craft_path, trajectory=f"file:{table}", start=1, stop=8100)
+    render(request, tmp_path / "whole", workers=0)
+    shutil.copytree(tmp_path / "whole", tmp_path / "craft")
+    for name in ("trajectory.csv", *ds.TABLES, "rgb/000007.png"):
+        (tmp_path / "craft" / name).unlink()
+    render(request, tmp_path / "craft", workers=0)
+    assert tree(tmp_path / "craft") == tree(tmp_path / "whole")

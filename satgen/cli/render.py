@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from satgen.api import DATASETS, default_folder
-from satgen.cli.common import duration, echo_json, json_option, megabytes, progress_bar
+from satgen.cli.common import (
+    duration,
+    echo_json,
+    json_option,
+    megabytes,
+    progress_bar,
+    resumable,
+    run_options,
+)
 from satgen.cli.options import chosen, configured, options_of, options_of_any
 from satgen.errors import InputError
 from satgen.installed import require
@@ -23,22 +31,13 @@ LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "PIL", "OpenGL")
 
 
 @click.command("render", short_help="Render image sequences with ground truth.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the dataset; with --target all, of the datasets.  [default: datasets/TARGET]",
+@run_options(
+    "Folder of the dataset; with --target all, of the datasets.  [default: datasets/TARGET]"
 )
 @options_of(RenderOptions)
 @options_of_any(KINDS, MOTION)
 @click.option(
     "--workers", type=int, help="Worker processes; 0 renders in this one.  [default: the cores]"
-)
-@click.option("--overwrite", is_flag=True, help="Replace a dataset of another configuration.")
-@click.option(
-    "--resume/--no-resume",
-    default=True,
-    show_default=True,
-    help="Go on with a dataset of the same configuration.",
 )
 @json_option
 @click.pass_context
@@ -49,6 +48,7 @@ def command(
     workers: int | None,
     overwrite: bool,
     resume: bool,
+    quiet: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -68,7 +68,7 @@ def command(
     from satgen.run import render
 
     summaries = []
-    try:
+    with resumable():
         for job, folder in _jobs(options, out):
             with progress_bar(folder.name) as progress:
                 summary = render(
@@ -82,11 +82,6 @@ def command(
             summaries.append(summary)
             if not as_json:
                 click.echo(_line(summary))
-    except KeyboardInterrupt:
-        click.echo(
-            "Interrupted: what is written is good; the same command goes on from here.", err=True
-        )
-        raise SystemExit(130) from None
     if as_json:
         answers = [summary.to_json() for summary in summaries]
         echo_json(answers if options.target == ALL else answers[0])
