@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from satgen.trajectory import Grid as Grid
     from satgen.trajectory import Orbit as Orbit
     from satgen.trajectory import PoseFile as PoseFile
+    from satgen.trajectory import Roll as Roll
     from satgen.trajectory import Spiral as Spiral
     from satgen.trajectory import Tumble as Tumble
 
@@ -52,6 +53,7 @@ _PLACES = {
     "Lighting": "satgen.rendering.lighting:Lighting",
     "Orbit": "satgen.trajectory:Orbit",
     "PoseFile": "satgen.trajectory:PoseFile",
+    "Roll": "satgen.trajectory:Roll",
     "RunError": "satgen.errors:RunError",
     "SensorConfig": "satgen.sensor:SensorConfig",
     "Spiral": "satgen.trajectory:Spiral",
@@ -77,6 +79,7 @@ __all__ = [
     "Lighting",
     "Orbit",
     "PoseFile",
+    "Roll",
     "RunError",
     "SensorConfig",
     "Spiral",

@@ -41,6 +41,12 @@ def _intrinsics(text: str) -> tuple[float, ...]:
     return found
 
 
+def _roll(text: str) -> Roll | float:
+    """A roll; one that stays the same as its degrees."""
+    roll = parse_roll(text)
+    return roll.offset_deg if roll.still else roll
+
+
 @dataclass(frozen=True)
 class RenderOptions:
     """A request for a dataset. Defaults live here and only here.
@@ -51,7 +57,7 @@ class RenderOptions:
         trajectory: spiral, grid, orbit, tumble, or file:PATH; or a `Motion` with its parameters.
         start, stop, step: observation indices, `stop` included.
         distance: camera to aim point, metres; None frames the bounding sphere.
-        roll: turn about the optical axis, degrees, or a `Roll`.
+        roll: turn about the optical axis: degrees, a `Roll`, or what the command line takes.
         size: side of a square image, pixels; width and height override it.
         fov: vertical field of view, degrees.
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
@@ -87,11 +93,11 @@ class RenderOptions:
         above=0.0,
         shown="the target fills 90% of the frame",
     )
-    roll: Roll | float = setting(
+    roll: Roll | float | str = setting(
         0.0,
         "Turn of the camera about its optical axis: degrees, rate:DEGREES_PER_INDEX, or a smooth "
         "random[:SEED]",
-        parse=parse_roll,
+        parse=_roll,
         metavar="ROLL",
     )
     size: int = setting(512, "Side of a square image", unit="pixels", low=1, high=MAX_SIDE)
@@ -180,6 +186,8 @@ class RenderOptions:
     @cached_property
     def camera_roll(self) -> Roll:
         """The roll asked for."""
+        if isinstance(self.roll, str):
+            return parse_roll(self.roll)
         return self.roll if isinstance(self.roll, Roll) else Roll(self.roll)
 
     @cached_property
@@ -212,7 +220,7 @@ def _motion_words(motion: Motion | str) -> list[str] | None:
     return ["--trajectory", motion] if isinstance(motion, str) else motion.words()
 
 
-def _roll_words(roll: Roll | float) -> list[str] | None:
+def _roll_words(roll: Roll | float | str) -> list[str] | None:
     spec = roll.spec if isinstance(roll, Roll) else str(roll)
     return None if spec is None else ["--roll", spec]
 

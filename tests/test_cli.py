@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
+import math
 import os
 import pty
 import struct
@@ -62,6 +64,19 @@ def test_every_help_has_an_example(words: list[str]) -> None:
         (["render", "--sun", "noon"], "noon"),
         (["render", "--sensor", "eye"], "eye"),
         (["render", "--workers", "-1"], "workers -1"),
+        (["render", "--rates", "1,2,3"], "--rates: trajectory spiral has no such parameter"),
+        (["render", "--trajectory", "grid", "--inertia", "1,2,3"], "--inertia"),
+        (["render", "--trajectory", "orbit", "--dt", "2"], "--dt"),
+        (["render", "--trajectory", "orbit", "--view", "1,2"], "only tumble has"),
+        (["render", "--trajectory", "tumble", "--period", "90"], "only orbit has"),
+        (["render", "--trajectory", "tumble", "--rates", "1,2"], "must be 3 numbers"),
+        (["render", "--trajectory", "tumble", "--rates", "1,2,x"], "--rates 1,2,x"),
+        (["render", "--trajectory", "tumble", "--inertia", "1,1,3"], "other two's sum"),
+        (["render", "--trajectory", "tumble", "--dt", "0"], "--dt 0"),
+        (["render", "--trajectory", "orbit", "--revolutions", "2.5"], "--revolutions 2.5"),
+        (["render", "--trajectory", "file:none.csv", "--dt", "2"], "none.csv"),
+        (["render", "--roll", "rate:fast"], "--roll rate:fast"),
+        (["render", "--roll", "nan"], "--roll nan"),
         (["verify", "nowhere"], "nowhere"),
         (["verify"], "DATASET"),
         (["verify", "x", "--deep", "0"], "0"),
@@ -98,6 +113,29 @@ def test_bad_platform_is_refused(craft_path: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "PYOPENGL_PLATFORM=glx" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tumble_is_what_the_command_line_asked_for(craft_path: Path, tmp_path: Path) -> None:
+    env = {"PYTHONPATH": os.getcwd(), "PYOPENGL_PLATFORM": "osmesa"}
+    words = ["render", "--target", craft_path, *SMALL, "--start", 1, "--stop", 10, "--out", "t"]
+    words += ["--trajectory", "tumble", "--rates", "0.2,-3,0.1", "--inertia", "1,2,2.5"]
+    words += ["--dt", 0.5, "--view", "-10,20", "--roll", "random:3"]
+    done = satgen(*words, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "t" / "dataset.json").read_text())
+    assert data["version"] == 2
+    trajectory = data["trajectory"]
+    assert trajectory["roll"] == {"rate_deg": 0.0, "seed": 3}
+    params = trajectory["params"]
+    assert params["rates_deg_s"] == [0.2, -3.0, 0.1] and params["moments"] == [1.0, 2.0, 2.5]
+    assert params["dt_s"] == 0.5 and params["view_deg"] == [-10.0, 20.0]
+    with open(tmp_path / "t" / "frames.csv", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert float(first["time_s"]) == 0.5
+    rates = [math.degrees(float(first[f"wi_{axis}"])) for axis in "xyz"]
+    assert rates == pytest.approx([0.2, -3.0, 0.1])
+    checked = satgen("verify", "t", cwd=tmp_path, env=env)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_render_verify_preview_in_a_row(craft_path: Path, tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ def test_a_tumbling_target_turns_about_its_centre_of_mass_under_a_still_earth(
         RenderOptions(trajectory=Orbit(7, 2.5, 90.0, 40.0, 5400.0)),
         RenderOptions(trajectory=Spiral(0.1), roll=Roll(rate_deg=0.5)),
         RenderOptions(roll=Roll(seed=7)),
+        RenderOptions(roll=-12.5),
     ],
 )
 def test_the_command_gives_the_options_back(wanted: RenderOptions) -> None:
@@ -217,6 +218,8 @@ def test_objects_and_words_come_to_the_same(craft_path: Path, model, tmp_path: P
         a = RenderOptions(craft_path, trajectory=text, stop=362, **spoken)
         b = RenderOptions(str(craft_path), trajectory=motion, stop=362, **objects)
         assert resolve(a, model) == resolve(b, model)
+        rolling = resolve(replace(a, roll="random:3"), model)
+        assert rolling == resolve(replace(b, roll=Roll(seed=3)), model)
         assert resolve(request_of(b), model) == resolve(b, model)
 
 

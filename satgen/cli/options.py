@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import click
 
 from satgen.errors import InputError
-from satgen.settings import Setting, option_name, setting_of
+from satgen.settings import Setting, listed, option_name, setting_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C")
@@ -94,7 +94,7 @@ def options_of_any(configs: Mapping[str, type], prefix: str) -> Callable[[F], F]
 
     def decorate(command: F) -> F:
         for place, (item, kind) in reversed(declared.items()):
-            whose = f"Of {' and '.join(owners[place])}: "
+            whose = f"Of {listed(owners[place])}: "
             command = _option(f"{prefix}{place}", item, kind, whose)(command)
         return command
 
@@ -120,7 +120,7 @@ def chosen(
             option = option_name(next(iter(owners.values())))
             raise InputError(
                 f"--{option}: trajectory {name} has no such parameter, only "
-                f"{' and '.join(owners)} {'has' if len(owners) == 1 else 'have'}"
+                f"{listed(list(owners))} {'has' if len(owners) == 1 else 'have'}"
             )
     return given
 
