@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from bench.config import BenchConfig
 from bench.plan import plan
+from bench.pose import RansacOptions
 from bench.run import BENCH, PAGE, SUMMARY, TABLE, read_run, run
 from matchers.registry import default_features
 from satgen.dataset import Dataset, folder_of
@@ -76,6 +78,7 @@ def bench(
     matcher: Any = BenchConfig.matchers,
     features: Any = None,
     pairs: int | str | os.PathLike[str] = 20,
+    estimator: str | None = None,
     out: str | os.PathLike[str] | None = None,
     workers: int = 1,
     resume: bool = True,
@@ -90,6 +93,9 @@ def bench(
             (see `matchers.specs`).
         features: likewise: sift, aliked, …; by default aliked if it has been fetched, else sift.
         pairs: how many a gap and dataset; "all": every frame with the next one; or a CSV list.
+        estimator: who computes poses: "poselib", which is the default, or "opencv", whose RANSAC
+            most papers use; its thresholds are in the option `ransac`, a
+            `bench.pose.RansacOptions`.
         out: folder of the run; by default runs/bench, or runs/bench-N.
         workers: processes.
         resume: go on with this very run where it was stopped.
@@ -111,6 +117,9 @@ def bench(
         pairs_file = Path(pairs)
         if not pairs_file.is_file():
             raise InputError(f"pairs {os.fspath(pairs)!r}: must be a number, all, or a CSV file")
+    if estimator is not None:
+        ransac = options.get("ransac", RansacOptions())
+        options["ransac"] = replace(ransac, estimator=estimator)
     if "gaps" in options:
         options["gaps"] = tuple(np.atleast_1d(options["gaps"]).tolist())
     config = BenchConfig(

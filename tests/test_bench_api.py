@@ -46,12 +46,20 @@ def test_a_run_its_table_and_its_pairs(frames: Path, tmp_path: Path) -> None:
     assert tree(tmp_path / "run").keys() == before.keys()
 
 
+def test_poses_by_opencv(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = satgen.bench(frames, pairs=1, estimator="opencv", out=out, threads=1, **QUICK)
+    assert result.summary["config"]["ransac"]["estimator"] == "opencv"
+    assert "Poses: opencv, 1 px." in str(result)
+
+
 def test_what_cannot_be_is_refused_and_nothing_is_written(frames: Path, tmp_path: Path) -> None:
     data = satgen.open(frames)
     for given, words, message in (
         ((frames,), {"gap": [2]}, r"bench\(\): unknown keyword 'gap'; did you mean gaps"),
         ((frames,), {"pairs": "none.csv"}, "pairs 'none.csv': must be a number"),
         ((data[3000:3003],), {}, "this takes whole datasets"),
+        ((frames,), {"estimator": "pnp"}, "estimator pnp: must be one of poselib, opencv"),
         ((), {}, "no dataset given"),
         ((tmp_path / "none",), {}, "no such folder"),
     ):
