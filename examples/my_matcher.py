@@ -7,10 +7,10 @@ satgen match a.png b.png --features sift --matcher examples.my_matcher:MyMatcher
 
 import math
 import sys
-from pathlib import Path
 
 import torch
 
+import satgen
 from matchers.specs import MatcherSpec, Variant
 from matchers.types import Features, Matches
 
@@ -47,10 +47,8 @@ SPEC = MatcherSpec(
 )
 
 if __name__ == "__main__":
-    from bench.config import BenchConfig
-    from bench.plan import plan
-    from bench.run import run
-
-    config = BenchConfig(matchers=("nearest", SPEC), features=("sift",), gaps=(5, 20))
-    table = run(plan(config, [Path(sys.argv[1])]), Path("runs/turning"))
-    print(table.groupby("combination")[["precision", "recall", "f1"]].mean().round(3))
+    result = satgen.bench(
+        sys.argv[1], matcher=["nearest", SPEC], features="sift", gaps=[5, 20], out="runs/turning"
+    )
+    print(result)
+    print(result.pairs.groupby("combination")[["precision", "recall", "f1"]].mean().round(3))

@@ -19,7 +19,6 @@ from matchers.truth.frame import FrameGeometry
 from matchers.truth.rules import Verdict
 from matchers.types import Extractor, Features, Image, Matcher, Matches
 from satgen.dataset import Dataset, image_path, is_dataset
-from satgen.errors import InputError
 from satgen.frame import Frame
 
 if TYPE_CHECKING:
@@ -226,8 +225,8 @@ def match(
     a: Image | os.PathLike[str] | Frame,
     b: Image | os.PathLike[str] | Frame,
     *,
-    features: str | Extractor | None = None,
-    matcher: str | Matcher = "lightglue",
+    features: Any = None,
+    matcher: Any = "lightglue",
     weights: str | os.PathLike[str] | None = None,
     features_weights: str | os.PathLike[str] | None = None,
     max_keypoints: int = 1024,
@@ -243,9 +242,9 @@ def match(
     Args:
         a, b: images: paths; NumPy (H, W) or (H, W, 3), torch (3, H, W); or frames of a dataset or
             of `render_frame`. Where both are frames of one target, the matches are judged.
-        features: sift, aliked, …, or an extractor; by default aliked if its weights have been
-            fetched, else sift.
-        matcher: lightglue, superglue or nearest, or a matcher.
+        features: sift, aliked, …, "my.module:MyFeatures", a class or an extractor; by default
+            aliked if its weights have been fetched, else sift.
+        matcher: lightglue, superglue, nearest, "my.module:MyMatcher", a class or a matcher.
         weights: the matcher's: official, satgen or a file; by default satgen's if there are any.
         features_weights: the extractor's.
         max_keypoints: an image, the best.
@@ -258,18 +257,18 @@ def match(
         InputError: an image cannot be read; an unknown name or option; weights that do not fit.
     """
     sides = (Side.read(a, mask), Side.read(b, mask))
+    chosen = default_features() if features is None else features
     find, pair = loaded(
-        features, matcher, weights, features_weights, max_keypoints, resize, device, options
+        chosen, matcher, weights, features_weights, max_keypoints, resize, device, options
     )
     found = tuple(find(side.image, mask=side.mask) for side in sides)
-    names = [_name(features or default_features()), _name(matcher)]
-    title = f"{sides[0].name} - {sides[1].name}, {', '.join(names)}"
+    title = f"{sides[0].name} - {sides[1].name}, {_name(chosen)}, {_name(matcher)}"
     return MatchedPair(sides, (found[0], found[1]), pair(*found), title)
 
 
 def loaded(
-    features: str | Extractor | None,
-    matcher: str | Matcher,
+    features: Any,
+    matcher: Any,
     weights: str | os.PathLike[str] | None,
     features_weights: str | os.PathLike[str] | None,
     max_keypoints: int,
@@ -278,26 +277,32 @@ def loaded(
     options: dict[str, Any],
 ) -> tuple[Extractor, Matcher]:
     """An extractor and a matcher for its features, as `match` takes them."""
-    name = features if isinstance(features, str) else default_features()
-    find = features
-    if features is None or isinstance(features, str):
-        more = {} if resize is None else {"resize": resize}
-        given = (name, _path(features_weights), max_keypoints, device, *more.items())
-        find = _extractor(_state(features_weights), *given)
-    elif features_weights is not None or resize is not None:
-        raise InputError("features_weights and resize are for features that are named")
-    pair = matcher
-    if isinstance(matcher, str):
-        given_options = tuple(sorted(options.items()))
-        pair = _matcher(_state(weights), matcher, name, _path(weights), device, *given_options)
-    elif weights is not None or options:
-        raise InputError(f"{next(iter(options), 'weights')} is for a matcher that is named")
-    return find, pair  # type: ignore[return-value]
+    more = () if resize is None else (("resize", resize),)
+    find = _kept(
+        _extractor,
+        *(_state(features_weights), features, _path(features_weights), max_keypoints, device),
+        *more,
+    )
+    pair = _kept(
+        _matcher,
+        *(_state(weights), matcher, features, _path(weights), device),
+        *sorted(options.items()),
+    )
+    return find, pair
+
+
+def _kept(load: Any, *arguments: Any) -> Any:
+    """What was loaded with the same arguments before, or is now."""
+    try:
+        hash(arguments)
+    except TypeError:
+        return load.__wrapped__(*arguments)
+    return load(*arguments)
 
 
 @lru_cache(KEPT)
 def _extractor(
-    state: Any, name: str, weights: str | None, max_keypoints: int, device: str | None, *more: Any
+    state: Any, name: Any, weights: str | None, max_keypoints: int, device: str | None, *more: Any
 ) -> Extractor:
     return load_features(
         name, weights=weights, max_keypoints=max_keypoints, device=device, **dict(more)
@@ -306,7 +311,7 @@ def _extractor(
 
 @lru_cache(KEPT)
 def _matcher(
-    state: Any, name: str, features: str, weights: str | None, device: str | None, *options: Any
+    state: Any, name: Any, features: Any, weights: str | None, device: str | None, *options: Any
 ) -> Matcher:
     return load_matcher(name, features=features, weights=weights, device=device, **dict(options))
 
@@ -325,7 +330,10 @@ def _state(weights: str | os.PathLike[str] | None) -> Any:
 
 
 def _name(thing: Any) -> str:
-    return thing if isinstance(thing, str) else type(thing).__name__
+    """A short name of a matcher or features, for captions."""
+    if isinstance(thing, str):
+        return thing
+    return str(getattr(thing, "name", getattr(thing, "__name__", type(thing).__name__)))
 
 
 def _geometry(frame: Frame) -> FrameGeometry:

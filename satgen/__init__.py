@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bench.api import bench as bench
     from matchers.pair import match as match
+    from matchers.training.api import train as train
     from satgen.api import open_dataset as open
     from satgen.api import render as render
     from satgen.camera import Camera as Camera
@@ -67,6 +68,7 @@ _PLACES = {
     "open": "satgen.api:open_dataset",
     "render": "satgen.api:render",
     "render_frame": "satgen.single:render_frame",
+    "train": "matchers.training.api:train",
 }
 """Public name -> the module and the name in it. The imports above tell type checkers the same."""
 
@@ -93,6 +95,7 @@ __all__ = [
     "open",
     "render",
     "render_frame",
+    "train",
 ]
 
 

@@ -73,3 +73,10 @@ def test_my_matcher(pristine: Path, tmp_path: Path) -> None:
         entries = json.loads(done.stdout)["combinations"]
         assert {entry["matcher"] for entry in entries} == {place}
         assert all(entry["overall"].get("flops") is None for entry in entries)
+
+
+def test_train_your_craft(craft_path: Path, tmp_path: Path) -> None:
+    said = example("train_your_craft.py", craft_path, "--out", "run", "--quick", folder=tmp_path)
+    weights = tmp_path / "run" / "training" / "lightglue-sift.safetensors"
+    assert weights.is_file()
+    assert said.count("<MatchedPair ") == 2

@@ -97,12 +97,19 @@ def test_extractors_and_matchers_of_ones_own(frames: Dataset) -> None:
     assert found.title.endswith("SIFT, Mine")
     by_name = match(a, b, features="sift", matcher=NearestNeighbour())
     assert np.array_equal(by_name.indices, match(a, b, **QUICK).indices)
-    for words, message in (
-        ({"matcher": Mine(), "ratio": 0.5}, "ratio is for a matcher that is named"),
-        ({"features": SIFT(), "resize": 100, "matcher": "nearest"}, "for features that are named"),
-    ):
-        with pytest.raises(InputError, match=message):
-            match(a, b, **words)
+
+    class Plain:
+        """Only called, and made by whoever names the class."""
+
+        def __call__(self, first: Any, second: Any) -> Any:
+            return Mine().match(first, second)
+
+    assert match(a, b, features="sift", matcher=Plain).indices.tolist() == [[0, 0]]
+    place = "examples.my_matcher:MyMatcher"
+    assert len(match(a, b, features="sift", matcher=place, within_deg=20.0)) > 5
+    for words in ({"matcher": Mine(), "ratio": 0.5}, {"features": SIFT(), "resize": 100}):
+        with pytest.raises(InputError, match="cannot be made"):
+            match(a, b, **(QUICK | words))
 
 
 def test_what_is_loaded_is_kept_until_its_file_changes(

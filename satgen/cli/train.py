@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from matchers.training.api import CACHE, PRECISIONS, SAVE_MINUTES, default_folder, hardware_for
 from matchers.training.config import TrainConfig
 from satgen.cli.common import (
     duration,
@@ -19,11 +19,8 @@ from satgen.cli.common import (
     run_options,
 )
 from satgen.cli.options import configured, options_of
-from satgen.errors import InputError
 from satgen.installed import require
 
-RUNS = Path("runs")
-CACHE = RUNS / "features"
 ALL = "all"
 
 
@@ -53,14 +50,14 @@ ALL = "all"
 @click.option("--threads", type=click.IntRange(min=1), help="[default: the cores]")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
+    type=click.Choice(PRECISIONS),
     help="Of LightGlue's layers in training; bfloat16 is faster on GPUs and on CPUs with AVX-512 "
     "BF16 or AMX.  [default: bfloat16 on cuda]",
 )
 @click.option(
     "--save-minutes",
     type=click.FloatRange(min=0.0),
-    default=2.0,
+    default=SAVE_MINUTES,
     show_default=True,
     help="Between checkpoints.",
 )
@@ -96,22 +93,11 @@ def command(
     """
     config, initial = _config(init, options)
     require("satgen train", "torch", "cv2", "matplotlib", "safetensors")
-    import torch
-
-    from matchers.specs import file_name
     from matchers.training.run import train
-    from matchers.training.trainer import Hardware
 
-    torch.set_num_threads(threads if threads is not None else _cores())
-    target = _device(device)
-    name = file_name(f"train-{config.matcher}-{config.features}")
-    folder = out if out is not None else RUNS / name
-    fast = target.type == "cuda" and config.training.widened is not None
-    hardware = Hardware(
-        target,
-        mixed=fast if precision is None else precision == "bfloat16",
-        compile=fast,
-        save_seconds=60.0 * save_minutes,
+    folder = default_folder(config) if out is None else out
+    hardware = hardware_for(
+        config, device=device, threads=threads, precision=precision, save_minutes=save_minutes
     )
     with resumable():
         summary = train(
@@ -171,24 +157,3 @@ def _config(init: str | None, options: dict[str, Any]) -> tuple[TrainConfig, Pat
     network = network_of(config.matcher, initial)
     given = {name: value for name, value in options.items() if value is not None}
     return configured(config, network | given), initial
-
-
-def _device(name: str | None) -> Any:
-    """The device, of those that training runs on."""
-    import torch
-
-    from matchers.registry import choose_device
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = choose_device(name)
-    if chosen.type not in ("cpu", "cuda"):
-        raise InputError(f"device {name!r}: training runs on cpu or cuda")
-    return chosen
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
