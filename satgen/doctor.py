@@ -17,17 +17,6 @@ from satgen.installed import Requirement, requirements
 from satgen.processes import default_workers
 from satgen.rendering.backend import PACKAGES, Probe, candidates, no_backend_message, probe
 
-NOT_FOR_RENDERING = (
-    "matplotlib",
-    "opencv-python-headless",
-    "poselib",
-    "pyrender2",
-    "safetensors",
-    "torch",
-    "tqdm",
-)
-"""Of the libraries that are always required, those that `satgen render` does without."""
-
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -116,7 +105,7 @@ def diagnose(weights: Mapping[str, str] | None = None) -> Diagnosis:
         libraries[library.name] = (library.version or "?") if library.present else None
         if library.present:
             continue
-        if library.extra or library.name in NOT_FOR_RENDERING:
+        if not library.renders:
             absent[library.name] = library.command
         else:
             missing.append(f"the Python package {library.name} is missing: {library.command}")

@@ -24,6 +24,19 @@ _MODULES = {
     "pyrender2": "pyrender",
 }
 """Distribution, in lower case -> what it is imported as, where that is another name."""
+NOT_FOR_RENDERING = (
+    "matplotlib",
+    "opencv-python-headless",
+    "poselib",
+    "pyrender2",
+    "safetensors",
+    "torch",
+    "tqdm",
+    "trimesh",
+)
+"""Of the distributions that are always required, those that `satgen render` of a bundled target or
+a glTF file does without."""
+
 _CONTRIBUTORS = ("dev", "docs")
 """Extras that only work on satgen itself needs."""
 
@@ -45,6 +58,11 @@ class Requirement:
         """What it is imported as."""
         name = self.name.lower()
         return _MODULES.get(name, name.replace("-", "_"))
+
+    @property
+    def renders(self) -> bool:
+        """Whether nothing renders without it."""
+        return not self.extra and self.name.lower() not in NOT_FOR_RENDERING
 
     @property
     def present(self) -> bool:
@@ -113,6 +131,16 @@ def require(purpose: str, *modules: str, load: bool = True) -> None:
                 raise ModuleNotFoundError(module)
         except (ImportError, OSError) as error:
             raise InputError(f"{purpose} needs {_remedy(module, error)}") from None
+
+
+def require_for_rendering() -> None:
+    """Refuse to render where a library is missing that nothing renders without.
+
+    Raises:
+        InputError: one is not installed.
+    """
+    needed = (library.module for library in requirements() if library.renders)
+    require("satgen render", *needed, load=False)
 
 
 def _remedy(module: str, error: Exception) -> str:

@@ -15,6 +15,8 @@ import trimesh
 from satgen.camera import Camera
 from satgen.errors import RunError
 from satgen.model import TargetModel
+from satgen.rendering import context
+from satgen.rendering.backend import choose_backend
 from satgen.rendering.renderer import RenderedView, Renderer
 from tests.datasets import satgen
 from tests.limits import PATIENCE_S
@@ -114,11 +116,31 @@ def test_either_platform_works_without_assertions_and_ends_in_peace(platform: st
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(choose_backend() != "egl", reason="EGL is not what renders here")
+def test_a_driver_that_lacks_what_is_needed_gives_way_to_the_next(monkeypatch) -> None:
+    truth, first = alone(models()[1]), []
+    displays, make = context._egl_displays, context._EglHandle._make
+
+    def refuse_once(self: context._EglHandle) -> None:
+        if not first:
+            first.append(self._display)
+            raise RunError("too old")
+        make(self)
+
+    monkeypatch.setattr(context, "_egl_displays", lambda: [None, 0xDEAD, *displays(), *displays()])
+    monkeypatch.setattr(context._EglHandle, "_make", refuse_once)
+    assert same(alone(models()[1]), truth)
+    assert len(first) == 1
+    monkeypatch.setattr(context, "_egl_displays", lambda: [next(iter(displays()))])
+    first.clear()
+    with pytest.raises(RunError, match="too old"):
+        alone(models()[1])
+
+
 def test_a_renderer_that_is_dropped_frees_its_context() -> None:
     renderer = Renderer(models()[1], CAMERA)
-    context = renderer._context
-    end = context._end
-    del renderer, context
+    end = renderer._context._end
+    del renderer
     assert not end.alive
 
 

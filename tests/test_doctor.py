@@ -50,7 +50,7 @@ def test_missing_things_come_with_the_command_that_brings_them(monkeypatch) -> N
     wanted = (Requirement("scipy_"), Requirement("poselib_"), Requirement("numpy"))
     wanted += (Requirement("embree_", "verify"),)
     monkeypatch.setattr(doctor, "requirements", lambda: wanted)
-    monkeypatch.setattr(doctor, "NOT_FOR_RENDERING", ("poselib_",))
+    monkeypatch.setattr("satgen.installed.NOT_FOR_RENDERING", ("poselib_",))
     found = doctor.diagnose()
     assert found.backend is None
     text = "\n".join(doctor.lines(found))

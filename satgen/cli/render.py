@@ -20,14 +20,13 @@ from satgen.cli.common import (
 )
 from satgen.cli.options import chosen, configured, options_of, options_of_any
 from satgen.errors import InputError
-from satgen.installed import require
+from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
 from satgen.trajectory import KINDS
 
 ALL = "all"
 MOTION = "motion__"
 """In front of a trajectory's own parameters among the command's values."""
-LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "PIL", "OpenGL")
 
 
 @click.command("render", short_help="Render image sequences with ground truth.")
@@ -64,7 +63,7 @@ def command(
     """
     options = request(values)
     _check_conflicts(ctx)
-    require("satgen render", *LIBRARIES, load=False)
+    require_for_rendering()
     from satgen.run import render
 
     summaries = []

@@ -204,7 +204,7 @@ def why_not(platform: str) -> str:
         return f"lib{_NAMES[platform]} is not installed"
     if platform == "egl":
         try:
-            _egl_display()
+            next(_egl_ready())
         except RunError as error:
             return str(error)
     return ""
@@ -313,15 +313,15 @@ def _egl_displays() -> Iterator[int]:
         yield egl.eglGetDisplay(None)
 
 
-def _egl_display() -> int:
-    """The first display that a driver answers for.
+def _egl_ready() -> Iterator[int]:
+    """Displays that a driver answers for.
 
     Raises:
         InputError: EGL_DEVICE_ID names no device.
         RunError: none does.
     """
     egl = _egl()
-    offered = False
+    offered = answered = False
     for display in _egl_displays():
         if not display:
             continue
@@ -329,21 +329,37 @@ def _egl_display() -> int:
         if egl.eglInitialize(display, None, None):
             if not egl.eglBindAPI(_EGL_OPENGL_API):
                 raise RunError("EGL is installed, but without desktop OpenGL")
-            return display
+            answered = True
+            yield display
     if not offered:
         raise RunError("EGL offers no display")
-    raise RunError(
-        "EGL is installed, but no driver answers (Mesa's libgl1-mesa-dri, or a GPU's own)"
-    )
+    if not answered:
+        raise RunError(
+            "EGL is installed, but no driver answers (Mesa's libgl1-mesa-dri, or a GPU's own)"
+        )
 
 
 class _EglHandle:
-    """A context of EGL, without a surface where the driver can do that, else with one pixel."""
+    """A context of EGL, without a surface where the driver can do that, else with one pixel.
+
+    On the first display whose driver has the OpenGL that is needed: a GPU that one may not use, or
+    that is too old, gives way to the next, which may be Mesa's software renderer.
+    """
 
     def __init__(self) -> None:
-        egl = self._egl = _egl()
-        self._display = _egl_display()
-        self._surface: int | None = None
+        self._egl = _egl()
+        self._surface: int | None
+        reason = ""
+        for display in _egl_ready():
+            self._display = display
+            try:
+                return self._make()
+            except RunError as error:
+                reason = reason or str(error)
+        raise RunError(reason)
+
+    def _make(self) -> None:
+        egl, self._surface = self._egl, None
         configs, count = (ctypes.c_void_p * 1)(), ctypes.c_int()
         wanted = _attributes(
             _EGL_SURFACE_TYPE, _EGL_PBUFFER_BIT, _EGL_RENDERABLE_TYPE, _EGL_OPENGL_BIT
