@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from satgen.errors import InputError
+from satgen.installed import OURS
 
 if TYPE_CHECKING:
     from matchers.training.spec import TrainingSpec
@@ -54,9 +55,6 @@ FEATURES_CHOICE = (
     "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16, superpoint, or your own as "
     "my.module:MyFeatures"
 )
-
-OURS = ("satgen", "matchers", "bench")
-"""Packages that a file of the same name in the current directory does not replace."""
 
 
 @dataclass(frozen=True)
@@ -283,6 +281,8 @@ def _named(place: str) -> Any:
     try:
         found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
     except Exception as error:  # whatever somebody's module does
+        if isinstance(error, ImportError) and where.partition(".")[0] in OURS:
+            raise  # a library of our own is missing: the caller says which and how to have it
         raise InputError(f"{place!r}: cannot import {where!r} ({_reason(error)})") from None
     for part in name.split("."):
         if not hasattr(found, part):

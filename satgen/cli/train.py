@@ -91,8 +91,8 @@ def command(
       satgen train datasets/* --leave-out aura --out runs/without-aura
       satgen train datasets/* --features aliked --init official --layers 5 --curriculum 0
     """
-    config, initial = _config(init, options)
     require("satgen train", "torch", "cv2", "matplotlib", "safetensors")
+    config, initial = _config(init, options)
     from matchers.training.run import train
 
     folder = default_folder(config) if out is None else out
