@@ -255,9 +255,22 @@ def test_swapping_the_images_swaps_the_labels() -> None:
     assert torch.equal(one.seen0, other.seen1)
 
 
-@pytest.mark.parametrize("gap", [1, 8, 40])
+@pytest.mark.parametrize(
+    ("gap", "thresholds"),
+    [
+        (1, Thresholds()),
+        (8, Thresholds()),
+        (40, Thresholds()),
+        (8, Thresholds(2.0, 7.0, edge_px=0.0)),
+        (8, Thresholds(4.0, 4.0, edge_px=50.0)),
+    ],
+)
 def test_batched_labels_are_the_exact_ones(
-    craft_path: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, gap: int
+    craft_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    gap: int,
+    thresholds: Thresholds,
 ) -> None:
     folder = tmp_path_factory.mktemp("labels") / "craft"
     make(craft_path, folder, start=3000, stop=3000 + gap, step=gap, width=256, height=256)
@@ -270,13 +283,15 @@ def test_batched_labels_are_the_exact_ones(
             data,
             index,
             lambda image, mask=None, mine=mine: features_at(mine),  # type: ignore[arg-type]
-            CacheConfig(versions=1),
+            CacheConfig(versions=1, rim_px=thresholds.no_match_px),
         )
         save_file(arrays, tmp_path / frame_file(index))
     bank = Bank([Source("craft", data, indices, tmp_path)])
     rows, zero = np.array([0]), np.array([0])
-    labels = pose_labels(bank.side(rows, zero).geometry, bank.side(rows + 1, zero).geometry)
-    truth = label(*points, *views)
+    labels = pose_labels(
+        bank.side(rows, zero).geometry, bank.side(rows + 1, zero).geometry, thresholds
+    )
+    truth = label(*points, *views, thresholds)
     np.testing.assert_array_equal(labels.partner0[0].numpy(), truth.side0.partner)
     np.testing.assert_array_equal(labels.partner1[0].numpy(), truth.side1.partner)
     assert {UNMATCHED, IGNORED, 0} <= set(np.minimum(truth.side0.partner, 0).tolist())

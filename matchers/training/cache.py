@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from matchers.specs import source_file
 from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
+from matchers.truth.rules import Thresholds
 from satgen.atomic import write_atomic
 from satgen.dataset import DESCRIPTION, Dataset, image_name
 from satgen.errors import InputError, RunError
@@ -80,7 +81,7 @@ class CacheConfig:
     kind: str = "pose"
     versions: int = 3
     seed: int = 0
-    rim_px: float = 5.0
+    rim_px: float = Thresholds.no_match_px
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     homography: HomographyConfig = field(default_factory=HomographyConfig)
 
