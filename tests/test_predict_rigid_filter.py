@@ -99,6 +99,35 @@ def test_known_inertia_is_scipy_s_batch_solution(row: int) -> None:
     assert np.abs((found.rotation_covariance[0] - wanted) / scale)[:5].max() < 0.03
 
 
+def test_unknown_inertia_is_scipy_s_batch_solution() -> None:
+    """Eight unknowns, the moments themselves among them, and no prior: what the filter errs by
+    after 40 frames is what the window holds, not what the filter loses."""
+    part = episodes("tumble-3-box", 0.1, 40).take([40])
+    seen = part.observed
+    assert seen.noise_rad is not None
+    times, sigma = seen.times[0] - seen.times[0, 0], float(seen.noise_rad[0])
+    frames = Rotation.from_matrix(seen.rotations[0])
+
+    def model(x: Floats, at: Floats) -> list[Rotation]:
+        moments = np.array([x[6], x[7], 1.0])
+        return books(moments, frames[0] * Rotation.from_rotvec(x[:3]), x[3:6], at)
+
+    def residual(x: Floats) -> Floats:
+        off = [
+            (a.inv() * b).as_rotvec() / sigma for a, b in zip(model(x, times), frames, strict=True)
+        ]
+        return np.concatenate(off)
+
+    rate = (frames[0].inv() * frames[4]).as_rotvec() / 4.0
+    start = np.concatenate([np.zeros(3), rate, [0.7, 0.9]])
+    best = least_squares(residual, start, jac="3-point", x_scale="jac", xtol=1e-10, ftol=1e-10)
+    expected = np.array([r.as_matrix() for r in model(best.x, part.future[0] - seen.times[0, 0])])
+    found = filter_ratios().forecast(seen, part.future)
+    assert found.rotation_covariance is not None
+    deviation = np.sqrt(np.trace(found.rotation_covariance[0], axis1=-1, axis2=-2))
+    assert (geodesic(found.rotations[0], expected) < 0.1 * deviation).all()
+
+
 def test_known_inertia_is_filterpy_s_unscented_filter() -> None:
     """A filter of another kind: sigma points, rotation vectors about one frame, a wide start."""
     part = episodes("tumble-3", 0.1, 40).take([5, 90])
