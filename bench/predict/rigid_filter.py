@@ -167,7 +167,7 @@ class RigidBodyFilter:
             better = n_cost <= cost[active]
             rows = active[better]
             gain = cost[rows] - n_cost[better]
-            small = gain <= 1e-9 * cost[rows] + 1e-12
+            small = gain <= 1e-9 * cost[rows] + 1e-6
             state = state.replaced(rows, trial.take(np.flatnonzero(better)))
             cost[rows], normal[rows] = n_cost[better], n_normal[better]
             gradient[rows] = n_gradient[better]
