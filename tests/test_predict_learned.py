@@ -33,7 +33,7 @@ def trained() -> LearnedModel:
 @lru_cache
 def few() -> Episodes:
     """Sequences to learn a little from."""
-    return FreeRotation(noise_rad=(0.0, 0.01)).training(64)
+    return FreeRotation(noise_deg=(0.0, 0.5)).training(64)
 
 
 def windows(motion: str = "tumble-3", noise: float = 0.1) -> Episodes:
@@ -174,9 +174,9 @@ def test_refused_in_one_line(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="not those of a pose model"):
         LearnedModel.load(tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="steps 0"):
+    with pytest.raises(InputError, match="steps 0: must be at least 1"):
         LearnedConfig(steps=0)
-    with pytest.raises(InputError, match="learning rate nan"):
+    with pytest.raises(InputError, match="learning_rate nan"):
         LearnedConfig(learning_rate=float("nan"))
     with pytest.raises(InputError, match="2 observed frames: must be at least 3"):
         trained().forecast(part.observed.last(2), part.future)

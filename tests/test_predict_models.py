@@ -176,12 +176,12 @@ def test_rows_of_the_lab_protocol() -> None:
 
 
 def test_rows_of_free_rotation() -> None:
-    protocol = FreeRotation(sequences=50, noise_rad=(0.0, 0.02), inertia=("box", "any"))
+    protocol = FreeRotation(sequences=50, noise_deg=(0.0, 1.15), inertia=("box", "any"))
     rows = pose_rows(["velocity", "filter"], protocol)
     assert len(rows) == 2 * 2 * 2 * 6
     for motion in ("free-box", "free-any"):
         for horizon in (1, 4, 6, 8, 10, 12):
-            noisy = float(np.degrees(0.02))
+            noisy = 1.15
             wanted = {"motion": motion, "horizon": horizon}
             exact = find(rows, model="filter", noise_deg=0.0, **wanted)
             assert exact["error_deg_p90"] < 1e-3

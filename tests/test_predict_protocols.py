@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.predict import motions as m
+from bench.predict.learned import LearnedConfig
 from bench.predict.protocols import PROTOCOLS, FreeRotation, Lab, join
 from bench.predict.rigid_body import make_bodies
 from bench.predict.rotations import exp, log
+from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 from satgen.geometry import Floats, geodesic, make_pose
 from satgen.trajectory import Spiral, TrajectoryConfig, Tumble, observe
@@ -131,7 +135,7 @@ def test_windows_are_the_sequence_s_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: SMALL, lambda: FreeRotation(sequences=8, noise_rad=(0.02,))]
+    "make", [lambda: SMALL, lambda: FreeRotation(sequences=8, noise_deg=(1.0,))]
 )
 def test_the_same_seed_is_the_same_experiment(make: Callable[[], Any]) -> None:
     first, second = (list(make().episodes()) for _ in range(2))
@@ -150,16 +154,16 @@ def test_a_part_is_the_same_whatever_else_is_asked_for() -> None:
 
 
 def test_free_rotation_differs_between_noises_by_the_noise_alone() -> None:
-    protocol = FreeRotation(sequences=40, noise_rad=(0.0, 0.03), inertia=("box",))
+    protocol = FreeRotation(sequences=40, noise_deg=(0.0, 1.7), inertia=("box",))
     clean, noisy = protocol.episodes()
     assert np.array_equal(clean.rotations, noisy.rotations)
     angle = geodesic(clean.observed.rotations, noisy.observed.rotations)
-    assert np.sqrt(np.mean(angle**2)) == pytest.approx(0.03, rel=0.15)
+    assert np.degrees(np.sqrt(np.mean(angle**2))) == pytest.approx(1.7, rel=0.15)
     assert clean.observed.bodies is not None and clean.observed.bodies.centre is not None
 
 
 def test_jittered_times_keep_their_order_and_bounds() -> None:
-    protocol = FreeRotation(sequences=200, noise_rad=(0.0,), inertia=("any",))
+    protocol = FreeRotation(sequences=200, noise_deg=(0.0,), inertia=("any",))
     (found,) = protocol.episodes()
     times = np.concatenate([found.observed.times, found.future], axis=1)
     assert (np.diff(times, axis=1) > 0.0).all()
@@ -171,7 +175,7 @@ def test_jittered_times_keep_their_order_and_bounds() -> None:
 def test_free_rotation_keeps_the_momentum_of_each_body() -> None:
     """Exact here: the true poses' own dynamics, from one frame to any other, give one momentum."""
     protocol = FreeRotation(
-        sequences=30, noise_rad=(0.0,), jitter=0.0, dt_s=1e-3, rate=0.3, inertia=("flat", "any")
+        sequences=30, noise_deg=(0.0,), jitter=0.0, dt_s=1e-3, rate=0.3, inertia=("flat", "any")
     )
     for found in protocol.episodes():
         bodies = found.observed.bodies
@@ -185,7 +189,7 @@ def test_free_rotation_keeps_the_momentum_of_each_body() -> None:
 
 
 def test_training_is_of_other_sequences() -> None:
-    protocol = FreeRotation(sequences=30, train_sequences=30, noise_rad=(0.0,))
+    protocol = FreeRotation(sequences=30, noise_deg=(0.0,))
     trained = protocol.training(30)
     assert trained.future.shape == (30, 8)
     for found in protocol.episodes():
@@ -213,19 +217,21 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: m.Noise(float("nan")), "noise nan: must be a finite number"),
     (lambda: m.Noise(-0.1), "noise -0.1"),
     (lambda: m.Noise(0.1, distribution="flat"), "one of gaussian, angle"),
-    (lambda: Lab(noise_deg=(0.1, float("nan"))), "noise nan"),
+    (lambda: Lab(noise_deg=(0.1, float("nan"))), "noise_deg 0.1,nan: must be at least 0"),
     (lambda: Lab(noise_deg=()), "at least one value"),
-    (lambda: Lab(motions=("tumble-9",)), "motion 'tumble-9': one of spiral"),
-    (lambda: Lab(observed=0), "0 observed frames"),
+    (lambda: Lab(motions=("tumble-9",)), "motions tumble-9: must be one of spiral"),
+    (lambda: Lab(observed=0), "observed 0: must be at least 1"),
     (lambda: Lab(horizons=(5, 2)), "must be at least 1 and grow"),
     (lambda: Lab(horizons=()), "must be at least 1 and grow"),
     (lambda: Lab(frames=50), "longer than the 50 frames"),
-    (lambda: Lab(stride=0), "stride 0"),
-    (lambda: Lab(dt_s=float("inf")), "frame period inf"),
-    (lambda: FreeRotation(inertia=("moon",)), "inertia 'moon'"),
-    (lambda: FreeRotation(jitter=0.7), "jitter 0.7"),
-    (lambda: FreeRotation(sequences=0), "sequences 0"),
-    (lambda: FreeRotation(rate=float("nan")), "rate nan"),
+    (lambda: Lab(stride=0), "stride 0: must be at least 1"),
+    (lambda: Lab(dt_s=float("inf")), "dt_s inf: must be more than 0"),
+    (lambda: FreeRotation(inertia=("moon",)), "inertia moon: must be one of aura"),
+    (lambda: FreeRotation(jitter=0.7), "jitter 0.7: must be at least 0 and below 0.5"),
+    (lambda: FreeRotation(sequences=0), "sequences 0: must be at least 1"),
+    (lambda: Lab(horizons=(0, 2)), "horizons 0,2: must be at least 1"),
+    (lambda: FreeRotation(rate=0.05), "rate 0.05: must be at least 0.1"),
+    (lambda: FreeRotation(rate=float("nan")), "rate nan: must be more than 0"),
     (lambda: m.make_sequence("walk", 10), "motion 'walk'"),
     (lambda: m.make_sequence("spiral", 8000), "index 8101: must be between"),
 ]
@@ -236,6 +242,26 @@ def test_refused_in_one_line(ask: Callable[[], Any], said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         ask()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [Lab, FreeRotation, LearnedConfig])
+def test_the_command_line_can_be_made_from_it(config: type) -> None:
+    """Every field that is declared becomes an option, whose values make the configuration."""
+
+    @click.command()
+    @options_of(config)
+    def command(**values: Any) -> None:
+        click.echo(repr(configured(config(), values)))
+
+    told = CliRunner().invoke(command, ["--help"]).output
+    assert "--seed" in told or config is LearnedConfig
+    assert CliRunner().invoke(command, []).output.strip() == repr(config())
+    if config is not LearnedConfig:
+        words = ["--noise", "0.2", "--noise", "1", "--horizon", "2", "--horizon", "6"]
+        expected = config(noise_deg=(0.2, 1.0), horizons=(2, 6))
+        assert CliRunner().invoke(command, words).output.strip() == repr(expected)
+    caught = CliRunner().invoke(command, ["--observed", "0"]).exception
+    assert config is LearnedConfig or "must be at least 1" in str(caught)
 
 
 def test_a_sequence_shorter_than_a_window_is_refused() -> None:

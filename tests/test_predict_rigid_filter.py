@@ -291,7 +291,7 @@ def test_a_mass_that_is_scaled_is_the_same_body() -> None:
 
 
 def test_jittered_noisy_free_rotation_is_followed() -> None:
-    protocol = FreeRotation(sequences=60, noise_rad=(0.02,), inertia=("box",))
+    protocol = FreeRotation(sequences=60, noise_deg=(1.15,), inertia=("box",))
     (part,) = protocol.episodes()
     found = errors_of(filter_known().forecast(part.observed, part.future), part)
     plain = errors_of(velocity().forecast(part.observed, part.future), part)

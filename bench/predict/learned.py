@@ -13,7 +13,6 @@ Weights are float32 safetensors whose metadata hold the configuration, so a file
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -27,6 +26,7 @@ from bench.predict.rotations import log, matrix_to_6d
 from bench.predict.types import Episodes, Forecast, Observed, check_observed
 from satgen.errors import InputError
 from satgen.geometry import Floats
+from satgen.settings import check, setting
 
 if TYPE_CHECKING:
     from bench.predict.learned_network import PoseNetwork
@@ -54,21 +54,17 @@ class LearnedConfig:
         InputError: a number that cannot be.
     """
 
-    hidden: int = 64
-    width: int = 128
-    sequences: int = 20_000
-    steps: int = 4_000
-    batch: int = 256
-    learning_rate: float = 2e-3
-    seed: int = 0
+    hidden: int = setting(64, "Numbers in the GRU's state", low=1)
+    width: int = setting(128, "Of the perceptron", low=1)
+    sequences: int = setting(20_000, "Simulated, to learn from", low=1, name="train-sequences")
+    steps: int = setting(4_000, "Of the optimiser", low=1)
+    batch: int = setting(256, "Sequences a step", low=1)
+    learning_rate: float = setting(2e-3, "The highest, AdamW's", above=0.0)
+    seed: int = setting(0, "Of weights and batches", low=0, option=False)
 
     def __post_init__(self) -> None:
         """Check."""
-        for name in ("hidden", "width", "sequences", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
-            raise InputError(f"learning rate {self.learning_rate}: must be finite and above 0")
+        check(self)
 
 
 class LearnedModel:

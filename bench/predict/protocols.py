@@ -5,11 +5,12 @@ Draws are seeded from (seed, what is drawn), so each part is the same whatever e
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,17 @@ from bench.predict.rigid_body import ORDER, Bodies
 from bench.predict.types import Episodes, Observed
 from satgen.errors import InputError
 from satgen.geometry import Floats
+from satgen.settings import check, setting
+
+OBSERVED = "Frames that a model sees"
+HORIZON = "Frames ahead that are asked for; may be given again"
+NOISE = "Of the observed rotations, degrees; may be given again"
+NOISE_M = "Metres of noise of the observed translations for a degree of the rotations'"
+PERIOD = "From one frame to the next"
+SEED = "Of draws"
+NOISE_OPTION: dict[str, Any] = {"name": "noise", "many": True, "low": 0.0}
+HORIZON_OPTION: dict[str, Any] = {"name": "horizon", "many": True, "low": 1}
+"""What options of both protocols say of themselves."""
 
 _TRAINING_ORDER = 10
 """Of the series where a network learns from it: 1e-9 is enough."""
@@ -70,26 +82,28 @@ class Lab:
         InputError: a motion, number or noise that cannot be.
     """
 
-    motions: tuple[str, ...] = tuple(MOTIONS)
-    noise_deg: tuple[float, ...] = (0.0, 0.1, 0.5)
-    observed: int = 12
-    horizons: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80)
-    frames: int = 7740
-    stride: int = 37
-    dt_s: float = 1.0
-    noise_m_per_deg: float = 0.1
-    seed: int = 0
+    motions: tuple[str, ...] = setting(
+        tuple(MOTIONS),
+        "Motion without a dataset; may be given again",
+        name="motion",
+        many=True,
+        choices=tuple(MOTIONS),
+        shown="all",
+    )
+    noise_deg: tuple[float, ...] = setting((0.0, 0.1, 0.5), NOISE, **NOISE_OPTION)
+    observed: int = setting(12, OBSERVED, low=1)
+    horizons: tuple[int, ...] = setting((1, 2, 5, 10, 20, 40, 80), HORIZON, **HORIZON_OPTION)
+    frames: int = setting(7740, "Frames of each motion", low=1)
+    stride: int = setting(37, "Frames from the start of a window to that of the next", low=1)
+    dt_s: float = setting(1.0, PERIOD, unit="seconds", above=0.0, name="dt")
+    noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
+    seed: int = setting(0, SEED, low=0)
 
     name = "lab"
 
     def __post_init__(self) -> None:
         """Check."""
-        for motion in self.motions:
-            if motion not in MOTIONS:
-                raise InputError(f"motion {motion!r}: one of {', '.join(MOTIONS)}")
-        _check(self.observed, self.horizons, self.noise_deg, self.dt_s)
-        if self.stride < 1:
-            raise InputError(f"stride {self.stride}: must be at least 1")
+        _check(self)
         window = self.observed + self.horizons[-1]
         if self.frames < window:
             raise InputError(
@@ -170,15 +184,15 @@ class FreeRotation:
     Attributes:
         inertia: names in `motions.INERTIA`, or "any" for ratios drawn over all that exist: a motion
             "free-NAME" each.
-        noise_rad: standard deviation of the angle, one run each.
+        noise_deg: standard deviation of the angle, one run each; 0 to 0.05 rad.
         jitter: largest shift of a time, in periods.
         observed: frames.
         learned_ahead: horizons that a model learns from.
         horizons: frames ahead that are evaluated.
-        sequences: evaluated for each inertia and noise.
-        train_sequences: to learn from. With the published 80/10/10 split, 8000 are 6400 and 800.
+        sequences: evaluated for each inertia and noise: the published tenth of 8000.
         dt_s: seconds a frame.
-        rate: standard deviation of each component of the angular velocity, rad/s, and the least.
+        rate: standard deviation of each component of the angular velocity, rad/s.
+        least_rate: angular velocity below which another is drawn, rad/s.
         spread: of the second moments of mass around each inertia, in their logarithm.
         noise_m_per_deg: metres of noise of the translation for a degree of noise of the rotation.
         seed: of all draws.
@@ -187,36 +201,34 @@ class FreeRotation:
         InputError: a name, number or noise that cannot be.
     """
 
-    inertia: tuple[str, ...] = ("box", "flat", "aura", "any")
-    noise_rad: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05)
-    jitter: float = 0.3
-    observed: int = 12
-    learned_ahead: int = 8
-    horizons: tuple[int, ...] = (1, 4, 6, 8, 10, 12)
-    sequences: int = 800
-    train_sequences: int = 6400
-    dt_s: float = 0.1
-    rate: float = 0.3
-    least_rate: float = 0.1
-    spread: float = 0.1
-    noise_m_per_deg: float = 0.1
-    seed: int = 0
+    inertia: tuple[str, ...] = setting(
+        ("box", "flat", "aura", "any"),
+        "Moments of inertia of the bodies; may be given again",
+        many=True,
+        choices=(*INERTIA, "any"),
+    )
+    noise_deg: tuple[float, ...] = setting(
+        tuple(math.degrees(0.01 * level) for level in range(6)), NOISE, **NOISE_OPTION
+    )
+    jitter: float = setting(0.3, "Largest shift of a time, in periods", low=0.0, below=0.5)
+    observed: int = setting(12, OBSERVED, low=1)
+    learned_ahead: int = setting(8, "Horizons that a model learns from", low=1)
+    horizons: tuple[int, ...] = setting((1, 4, 6, 8, 10, 12), HORIZON, **HORIZON_OPTION)
+    sequences: int = setting(800, "Evaluated for each inertia and noise", low=1)
+    dt_s: float = setting(0.1, PERIOD, unit="seconds", above=0.0, name="dt")
+    rate: float = setting(0.3, "Of each component of the angular velocity, rad/s", above=0.0)
+    least_rate: float = setting(0.1, "Slower bodies are drawn anew, rad/s", low=0.0)
+    spread: float = setting(0.1, "Of the bodies around each inertia", low=0.0)
+    noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
+    seed: int = setting(0, SEED, low=0)
 
     name = "free-rotation"
 
     def __post_init__(self) -> None:
         """Check."""
-        for inertia in self.inertia:
-            if inertia != "any" and inertia not in INERTIA:
-                raise InputError(f"inertia {inertia!r}: any or one of {', '.join(INERTIA)}")
-        _check(self.observed, self.horizons, self.noise_rad, self.dt_s)
-        if not 0.0 <= self.jitter < 0.5:
-            raise InputError(f"jitter {self.jitter}: must be at least 0 and less than 0.5 periods")
-        for name in ("sequences", "train_sequences", "learned_ahead"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
-        if not (np.isfinite(self.rate) and 0.0 <= self.least_rate <= self.rate):
-            raise InputError(f"rate {self.rate}: must be finite and at least {self.least_rate}")
+        _check(self)
+        if self.least_rate > self.rate:
+            raise InputError(f"rate {self.rate:g}: must be at least {self.least_rate:g}, the least")
 
     def episodes(self) -> Iterator[Episodes]:
         """Sequences of each inertia at each noise; the noise alone differs between the latter."""
@@ -224,8 +236,7 @@ class FreeRotation:
             rng = _rng(self.seed, "free", inertia, self.sequences)
             times = self._times(rng, self.sequences, np.asarray(self.horizons))
             bodies, rotations = _tumbles(rng, self._ensemble((inertia,)), times, self.dt_s)
-            for noise_rad in self.noise_rad:
-                degrees = float(np.degrees(noise_rad))
+            for degrees in self.noise_deg:
                 yield _episodes(
                     times=times,
                     rotations=rotations,
@@ -235,15 +246,15 @@ class FreeRotation:
                     observed=self.observed,
                     horizons=self.horizons,
                     motion=f"free-{inertia}",
-                    rng=_rng(self.seed, "noise", inertia, noise_rad),
+                    rng=_rng(self.seed, "noise", inertia, degrees),
                 )
 
     def training(self, count: int) -> Episodes:
         """Sequences of all inertias, each at one of the noises, `learned_ahead` to come."""
         rng = _rng(self.seed, "training", count)
         times = self._times(rng, count, np.arange(1, self.learned_ahead + 1))
-        noise = tuple(float(np.degrees(value)) for value in self.noise_rad)
-        return _training(self, rng, self._ensemble(self.inertia), times, noise, "angle")
+        ensemble = self._ensemble(self.inertia)
+        return _training(self, rng, ensemble, times, self.noise_deg, "angle")
 
     def _times(self, rng: np.random.Generator, count: int, ahead: NDArray[np.int64]) -> Floats:
         frames = np.concatenate([np.arange(1 - self.observed, 1), ahead])
@@ -265,19 +276,14 @@ PROTOCOLS: dict[str, type[Lab] | type[FreeRotation]] = {"lab": Lab, "free-rotati
 """By name."""
 
 
-def _check(observed: int, horizons: tuple[int, ...], noise: tuple[float, ...], dt_s: float) -> None:
+def _check(protocol: Lab | FreeRotation) -> None:
     """InputError where a protocol's numbers cannot be."""
-    if observed < 1:
-        raise InputError(f"{observed} observed frames: must be at least 1")
-    if not horizons or horizons[0] < 1 or list(horizons) != sorted(set(horizons)):
+    check(protocol)
+    horizons = protocol.horizons
+    if not horizons or list(horizons) != sorted(set(horizons)):
         raise InputError(f"horizons {list(horizons)}: must be at least 1 and grow")
-    if not noise:
+    if not protocol.noise_deg:
         raise InputError("noise: at least one value must be given")
-    for value in noise:
-        if not (np.isfinite(value) and value >= 0.0):
-            raise InputError(f"noise {value}: must be a finite number that is not negative")
-    if not (np.isfinite(dt_s) and dt_s > 0.0):
-        raise InputError(f"frame period {dt_s}: must be a finite number of seconds above 0")
 
 
 def _rng(seed: int, *keys: object) -> np.random.Generator:
