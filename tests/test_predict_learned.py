@@ -107,6 +107,20 @@ def test_turned_frames_turn_the_forecast() -> None:
     assert geodesic(turned.rotations, left @ plain.rotations @ right).max() < 1e-4
 
 
+def test_order_of_the_axes_does_not_matter() -> None:
+    part = windows()
+    seen = part.observed
+    assert seen.bodies is not None
+    other = replace(
+        seen.bodies,
+        moments=seen.bodies.moments[:, [2, 1, 0]],
+        axes=seen.bodies.axes[:, [2, 1, 0]] * np.array([[1.0], [1.0], [-1.0]]),
+    )
+    plain = trained().forecast(seen, part.future)
+    found = trained().forecast(replace(seen, bodies=other), part.future)
+    assert geodesic(plain.rotations, found.rotations).max() < 1e-4
+
+
 def test_time_has_no_unit() -> None:
     """Ten times as fast, looked at ten times as often: the same forecasts."""
     part = windows()

@@ -105,6 +105,7 @@ def test_random_bodies_can_exist_and_are_fast_enough(seed: int) -> None:
     )
     bodies, start, omega = ensemble.draw(np.random.default_rng(seed), 40)
     assert (2.0 * bodies.moments.max(axis=1) <= bodies.moments.sum(axis=1) * (1 + 1e-9)).all()
+    assert (np.diff(bodies.moments, axis=1) >= 0.0).all()
     assert np.linalg.norm(omega, axis=1).min() >= 0.02
     assert np.abs(start @ np.swapaxes(start, -1, -2) - np.eye(3)).max() < 1e-12
 

@@ -1,11 +1,13 @@
 """A small network that corrects the fitted constant velocity, trained on simulated tumbles.
 
 A window is brought to a form in which most of what does not matter is gone: rotations are relative
-to the fitted one at the last frame and in the target's principal axes (its own axes where those are
-not known), and time is counted in radians of the fitted turn, since free motion that starts twice
-as fast is the same motion in half the time. A GRU reads the frames; for each time asked for, a
-perceptron gives six numbers, which are a rotation (Zhou et al., CVPR 2019) on the right of the one
-that constant velocity forecasts. A turn of the camera's frame turns the forecast with it, exactly.
+to the fitted one at the last frame and in the target's principal axes in ascending order of moment
+(its own axes where those are not known), and time is counted in radians of the fitted turn, since
+free motion that starts twice as fast is the same motion in half the time. A GRU reads the frames;
+for each time asked for, a perceptron gives six numbers, which are a rotation (Zhou et al., CVPR
+2019) on the right of the one that constant velocity forecasts. The forecast is the mean over the
+four half turns of the principal axes, which leave a body as it is. So a turn of the camera's frame,
+of the target's, or of its principal axes turns the forecast with it, to rounding.
 
 Weights are float32 safetensors whose metadata hold the configuration, so a file is a model.
 """
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.predict.kinematic import Polynomial, fit_rotations
+from bench.predict.rigid_body import Bodies
 from bench.predict.rotations import log, matrix_to_6d
 from bench.predict.types import Episodes, Forecast, Observed, check_observed
 from satgen.errors import InputError
@@ -178,9 +181,7 @@ class _Window:
 
 def _prepare(observed: Observed, future: Floats) -> _Window:
     """Windows in the network's form."""
-    bodies = observed.bodies
-    axes = np.eye(3)[None] if bodies is None else np.swapaxes(bodies.axes, -1, -2)
-    axes = axes[:, None]
+    axes = _axes(observed.bodies)[:, None]
     rotations = observed.rotations @ axes
     since = observed.times - observed.times[:, -1:]
     ahead = future - observed.times[:, -1:]
@@ -217,6 +218,16 @@ def _prepare(observed: Observed, future: Floats) -> _Window:
         axis=-1,
     )
     return _Window(frames, context, speed * ahead, fit.at(ahead), axes)
+
+
+def _axes(bodies: Bodies | None) -> Floats:
+    """What takes principal axes, in ascending order of moment, to target axes: (B or 1, 3, 3)."""
+    if bodies is None:
+        return np.eye(3)[None]
+    order = np.argsort(bodies.moments, axis=1, kind="stable")
+    axes = np.take_along_axis(bodies.axes, order[..., None], axis=1)
+    axes[:, 2] *= np.linalg.det(axes)[:, None]
+    return np.swapaxes(axes, -1, -2)
 
 
 def gru() -> LearnedModel:

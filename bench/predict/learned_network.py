@@ -25,6 +25,9 @@ are off by a hundred times as much, do not drown the near ones."""
 _WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
 
+FLIPS = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+"""Diagonals of the half turns about the principal axes, and of none."""
+
 _CHUNK = 4096
 """Sequences forecast at a time."""
 
@@ -87,7 +90,6 @@ def train_network(
         torch.manual_seed(config.seed)
         network = PoseNetwork(frames.shape[-1], context.shape[-1], config.hidden, config.width)
     draws = torch.Generator().manual_seed(config.seed)
-    flips = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, config.steps))
     network.train()
@@ -96,7 +98,7 @@ def train_network(
     try:
         for step in range(config.steps):
             rows = torch.randint(0, len(frames), (config.batch,), generator=draws)
-            signs = flips[torch.randint(0, 4, (config.batch,), generator=draws)]
+            signs = FLIPS[torch.randint(0, 4, (config.batch,), generator=draws)]
             found = network(*flipped(frames[rows], context[rows], signs), angle[rows])
             wanted = target[rows] * signs[:, None, :, None] * signs[:, None, None, :]
             loss = loss_of(found, wanted)
@@ -131,17 +133,22 @@ def _rate(step: int, steps: int) -> float:
 
 
 def apply_network(network: PoseNetwork, frames: Floats, context: Floats, angle: Floats) -> Floats:
-    """Turns (B, H, 3, 3), float64 and exactly orthonormal to its rounding."""
+    """Turns (B, H, 3, 3), float64 and orthonormal to its rounding: means over all half turns."""
     device = next(network.parameters()).device
     parts = []
     with torch.inference_mode():
         for start in range(0, len(frames), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            inputs = (
+            seen, known, asked = (
                 torch.from_numpy(a[rows].astype(np.float32)).to(device)
                 for a in (frames, context, angle)
             )
-            parts.append(network(*inputs).cpu().numpy().astype(np.float64))
+            total = torch.zeros((*asked.shape, 3, 3), dtype=torch.float64, device=device)
+            for flip in FLIPS.to(device):
+                found = network(*flipped(seen, known, flip.expand(len(seen), 3)), asked)
+                total += found.double() * flip[:, None] * flip
+            parts.append(total.cpu().numpy())
     turns = np.concatenate(parts) if parts else np.zeros((0, angle.shape[1], 3, 3))
     left, _, right = np.linalg.svd(turns)
+    left[..., 2] *= np.linalg.det(left @ right)[..., None]
     return np.asarray(left @ right)

@@ -221,7 +221,10 @@ class Ensemble:
     uniform_rate: tuple[float, float] | None = field(default=None)
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[Bodies, Floats, Floats]:
-        """Bodies, rotations (count, 3, 3) and rates (count, 3), principal axes, radians a frame."""
+        """Bodies, rotations (count, 3, 3) and rates (count, 3), principal axes, radians a frame.
+
+        The moments are in ascending order, as those of satgen's targets.
+        """
         free = second_to_moments(rng.dirichlet(np.ones(3), count))
         kinds = len(self.inertia) + self.any_inertia
         kind = np.arange(count) % kinds
@@ -230,8 +233,8 @@ class Ensemble:
         ]
         base = np.where((kind == len(self.inertia))[:, None], free, base)
         second = moments_to_second(base) * np.exp(self.spread * rng.normal(size=(count, 3)))
-        moments = second_to_moments(second)
-        moments = moments / moments.max(axis=1, keepdims=True)
+        moments = np.sort(second_to_moments(second), axis=1)
+        moments = moments / moments[:, 2:]
         if self.uniform_rate is not None:
             direction = rng.normal(size=(count, 3))
             direction /= np.linalg.norm(direction, axis=1, keepdims=True)
