@@ -67,17 +67,17 @@ def load_pose_model(name: str) -> PoseModel:
         raise InputError(
             f"pose model {name!r}: one of {', '.join(MODELS)}, or your own as module:function"
         )
-    found = _named(MODELS.get(name, name))
-    if inspect.isclass(found) or (inspect.isroutine(found) and not _required(found)):
+    found = named(MODELS.get(name, name))
+    if inspect.isclass(found) or (inspect.isroutine(found) and not required_parameters(found)):
         try:
             found = found()
         except InputError:
             raise
         except Exception as error:  # whatever somebody's class does
-            raise InputError(f"pose model {name!r}: cannot be made ({_reason(error)})") from None
+            raise InputError(f"pose model {name!r}: cannot be made ({reason_of(error)})") from None
     if isinstance(found, PoseModel):
         return found
-    if inspect.isroutine(found) and _required(found) == 2:
+    if inspect.isroutine(found) and required_parameters(found) == 2:
         return FunctionModel(found)
     raise InputError(
         f"pose model {name!r}: must be forecast(observed, future), or have such a method"
@@ -109,14 +109,14 @@ def checked_forecast(name: str, model: PoseModel, observed: Observed, future: Fl
     return forecast
 
 
-def _required(function: Any) -> int:
+def required_parameters(function: Any) -> int:
     """How many parameters a call must give."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
     return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
-def _named(place: str) -> Any:
+def named(place: str) -> Any:
     """What "module:name" or "file.py:name" names.
 
     Raises:
@@ -126,7 +126,7 @@ def _named(place: str) -> Any:
     try:
         found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
     except Exception as error:  # whatever somebody's module does
-        raise InputError(f"{place!r}: cannot import {where!r} ({_reason(error)})") from None
+        raise InputError(f"{place!r}: cannot import {where!r} ({reason_of(error)})") from None
     for part in name.split("."):
         if not hasattr(found, part):
             raise InputError(f"{place!r}: {where!r} has no {part!r}")
@@ -155,5 +155,5 @@ def _file(path: Path) -> ModuleType:
     return module
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

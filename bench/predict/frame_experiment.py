@@ -1,0 +1,147 @@
+"""Frame models against a protocol, in this process: the rows that a command or a report shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.predict.frame_figures import (
+    Columns,
+    Row,
+    figures_of,
+    join_columns,
+    rows_of,
+    window_columns,
+)
+from bench.predict.frame_models import load_frame_model
+from bench.predict.frame_protocols import FrameBatch, HeldOut, PoseSource
+from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
+from satgen.errors import InputError
+
+BATCH = 16
+"""Windows forecast at a time."""
+
+
+@dataclass(frozen=True)
+class FrameEvaluation:
+    """One model on one batch of windows.
+
+    Attributes:
+        model: its name.
+        source: of the poses that it looked at; None where it looks at none.
+        batch: the windows.
+        forecast: the model's, for pictures.
+        columns: a table with a row a window and horizon, see `frame_figures`.
+        seconds: that the forecast took.
+    """
+
+    model: str
+    source: PoseSource | None
+    batch: FrameBatch
+    forecast: FrameForecast
+    columns: Columns
+    seconds: float
+
+
+def load_frame_models(names: Iterable[str]) -> dict[str, FrameModel]:
+    """Models by name, in order.
+
+    Raises:
+        InputError: a name that is none, or one given twice; a model that must be trained first.
+    """
+    models: dict[str, FrameModel] = {}
+    for name in names:
+        if name in models:
+            raise InputError(f"frame model {name!r}: given twice")
+        models[name] = load_frame_model(name)
+    if not models:
+        raise InputError("frame models: at least one must be given")
+    return models
+
+
+def evaluate_frames(
+    models: Mapping[str, FrameModel],
+    windows: HeldOut,
+    sources: Sequence[PoseSource] = (PoseSource(),),
+    *,
+    batch: int = BATCH,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[FrameEvaluation]:
+    """Each model on each batch of windows: first the models that look at frames alone, then for
+    each source of poses those that look at poses, too.
+
+    Args:
+        models: by name, ready to forecast.
+        windows: from `frame_protocols.held_out`.
+        sources: of poses.
+        batch: windows forecast at a time.
+        progress: called with a line before each forecast.
+
+    Raises:
+        InputError: a model that cannot forecast these windows, or forecasts what is no frame.
+        RunError: nothing here renders.
+    """
+    scenes = windows.scenes()
+    wanting = {n: m for n, m in models.items() if getattr(m, "wants_poses", False)}
+    others = {n: m for n, m in models.items() if n not in wanting}
+    passes: list[tuple[PoseSource | None, Mapping[str, FrameModel]]] = [(None, others)]
+    passes += [(source, wanting) for source in sources]
+    for source, chosen in passes:
+        if not chosen:
+            continue
+        for windowed in windows.batches(source, batch, scenes):
+            for name, model in chosen.items():
+                if progress is not None:
+                    progress(f"{name}: {windowed.observed.scene.name} {windowed.starts[0]}")
+                yield _evaluate(name, model, windowed, source)
+
+
+def _evaluate(
+    name: str, model: FrameModel, batch: FrameBatch, source: PoseSource | None
+) -> FrameEvaluation:
+    began = time.perf_counter()
+    forecast = checked_frames(name, model, batch.observed)
+    seconds = time.perf_counter() - began
+    known = source is not None and source.estimated is None
+    noise = source.noise_deg if source is not None and known else None
+    label = "" if source is None else source.name
+    columns = window_columns(name, label, noise, batch, figures_of(forecast, batch))
+    return FrameEvaluation(name, source, batch, forecast, columns, seconds)
+
+
+def rows_of_evaluations(
+    found: Iterable[FrameEvaluation], models: Mapping[str, FrameModel], windows: HeldOut
+) -> tuple[list[Row], Columns]:
+    """Rows by horizon, and the table of windows that they are the means of.
+
+    A row has, beside the figures, `protocol`, `observed`, `parameters` (numbers that were learnt)
+    and `frames_s` (frames forecast a second here, all batches together; the first one may hold the
+    start of a renderer).
+    """
+    tables: list[Columns] = []
+    clocks: dict[tuple[str, str], tuple[int, float]] = {}
+    for one in found:
+        tables.append(one.columns)
+        key = (one.model, "" if one.source is None else one.source.name)
+        frames, seconds = clocks.get(key, (0, 0.0))
+        made = len(one.batch.starts) * len(one.batch.observed.horizons)
+        clocks[key] = (frames + made, seconds + one.seconds)
+    columns = join_columns(tables)
+    protocol = windows.protocol
+    rows = rows_of(columns, protocol=protocol.name, observed=protocol.observed)
+    for row in rows:
+        frames, seconds = clocks[row["model"], row["poses"] or ""]
+        row["parameters"] = int(getattr(models[row["model"]], "parameters", 0))
+        row["frames_s"] = frames / max(seconds, 1e-9)
+    return rows, columns
+
+
+def frame_rows(
+    models: Mapping[str, FrameModel],
+    windows: HeldOut,
+    sources: Sequence[PoseSource] = (PoseSource(),),
+) -> list[Row]:
+    """Models against a protocol: all rows."""
+    found = evaluate_frames(models, windows, sources)
+    return rows_of_evaluations(found, models, windows)[0]

@@ -1,0 +1,157 @@
+"""Render what you predict: poses that are forecast, drawn by our own renderer.
+
+The dataset's target, camera, lighting and sensor are those it was rendered with, its noise left
+out. The light at the time of a frame to come is known, as it is to whoever flies there: where sun
+and Earth stand still in the target's axes they turn with the forecast pose; elsewhere they are
+known in the camera's. With the true pose the frame is the dataset's, to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bench.predict.frame_types import FrameForecast, FrameScene, ObservedFrames
+from bench.predict.pose_models import checked_forecast, load_pose_model
+from bench.predict.types import Forecast, PoseModel
+from satgen.config import RenderConfig, earth_vectors, model_path, sun_vectors
+from satgen.errors import InputError
+from satgen.frame_maker import FrameMaker, Viewpoint
+from satgen.geometry import Bools, Floats
+from satgen.runfolder import file_sha256
+from satgen.scene import Scene
+from satgen.trajectory import observe
+
+AUTO = "auto"
+"""The pose model that suits the motion."""
+
+
+def suited_pose_model(scene: FrameScene) -> str:
+    """Name of the pose model for a scene: the rigid-body filter where the target tumbles and its
+    inertia is known; else the fitted constant velocity."""
+    return "velocity" if scene.body is None else "filter"
+
+
+@dataclass
+class RenderedForecast:
+    """See the module.
+
+    Attributes:
+        pose_model: name of the pose model (`pose_models.load_pose_model`), one that is ready to
+            forecast, or "auto" (`suited_pose_model`).
+        wants_poses: it does.
+    """
+
+    pose_model: str | PoseModel = AUTO
+    wants_poses: bool = True
+    _makers: dict[str, FrameMaker] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the pose model, so that a wrong name is refused before anything is rendered."""
+        if isinstance(self.pose_model, str) and self.pose_model != AUTO:
+            self.pose_model = load_pose_model(self.pose_model)
+
+    def forecast(self, observed: ObservedFrames) -> FrameForecast:
+        """The frames, and where the renderer saw a part.
+
+        Raises:
+            InputError: a model file that is no longer what the dataset was rendered with, or a pose
+                model that cannot forecast these.
+            RunError: nothing here renders.
+        """
+        scene = observed.scene
+        rotations, translations, known = self.poses(observed)
+        maker = self._maker(scene)
+        shape = (*observed.future_index.shape, *observed.frames.shape[2:])
+        frames = np.zeros(shape, dtype=np.float32)
+        silhouettes = np.zeros((*shape[:2], *shape[3:]), dtype=bool)
+        for row in np.flatnonzero(known):
+            poses = np.zeros((len(observed.horizons), 4, 4))
+            poses[:, :3, :3], poses[:, :3, 3] = rotations[row], translations[row]
+            poses[:, 3, 3] = 1.0
+            for at, view in enumerate(_views(maker.config, poses, observed.future_index[row])):
+                rgb, _, parts = maker.draw(view)
+                frames[row, at] = scene.on_grid(rgb)
+                silhouettes[row, at] = scene.labels_on_grid(parts) > 0
+        return FrameForecast(frames, silhouettes)
+
+    def poses(self, observed: ObservedFrames) -> tuple[Floats, Floats, Bools]:
+        """Forecast rotations (B, N, 3, 3), translations (B, N, 3), and (B,) where there are any.
+
+        Observed poses that are not known (NaN) are left out. With fewer of them than a pose model
+        can use, the last known pose is what is forecast; with none, no pose is.
+        """
+        model = self.pose_model
+        if isinstance(model, str):
+            model = load_pose_model(suited_pose_model(observed.scene))
+        poses, future = observed.poses, observed.future_times
+        seen = np.asarray(np.isfinite(poses.rotations).all(axis=(2, 3)))
+        seen &= np.isfinite(poses.translations).all(axis=2)
+        count, ahead = future.shape
+        rotations = np.tile(np.eye(3), (count, ahead, 1, 1))
+        translations = np.zeros((count, ahead, 3))
+        patterns, which = np.unique(seen, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            rows = np.flatnonzero(which.ravel() == number)
+            if not pattern.any():
+                continue
+            some = poses.take(rows)
+            some = replace(
+                some,
+                times=some.times[:, pattern],
+                rotations=some.rotations[:, pattern],
+                translations=some.translations[:, pattern],
+            )
+            name = type(model).__name__
+            try:
+                found = checked_forecast(name, model, some, future[rows])
+            except InputError:
+                if pattern.all():
+                    raise
+                found = Forecast(
+                    np.repeat(some.rotations[:, -1:], ahead, axis=1),
+                    np.repeat(some.translations[:, -1:], ahead, axis=1),
+                )
+            rotations[rows], translations[rows] = found.rotations, found.translations
+        return rotations, translations, np.asarray(seen.any(axis=1))
+
+    def close(self) -> None:
+        """Let go of the renderers."""
+        while self._makers:
+            self._makers.popitem()[1].close()
+
+    def _maker(self, scene: FrameScene) -> FrameMaker:
+        key = str(scene.data.folder.resolve())
+        if key not in self._makers:
+            self.close()  # one dataset at a time: models are large
+            self._makers[key] = _maker_of(scene)
+        return self._makers[key]
+
+
+def _maker_of(scene: FrameScene) -> FrameMaker:
+    """A renderer of a dataset's scene, without the sensor's noise."""
+    from satgen.targets.load import load_target
+
+    config = scene.data.config
+    target, path = config.target, model_path(config.target)
+    if not path.is_file():
+        raise InputError(f"{scene.name}: its model {path} is not there any more")
+    if file_sha256(path) != target.sha256:
+        raise InputError(f"{scene.name}: {path} is not the model that it was rendered with")
+    model = load_target(target.source, target.scale, target.up)
+    quiet = replace(config.sensor, full_well=0.0, read_noise=0.0)
+    return FrameMaker(Scene(replace(config, sensor=quiet), model), anywhere=True)
+
+
+def _views(config: RenderConfig, poses: Floats, indices: Floats) -> list[Viewpoint]:
+    """Poses (N, 4, 4) at the times of indices (N,), with the light there."""
+    truth = observe(config.trajectory, np.asarray(indices))
+    lights = [sun_vectors(config, truth), earth_vectors(config, truth)]
+    turn = poses[:, :3, :3] @ np.swapaxes(truth.T_cam_target[:, :3, :3], -1, -2)
+    with_target = (config.sun.mode == "body", truth.R_target_inertial is None)
+    sun, earth = (
+        np.einsum("nij,nj->ni", turn, light) if turns else light
+        for light, turns in zip(lights, with_target, strict=True)
+    )
+    return [Viewpoint(0, pose, s, e) for pose, s, e in zip(poses, sun, earth, strict=True)]
