@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.evaluator import match_file
+from bench.pair_runner import match_file
 from matchers.truth.pairs import Pair
 from satgen.errors import InputError
 

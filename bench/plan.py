@@ -6,21 +6,23 @@ Whatever can be refused is refused here, before anything is written.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import satgen
-from bench.config import TRUTH, BenchConfig
-from bench.posed import load_posed_pairs
+from bench.config import TRUTH, BenchConfig, combination_json
+from bench.lineup import Lineup
+from bench.posed import PosedPair, load_posed_pairs, upright
+from bench.software import machine, software
 from matchers.specs import name_of, source_file
 from matchers.truth.pairs import (
     Pair,
     check_pairs_exist,
     consecutive_pairs,
     load_pairs,
+    pairs_csv,
     sample_pairs,
 )
 from satgen.dataset import Dataset, check_frames, open_datasets
@@ -42,26 +44,37 @@ class PosedList:
 
 
 @dataclass(frozen=True)
+class PosedPairs:
+    """The pairs of such a list, with cameras and poses of the images brought upright."""
+
+    name: str
+    images: Path
+    pairs: tuple[PosedPair, ...]
+
+
+@dataclass(frozen=True)
 class BenchPlan:
-    """A run that was found to make sense.
+    """A run that was found to make sense, with all that it takes.
 
     Attributes:
-        config: what is run.
-        datasets: by name.
-        posed: lists of other benchmarks.
+        config: how it is run.
+        lineup: what is compared.
+        datasets: folders by name.
         pairs: of the datasets, in the order in which they are run.
-        weights: files of the networks, by what they are for.
+        listing: the same as pairs.csv has them.
+        posed: pairs of other benchmarks.
         identity: what two runs must share for the one to go on with the other.
-        command: that asked for it.
+        description: what run.json holds besides.
     """
 
     config: BenchConfig
+    lineup: Lineup
     datasets: dict[str, Path]
-    posed: tuple[PosedList, ...]
     pairs: tuple[Pair, ...]
-    weights: dict[str, Path]
+    listing: bytes
+    posed: tuple[PosedPairs, ...]
     identity: dict[str, Any]
-    command: str
+    description: dict[str, Any]
 
 
 def plan(
@@ -93,6 +106,7 @@ def plan(
     opened = open_datasets(datasets)
     pairs = chosen_pairs(config, {name: d.indices for name, d in opened.items()}, pairs_file)
     _check_images(opened, pairs)
+    listing, lists = pairs_csv(pairs), _posed_lists(posed, set(opened))
     identity = {
         "satgen": satgen.__version__,
         "config": _config_identity(config),
@@ -103,11 +117,43 @@ def plan(
             if (file := source_file(given)) is not None
         },
         "datasets": {name: dataset_identity(data.folder) for name, data in opened.items()},
-        "pairs": hashlib.sha256(json.dumps([vars(pair) for pair in pairs]).encode()).hexdigest(),
-        "posed": _posed_identities(posed, set(opened)),
+        "pairs": hashlib.sha256(listing).hexdigest(),
+        "posed": {
+            entry.name: {
+                "list": file_sha256(entry.file),
+                "images": files_sha256(
+                    dict.fromkeys(
+                        entry.images / name for p in known.pairs for name in (p.name0, p.name1)
+                    )
+                ),
+            }
+            for entry, known in zip(posed, lists, strict=True)
+        },
+    }
+    lineup = Lineup.load(config)
+    description = {
+        "command": command,
+        **software(),
+        "machine": machine(config.threads, lineup.device),
+        "config": config.to_json(),
+        "datasets": [_dataset_json(name, data) for name, data in opened.items()],
+        "posed": [{"file": str(p.file), "images": str(p.images)} for p in posed],
+        "combinations": [combination_json(c) for c in lineup.combinations],
+        "weights": {name: str(path) for name, path in weights.items()},
     }
     folders = {name: data.folder for name, data in opened.items()}
-    return BenchPlan(config, folders, tuple(posed), tuple(pairs), weights, identity, command)
+    return BenchPlan(config, lineup, folders, tuple(pairs), listing, lists, identity, description)
+
+
+def _dataset_json(name: str, data: Dataset) -> dict[str, Any]:
+    return {
+        "name": name,
+        "path": str(data.folder.resolve()),
+        "target": data.name,
+        "camera": data.description["camera"],
+        "frames": len(data),
+        "parts": data.description["parts"],
+    }
 
 
 def check_matchers(config: BenchConfig) -> dict[str, Path]:
@@ -179,31 +225,34 @@ def _config_identity(config: BenchConfig) -> dict[str, Any]:
     return {**known, "device": choose_device(config.device).type}
 
 
-def _posed_identities(posed: Sequence[PosedList], taken: set[str]) -> dict[str, Any]:
-    """Content of the lists and of the images that they name."""
-    found: dict[str, Any] = {}
+def _posed_lists(posed: Sequence[PosedList], taken: set[str]) -> tuple[PosedPairs, ...]:
+    """The pairs of lists, whose images are there."""
+    lists: list[PosedPairs] = []
     for entry in posed:
-        if entry.name in taken or entry.name in found:
+        if entry.name in taken or any(entry.name == known.name for known in lists):
             raise InputError(f"{entry.file}: another list or dataset is called {entry.name} too")
-        images: dict[Path, None] = {}
+        sizes: dict[str, tuple[int, int]] = {}
+        pairs = []
         for number, pair in enumerate(load_posed_pairs(entry.file), start=1):
             for name in (pair.name0, pair.name1):
-                image = entry.images / name
-                if image not in images:
-                    _check_image(image, f"{entry.file}: line {number}")
-                    images[image] = None
-        found[entry.name] = {"list": file_sha256(entry.file), "images": files_sha256(images)}
-    return found
+                if name not in sizes:
+                    sizes[name] = _size(entry.images / name, f"{entry.file}: line {number}")
+            K0, K1, T_0to1 = upright(pair, sizes[pair.name0], sizes[pair.name1])
+            pairs.append(replace(pair, K0=K0, K1=K1, T_0to1=T_0to1))
+        lists.append(PosedPairs(entry.name, entry.images, tuple(pairs)))
+    return tuple(lists)
 
 
-def _check_image(path: Path, place: str) -> None:
+def _size(path: Path, place: str) -> tuple[int, int]:
+    """Width and height of an image that a place names."""
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
         raise InputError(f"{place}: no image {path}")
     try:
-        with Image.open(path):
-            pass  # its header was read
+        with Image.open(path) as image:  # its header alone is read
+            width, height = image.size
+            return width, height
     except UnidentifiedImageError:
         raise InputError(f"{place}: {path} is not a readable image") from None
     except OSError as error:

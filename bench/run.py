@@ -7,24 +7,18 @@ plots and report.html. A run that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import multiprocessing
 import os
-import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.config import combination_json
-from bench.evaluator import PosedTask, Row, Task, load_evaluator, match_file, run_task
+from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
 from bench.plan import BenchPlan
-from bench.posed import load_posed_pairs
-from matchers.truth.pairs import Pair, pairs_csv
-from satgen.dataset import Dataset
+from matchers.truth.pairs import Pair
 from satgen.errors import InputError, RunError
 from satgen.parquet import read_frame
 from satgen.processes import serve, starting
@@ -98,16 +92,14 @@ def run(
     with RunFolder.open(folder, BENCH, plan.identity, resume=resume, overwrite=overwrite) as place:
         journal = place.journal(RESULTS)
         rows = _good(plan, folder, journal.read()) if place.going_on else []
-        tasks = _tasks(plan, folder, workers, {_key(row) for row in rows})
-        if tasks:
-            load_evaluator(tasks[0])  # weights that do not fit are refused before the first write
+        tasks = _tasks(plan, folder, {_key(row) for row in rows})
         _begin(plan, place)
-        total = len(plan.pairs) + sum(len(load_posed_pairs(p.file)) for p in plan.posed)
+        total = len(plan.pairs) + sum(len(entry.pairs) for entry in plan.posed)
         left = sum(len(task.pairs) for task in tasks)
         if progress:
             progress(total - left, total)
         with journal.rewritten(rows):
-            for task, found in _carried_out(tasks, workers):
+            for task, found in _carried_out(plan, tasks, workers):
                 journal.append(found)
                 left -= len(task.pairs)
                 if progress:
@@ -116,7 +108,7 @@ def run(
         if plan.config.pairs_per_gap is None and plan.pairs:
             from bench.follow import follow
 
-            place.write(TRACKS, _parquet(follow(plan, folder / MATCHES)))
+            place.write(TRACKS, _parquet(follow(folder, folder / MATCHES)))
         place.write(TABLE, _parquet(table))
         if report:
             from bench.report import write_report
@@ -142,11 +134,9 @@ def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 # -- tasks -------------------------------------------------------------------------------------
 
 
-def _tasks(plan: BenchPlan, folder: Path, workers: int, done: set[Key]) -> list[Task | PosedTask]:
-    config = plan.config
-    threads = config.threads or (1 if workers > 1 else os.cpu_count() or 1)
+def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:
     kept = frozenset(_kept(plan))
-    tasks: list[Task | PosedTask] = []
+    tasks: list[Task] = []
     for name, dataset in plan.datasets.items():
         mine = [
             p
@@ -155,18 +145,16 @@ def _tasks(plan: BenchPlan, folder: Path, workers: int, done: set[Key]) -> list[
         ]
         for start in range(0, len(mine), CHUNK):
             part = tuple(mine[start : start + CHUNK])
-            keep = folder / MATCHES
-            tasks.append(Task(config, threads, dataset, part, keep, kept & frozenset(part)))
+            tasks.append(PairTask(dataset, part, folder / MATCHES, kept & frozenset(part)))
     for entry in plan.posed:
-        name = entry.file.stem
         listed = [
             (number, pair)
-            for number, pair in enumerate(load_posed_pairs(entry.file), start=1)
-            if (name, number, number) not in done
+            for number, pair in enumerate(entry.pairs, start=1)
+            if (entry.name, number, number) not in done
         ]
         for start in range(0, len(listed), CHUNK):
             some = tuple(listed[start : start + CHUNK])
-            tasks.append(PosedTask(config, threads, name, entry.images, some))
+            tasks.append(PosedTask(entry.name, entry.images, some))
     return tasks
 
 
@@ -179,12 +167,14 @@ def _kept(plan: BenchPlan) -> list[Pair]:
 
 
 def _carried_out(
-    tasks: Sequence[Task | PosedTask], workers: int
-) -> Iterator[tuple[Task | PosedTask, list[Row]]]:
+    plan: BenchPlan, tasks: Sequence[Task], workers: int
+) -> Iterator[tuple[Task, list[Row]]]:
     """Tasks and their rows, in order."""
+    threads = plan.config.threads or (1 if workers > 1 else os.cpu_count() or 1)
     if workers <= 1 or len(tasks) <= 1:
+        runner = PairRunner(plan.config, plan.lineup, threads)
         for task in tasks:
-            yield task, run_task(task)
+            yield task, runner.rows(task)
         return
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
@@ -195,8 +185,8 @@ def _carried_out(
         workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
     )
     try:
-        with starting(tasks):
-            answers = [pool.submit(run_task, task) for task in tasks]
+        with starting((plan.config, tasks)):
+            answers = [pool.submit(run_task, plan.config, threads, task) for task in tasks]
         for task, answer in zip(tasks, answers, strict=True):
             yield task, answer.result()
         pool.shutdown()
@@ -217,64 +207,11 @@ def _carried_out(
 
 def _begin(plan: BenchPlan, place: RunFolder) -> None:
     """Make the folder this run's; where it is, say where its datasets lie now."""
-    description = _description(plan)
-    place.begin(description)
-    if place.known is not None and place.known.get("datasets") != description["datasets"]:
-        place.describe({**place.known, "datasets": description["datasets"]})
-    place.keep(PAIRS, pairs_csv(plan.pairs))
-
-
-def _description(plan: BenchPlan) -> dict[str, Any]:
-    import torch
-
-    import satgen
-
-    versions = {"satgen": satgen.__version__, "python": platform.python_version()}
-    for name in ("torch", "numpy", "opencv-python-headless", "poselib", "scipy"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    from matchers.registry import choose_device
-
-    device = choose_device(plan.config.device)
-    return {
-        "command": plan.command,
-        "satgen": satgen.__version__,
-        "versions": versions,
-        "machine": {
-            "cpu": cpu_name(),
-            "cores": os.cpu_count(),
-            "threads": plan.config.threads,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            "platform": platform.platform(),
-        },
-        "config": plan.config.to_json(),
-        "datasets": [_dataset_json(name, path) for name, path in plan.datasets.items()],
-        "posed": [{"file": str(p.file), "images": str(p.images)} for p in plan.posed],
-        "combinations": [combination_json(c) for c in plan.config.combinations()],
-        "weights": {name: str(path) for name, path in plan.weights.items()},
-    }
-
-
-def _dataset_json(name: str, path: Path) -> dict[str, Any]:
-    data = Dataset(path)
-    description = data.description
-    return {
-        "name": name,
-        "path": str(path.resolve()),
-        "target": data.name,
-        "camera": description["camera"],
-        "frames": len(data),
-        "parts": description["parts"],
-    }
-
-
-def cpu_name() -> str:
-    """What the processor calls itself."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    place.begin(plan.description)
+    datasets = plan.description["datasets"]
+    if place.known is not None and place.known.get("datasets") != datasets:
+        place.describe({**place.known, "datasets": datasets})
+    place.keep(PAIRS, plan.listing)
 
 
 def _key(row: Row) -> Key:
@@ -283,7 +220,7 @@ def _key(row: Row) -> Key:
 
 def _good(plan: BenchPlan, folder: Path, rows: Sequence[Row]) -> list[Row]:
     """Rows of the pairs that have one for every combination, and the matches to be kept."""
-    wanted = {c.id for c in plan.config.combinations()}
+    wanted = {c.id for c in plan.lineup.combinations}
     found: dict[Key, set[str]] = {}
     for row in rows:
         found.setdefault(_key(row), set()).add(row["combination"])
@@ -300,9 +237,9 @@ def _table(plan: BenchPlan, journal: Journal) -> pd.DataFrame:
 
     table = pd.DataFrame(journal.read())
     places = {
-        name: i for i, name in enumerate([*plan.datasets, *(p.file.stem for p in plan.posed)])
+        name: i for i, name in enumerate([*plan.datasets, *(entry.name for entry in plan.posed)])
     }
-    ids = {c.id: i for i, c in enumerate(plan.config.combinations())}
+    ids = {c.id: i for i, c in enumerate(plan.lineup.combinations)}
     keys = pd.DataFrame(
         {
             "dataset": table["dataset"].map(places),

@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,12 +25,15 @@ from bench.config import BenchConfig
 from bench.plan import PosedList, plan
 from bench.report import write_report
 from bench.run import BENCH, RESULTS, RUN, run
+from matchers.nearest import NearestNeighbour
+from matchers.specs import MatcherSpec
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
 from matchers.truth.pairs import Pair, save_pairs
+from matchers.types import Features, Matches
 from satgen.cli import main
 from satgen.dataset import Dataset
-from satgen.errors import InputError
+from satgen.errors import InputError, RunError
 from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.runfolder import first_free
@@ -445,3 +449,45 @@ def test_ctrl_c_is_answered_at_once(frames: Path, tmp_path: Path, workers: int) 
     assert process.returncode == 130
     assert errors.startswith("Interrupted: ") and len(errors.splitlines()) == 1
     assert json.loads((out / RUN).read_text())["config"]["repeats"] == 100000
+
+
+class Third:
+    """A matcher of somebody's own: it takes no batches, and says nothing of its operations."""
+
+    def __init__(self, features: str) -> None:
+        assert features == "sift"
+
+    def __call__(self, first: Features, second: Features) -> Matches:
+        assert not first.batched
+        matches: Matches = NearestNeighbour()(first, second)
+        return matches
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch": 3}, {"pairs_per_gap": None}])
+def test_a_third_matcher_is_itself(frames: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = replace(CONFIG, matchers=(Third, "nearest"), **changes)
+    table = run(plan(config, [frames]), tmp_path / "run", report=True)
+    name = f"{Third.__module__}:Third"
+    third, nearest = (table[table["matcher"] == m].reset_index() for m in (name, "nearest"))
+    nearest = nearest[nearest["combination"] == "sift-nearest"].reset_index()
+    assert len(third) and list(third["num_matches"]) == list(nearest["num_matches"])
+    assert third["flops"].isna().all() and third["flops_full"].isna().all()
+    assert nearest["flops"].gt(0).all()
+    summary = json.loads((tmp_path / "run" / "results.json").read_text())
+    entry = summary["combinations"][0]
+    assert entry["matcher"] == name and entry["overall"].get("flops") is None
+    assert summary["config"]["matchers"] == [name, "nearest"]
+    sources = json.loads((tmp_path / "run" / RUN).read_text())["identity"]["sources"]
+    assert list(sources) == [name]
+
+
+def test_a_third_matcher_runs_in_workers(frames: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, matchers=("tests.test_bench_run:Third",), pairs_per_gap=6)
+    one = run(plan(config, [frames]), tmp_path / "one")
+    same(one, run(plan(config, [frames]), tmp_path / "two", workers=2))
+
+
+def test_what_is_no_answer_is_named(frames: Path, tmp_path: Path) -> None:
+    spec = MatcherSpec("odd", build=lambda: lambda first, second: {"matches": []})
+    with pytest.raises(RunError, match=r"dict: must be matchers\.types\.Matches"):
+        run(plan(replace(CONFIG, matchers=(spec,)), [frames]), tmp_path / "run")

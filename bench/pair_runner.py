@@ -1,12 +1,13 @@
 """Runs matchers on pairs of frames, with the time that takes: the part of a run that does the work.
 
-A process holds one `Evaluator`; tasks come to it as plain values, so that they can go to workers.
+A process holds one `PairRunner`; tasks come to it as plain values, so that they can go to workers.
 """
 
 from __future__ import annotations
 
 import io
 import statistics
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,22 +17,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.config import GPU_BATCH, TRUTH, BenchConfig, Combination
-from bench.evaluate import (
-    Outcome,
+from bench.columns import (
+    MatchOutcome,
     absolute_figures,
     pair_columns,
-    positions,
+    pixels_of,
     relative_figures,
     truth_figures,
     view_angle_deg,
     work_figures,
 )
+from bench.config import GPU_BATCH, BenchConfig, Combination
+from bench.lineup import Lineup
 from bench.metrics import agreement
-from bench.posed import PosedPair, upright
-from bench.timing import match_all, timed
+from bench.posed import PosedPair
 from matchers.truth.exact import label
-from matchers.truth.frame import FrameGeometry, read_geometry
+from matchers.truth.frame import FrameGeometry
 from matchers.truth.pairs import Pair
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset, read_image
@@ -40,7 +41,8 @@ from satgen.geometry import Floats
 if TYPE_CHECKING:
     import torch
 
-    from matchers.types import Extractor, Features, Matcher
+    from matchers.types import Features, Matcher
+    from satgen.frame import Frame
 
 Row = dict[str, Any]
 Keys = Sequence[tuple[Hashable, Hashable]]
@@ -57,20 +59,16 @@ WARM_UP = 2
 
 
 @dataclass(frozen=True)
-class Task:
-    """Pairs to be evaluated.
+class PairTask:
+    """Pairs of one dataset to be run.
 
     Attributes:
-        config: of the run.
-        threads: of the process.
         dataset: folder of the frames.
         pairs: of that dataset.
         keep: folder to write matches into, for those of `pairs` in `kept`.
         kept: which pairs.
     """
 
-    config: BenchConfig
-    threads: int
     dataset: Path
     pairs: tuple[Pair, ...]
     keep: Path
@@ -79,37 +77,30 @@ class Task:
 
 @dataclass(frozen=True)
 class PosedTask:
-    """Pairs of images of another benchmark, numbered by their place in its list."""
+    """Pairs of images of another benchmark, numbered by their place in its list.
 
-    config: BenchConfig
-    threads: int
+    Attributes:
+        name: of the list.
+        images: their folder.
+        pairs: cameras and poses are those of the images brought upright.
+    """
+
     name: str
     images: Path
     pairs: tuple[tuple[int, PosedPair], ...]
 
 
-def run_task(task: Task | PosedTask) -> list[Row]:
-    """The rows of a task, pair by pair, in a process that keeps its models for the next one."""
-    evaluator = _evaluator(task.config, task.threads)
-    if isinstance(task, PosedTask):
-        return [
-            row for number, pair in task.pairs for row in evaluator.posed_pair(task, number, pair)
-        ]
-    return [row for pairs in evaluator.batches(task.pairs) for row in evaluator.rows(task, pairs)]
+Task = PairTask | PosedTask
 
 
-def load_evaluator(task: Task | PosedTask) -> None:
-    """Load what a task needs into this process.
-
-    Raises:
-        InputError: an extractor or a matcher cannot be had, or the weights are not its own.
-    """
-    _evaluator(task.config, task.threads)
+def run_task(config: BenchConfig, threads: int, task: Task) -> list[Row]:
+    """The rows of a task, in a process that keeps its models for the next one."""
+    return _runner(config, threads).rows(task)
 
 
 @lru_cache(maxsize=1)
-def _evaluator(config: BenchConfig, threads: int) -> Evaluator:
-    return Evaluator(config, threads)
+def _runner(config: BenchConfig, threads: int) -> PairRunner:
+    return PairRunner(config, Lineup.load(config), threads)
 
 
 class Cache(OrderedDict[Hashable, Any]):
@@ -131,72 +122,49 @@ class Cache(OrderedDict[Hashable, Any]):
         return value
 
 
-class Evaluator:
-    """Extractors and matchers of a run, and the frames that were used last.
+class PairRunner:
+    """Runs a lineup on pairs, and keeps the frames that were used last.
 
     Args:
-        config: of the run.
+        config: how to run it.
+        lineup: what is compared.
         threads: for PyTorch, in this process.
-
-    Raises:
-        InputError: an extractor or a matcher cannot be had.
     """
 
-    def __init__(self, config: BenchConfig, threads: int) -> None:
+    def __init__(self, config: BenchConfig, lineup: Lineup, threads: int) -> None:
         import torch
-
-        from matchers.registry import load_features, load_matcher
 
         torch.set_num_threads(threads)
         self.config = config
-        features = config.features_specs()
-        self._extractors: dict[str, Extractor] = {
-            name: load_features(
-                spec,
-                weights=config.weights_of(name),
-                max_keypoints=config.max_keypoints,
-                device=config.device,
-            )
-            for name, spec in features.items()
-        }
-        specs = config.matcher_specs()
-        self._matchers: dict[Combination, Matcher] = {
-            combination: load_matcher(
-                specs[combination.matcher],
-                features=features[combination.features],
-                weights=combination.weights,
-                device=config.device,
-                **combination.options,
-            )
-            for combination in config.combinations()
-            if not combination.is_truth
-        }
-        self._operations = {name: spec.operations for name, spec in specs.items()}
+        self.lineup = lineup
         self._frames = Cache(KEPT_FEATURES)
         self._geometries = Cache(KEPT_GEOMETRIES)
         self._datasets = Cache(4)
-        self._prepared = Cache((2 + 2 * GPU_BATCH) * len(self._matchers))
+        self._prepared = Cache((2 + 2 * GPU_BATCH) * len(lineup.matchers))
         self._warm: set[str] = set()
 
     # -- pairs ---------------------------------------------------------------------------------
 
-    def batches(self, pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
-        """Pairs in batches."""
-        size = self.config.batch or (1 if self._device.type == "cpu" else GPU_BATCH)
-        for start in range(0, len(pairs), size):
-            yield pairs[start : start + size]
+    def rows(self, task: Task) -> list[Row]:
+        """A row for each pair and each combination, pair by pair."""
+        if isinstance(task, PosedTask):
+            return [row for number, pair in task.pairs for row in self._posed(task, number, pair)]
+        size = self.config.batch or (1 if self.lineup.device.type == "cpu" else GPU_BATCH)
+        starts = range(0, len(task.pairs), size)
+        batches = [task.pairs[start : start + size] for start in starts]
+        return [row for pairs in batches for row in self._batch(task, pairs)]
 
-    def rows(self, task: Task, pairs: Sequence[Pair]) -> Iterator[Row]:
-        """A row for each pair of a batch and each combination, pair by pair."""
+    def _batch(self, task: PairTask, pairs: Sequence[Pair]) -> Iterator[Row]:
+        """The rows of pairs that are matched together."""
         data: Dataset = self._datasets.get_or(task.dataset, lambda: Dataset(task.dataset))
-        found: dict[str, list[dict[Combination, Outcome]]] = {}
-        for name in self._extractors:
+        found: dict[str, list[dict[Combination, MatchOutcome]]] = {}
+        for name in self.lineup.extractors:
             sides = [self._sides(data, name, pair) for pair in pairs]
             keys = [((p.dataset, p.index0), (p.dataset, p.index1)) for p in pairs]
             features = [(side0[0], side1[0]) for side0, side1 in sides]
             found[name] = self._match(name, features, keys)
         for place, pair in enumerate(pairs):
-            for name in self._extractors:
+            for name in self.lineup.extractors:
                 yield from self._dataset_rows(task, data, pair, name, found[name][place])
 
     def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
@@ -205,11 +173,11 @@ class Evaluator:
 
     def _dataset_rows(
         self,
-        task: Task,
+        task: PairTask,
         data: Dataset,
         pair: Pair,
         name: str,
-        outcomes: dict[Combination, Outcome],
+        outcomes: dict[Combination, MatchOutcome],
     ) -> Iterator[Row]:
         """A row for each combination of the features `name`."""
         frame0, frame1 = self._geometry(data, pair.index0), self._geometry(data, pair.index1)
@@ -226,11 +194,13 @@ class Evaluator:
             "phase_deg": float(frame["phase_deg"]),
             "elevation_deg": float(frame["elevation_deg"]),
         }
-        (features0, time0), (features1, time1) = self._sides(data, name, pair)
-        keypoints0, keypoints1 = positions(features0), positions(features1)
+        sides = self._sides(data, name, pair)
+        (features0, _), (features1, _) = sides
+        keypoints0, keypoints1 = pixels_of(features0), pixels_of(features1)
         truth = label(keypoints0, keypoints1, frame0, frame1, self.config.thresholds)
-        if (known := Combination(name, TRUTH)) in self.config.combinations():
-            outcomes = outcomes | {known: Outcome.of_truth(truth)}
+        for combination in self.lineup.combinations:
+            if combination.is_truth and combination.features == name:
+                outcomes = outcomes | {combination: MatchOutcome.of_truth(truth)}
         for combination, outcome in outcomes.items():
             points0, points1 = keypoints0[outcome.pairs[:, 0]], keypoints1[outcome.pairs[:, 1]]
             row, judged = truth_figures(truth, outcome, classes)
@@ -245,29 +215,25 @@ class Evaluator:
                 | row
                 | relative_figures(points0, points1, frame0.K, frame1.K, T_0to1, ransac)
                 | absolute_figures(points0, points1, frame0, frame1, ransac)
-                | self._work(combination, features0, features1, outcome)
-                | {
-                    "extract_ms": time0 + time1,
-                    "agreement": _agreement(combination, outcomes),
-                }
+                | self._last_columns(combination, outcomes, sides)
             )
 
-    def posed_pair(self, task: PosedTask, number: int, pair: PosedPair) -> Iterator[Row]:
+    def _posed(self, task: PosedTask, number: int, pair: PosedPair) -> Iterator[Row]:
         """A row for each combination: pose and epipolar figures only."""
         images = [np.asarray(read_image(task.images / name)) for name in (pair.name0, pair.name1)]
-        sizes = [(image.shape[1], image.shape[0]) for image in images]
-        K0, K1, T_0to1 = upright(pair, *sizes)
+        K0, K1, T_0to1 = pair.K0, pair.K1, pair.T_0to1
         turned = [
             np.ascontiguousarray(np.rot90(image, turns))
             for image, turns in zip(images, (pair.turns0, pair.turns1), strict=True)
         ]
         angle = view_angle_deg(np.eye(4), T_0to1)
-        for name in self._extractors:
-            (features0, time0), (features1, time1) = (self._extract(name, i) for i in turned)
+        for name in self.lineup.extractors:
+            sides = [self._extract(name, image) for image in turned]
+            (features0, _), (features1, _) = sides
             outcomes = self._match(name, [(features0, features1)], None)[0]
             for combination, outcome in outcomes.items():
-                points0 = positions(features0)[outcome.pairs[:, 0]]
-                points1 = positions(features1)[outcome.pairs[:, 1]]
+                points0 = pixels_of(features0)[outcome.pairs[:, 0]]
+                points1 = pixels_of(features1)[outcome.pairs[:, 1]]
                 yield (
                     {
                         "dataset": task.name,
@@ -284,27 +250,36 @@ class Evaluator:
                         "num_matches": len(outcome.pairs),
                     }
                     | relative_figures(points0, points1, K0, K1, T_0to1, self.config.ransac)
-                    | self._work(combination, features0, features1, outcome)
-                    | {
-                        "extract_ms": time0 + time1,
-                        "agreement": _agreement(combination, outcomes),
-                    }
+                    | self._last_columns(combination, outcomes, sides)
                 )
 
-    def _work(
-        self, combination: Combination, features0: Features, features1: Features, outcome: Outcome
+    def _last_columns(
+        self,
+        combination: Combination,
+        outcomes: dict[Combination, MatchOutcome],
+        sides: Sequence[tuple[Features, float]],
     ) -> Row:
-        matcher = self._matchers.get(combination)
-        count = self._operations.get(combination.matcher)
+        """Work, time of extraction, and agreement with the matcher that does not adapt."""
+        (features0, time0), (features1, time1) = sides
+        outcome, full = outcomes[combination], self.lineup.unadapted.get(combination)
+        matcher = self.lineup.matchers.get(combination)
+        count = self.lineup.counts.get(combination.matcher)
         operations = None
         if matcher is not None and count is not None:
             operations = count(matcher, features0, features1, outcome.adaptation)
-        return work_figures(len(features0) + len(features1), outcome.adaptation, operations)
+        alike = float("nan")
+        if full is not None:
+            alike = agreement(outcome.pairs, outcomes[full].pairs)
+        return {
+            **work_figures(len(features0) + len(features1), outcome.adaptation, operations),
+            "extract_ms": time0 + time1,
+            "agreement": alike,
+        }
 
     # -- frames --------------------------------------------------------------------------------
 
     def _geometry(self, data: Dataset, index: int) -> FrameGeometry:
-        return self._geometries.get_or((data.folder, index), lambda: read_geometry(data, index))
+        return self._geometries.get_or((data.folder, index), lambda: _geometry_of(data[index]))
 
     def _dataset_features(self, data: Dataset, name: str, index: int) -> tuple[Features, float]:
         def extract() -> tuple[Features, float]:
@@ -316,30 +291,24 @@ class Evaluator:
 
     def _extract(self, name: str, image: Any, mask: Any = None) -> tuple[Features, float]:
         """Features of an image, and milliseconds; the first one of an extractor is done twice."""
-        extractor = self._extractors[name]
+        extractor = self.lineup.extractors[name]
         if name not in self._warm:
             extractor(image, mask=mask)
             self._warm.add(name)
-        features, seconds = timed(lambda: extractor(image, mask=mask), self._device)
+        features, seconds = timed(lambda: extractor(image, mask=mask), self.lineup.device)
         return features, 1e3 * seconds
 
     # -- matching ------------------------------------------------------------------------------
 
-    @property
-    def _device(self) -> torch.device:
-        from matchers.registry import choose_device
-
-        return choose_device(self.config.device)
-
     def _match(
         self, name: str, sides: list[tuple[Features, Features]], keys: Keys | None
-    ) -> list[dict[Combination, Outcome]]:
+    ) -> list[dict[Combination, MatchOutcome]]:
         """Each combination on the same pairs, taking turns, so that a slow spell hits them alike.
 
         With all consecutive pairs (and `keys` of the frames), what depends on one frame alone is
         computed once a frame, as `matchers.sequence` does, and the time is that of the rest.
         """
-        mine = {c: m for c, m in self._matchers.items() if c.features == name}
+        mine = {c: m for c, m in self.lineup.matchers.items() if c.features == name}
         sequence = self.config.pairs_per_gap is None and keys is not None
         for combination, matcher in mine.items():
             if combination.id not in self._warm:
@@ -358,11 +327,11 @@ class Evaluator:
                     run = partial(self._match_prepared, matcher, sides, named)
                 else:
                     run = partial(match_all, matcher, sides)
-                answers[combination], seconds = timed(run, self._device)
+                answers[combination], seconds = timed(run, self.lineup.device)
                 times[combination].append(1e3 * seconds / len(sides))
         return [
             {
-                combination: Outcome.of(answer[place], statistics.median(times[combination]))
+                combination: MatchOutcome.of(answer[place], statistics.median(times[combination]))
                 for combination, answer in answers.items()
             }
             for place in range(len(sides))
@@ -378,21 +347,17 @@ class Evaluator:
             ]
             for names, pair in zip(keys, sides, strict=True)
         ]
-        if len(prepared) == 1:
-            return [matcher.match(*prepared[0])]
+        if len(prepared) == 1 or not hasattr(matcher, "collate"):
+            return [matcher.match(*pair) for pair in prepared]
         first, second = (matcher.collate(list(side)) for side in zip(*prepared, strict=True))
         return list(matcher.match(first, second))
 
 
-def _agreement(combination: Combination, outcomes: dict[Combination, Outcome]) -> float:
-    """Of an adaptive combination with full depth, on this pair."""
-    full = [other for other in outcomes if combination.without_adapting(other)]
-    if not combination.adaptive or not full:
-        return float("nan")
-    return agreement(outcomes[combination].pairs, outcomes[full[0]].pairs)
-
-
 # -- datasets and files ------------------------------------------------------------------------
+
+
+def _geometry_of(frame: Frame) -> FrameGeometry:
+    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts)
 
 
 def part_classes(data: Dataset) -> dict[int, str]:
@@ -406,17 +371,53 @@ def match_file(folder: Path, combination: str, pair: Pair) -> Path:
 
 
 def save_matches(
-    path: Path, features0: Features, features1: Features, outcome: Outcome, verdict: Floats | Any
+    path: Path,
+    features0: Features,
+    features1: Features,
+    outcome: MatchOutcome,
+    verdict: Floats | Any,
 ) -> None:
     """Keypoints, matches, scores and verdicts of a pair, as .npz, atomically."""
     data = io.BytesIO()
     np.savez_compressed(
         data,
-        keypoints0=positions(features0).astype(np.float32),
-        keypoints1=positions(features1).astype(np.float32),
+        keypoints0=pixels_of(features0).astype(np.float32),
+        keypoints1=pixels_of(features1).astype(np.float32),
         matches=outcome.pairs.astype(np.int32),
         scores=outcome.scores,
         verdict=np.asarray(verdict, dtype=np.int8),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, data.getvalue())
+
+
+# -- time ----------------------------------------------------------------------------------------
+
+
+def match_all(matcher: Matcher, sides: list[tuple[Features, Features]]) -> list[Any]:
+    """Matches of each pair; several go as a batch, if the matcher takes batches."""
+    if len(sides) == 1 or not hasattr(matcher, "collate"):
+        return [matcher(*pair) for pair in sides]
+    from matchers.types import batch
+
+    first, second = zip(*sides, strict=True)
+    return list(matcher(batch(list(first)), batch(list(second))))
+
+
+def timed(run: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """What a function answers, and the seconds that it took, the device's work included."""
+    synchronise(device)
+    start = time.perf_counter()
+    answer = run()
+    synchronise(device)
+    return answer, time.perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what was put in a GPU's queue."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -31,14 +31,15 @@ from bench.pose import (
 )
 from matchers.truth.exact import GroundTruth, PairTruth, judge
 from matchers.truth.frame import FrameGeometry
+from satgen.errors import RunError
 from satgen.geometry import Floats, geodesic
 
 if TYPE_CHECKING:
-    from matchers.types import Adaptation, Features, Matches
+    from matchers.types import Adaptation, Features
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MatchOutcome:
     """What a matcher found in a pair.
 
     Attributes:
@@ -54,8 +55,17 @@ class Outcome:
     match_ms: float
 
     @classmethod
-    def of(cls, matches: Matches, match_ms: float) -> Outcome:
-        """From a matcher's answer."""
+    def of(cls, matches: Any, match_ms: float) -> MatchOutcome:
+        """From a matcher's answer.
+
+        Raises:
+            RunError: it is none.
+        """
+        from matchers.types import Matches
+
+        if not isinstance(matches, Matches):
+            kind = type(matches).__name__
+            raise RunError(f"a matcher answers with {kind}: must be matchers.types.Matches")
         return cls(
             matches.indices.cpu().numpy().astype(np.int64),
             matches.scores.float().cpu().numpy(),
@@ -64,7 +74,7 @@ class Outcome:
         )
 
     @classmethod
-    def of_truth(cls, truth: GroundTruth) -> Outcome:
+    def of_truth(cls, truth: GroundTruth) -> MatchOutcome:
         """All true matches, which nothing had to find."""
         partner = truth.side0.partner
         rows = np.flatnonzero(partner >= 0)
@@ -72,13 +82,13 @@ class Outcome:
         return cls(pairs, np.ones(len(pairs), dtype=np.float32), None, math.nan)
 
 
-def positions(features: Features) -> Floats:
+def pixels_of(features: Features) -> Floats:
     """Keypoints (N, 2) float64 pixels."""
     return np.asarray(features.keypoints.cpu().numpy(), dtype=np.float64)
 
 
 def truth_figures(
-    truth: GroundTruth, outcome: Outcome, classes: Mapping[int, str]
+    truth: GroundTruth, outcome: MatchOutcome, classes: Mapping[int, str]
 ) -> tuple[dict[str, Any], PairTruth]:
     """Columns that need depth, and the verdicts."""
     judged = judge(truth, outcome.pairs)
@@ -151,7 +161,7 @@ def work_figures(
     return row | {"flops": spent, "flops_full": full}
 
 
-def pair_columns(combination: Combination, outcome: Outcome) -> dict[str, Any]:
+def pair_columns(combination: Combination, outcome: MatchOutcome) -> dict[str, Any]:
     """Columns that say what was run, and how long it took."""
     return {
         "combination": combination.id,
