@@ -44,7 +44,10 @@ _OSMESA_FORMAT, _GL_RGBA, _GL_UNSIGNED_BYTE = 0x22, 0x1908, 0x1401
 _OSMESA_DEPTH_BITS, _OSMESA_PROFILE, _OSMESA_CORE = 0x30, 0x33, 0x34
 _OSMESA_MAJOR, _OSMESA_MINOR = 0x36, 0x37
 _VERSION = (3, 3)
-"""The least OpenGL that the shaders need; drivers give the newest that they have."""
+"""The least OpenGL that the shaders need."""
+_EGL_VERSIONS = ((4, 1), _VERSION)
+"""Those that EGL is asked for, in turn. Some drivers give just what they are asked for and others
+the newest that they have, and a dataset begun with one version is not gone on with in another."""
 
 
 class _Handle(Protocol):
@@ -369,12 +372,13 @@ class _EglHandle:
             or not count.value
         ):
             raise RunError("EGL offers no configuration for OpenGL")
-        major, minor = _VERSION
-        attributes = _attributes(_EGL_MAJOR, major, _EGL_MINOR, minor, _EGL_PROFILE, _EGL_CORE)
-        self._context: int | None = egl.eglCreateContext(
-            self._display, configs[0], None, attributes
-        )
-        if not self._context:
+        self._context: int | None = None
+        for major, minor in _EGL_VERSIONS:
+            attributes = _attributes(_EGL_MAJOR, major, _EGL_MINOR, minor, _EGL_PROFILE, _EGL_CORE)
+            self._context = egl.eglCreateContext(self._display, configs[0], None, attributes)
+            if self._context:
+                break
+        else:
             raise RunError(f"the EGL driver has no OpenGL {major}.{minor} ({self._error()})")
         if not self.make_current():
             size = _attributes(_EGL_WIDTH, 1, _EGL_HEIGHT, 1)
