@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgen.options import RenderOptions
+from satgen.progress import Progress, Stage
 from satgen.run import render
 from satgen.targets.registry import TARGETS
 
@@ -21,22 +21,22 @@ def small_indices() -> dict[str, NDArray[np.int64]]:
     return {name: np.arange(START, STOP + 1) for name in TARGETS}
 
 
-def small_datasets(
-    folder: Path, progress: Callable[[str], Callable[[int, int], None]] | None = None
-) -> list[Path]:
+def small_datasets(folder: Path, progress: Progress | None = None) -> list[Path]:
     """Render them into `folder`, or what is missing of them; their folders.
 
     Args:
         folder: made if need be.
-        progress: gives, for a target's name, a function of frames done and in all.
+        progress: with a stage of each target's name.
 
     Raises:
         InputError: a folder of that name holds something else.
         RunError: nothing can be rendered here.
     """
+    shown = progress or Progress([Stage(name) for name in TARGETS], quiet=True)
     folders = []
     for name in TARGETS:
         options = RenderOptions(target=name, start=START, stop=STOP)
-        render(options, folder / name, progress=progress(name) if progress else None)
+        with shown.stage(name) as update:
+            render(options, folder / name, progress=update)
         folders.append(folder / name)
     return folders

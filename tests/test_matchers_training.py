@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     aura: Path, cache: Path, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    often = words(aura, cache, out, "--save-minutes", 0)
+    often = words(aura, cache, out, "--save-minutes", 0, "--quiet")
 
     def stopped(signal_: int, stage: str, step: int) -> tuple[int, str]:
         """End the run once it has saved a step of a stage."""
@@ -680,7 +680,10 @@ def test_a_second_training_into_one_folder_is_refused(
     out = tmp_path / "run"
     with RunFolder.open(out, TRAIN, {}):
         second = subprocess.run(
-            command(*words(aura, cache, out)), capture_output=True, text=True, timeout=PATIENCE_S
+            command(*words(aura, cache, out, "--quiet")),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
     assert second.returncode == 2
     assert second.stderr == f"Error: {out}: another satgen train is writing into it\n"

@@ -245,7 +245,7 @@ def long_run(craft_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @contextlib.contextmanager
 def started(craft_path: Path, out: Path, *more: object) -> Iterator[subprocess.Popen[str]]:
-    words = command("render", "--target", craft_path, "--out", out, *ARGUMENTS, *more)
+    words = command("render", "--target", craft_path, "--out", out, "--quiet", *ARGUMENTS, *more)
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -359,7 +359,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def test_a_full_disk_is_one_line_and_can_be_resumed(craft_path: Path, long_run, disk: Disk):
     out = disk.folder / "craft"
-    arguments = ("render", "--target", craft_path, "--out", out, *ARGUMENTS, "--stop", 3299)
+    arguments = (
+        "render", "--target", craft_path, "--out", out, *ARGUMENTS, "--stop", 3299, "--quiet",
+    )  # fmt: skip
     result = satgen(*arguments, "--workers", 2)
     assert result.returncode == 1
     assert result.stderr.startswith(f"Error: cannot write {out}")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,14 @@ from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
 from satgen.dataset import IMAGES, Dataset, check_frames, open_datasets
 from satgen.errors import InputError, RunError
+from satgen.progress import Progress, Stage
 from satgen.runfolder import RunFolder, file_sha256
 from satgen.splits import Split, split_datasets
 
-Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
-"""Makes a progress bar from a label and a unit."""
+FRAME_S, STEP_S = 0.1, 0.5
+"""About how long a frame's features take, and a step: seconds, for the time that is left."""
+
+TEST_FRAMES = "test frames"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def train(
     initial: Path | None = None,
     resume: bool = True,
     overwrite: bool = False,
-    bar: Bar | None = None,
+    quiet: bool = True,
 ) -> TrainSummary:
     """Train a matcher, or go on training it.
 
@@ -90,7 +92,7 @@ def train(
             neighbours.
         resume: go on with this run where it is there; see `RunFolder.open`.
         overwrite: replace another run.
-        bar: shows progress.
+        quiet: show no progress.
 
     Raises:
         InputError: a dataset that cannot be used, features or weights that are not to be had, a
@@ -99,7 +101,6 @@ def train(
         RunError: a file cannot be written, or the loss is not finite.
         KeyboardInterrupt: stopped; the same call goes on.
     """
-    bar = bar or (lambda label, unit: nullcontext(lambda done, total: None))
     chosen = tuple(config.stages if stages is None else stages)
     for stage in chosen:
         if stage not in config.stages:
@@ -118,12 +119,28 @@ def train(
     begun_with = None if initial is None else export.origin(initial)
     sha256 = None if begun_with is None else begun_with["sha256"]
     known = identity(config, opened, sha256, _extractor(config))
-    job = _Job(config, opened, splits, out, cache, hardware, bar, begun_with)
     with RunFolder.open(out, TRAIN, known, resume=resume, overwrite=overwrite) as folder:
-        if not (folder.going_on and all(_done(out / stage) for stage in chosen)):
+        left = [stage for stage in chosen if not (folder.going_on and _done(out / stage))]
+        shown = Progress(_work(config, left, splits), quiet=quiet)
+        job = _Job(config, opened, splits, out, cache, hardware, shown, begun_with)
+        if left:
             job.check(chosen)
         begin(folder, config, splits)
         return job.carry_out(model, chosen)
+
+
+def _work(config: TrainConfig, stages: Sequence[str], splits: Mapping[str, Split]) -> list[Stage]:
+    """What a training that runs these stages shows of itself, with about how long each takes."""
+    frames = sum(min(config.frames, len(split.train)) for split in splits.values())
+    pairs = len(splits) * len(config.gaps) * FRAME_S
+    found: list[Stage] = []
+    for stage in stages:
+        found += [
+            Stage(f"{stage}: frames", "frame", frames * config.versions * FRAME_S),
+            Stage(f"{stage}: validation frames", "frame", pairs * config.validation_pairs),
+            Stage(stage, "step", config.stage_steps(stage) * STEP_S),
+        ]
+    return [*found, Stage(TEST_FRAMES, "frame", pairs * config.test_pairs)]
 
 
 def _extractor(config: TrainConfig) -> str | None:
@@ -147,7 +164,7 @@ class _Job:
     out: Path
     cache: Path
     hardware: Hardware
-    bar: Bar
+    progress: Progress
     initial: dict[str, Any] | None
 
     def check(self, stages: Sequence[str]) -> None:
@@ -218,7 +235,7 @@ class _Job:
             network.eval()
             return checked.evaluate(self._judge(network, stage))
 
-        with self.bar(stage, "step") as progress:
+        with self.progress.stage(stage) as progress:
             return run_stage(
                 model, stage, config, batches, validate, folder, self.hardware, progress
             )
@@ -239,7 +256,7 @@ class _Job:
         for name in self.datasets:
             mine = [pair for pair in pairs if pair[0] == name]
             if mine:
-                found = self._pair_set(mine, f"test frames of {name}")
+                found = self._pair_set(mine, TEST_FRAMES)
                 stage = config.stages[-1]
                 figures[name] = {
                     config.matcher: found.evaluate(self._judge(model, stage)).to_json(),
@@ -312,14 +329,21 @@ class _Job:
         """Those frames, extracted if need be."""
         sources = []
         workers = torch.get_num_threads() if features_spec(settings.features).parallel else 1
-        for name, indices in frames.items():
-            if len(indices):
+        total, there = sum(map(len, frames.values())), 0
+        with self.progress.stage(what) as progress:
+            for name, indices in frames.items():
+                if not len(indices):
+                    continue
                 data = self.datasets[name]
-                with self.bar(f"{what} of {name}", "frame") as progress:
-                    folder = fill(
-                        data, indices, settings, self.cache,
-                        device=self.hardware.device, workers=workers, progress=progress,
-                    )  # fmt: skip
+                there += len(indices)
+
+                def extracted(done: int, missing: int, end: int = there) -> None:
+                    progress(end - missing + done, total)
+
+                folder = fill(
+                    data, indices, settings, self.cache,
+                    device=self.hardware.device, workers=workers, progress=extracted,
+                )  # fmt: skip
                 sources.append(Source(name, data, indices, folder))
         return Bank(sources, self.hardware.device)
 

@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,18 @@ from satgen.cli.common import (
     echo_json,
     features_or_default,
     json_option,
-    progress_bar,
     resumable,
     run_options,
 )
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 from satgen.installed import require
+from satgen.progress import Progress, Stage
 from satgen.runfolder import first_free
 
 SMALL = Path("datasets") / "bench"
+FRAMES_S, PAIR_S = 10.0, 0.3
+"""About how long a small dataset takes to render, and a pair to match: seconds."""
 
 
 @click.command("bench", short_help="Measure matching accuracy, and what early exit saves.")
@@ -108,16 +109,24 @@ def _bench(
     **options: Any,
 ) -> None:
     from bench.api import bench_folders
-    from bench.plan import PosedList, check_matchers, plan
+    from bench.plan import PosedList, check_matchers, chosen_pairs, plan
     from bench.run import BENCH, PAGE, SUMMARY, run
+    from bench.small import small_datasets, small_indices
     from bench.table import table
 
     small = not datasets and not posed
     config, pairs_file = _config(small, pairs_per_gap, options)
     require("satgen bench", "torch", "cv2", "poselib", "matplotlib", "safetensors")
     check_matchers(config)
+    shown = Progress([Stage("pairs", "pair")], quiet=quiet)
     if small:
-        datasets = _small_datasets(config, pairs_file)
+        count = len(chosen_pairs(config, small_indices(), pairs_file))  # or it is refused
+        shown = Progress(
+            [*(Stage(name, "frame", FRAMES_S) for name in small_indices()),
+             Stage("pairs", "pair", count * PAIR_S)],
+            quiet=quiet,
+        )  # fmt: skip
+        datasets = tuple(small_datasets(SMALL, shown))
     planned = plan(
         config,
         datasets,
@@ -127,7 +136,7 @@ def _bench(
     )
     folder = out or first_free(bench_folders(), BENCH, planned.identity)
     start = time.perf_counter()
-    with progress_bar("pairs", "pair") as progress:
+    with shown.stage("pairs") as progress:
         run(
             planned,
             folder,
@@ -143,22 +152,6 @@ def _bench(
         return
     click.echo(table(summary))
     click.echo(f"{folder / PAGE} ({duration(time.perf_counter() - start)})")
-
-
-def _small_datasets(config: BenchConfig, pairs_file: Path | None) -> tuple[Path, ...]:
-    """A small dataset of every target, rendered unless it is there."""
-    from bench.plan import chosen_pairs
-    from bench.small import small_datasets, small_indices
-
-    chosen_pairs(config, small_indices(), pairs_file)  # refused before anything is rendered
-    with ExitStack() as stack:
-        bars: dict[str, Any] = {}
-
-        def bar(name: str) -> Any:
-            bars[name] = bars.get(name) or stack.enter_context(progress_bar(name))
-            return bars[name]
-
-        return tuple(small_datasets(SMALL, bar))
 
 
 def _config(

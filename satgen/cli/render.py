@@ -14,7 +14,6 @@ from satgen.cli.common import (
     echo_json,
     json_option,
     megabytes,
-    progress_bar,
     resumable,
     run_options,
 )
@@ -22,6 +21,7 @@ from satgen.cli.options import chosen, configured, options_of, options_of_any
 from satgen.errors import InputError
 from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
+from satgen.progress import Progress, Stage
 from satgen.trajectory import KINDS
 
 ALL = "all"
@@ -67,9 +67,11 @@ def command(
     from satgen.run import render
 
     summaries = []
+    jobs = list(_jobs(options, out))
+    shown = Progress([Stage(folder.name) for _, folder in jobs], quiet=quiet)
     with resumable():
-        for job, folder in _jobs(options, out):
-            with progress_bar(folder.name) as progress:
+        for job, folder in jobs:
+            with shown.stage(folder.name) as progress:
                 summary = render(
                     job,
                     folder,

@@ -14,7 +14,6 @@ from satgen.cli.common import (
     echo_json,
     json_option,
     megabytes,
-    progress_bar,
     resumable,
     run_options,
 )
@@ -110,7 +109,7 @@ def command(
             initial=initial,
             resume=resume,
             overwrite=overwrite,
-            bar=progress_bar,
+            quiet=quiet,
         )
     if as_json:
         stages = {name: vars(result) for name, result in summary.stages.items()}
