@@ -253,7 +253,7 @@ class _Results:
         self.score[place] = found[1].float()
 
     def matches(self) -> list[Matches]:
-        """Them all."""
+        """The matches of all pairs, in the order of the batch."""
         first, second = self.records
         stops = torch.zeros(len(self.partner), dtype=torch.long)
         for record in self.records:

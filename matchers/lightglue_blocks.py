@@ -75,7 +75,7 @@ class SelfBlock(nn.Module):
         self.ffn: Any = _feed_forward(dim)
 
     def weights(self) -> BlockWeights:
-        """Them, arranged for `self_block`."""
+        """The parameters, arranged for `self_block`."""
         order = _qkv_order(self.Wqkv.in_features, self.heads).to(self.Wqkv.weight.device)
         project = tuple((self.Wqkv.weight[rows].T, self.Wqkv.bias[rows]) for rows in order)
         return BlockWeights(self.heads, project, *_fused(self.out_proj, self.ffn))
@@ -93,7 +93,7 @@ class CrossBlock(nn.Module):
         self.ffn: Any = _feed_forward(dim)
 
     def weights(self) -> BlockWeights:
-        """Them, arranged for `cross_block`."""
+        """The parameters, arranged for `cross_block`."""
         project = tuple((layer.weight.T, layer.bias) for layer in (self.to_qk, self.to_v))
         return BlockWeights(self.heads, project, *_fused(self.to_out, self.ffn))
 
@@ -287,7 +287,7 @@ class Blocks(NamedTuple):
     cross: Callable[[Tensor, BlockWeights, Shape, Shape], Tensor] = cross_block
 
     def compiled(self, **options: Any) -> Blocks:
-        """Them compiled, with options of `torch.compile`."""
+        """The same functions compiled, with options of `torch.compile`."""
         return Blocks(torch.compile(self_block, **options), torch.compile(cross_block, **options))
 
 

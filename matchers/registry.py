@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16")
 
+UNFETCHED = "sift"
+"""Features that work without anything fetched."""
+
 T = TypeVar("T")
 
 
@@ -34,7 +37,7 @@ def default_features() -> str:
     ALIKED if its weights have been fetched; otherwise SIFT, for which nothing is.
     """
     aliked = next(weights for weights in store.OFFICIAL if weights.name == "aliked-n16")
-    return "aliked" if aliked.path.is_file() else "sift"
+    return "aliked" if aliked.path.is_file() else UNFETCHED
 
 
 def load_features(

@@ -20,7 +20,7 @@ GPU_BATCH = 8  # pairs
 
 
 @dataclass(frozen=True)
-class Frame:
+class SequenceFrame:
     """An image and where on it keypoints are wanted: `mask` (H, W) bool, None for everywhere."""
 
     image: Image
@@ -28,7 +28,7 @@ class Frame:
 
 
 Source = Dataset | Mapping[int, Any] | Iterable[Any]
-"""Frames: a dataset, or images, `Frame`s or `Features` in order, or by number."""
+"""Frames: a dataset, or images, `SequenceFrame`s or `Features` in order, or by number."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class SequenceMatcher:
         if not isinstance(frame, Features):
             if self.extractor is None:
                 raise InputError(f"frame {index} is an image: without an extractor, give features")
-            frame = frame if isinstance(frame, Frame) else Frame(frame)
+            frame = frame if isinstance(frame, SequenceFrame) else SequenceFrame(frame)
             frame = self.extractor(frame.image, mask=frame.mask)
         return _Ready(index, frame, self.matcher.prepare(frame))
 
@@ -203,8 +203,8 @@ class SequenceMatcher:
         return matches
 
 
-def _frame(data: Dataset, index: int, silhouette: bool) -> Frame:
-    return Frame(data.rgb(index), data.parts(index) > 0 if silhouette else None)
+def _frame(data: Dataset, index: int, silhouette: bool) -> SequenceFrame:
+    return SequenceFrame(data.rgb(index), data.parts(index) > 0 if silhouette else None)
 
 
 def _numbered(frames: Source, silhouette: bool) -> Iterator[tuple[int, Any]]:

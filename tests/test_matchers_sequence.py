@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matchers.registry import load_features, load_matcher
-from matchers.sequence import Frame, SequenceMatcher
+from matchers.sequence import SequenceFrame, SequenceMatcher
 from matchers.types import Features, Matches
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -230,7 +230,7 @@ def test_frames_with_masks_and_images(tmp_path: Path) -> None:
     mask = np.zeros((96, 96), dtype=bool)
     mask[:, :40] = True
     matcher = SequenceMatcher(load_features("sift"), Spy())
-    (pair,) = matcher.match_frames([Frame(image, mask), image])
+    (pair,) = matcher.match_frames([SequenceFrame(image, mask), image])
     assert len(pair.features0)
     assert pair.features0.keypoints[:, 0].max() < 40
     assert pair.features1.keypoints[:, 0].max() > 40

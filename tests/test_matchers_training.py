@@ -20,6 +20,8 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from matchers.lightglue import LightGlue
+from matchers.registry import load_matcher
 from matchers.specs import matcher_spec
 from matchers.training import checkpoint
 from matchers.training.bank import Bank, Source
@@ -285,6 +287,30 @@ def test_features_whose_weights_are_a_file_are_trained_on(aura: Path, tmp_path: 
     before = config.digest(Dataset(aura))
     torch.save({name: 2.0 * value for name, value in SuperPoint().state_dict().items()}, file)
     assert config.digest(Dataset(aura)) != before  # other weights, other features
+
+
+OWN = """
+from matchers.lightglue import LightGlue, LightGlueConfig
+from matchers.specs import MatcherSpec
+from matchers.training.lightglue import TRAINING
+
+SPEC = MatcherSpec("mine", from_checkpoint=LightGlue.from_checkpoint, config=LightGlueConfig,
+                   training=TRAINING)
+"""
+
+
+def test_a_matcher_of_ones_own_is_trained_and_used(aura: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    place, out = f"{tmp_path / 'own.py'}:SPEC", tmp_path / "run"
+    given = words(aura, cache, out, "--matcher", place, "--homography-steps", 0)
+    answer = json.loads(invoked(*given, "--steps", 2, "--confidence-steps", 1, "--json"))
+    assert purpose(answer["weights"]) == ("mine", "sift") and answer["card"]["matcher"] == "mine"
+    matcher = load_matcher(place, "sift", weights=answer["weights"], device="cpu")
+    assert isinstance(matcher, LightGlue)
+    with pytest.raises(InputError, match="are for mine on sift, not for lightglue on sift"):
+        load_matcher("lightglue", "sift", weights=answer["weights"], device="cpu")
+    with pytest.raises(InputError, match=r"'nearest': cannot be trained: one of lightglue, super"):
+        TrainConfig(matcher="nearest")
 
 
 def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:

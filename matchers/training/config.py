@@ -10,6 +10,7 @@ from matchers.training.augment import AugmentConfig
 from matchers.training.homography import HomographyConfig
 from matchers.training.pairs import Curriculum
 from matchers.truth.rules import GAPS, Thresholds
+from matchers.weights import Purpose
 from satgen.errors import InputError
 from satgen.settings import check, setting
 from satgen.splits import SplitConfig
@@ -120,6 +121,11 @@ class TrainConfig:
         if self.layers == 1:
             left_out |= training.layered
         return tuple(s for s in STAGES if s in training.decays and s not in left_out)
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the weights are for."""
+        return Purpose(matcher_spec(self.matcher).name, features_spec(self.features).name)
 
     @property
     def training(self) -> TrainingSpec:

@@ -19,7 +19,7 @@ from pathlib import Path
 from torch import nn
 
 from matchers import weights as store
-from matchers.specs import features_spec, matcher_spec
+from matchers.specs import matcher_spec
 from matchers.training.config import TrainConfig
 from satgen.errors import InputError
 
@@ -76,7 +76,7 @@ def begin_with(model: nn.Module, config: TrainConfig, path: Path) -> None:
         InputError: a file that cannot be read, or weights that do not fit.
     """
     state = store.load(path)
-    store.check_purpose(path, config.matcher, features_spec(config.features).name)
+    store.check_purpose(path, *config.purpose)
     try:
         config.training.load(model, state)
     except InputError as error:

@@ -264,8 +264,8 @@ class _Job:
                 }
         targets = sorted({data.name for data in self.datasets.values()})
         card = {
-            "matcher": config.matcher,
-            "features": config.features,
+            "matcher": config.purpose.matcher,
+            "features": config.purpose.features,
             "source": f"satgen train on {', '.join(targets)}",
             "network": {"dim": config.dim, "layers": config.layers, "heads": config.heads},
             "data": {

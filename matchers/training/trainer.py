@@ -306,8 +306,7 @@ def _keep_best(
 ) -> None:
     if score > counters.best or not (folder / BEST).is_file():
         counters.best, counters.best_step, counters.since_best = score, counters.step, 0
-        purpose = weights.Purpose(config.matcher, config.features)
-        checkpoint.save_weights(folder / BEST, model.state_dict(), purpose)
+        checkpoint.save_weights(folder / BEST, model.state_dict(), config.purpose)
     else:
         counters.since_best += 1
 

@@ -75,12 +75,12 @@ def megabytes(count: int) -> str:
 
 def features_or_default(features: str | None) -> str:
     """The features that were named, or else the default; a person is told what else there is."""
-    from matchers.registry import default_features
+    from matchers.registry import UNFETCHED, default_features
 
     if features is not None:
         return features
     chosen = default_features()
-    if chosen == "sift" and sys.stderr.isatty():
+    if chosen == UNFETCHED and sys.stderr.isatty():
         click.echo(
             "SIFT features, as nothing has been downloaded; `satgen weights --fetch` gets ALIKED.",
             err=True,
