@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.config import BenchConfig
-from bench.plan import plan
+from bench.plan import PosedList, plan
 from bench.pose import RansacOptions
 from bench.run import BENCH, PAGE, SUMMARY, TABLE, read_run, run
 from matchers.registry import default_features
 from satgen.dataset import Dataset, folder_of
 from satgen.errors import InputError
 from satgen.keywords import check_keywords, field_names
+from satgen.progress import Progress, Stage
 from satgen.runfolder import first_free
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def bench(
     workers: int = 1,
     resume: bool = True,
     overwrite: bool = False,
+    quiet: bool = False,
+    posed: Sequence[tuple[str | os.PathLike[str], str | os.PathLike[str]]] = (),
     **options: Any,
 ) -> BenchResult:
     """Match frames of datasets with one another and hold the matches against the truth.
@@ -100,6 +103,8 @@ def bench(
         workers: processes.
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
+        quiet: show no progress.
+        posed: lists of image pairs with relative poses, each with the folder of its images.
         options: other fields of `bench.config.BenchConfig`: gaps, max_keypoints, sweeps, seed, …
 
     Raises:
@@ -131,10 +136,20 @@ def bench(
         config,
         [folder_of(data) for data in datasets],
         pairs_file=pairs_file,
+        posed=[PosedList(Path(file), Path(images)) for file, images in posed],
         command="satgen.bench",
     )
     folder = first_free(bench_folders(), BENCH, planned.identity) if out is None else Path(out)
-    run(planned, folder, workers=workers, resume=resume, overwrite=overwrite, report=True)
+    with Progress([Stage("pairs", "pair")], quiet=quiet).stage("pairs") as progress:
+        run(
+            planned,
+            folder,
+            workers=workers,
+            resume=resume,
+            overwrite=overwrite,
+            report=True,
+            progress=progress,
+        )
     return BenchResult(folder)
 
 

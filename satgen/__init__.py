@@ -9,6 +9,8 @@ What is listed in `__all__` is what scripts and notebooks need, and is loaded wh
     flow = data.flow(361, 371)                 # exact optical flow, with masks
     one = satgen.render_frame("aura", frame.pose, sun="body:40,10")
     found = satgen.match(frame, data[371])     # keypoints, matches, and the truth about them
+    print(satgen.bench(data, matcher=["lightglue", "nearest"], features="sift"))
+    weights = satgen.train(data, matcher="lightglue", features="sift").weights
 
 Anything else is in the modules, and may change from version to version.
 """

@@ -10,6 +10,7 @@ from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.keywords import check_keywords, field_names
 from satgen.options import RenderOptions
+from satgen.progress import Progress, Stage
 
 DATASETS = Path("datasets")
 """Folder of the datasets for which none is named."""
@@ -34,6 +35,7 @@ def render(
     workers: int | None = None,
     overwrite: bool = False,
     resume: bool = True,
+    quiet: bool = False,
     **options: Any,
 ) -> Dataset:
     """Render a dataset, or what is missing of it, as `satgen render` does.
@@ -44,6 +46,7 @@ def render(
         workers: processes; by default the cores. 0 renders in this process.
         overwrite: replace a dataset of another configuration.
         resume: go on with a dataset of the same configuration that is not whole.
+        quiet: show no progress: a bar on a terminal, elsewhere a line every half minute.
         options: fields of `satgen.options.RenderOptions`: start, stop, step, size, sun, sensor,
             trajectory and more.
 
@@ -63,7 +66,16 @@ def render(
     folder = default_folder(name) if out is None else Path(out)
     from satgen.run import render as run
 
-    run(request, folder, workers=workers, overwrite=overwrite, resume=resume)
+    shown = Progress([Stage(folder.name)], quiet=quiet)
+    with shown.stage(folder.name) as progress:
+        run(
+            request,
+            folder,
+            workers=workers,
+            overwrite=overwrite,
+            resume=resume,
+            progress=progress,
+        )
     return Dataset(folder)
 
 

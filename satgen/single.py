@@ -8,6 +8,7 @@ process.
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import threading
 from collections import OrderedDict
@@ -117,9 +118,12 @@ def _index(pose: Any) -> int | None:
     """The observation index, if it is one."""
     if np.ndim(pose) > 0:
         return None
-    if isinstance(pose, (int, np.integer)) and not isinstance(pose, bool):
-        return int(pose)
-    raise InputError(f"pose {pose!r}: must be a (4, 4) T_cam_target, or an observation index")
+    try:
+        return operator.index(pose)
+    except TypeError:
+        raise InputError(
+            f"pose {pose!r}: must be a (4, 4) T_cam_target, or an observation index"
+        ) from None
 
 
 def _checked_pose(pose: ArrayLike) -> Floats:

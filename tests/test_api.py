@@ -63,6 +63,10 @@ def test_rendering_gives_the_dataset_that_the_command_gives(
     assert tree(tmp_path / "d") == tree(pristine)
     assert np.array_equal(satgen.open(out)[3001].rgb, satgen.open(pristine)[3001].rgb)
     assert satgen.open(data) is data
+    again = satgen.render(
+        craft_path, out, start=3000, stop=3023, width=72, height=64, workers=0, quiet=True
+    )
+    assert len(again) == 24
     monkeypatch.chdir(tmp_path)
     small = satgen.render(target=str(craft_path), start=5, stop=5, size=32, workers=1)
     assert small.folder == Path("datasets/craft")

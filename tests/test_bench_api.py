@@ -53,6 +53,17 @@ def test_poses_by_opencv(frames: Path, tmp_path: Path) -> None:
     assert "Poses: opencv, 1 px." in str(result)
 
 
+def test_a_list_of_posed_pairs_as_of_other_benchmarks(frames: Path, tmp_path: Path) -> None:
+    data = satgen.open(frames)
+    K, T = data.camera.K.ravel(), data.pair(3000, 3002).relative_pose.ravel()
+    numbers = " ".join(map(repr, np.concatenate([K, K, T]).tolist()))
+    listed = tmp_path / "pairs_with_gt.txt"
+    listed.write_text(f"rgb/003000.png rgb/003002.png 0 0 {numbers}\n")
+    words = QUICK | {"posed": [(str(listed), str(frames))], "silhouette": False}
+    table = satgen.bench(out=tmp_path / "run", threads=1, quiet=True, **words).pairs
+    assert len(table) == 2 and (table["num_matches"] > 0).all()
+
+
 def test_what_cannot_be_is_refused_and_nothing_is_written(frames: Path, tmp_path: Path) -> None:
     data = satgen.open(frames)
     for given, words, message in (

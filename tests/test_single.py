@@ -31,8 +31,8 @@ def _closed() -> object:
 
 def test_an_index_gives_the_frame_that_a_dataset_has(pristine: Path, craft_path: Path) -> None:
     data = Dataset(pristine)
-    for index in (3011, 3003):
-        frame, stored = render_frame(craft_path, index, **SIZE), data[index]
+    for index in (3011, np.int64(3003), np.array(3003)):
+        frame, stored = render_frame(craft_path, index, **SIZE), data[int(index)]
         assert np.array_equal(frame.rgb, stored.rgb)
         assert np.array_equal(frame.parts, stored.parts)
         assert np.abs(frame.depth - stored.depth).max() <= 0.5001 * data.config.depth_scale

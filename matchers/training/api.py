@@ -37,6 +37,7 @@ def train(
     save_minutes: float = SAVE_MINUTES,
     resume: bool = True,
     overwrite: bool = False,
+    quiet: bool = False,
     **options: Any,
 ) -> TrainSummary:
     """Train a matcher on rendered frames, whose depth and pose give the truth.
@@ -53,6 +54,7 @@ def train(
         save_minutes: between checkpoints.
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
+        quiet: show no progress.
         options: fields of `matchers.training.config.TrainConfig`: matcher, features, steps, batch,
             layers, frames, seed, …
 
@@ -87,6 +89,7 @@ def train(
         initial=initial,
         resume=resume,
         overwrite=overwrite,
+        quiet=quiet,
     )
 
 
