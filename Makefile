@@ -1,5 +1,6 @@
 # make render [TARGET=aura] [ARGS="--size 256"]   set everything up and render a target
 # make test                                       set everything up and run every check
+# make docs                                       set everything up and build the documentation
 PYTHON ?= python3
 VENV ?= .venv
 TARGET ?= aura
@@ -8,7 +9,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup dev render test lint types unit wheel bench clean
+.PHONY: help setup dev render test lint types docs unit wheel bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,7 +31,7 @@ $(VENV)/.dev: $(VENV)/.setup
 render: setup
 	$(BIN)/satgen render --target $(TARGET) $(ARGS)
 
-test: lint types unit wheel
+test: lint types docs unit wheel
 
 lint: dev
 	$(BIN)/ruff check .
@@ -38,6 +39,10 @@ lint: dev
 
 types: dev
 	$(BIN)/mypy
+
+# Every warning is an error: a link that leads nowhere, a docstring that cannot be read.
+docs: dev
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 
 unit: dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
