@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
+from satgen.atomic import write_atomic
 from satgen.cli import guarded
-from satgen.dataset import write_atomic
 from satgen.errors import InputError
 
 RESULTS = Path("docs") / "results"

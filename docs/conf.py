@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as installed
+from typing import Any
 
 project = "satgen"
 author = "the satgen authors"
@@ -33,27 +35,63 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 default_role = "code"  # docstrings put names in single backticks
-suppress_warnings = ["autosectionlabel.*"]
+smartquotes = False  # two dashes begin an option
+
+SHARED = re.compile(r"( +)(\w+(?:, \w+)+)(: .*)")
+"""An attribute entry of several names: "width, height: image size in pixels"."""
 
 
-def _fences_to_blocks(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Bring a docstring's fenced blocks, which are Markdown, to literal blocks."""
-    inside = False
+def _markdown_to_rst(lines: list[str]) -> list[str]:
+    """Bring the Markdown of docstrings to reStructuredText: fenced and indented code."""
+    found: list[str] = []
+    fenced = False
     for i, line in enumerate(lines):
+        after = [*lines[i + 1 : i + 3], "", ""]
         if line.strip().startswith("```"):
-            inside = not inside
-            lines[i] = "::\n" if inside else ""
-        elif inside:
-            lines[i] = f"    {line}"
+            fenced = not fenced
+            found += ["::", ""] if fenced else [""]
+        elif fenced:
+            found.append(f"    {line}")
+        elif line.endswith(":") and not after[0].strip() and after[1].startswith("    "):
+            found.append(f"{line}:")
+        else:
+            found.append(line)
+    return found
 
 
-def _plain_stars(app: object, ctx: object, lines: list[str]) -> None:
+def _each_attribute_alone(lines: list[str]) -> list[str]:
+    """Give each name of a shared entry of `Attributes:` its own, which Napoleon needs."""
+    found: list[str] = []
+    inside = False
+    i = 0
+    while i < len(lines):
+        line, i = lines[i], i + 1
+        inside = line == "Attributes:" or (inside and (not line or line.startswith(" ")))
+        entry = SHARED.fullmatch(line) if inside else None
+        if entry is None:
+            found.append(line)
+            continue
+        indent, names, text = entry.groups()
+        rest = []
+        while i < len(lines) and lines[i].startswith(indent + " "):
+            rest.append(lines[i])
+            i += 1
+        for name in names.split(", "):
+            found += [f"{indent}{name}{text}", *rest]
+    return found
+
+
+def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = _each_attribute_alone(_markdown_to_rst(lines))
+
+
+def _plain_stars(app: Any, ctx: Any, lines: list[str]) -> None:
     """Leave the stars of shell patterns in a command's help alone."""
     lines[:] = [line.replace("*", r"\*") for line in lines]
 
 
-def setup(app: object) -> None:
-    """Connect the hooks."""
-    app.connect("autodoc-process-docstring", _fences_to_blocks, priority=100)  # type: ignore[attr-defined]
+def setup(app: Any) -> None:
+    """Connect the hooks, before Napoleon's."""
+    app.connect("autodoc-process-docstring", _docstring, priority=100)
     for event in ("description", "options"):
-        app.connect(f"sphinx-click-process-{event}", _plain_stars)  # type: ignore[attr-defined]
+        app.connect(f"sphinx-click-process-{event}", _plain_stars)
