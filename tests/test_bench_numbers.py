@@ -100,7 +100,7 @@ def test_runs_become_tables_by_gap() -> None:
 def test_runs_of_other_gaps_are_refused() -> None:
     other = _entry("superglue", 0.5)
     other["by_gap"] = {"2": other["by_gap"]["1"]}
-    with pytest.raises(InputError, match="superglue: has gaps 2; must be .* 1, 10"):
+    with pytest.raises(InputError, match=r"superglue: has gaps 2; must be .* 1, 10"):
         numbers.matching([_summary(_entry("nearest", 0.5)), _summary(other)])
 
 

@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING and docs/: their links lead somewhere, their commands exist, their code runs."""
+"""README, CONTRIBUTING and docs/: links lead somewhere, commands exist, code runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def folder_of_a_user(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out = "datasets/aura" if start == 361 else "datasets/later"
         options = ["--start", str(start), "--stop", str(start + 2 * step), "--step", str(step)]
         subprocess.run(
-            [sys.executable, "-m", "satgen.cli", "render", "--size", "96", "--out", out, *options],
+            [sys.executable, "-m", "satgen", "render", "--size", "96", "--out", out, *options],
             cwd=folder,
             check=True,
             timeout=PATIENCE_S,
