@@ -19,6 +19,7 @@ from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.settings import check, numbers, option_name, setting, setting_of
+from tests.limits import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         f"print('LOADED', [m for m in {heavy!r} if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert "LOADED []" in done.stdout
