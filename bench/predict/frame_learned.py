@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 KINDS = ("simvp", "convlstm")
 
+TRANSLATORS = ("convmixer", "gsta")
+
 MOST_PARAMETERS = 4_000_000
 """What a network here may have."""
 
@@ -61,6 +63,10 @@ class NetworkConfig:
         """Check."""
         if self.kind not in KINDS:
             raise InputError(f"network {self.kind!r}: must be one of {', '.join(KINDS)}")
+        if self.translator not in TRANSLATORS:
+            raise InputError(
+                f"translator {self.translator!r}: must be one of {', '.join(TRANSLATORS)}"
+            )
         for name, multiple in (("width", 2), ("hidden", 8), ("depth", 1)):
             value = getattr(self, name)
             if value < 1 or value % multiple:

@@ -13,11 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from bench.predict.frame_learned import TRANSLATORS
 from satgen.errors import InputError
 
-TRANSLATORS = ("convmixer", "gsta")
-
 LEAST_REDUCTION = 4
+
+_OPEN = 3.0
+"""Logit of a gate that lets 95 % through."""
 
 
 class FrameNetwork(Protocol):
@@ -163,6 +165,12 @@ class SimVP(nn.Module):
         self.merge = _Block(2 * first + 4 * channels, first)
         self.show = nn.Conv2d(first, 2 * channels * 4, 3, 1, 1)
         self.move = nn.Conv2d(first, 2, 3, 1, 1)
+        # It begins with the base as it is: the gate open, nothing moved, black beside it.
+        assert self.show.bias is not None
+        with torch.no_grad():
+            self.show.weight.mul_(0.1)
+            self.show.bias[: 4 * channels] = _OPEN
+            self.show.bias[4 * channels :] = -_OPEN
         nn.init.zeros_(self.move.weight)
         nn.init.zeros_(self.move.bias)  # type: ignore[arg-type]
 
@@ -258,6 +266,7 @@ def _images(frames: Tensor) -> Tensor:
 def _moved(images: Tensor, shift: Tensor) -> Tensor:
     """Images (N, C, S, S), each pixel taken from `shift` (N, 2, S / 2, S / 2) pixels beside it."""
     side = images.shape[-1]
+    shift = shift.clamp(-side, side)  # grid_sample takes no number, however large, for granted
     shift = nn.functional.interpolate(shift, scale_factor=2.0, mode="bilinear")
     steps = (2.0 * torch.arange(side, device=images.device) + 1.0) / side - 1.0
     here = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)

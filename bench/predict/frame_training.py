@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from bench.predict.frame_learned import LearnedFrames, NetworkConfig, base_of
 from matchers.training import checkpoint
-from satgen.errors import InputError
+from satgen.errors import InputError, RunError
 from satgen.sequences import WindowConfig, WindowDataset
 
 CHECKPOINT = "checkpoint.pt"
@@ -128,7 +128,7 @@ def train_frames(
 
     Raises:
         InputError: windows that are not alike or lack frames, or a folder with another training.
-        RunError: the folder cannot be written or read.
+        RunError: the folder cannot be written or read, or the loss is no number any more.
     """
     windows = train.config
     _check_windows(windows, validation.config)
@@ -163,11 +163,16 @@ def train_frames(
             frames = frames.to(device)
             wanted = frames[:, [windows.observed - 1 + h for h in horizons]]
             loss = loss_of(found, wanted)
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise RunError(
+                    f"step {step + 1}: the loss is not finite; try a lower learning rate than "
+                    f"{config.learning_rate:g}"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
-            losses.append(float(loss.detach()))
             step += 1
             if step % config.validate_every == 0 or step == config.steps:
                 psnr = _validate(model, validation, validated, config)
