@@ -11,7 +11,7 @@ from matchers.specs import file_name
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.plots import CURVES
 from matchers.training.trainer import BEST, CHECKPOINT, LOG, VALIDATION
-from matchers.truth.pairs import Pair, draw_pairs, pairs_csv
+from matchers.truth.pairs import Pair, pairs_csv
 from satgen.dataset import Dataset
 from satgen.runfolder import RunFolder, RunKind, dataset_identity
 from satgen.splits import Split
@@ -74,8 +74,15 @@ def identity(
     }
 
 
-def begin(folder: RunFolder, config: TrainConfig, splits: Mapping[str, Split]) -> None:
+def begin(
+    folder: RunFolder, splits: Mapping[str, Split], held_out: Sequence[tuple[str, int, int]]
+) -> None:
     """Make the folder this training's, with what is held out of each dataset.
+
+    Args:
+        folder: of the training.
+        splits: of the datasets, by name.
+        held_out: dataset and indices of the test pairs.
 
     Raises:
         OSError: it cannot be written.
@@ -83,9 +90,4 @@ def begin(folder: RunFolder, config: TrainConfig, splits: Mapping[str, Split]) -
     folder.begin({})
     parts = {name: split.to_json() for name, split in splits.items()}
     folder.keep(SPLIT, (json.dumps(parts, indent=1) + "\n").encode())
-    held_out = [
-        Pair(name, i, j)
-        for name, split in splits.items()
-        for i, j in draw_pairs(split.test, config.gaps, config.test_pairs, config.seed)
-    ]
-    folder.keep(TEST_PAIRS, pairs_csv(held_out))
+    folder.keep(TEST_PAIRS, pairs_csv([Pair(*pair) for pair in held_out]))

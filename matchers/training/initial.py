@@ -20,7 +20,6 @@ from torch import nn
 
 from matchers import weights as store
 from matchers.specs import matcher_spec
-from matchers.training.config import TrainConfig
 from satgen.errors import InputError
 
 TEMPERATURE = 40.0
@@ -62,25 +61,6 @@ def compare(projection: nn.Linear) -> None:
     nn.init.eye_(projection.weight)
     projection.weight.mul_((TEMPERATURE / projection.in_features**0.5) ** 0.5)
     nn.init.zeros_(projection.bias)
-
-
-def begin_with(model: nn.Module, config: TrainConfig, path: Path) -> None:
-    """Load weights to begin with, strictly; of a deeper LightGlue the first layers.
-
-    Args:
-        model: of the training.
-        config: of the training.
-        path: of the weights.
-
-    Raises:
-        InputError: a file that cannot be read, or weights that do not fit.
-    """
-    state = store.load(path)
-    store.check_purpose(path, *config.purpose)
-    try:
-        config.training.load(model, state)
-    except InputError as error:
-        raise InputError(f"weights {path}: {str(error)[:200]}") from None
 
 
 def network_of(matcher: str, path: Path) -> dict[str, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from matchers import weights
 from matchers.specs import features_spec
 from matchers.training.bank import FrameBatch, masks
 from matchers.training.config import TrainConfig
@@ -17,8 +19,16 @@ from matchers.truth.batched import Labels
 from satgen.errors import InputError
 
 
-def build(config: TrainConfig) -> nn.Module:
-    """The network to begin with: its weights depend on the configuration alone."""
+def build(config: TrainConfig, initial: Path | None = None) -> nn.Module:
+    """The network to begin with, at nearest neighbours or at weights.
+
+    Args:
+        config: of the training, on which alone its weights depend without `initial`.
+        initial: weights to begin with; of a deeper LightGlue the first layers.
+
+    Raises:
+        InputError: weights that cannot be read or do not fit; features of an unknown size.
+    """
     training, features = config.training, features_spec(config.features)
     if features.descriptor_size is None:
         raise InputError(f"features {config.features!r}: must say their descriptor_size")
@@ -26,7 +36,14 @@ def build(config: TrainConfig) -> nn.Module:
         torch.manual_seed(config.seed)
         model = training.build(config, features)
         training.start(model, features)
-        return model
+    if initial is not None:
+        state = weights.load(initial)
+        weights.check_purpose(initial, *config.purpose)
+        try:
+            training.load(model, state)
+        except InputError as error:
+            raise InputError(f"weights {initial}: {str(error)[:200]}") from None
+    return model
 
 
 def keep_full_precision(model: nn.Module, modules: tuple[str, ...], device_type: str) -> None:

@@ -30,7 +30,6 @@ from matchers.training.cache import CacheConfig, fill, frame_bytes
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.figures import Tally
 from matchers.training.folder import TRAIN, begin, identity, weights_file
-from matchers.training.initial import begin_with
 from matchers.training.objectives import build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.plots import CURVES, draw_curves
@@ -88,7 +87,7 @@ def train(
         hardware: how to compute.
         stages: those to run; None: all. Each begins with the weights of the one before it, if that
             has run.
-        initial: weights that the first stage begins with, see `begin_with`, instead of nearest
+        initial: weights that the first stage begins with (`objectives.build`), instead of nearest
             neighbours.
         resume: go on with this run where it is there; see `RunFolder.open`.
         overwrite: replace another run.
@@ -113,9 +112,7 @@ def train(
         raise InputError("no dataset to train on: render one with `satgen render`")
     opened = dict(sorted(open_datasets(datasets).items()))
     splits = split_datasets(opened, config.split)
-    model = build(config)
-    if initial is not None:
-        begin_with(model, config, initial)
+    model = build(config, initial)
     begun_with = None if initial is None else export.origin(initial)
     sha256 = None if begun_with is None else begun_with["sha256"]
     known = identity(config, opened, sha256, _extractor(config))
@@ -125,7 +122,7 @@ def train(
         job = _Job(config, opened, splits, out, cache, hardware, shown, begun_with)
         if left:
             job.check(chosen)
-        begin(folder, config, splits)
+        begin(folder, splits, job.held_out("test"))
         return job.carry_out(model, chosen)
 
 
@@ -179,9 +176,9 @@ class _Job:
             max_keypoints=self.config.max_keypoints,
             device=self.hardware.device,
         )
-        pairs = self._pairs("validation", self.config.validation_pairs)
+        pairs = self._pairs("validation")
         if self.config.stages[-1] in stages:
-            pairs += self._pairs("test", self.config.test_pairs)
+            pairs += self._pairs("test")
         for name, data in self.datasets.items():
             held_out = {i for pair in pairs if pair[0] == name for i in pair[1:]}
             check_frames(data, sorted({*self.train_frames(name), *held_out}), IMAGES)
@@ -228,7 +225,7 @@ class _Job:
         if _done(folder):
             return run_stage(model, stage, config, none, none, folder, self.hardware)
         batches = self._batches(stage)
-        pairs = self._pairs("validation", config.validation_pairs)
+        pairs = self._pairs("validation")
         checked = self._pair_set(pairs, f"{stage}: validation frames")
 
         def validate(network: nn.Module, stage: str) -> Evaluation:
@@ -251,7 +248,7 @@ class _Job:
         state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
         model.load_state_dict(export.half(state))
         model.eval()
-        pairs = self._pairs("test", config.test_pairs)
+        pairs = self._pairs("test")
         figures: dict[str, Any] = {}
         for name in self.datasets:
             mine = [pair for pair in pairs if pair[0] == name]
@@ -384,20 +381,25 @@ class _Job:
 
         return batches
 
-    def _pairs(self, part: str, count: int) -> list[Named]:
-        """Held-out pairs of all datasets."""
+    def _pairs(self, part: str) -> list[Named]:
+        """Held-out pairs of all datasets; at least one."""
+        pairs = self.held_out(part)
+        if not pairs:
+            gaps = ", ".join(map(str, self.config.gaps))
+            raise InputError(
+                f"no two {part} frames are {gaps} indices apart: more frames are needed"
+            )
+        return pairs
+
+    def held_out(self, part: str) -> list[Named]:
+        """Pairs of the frames of a part, validation or test, of all datasets; maybe none."""
         config = self.config
-        pairs = [
+        count = {"validation": config.validation_pairs, "test": config.test_pairs}[part]
+        return [
             (name, i, j)
             for name, split in self.splits.items()
             for i, j in draw_pairs(getattr(split, part), config.gaps, count, config.seed)
         ]
-        if not pairs:
-            raise InputError(
-                f"no two {part} frames are {', '.join(map(str, config.gaps))} indices apart: more "
-                f"frames are needed"
-            )
-        return pairs
 
     def _pair_set(self, pairs: Sequence[Named], what: str) -> PairSet:
         frames = {

@@ -54,7 +54,7 @@ class TrainingSpec:
             loss.
         decays: of the learning rate, by the stages that there are, in the order of `STAGES`.
         sizes: the fields of `TrainConfig` that a table of tensors decides.
-        load: fills a network from a table of tensors to begin with; see `begin_with`.
+        load: fills a network from a table of tensors to begin with; see `objectives.build`.
         threshold: probability that a match must exceed.
         stage_trains: whether a stage trains the parameter of a name.
         layered: stages that need more than one layer.
