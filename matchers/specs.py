@@ -14,20 +14,16 @@ A class or a function is called to make the matcher (the extractor), with what i
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from satgen.errors import InputError
 from satgen.installed import OURS
+from satgen.lookup import named, reason_of
 
 if TYPE_CHECKING:
     from matchers.training.spec import TrainingSpec
@@ -140,7 +136,7 @@ class MatcherSpec:
         Raises:
             InputError: it is not.
         """
-        found: Any = _named(self.training) if isinstance(self.training, str) else self.training
+        found: Any = named(self.training) if isinstance(self.training, str) else self.training
         if found is None:
             raise InputError(f"matcher {self.name!r}: cannot be trained: one of {_trainable()}")
         spec: TrainingSpec = found
@@ -235,7 +231,7 @@ def file_name(name: str) -> str:
 
 def source_file(given: Any) -> Path | None:
     """The file that a matcher or features of somebody's own come from; None of our own."""
-    found: Any = _named(given) if isinstance(given, str) and ":" in given else given
+    found: Any = named(given) if isinstance(given, str) and ":" in given else given
     if isinstance(found, str):
         return None
     if isinstance(found, (MatcherSpec, FeaturesSpec)):
@@ -264,52 +260,10 @@ def _found(given: Any, table: Mapping[str, str], what: str) -> Any:
     if not isinstance(given, str):
         return given
     if given in table:
-        return _named(table[given])
+        return named(table[given])
     if ":" not in given:
         raise InputError(f"{what} {given!r}: one of {', '.join(table)}, or your own as module:Name")
-    return _named(given)
-
-
-@lru_cache
-def _named(place: str) -> Any:
-    """What "module:Name" or "file.py:Name" names.
-
-    Raises:
-        InputError: the module cannot be imported, or has no such name.
-    """
-    where, _, name = place.rpartition(":")
-    try:
-        found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
-    except Exception as error:  # whatever somebody's module does
-        if isinstance(error, ImportError) and where.partition(".")[0] in OURS:
-            raise  # a library of our own is missing: the caller says which and how to have it
-        raise InputError(f"{place!r}: cannot import {where!r} ({_reason(error)})") from None
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"{place!r}: {where!r} has no {part!r}")
-        found = getattr(found, part)
-    return found
-
-
-def _module(name: str) -> ModuleType:
-    """A module, which may be in the current directory."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    importlib.invalidate_caches()
-    return importlib.import_module(name)
-
-
-def _file(path: Path) -> ModuleType:
-    """The module in a file, under a name that no other has."""
-    name = f"satgen_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no module: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for their module there
-    spec.loader.exec_module(module)
-    return module
+    return named(given)
 
 
 def _makes(found: Any) -> bool:
@@ -340,8 +294,4 @@ def make(
     except InputError:
         raise
     except Exception as error:  # whatever somebody's class does
-        raise InputError(f"{what}: cannot be made ({_reason(error)})") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{what}: cannot be made ({reason_of(error)})") from None

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from bench.predict.frame_flow import CarriedFlow
 from bench.predict.frame_learned import NETWORKS, LearnedFrames
 from bench.predict.frame_types import FrameForecast, FrameModel, Frames, ObservedFrames
-from bench.predict.pose_models import named, reason_of, required_parameters
 from satgen.errors import InputError
+from satgen.lookup import made, named, required_parameters
 
 RENDER = "render"
 """Name of the model that draws forecast poses, and beginning of the others of the kind."""
@@ -100,14 +100,7 @@ def load_frame_model(name: str) -> FrameModel:
             f"frame model {name!r}: one of {known}, {RENDER}-POSEMODEL, a .safetensors file, or "
             "your own as module:function"
         )
-    found = named(name)
-    if inspect.isclass(found) or (inspect.isroutine(found) and not required_parameters(found)):
-        try:
-            found = found()
-        except InputError:
-            raise
-        except Exception as error:  # whatever somebody's class does
-            raise InputError(f"frame model {name!r}: cannot be made ({reason_of(error)})") from None
+    found = made(named(name), f"frame model {name!r}")
     if isinstance(found, FrameModel):
         return found
     if inspect.isroutine(found) and required_parameters(found) == 1:

@@ -10,21 +10,16 @@ model, or a model. Modules are looked for in the current directory, too.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from bench.predict.types import Forecast, Observed, PoseModel
 from satgen.errors import InputError
 from satgen.geometry import Floats
+from satgen.lookup import made, named, required_parameters
 
 MODELS = {
     "last": "bench.predict.kinematic:last_pose",
@@ -67,14 +62,7 @@ def load_pose_model(name: str) -> PoseModel:
         raise InputError(
             f"pose model {name!r}: one of {', '.join(MODELS)}, or your own as module:function"
         )
-    found = named(MODELS.get(name, name))
-    if inspect.isclass(found) or (inspect.isroutine(found) and not required_parameters(found)):
-        try:
-            found = found()
-        except InputError:
-            raise
-        except Exception as error:  # whatever somebody's class does
-            raise InputError(f"pose model {name!r}: cannot be made ({reason_of(error)})") from None
+    found = made(named(MODELS.get(name, name)), f"pose model {name!r}")
     if isinstance(found, PoseModel):
         return found
     if inspect.isroutine(found) and required_parameters(found) == 2:
@@ -107,53 +95,3 @@ def checked_forecast(name: str, model: PoseModel, observed: Observed, future: Fl
         if values is not None and np.shape(values) != (*future.shape, 3, 3):
             raise InputError(f"pose model {name!r}: {what} {np.shape(values)}")
     return forecast
-
-
-def required_parameters(function: Any) -> int:
-    """How many parameters a call must give."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
-    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
-
-
-def named(place: str) -> Any:
-    """What "module:name" or "file.py:name" names.
-
-    Raises:
-        InputError: the module cannot be imported, or has no such name.
-    """
-    where, _, name = place.rpartition(":")
-    try:
-        found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
-    except Exception as error:  # whatever somebody's module does
-        raise InputError(f"{place!r}: cannot import {where!r} ({reason_of(error)})") from None
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"{place!r}: {where!r} has no {part!r}")
-        found = getattr(found, part)
-    return found
-
-
-def _module(name: str) -> ModuleType:
-    """A module, which may be in the current directory."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    importlib.invalidate_caches()
-    return importlib.import_module(name)
-
-
-def _file(path: Path) -> ModuleType:
-    """The module in a file, under a name that no other has."""
-    name = f"satgen_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no module: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for their module there
-    spec.loader.exec_module(module)
-    return module
-
-
-def reason_of(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
