@@ -25,7 +25,7 @@ from matchers.lightglue_blocks import (
     Confidence,
     Layer,
     PositionEncoding,
-    Shape,
+    TokenShape,
     infer_sizes,
     rename,
     rotary_table,
@@ -148,7 +148,7 @@ class LightGlue(Network):
                 needed; an image size that is not positive.
         """
         tokens, rotary, mask = self._encode(features)
-        shape = Shape.of(tokens, mask)
+        shape = TokenShape.of(tokens, mask)
         weights = self.arranged_first()
         flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
         return Prepared(flat.view(tokens.shape), rotary, mask, features.batched)
@@ -229,7 +229,7 @@ class LightGlue(Network):
         x = torch.cat([tokens.flatten(0, 1) for tokens, _, _ in sides])
         x = x.to(self.posenc.Wr.weight.dtype)  # autocast projects the descriptors in bfloat16
         rotary = torch.cat([table.flatten(0, 1) for _, table, _ in sides])
-        shape0, shape1 = shapes = [Shape.of(tokens, mask) for tokens, _, mask in sides]
+        shape0, shape1 = shapes = [TokenShape.of(tokens, mask) for tokens, _, mask in sides]
         masks = [mask for _, _, mask in sides]
 
         def run(layer: int, x: Tensor) -> tuple[Tensor, ...]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from matchers.assignment import mutual_maxima, to_matches
-from matchers.lightglue_blocks import Blocks, BlockWeights, Shape, split, widen
+from matchers.lightglue_blocks import Blocks, BlockWeights, TokenShape, split, widen
 from matchers.types import Adaptation, Matches
 
 
@@ -80,8 +80,8 @@ class _Tokens(NamedTuple):
     rotary: Tensor
     sides: tuple[_Side, _Side]
 
-    def shapes(self) -> tuple[Shape, Shape]:
-        first, second = (Shape.of(side.rows, side.mask) for side in self.sides)
+    def shapes(self) -> tuple[TokenShape, TokenShape]:
+        first, second = (TokenShape.of(side.rows, side.mask) for side in self.sides)
         return first, second
 
     def select(self, pairs: Tensor, keep: Sequence[Tensor]) -> _Tokens:

@@ -1,8 +1,8 @@
 """LightGlue's attention blocks as functions of weights (§3.1 of its paper).
 
 Tokens of all images of a call lie in one (T, dim) tensor, image after image, so that a linear layer
-is one product for both images of a pair, whatever their numbers of keypoints; `Shape`s say how to
-cut it up for the attention.
+is one product for both images of a pair, whatever their numbers of keypoints; `TokenShape`s say how
+to cut it up for the attention.
 
 Weights come from the modules' parameters by linear maps, which gradients pass through: `Wqkv` is
 sorted into q, k and v, with the two halves of each rotary pair apart, and the output projection is
@@ -23,7 +23,7 @@ from torch.nn import functional
 from matchers.assignment import log_double_softmax
 
 
-class Shape(NamedTuple):
+class TokenShape(NamedTuple):
     """Tokens of one side of a batch: images, tokens in each, and which of them to attend to.
 
     `keys` is (B, 1, 1, length) bool, False at padding; None: all.
@@ -34,8 +34,8 @@ class Shape(NamedTuple):
     keys: Tensor | None = None
 
     @classmethod
-    def of(cls, tokens: Tensor, mask: Tensor | None) -> Shape:
-        """That of (B, N, …) with a mask (B, N), False at padding.
+    def of(cls, tokens: Tensor, mask: Tensor | None) -> TokenShape:
+        """The shape of tokens (B, N, …) with a mask (B, N), False at padding.
 
         An image of nothing but padding attends to that: what comes of it is finite, and nothing
         looks at it.
@@ -159,7 +159,9 @@ class Confidence(nn.Module):
         return logits
 
 
-def self_block(x: Tensor, rotary: Tensor, weights: BlockWeights, shapes: Sequence[Shape]) -> Tensor:
+def self_block(
+    x: Tensor, rotary: Tensor, weights: BlockWeights, shapes: Sequence[TokenShape]
+) -> Tensor:
     """Each token attends to those of its image, relative positions by rotation (§3.1).
 
     Args:
@@ -181,7 +183,7 @@ def self_block(x: Tensor, rotary: Tensor, weights: BlockWeights, shapes: Sequenc
     return _feed(x, messages, weights)
 
 
-def cross_block(x: Tensor, weights: BlockWeights, shape0: Shape, shape1: Shape) -> Tensor:
+def cross_block(x: Tensor, weights: BlockWeights, shape0: TokenShape, shape1: TokenShape) -> Tensor:
     """Each token attends to those of the other image (§3.1, "cross-attention").
 
     One projection makes queries and keys, so both directions have the same similarity. It is
@@ -202,7 +204,7 @@ def cross_block(x: Tensor, weights: BlockWeights, shape0: Shape, shape1: Shape) 
     return _feed(x, messages, weights)
 
 
-def split(tokens: Tensor, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+def split(tokens: Tensor, shapes: Sequence[TokenShape]) -> tuple[Tensor, ...]:
     """(T, …) as (B, N, …) for each side."""
     sides = torch.split(tokens, [shape.images * shape.length for shape in shapes])
     return tuple(
@@ -283,8 +285,8 @@ def infer_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
 class Blocks(NamedTuple):
     """The two functions, as they are or compiled."""
 
-    own: Callable[[Tensor, Tensor, BlockWeights, Sequence[Shape]], Tensor] = self_block
-    cross: Callable[[Tensor, BlockWeights, Shape, Shape], Tensor] = cross_block
+    own: Callable[[Tensor, Tensor, BlockWeights, Sequence[TokenShape]], Tensor] = self_block
+    cross: Callable[[Tensor, BlockWeights, TokenShape, TokenShape], Tensor] = cross_block
 
     def compiled(self, **options: Any) -> Blocks:
         """The same functions compiled, with options of `torch.compile`."""

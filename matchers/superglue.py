@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from matchers import operations
 from matchers.assignment import mutual_matches, stack_padded, to_matches
-from matchers.lightglue_blocks import Shape, split
+from matchers.lightglue_blocks import TokenShape, split
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.sinkhorn import log_optimal_transport
 from matchers.specs import MatcherSpec, Needs
 from matchers.superglue_blocks import (
     AttentionalPropagation,
+    AttentionWeights,
     GraphNetwork,
     KeypointEncoder,
-    LayerWeights,
     as_linear,
     attention_layer,
     infer_sizes,
@@ -138,7 +138,7 @@ class SuperGlue(Network):
             InputError: descriptors of another size; an image size that is not positive.
         """
         tokens, mask = self._encode(features, self._folded_encoder)
-        shape = Shape.of(tokens, mask)
+        shape = TokenShape.of(tokens, mask)
         flat = attention_layer(tokens.flatten(0, 1), self.arranged_first(), [shape], cross=False)
         return SuperGluePrepared(flat.view(tokens.shape), mask, features.batched)
 
@@ -165,7 +165,7 @@ class SuperGlue(Network):
         """
         check_sides(prepared0, prepared1)
         sides = (prepared0, prepared1)
-        shapes = [Shape.of(side.tokens, side.mask) for side in sides]
+        shapes = [TokenShape.of(side.tokens, side.mask) for side in sides]
         x = torch.cat([side.tokens.flatten(0, 1) for side in sides])
         for number, weights in enumerate(self.arranged()[1:], start=1):
             x = attention_layer(x, weights, shapes, cross=number % 2 == 1)
@@ -201,7 +201,7 @@ class SuperGlue(Network):
             raise InputError("log_assignment takes two images, or two batches of the same size")
         encode = self.kenc if self.training else self._folded_encoder
         sides = [self._encode(features, encode) for features in (features0, features1)]
-        shapes = [Shape.of(tokens, mask) for tokens, mask in sides]
+        shapes = [TokenShape.of(tokens, mask) for tokens, mask in sides]
         masks = [mask for _, mask in sides]
         x = torch.cat([tokens.flatten(0, 1) for tokens, _ in sides])
         real: Tensor | None = None
@@ -261,7 +261,7 @@ class SuperGlue(Network):
     def _first_block(self) -> Any:
         return self.gnn.layers[0]
 
-    def _arrange(self) -> list[LayerWeights]:
+    def _arrange(self) -> list[AttentionWeights]:
         layers = []
         for layer in self.gnn.layers:
             assert isinstance(layer, AttentionalPropagation)
@@ -299,7 +299,7 @@ class SuperGlue(Network):
         return tokens + encoded, mask
 
     def _assign(
-        self, x: Tensor, shapes: Sequence[Shape], mask0: Tensor | None, mask1: Tensor | None
+        self, x: Tensor, shapes: Sequence[TokenShape], mask0: Tensor | None, mask1: Tensor | None
     ) -> Tensor:
         """The log assignment (B, M+1, N+1) float32 of tokens after the last layer."""
         tokens0, tokens1 = split(self.final_proj(x).float(), shapes)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from matchers.lightglue_blocks import Shape
+from matchers.lightglue_blocks import TokenShape
 
 
-class LayerWeights(NamedTuple):
+class AttentionWeights(NamedTuple):
     """An attention layer's weights for inference; matrices are (in, out).
 
     `project` makes q, k, v of a token, heads apart. `up_token` and `up_message` are the first layer
@@ -93,7 +93,7 @@ class AttentionalPropagation(nn.Module):
         order = torch.arange(dim, device=self.attn.merge.weight.device)
         return self.attn.merge.weight[:, order.view(-1, self.heads).T.flatten()]
 
-    def weights(self) -> LayerWeights:
+    def weights(self) -> AttentionWeights:
         """Arranged for inference, with the running statistics of BatchNorm."""
         up, norm, _, down = self.mlp
         assert isinstance(down, nn.Linear)
@@ -101,12 +101,12 @@ class AttentionalPropagation(nn.Module):
         token, message = weight.chunk(2, 1)
         bias = bias + message @ self.attn.merge.bias
         merged = message @ self.merging()
-        return LayerWeights(
+        return AttentionWeights(
             self.heads, *self.projection(), token.T, merged.T, bias, down.weight.T, down.bias
         )
 
     def propagate(
-        self, x: Tensor, shapes: Sequence[Shape], cross: bool, real: Tensor | None
+        self, x: Tensor, shapes: Sequence[TokenShape], cross: bool, real: Tensor | None
     ) -> Tensor:
         """What is added to tokens (T, dim), in training mode; `real` (T,) is False at padding."""
         project, bias = self.projection()
@@ -121,7 +121,7 @@ class AttentionalPropagation(nn.Module):
 
 
 def attention_layer(
-    x: Tensor, weights: LayerWeights, shapes: Sequence[Shape], cross: bool
+    x: Tensor, weights: AttentionWeights, shapes: Sequence[TokenShape], cross: bool
 ) -> Tensor:
     """One attention layer: tokens (T, dim) of all sides to the same."""
     message = _messages(x, weights.project, weights.project_bias, weights.heads, shapes, cross)
@@ -131,7 +131,7 @@ def attention_layer(
 
 
 def _messages(
-    x: Tensor, project: Tensor, bias: Tensor, heads: int, shapes: Sequence[Shape], cross: bool
+    x: Tensor, project: Tensor, bias: Tensor, heads: int, shapes: Sequence[TokenShape], cross: bool
 ) -> Tensor:
     """Messages (T, dim), heads side by side, from the same (self) or the other image (cross)."""
     channels = project.shape[1] // (3 * heads)

@@ -81,21 +81,22 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Views:
-    """What a split looks at: a dataset's target, indices (N,) and optical axes (N, 3)."""
+class ViewAxes:
+    """What a split looks at: a dataset's target, indices (N,) and optical axes (N, 3), unit
+    vectors in the target's frame."""
 
     target: str
     indices: Indices
     axes: Floats
 
 
-def views_of(data: Dataset) -> Views:
-    """The views of a dataset; axes are unit vectors in the target's frame."""
-    return Views(data.name, data.indices, np.asarray(data.poses[:, 2, :3]))
+def view_axes(data: Dataset) -> ViewAxes:
+    """The indices and optical axes of a dataset's frames."""
+    return ViewAxes(data.name, data.indices, np.asarray(data.poses[:, 2, :3]))
 
 
 def split_datasets(
-    datasets: Mapping[str, Dataset | Views], config: SplitConfig | None = None
+    datasets: Mapping[str, Dataset | ViewAxes], config: SplitConfig | None = None
 ) -> dict[str, Split]:
     """Split every dataset, keeping the parts of all datasets of a target apart.
 
@@ -129,7 +130,7 @@ def split_datasets(
 
 
 def split_sequences(
-    datasets: Mapping[str, Dataset | Views], config: SplitConfig | None = None, seed: int = 0
+    datasets: Mapping[str, Dataset | ViewAxes], config: SplitConfig | None = None, seed: int = 0
 ) -> dict[str, Split]:
     """Put whole datasets into the parts, where there are many of a target: tumbles, say.
 
@@ -170,10 +171,10 @@ def split_sequences(
 
 
 def _checked_views(
-    datasets: Mapping[str, Dataset | Views], config: SplitConfig
-) -> dict[str, Views]:
+    datasets: Mapping[str, Dataset | ViewAxes], config: SplitConfig
+) -> dict[str, ViewAxes]:
     """The views of datasets, of which one target can be left out if that is wanted."""
-    views = {n: d if isinstance(d, Views) else views_of(d) for n, d in datasets.items()}
+    views = {n: d if isinstance(d, ViewAxes) else view_axes(d) for n, d in datasets.items()}
     targets = {view.target for view in views.values()}
     if config.leave_out is not None and config.leave_out not in targets:
         raise InputError(
@@ -184,13 +185,13 @@ def _checked_views(
     return views
 
 
-def _by_target(views: dict[str, Views]) -> dict[str, dict[str, Views]]:
+def _by_target(views: dict[str, ViewAxes]) -> dict[str, dict[str, ViewAxes]]:
     """Views of each target, by its name and theirs."""
     targets = sorted({view.target for view in views.values()})
     return {t: {name: view for name, view in views.items() if view.target == t} for t in targets}
 
 
-def _only_tested(views: dict[str, Views]) -> dict[str, Split]:
+def _only_tested(views: dict[str, ViewAxes]) -> dict[str, Split]:
     """Splits with all frames in the test part."""
     none = np.zeros(0, dtype=np.int64)
     return {name: Split(none, none, view.indices, none) for name, view in views.items()}
@@ -211,7 +212,7 @@ def _draw(names: list[str], target: str, config: SplitConfig, seed: int) -> dict
 
 
 def _keep_apart(
-    views: dict[str, Views], parts: dict[str, NDArray[np.int8]], guard_deg: float
+    views: dict[str, ViewAxes], parts: dict[str, NDArray[np.int8]], guard_deg: float
 ) -> dict[str, Split]:
     """Drop what is too near to another part: of the validation frames what is near a test frame,
     of those to train on what is near either. The views are all of one target."""

@@ -21,7 +21,7 @@ from matchers.truth.pairs import (
 )
 from matchers.truth.rules import GAPS
 from satgen.errors import InputError
-from satgen.splits import Views, split_datasets
+from satgen.splits import ViewAxes, split_datasets
 from satgen.trajectory import TrajectoryConfig, observe
 
 ALL = range(361, 8101)
@@ -75,7 +75,7 @@ def test_a_draw_passes_over_gaps_that_no_frames_have_and_a_sample_refuses_them()
 
 def test_a_training_s_test_blocks_have_room_for_every_gap() -> None:
     observations = observe(TrajectoryConfig(distance_m=10.0), np.arange(361, 8101))
-    views = Views("t", observations.index, observations.T_cam_target[:, 2, :3])
+    views = ViewAxes("t", observations.index, observations.T_cam_target[:, 2, :3])
     split = split_datasets({"d": views})["d"]
     pairs = draw_pairs(split.test, count=10)
     assert {j - i for i, j in pairs} == set(GAPS)

@@ -28,7 +28,7 @@ from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from satgen.sequences import WindowConfig, WindowDataset, WindowStream, split_windows
 from satgen.sequences.layout import window_rows
-from satgen.splits import SplitConfig, Views, split_datasets
+from satgen.splits import SplitConfig, ViewAxes, split_datasets
 from satgen.trajectory import KINDS, TrajectoryConfig, observe
 from tests.datasets import tree
 from tests.limits import PATIENCE_S
@@ -510,7 +510,7 @@ def test_no_test_window_is_within_the_guard_angle_of_a_training_one(
 ) -> None:
     indices = np.arange(first, first + count)
     config = WindowConfig(observed=length, future=length, step=step)
-    views = {"d": Views("t", indices, axes(kind, indices))}
+    views = {"d": ViewAxes("t", indices, axes(kind, indices))}
     try:
         split = split_datasets(views, SplitConfig(guard_deg=guard))["d"]
         rows = {p: window_rows("d", indices, config, getattr(split, p)) for p in ("train", "test")}

@@ -16,10 +16,10 @@ from satgen.errors import InputError
 from satgen.splits import (
     Split,
     SplitConfig,
-    Views,
+    ViewAxes,
     split_datasets,
     split_sequences,
-    views_of,
+    view_axes,
 )
 from satgen.trajectory import KINDS, TrajectoryConfig, observe
 
@@ -27,9 +27,9 @@ RANGE = np.arange(361, 8101)
 PARTS = ("train", "validation", "test")
 
 
-def views(kind: str = "spiral", indices: np.ndarray = RANGE, target: str = "t") -> Views:
+def views(kind: str = "spiral", indices: np.ndarray = RANGE, target: str = "t") -> ViewAxes:
     observations = observe(TrajectoryConfig(motion=KINDS[kind](), distance_m=10.0), indices)
-    return Views(target, observations.index, observations.T_cam_target[:, 2, :3])
+    return ViewAxes(target, observations.index, observations.T_cam_target[:, 2, :3])
 
 
 def rotations(kind: str, indices: np.ndarray) -> Rotation:
@@ -137,7 +137,7 @@ def test_bad_numbers(change: dict[str, float]) -> None:
 
 def test_views_of_a_rendered_dataset_and_runs(pristine: Path) -> None:
     data = Dataset(pristine)
-    found = views_of(data)
+    found = view_axes(data)
     expected = observe(data.config.trajectory, data.indices).T_cam_target[:, 2, :3]
     np.testing.assert_allclose(found.axes, expected, atol=1e-9)
     split = Split(*(np.array(part) for part in ([1, 2, 3, 7], [5], [9, 10], [])))
@@ -152,7 +152,7 @@ def test_views_of_a_rendered_dataset_and_runs(pristine: Path) -> None:
 # --- whole sequences ------------------------------------------------------------------------------
 
 
-def tumbles(count: int, target: str = "t", length: int = 60) -> dict[str, Views]:
+def tumbles(count: int, target: str = "t", length: int = 60) -> dict[str, ViewAxes]:
     """Pieces of the spiral, as sequences of a target; some lie near each other."""
     return {
         f"{target}{i}": views(indices=np.arange(200 * i, 200 * i + length), target=target)

@@ -13,7 +13,14 @@ from torch.nn import functional
 
 from matchers import images
 from matchers.features import keypoint_detection as detection
-from matchers.features.aliked_network import STRIDE, VARIANTS, ALIKEDNetwork, Maps, Part, Window
+from matchers.features.aliked_network import (
+    STRIDE,
+    VARIANTS,
+    ALIKEDNetwork,
+    Maps,
+    Window,
+    WindowPart,
+)
 from matchers.specs import FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
@@ -160,7 +167,7 @@ class ALIKED(ALIKEDNetwork):
         # the score head also sees the padding
         x, y, w, h = images.grown(cut.near, (cut.pixels.shape[3], cut.pixels.shape[2]), 3, 1)
         left, top = cut.near.x - x, cut.near.y - y
-        scores = self.scores(maps, Part(x, y, w, h))
+        scores = self.scores(maps, WindowPart(x, y, w, h))
         return scores[:, top : top + cut.near.height, left : left + cut.near.width]
 
     def _detect(self, scores: Tensor, admits: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -203,8 +210,8 @@ class _Cut(NamedTuple):
 
     pixels: Tensor
     window: Window
-    seen: Part
-    near: Part
+    seen: WindowPart
+    near: WindowPart
     origin: tuple[int, int]
 
 
@@ -225,12 +232,12 @@ def _cut(frames: Tensor, wanted: images.Box) -> _Cut:
         pixels=frames[..., y : y + h, x : x + w],
         window=Window(x, y, padded),
         seen=seen,
-        near=Part(near.x + seen.x, near.y + seen.y, near.width, near.height),
+        near=WindowPart(near.x + seen.x, near.y + seen.y, near.width, near.height),
         origin=(x - left, y - above),
     )
 
 
-def _overlap(box: images.Box, other: images.Box) -> Part:
+def _overlap(box: images.Box, other: images.Box) -> WindowPart:
     """What two boxes share, in the second one's pixels."""
     spans = []
     for axis in (0, 1):
@@ -238,7 +245,7 @@ def _overlap(box: images.Box, other: images.Box) -> Part:
         last = min(box[axis] + box[axis + 2], other[axis] + other[axis + 2])
         spans.append((first - other[axis], last - first))
     (x, w), (y, h) = spans
-    return Part(x, y, w, h)
+    return WindowPart(x, y, w, h)
 
 
 def _build(variant: str, **options: Any) -> ALIKED:

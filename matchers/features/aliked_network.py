@@ -46,7 +46,7 @@ class Window(NamedTuple):
     frame: tuple[int, int]
 
 
-class Part(NamedTuple):
+class WindowPart(NamedTuple):
     """A box of a window: its first pixel and its sides."""
 
     x: int
@@ -80,10 +80,10 @@ class ALIKEDNetwork(nn.Module):
         super().__init__()
         (c1, c2, c3, c4), positions = VARIANTS[variant]
         self.descriptor_size = c4
-        self.block1 = _Block(3, c1, residual=False, deformable=False)
-        self.block2 = _Block(c1, c2, residual=True, deformable=False)
-        self.block3 = _Block(c2, c3, residual=True, deformable=True)
-        self.block4 = _Block(c3, c4, residual=True, deformable=True)
+        self.block1 = _ConvolutionBlock(3, c1, residual=False, deformable=False)
+        self.block2 = _ConvolutionBlock(c1, c2, residual=True, deformable=False)
+        self.block3 = _ConvolutionBlock(c2, c3, residual=True, deformable=True)
+        self.block4 = _ConvolutionBlock(c3, c4, residual=True, deformable=True)
         self.conv1 = nn.Conv2d(c1, c4 // 4, 1, bias=False)
         self.conv2 = nn.Conv2d(c2, c4 // 4, 1, bias=False)
         self.conv3 = nn.Conv2d(c3, c4 // 4, 1, bias=False)
@@ -121,7 +121,7 @@ class ALIKEDNetwork(nn.Module):
             sizes=sizes,
         )
 
-    def scores(self, maps: Maps, part: Part) -> Tensor:
+    def scores(self, maps: Maps, part: WindowPart) -> Tensor:
         """Detection scores of a part of each window: (B, height, width) float32 in (0, 1).
 
         The three pixels next to its borders are right only where the window ends as well.
@@ -143,7 +143,9 @@ class ALIKEDNetwork(nn.Module):
         scores: Tensor = self.score_head[1:](hidden)
         return scores[:, 0].float().sigmoid()
 
-    def describe(self, maps: Maps, image: int, points: Tensor, seen: Part, reach: float) -> Tensor:
+    def describe(
+        self, maps: Maps, image: int, points: Tensor, seen: WindowPart, reach: float
+    ) -> Tensor:
         """Descriptors of one image at (N, 2) points (x, y) of its window: (N, D) of unit length.
 
         Features outside `seen` count as zeros; `reach` pixels is the largest offset.
@@ -157,7 +159,9 @@ class ALIKEDNetwork(nn.Module):
         ]
         return torch.cat(parts).float()
 
-    def _describe(self, maps: Maps, image: int, points: Tensor, seen: Part, reach: float) -> Tensor:
+    def _describe(
+        self, maps: Maps, image: int, points: Tensor, seen: WindowPart, reach: float
+    ) -> Tensor:
         def features(rows: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
             """The levels at pixels of `seen`, each pixel once; 1 / their length; which is where."""
             used = torch.zeros(seen.width * seen.height, dtype=torch.bool, device=rows.device)
@@ -203,7 +207,7 @@ class ALIKEDNetwork(nn.Module):
         return levels
 
 
-class _Block(nn.Module):
+class _ConvolutionBlock(nn.Module):
     """Two 3×3 layers, plain or deformable, with a 1×1 layer beside them if residual (§III-A)."""
 
     def __init__(self, channels: int, out: int, *, residual: bool, deformable: bool) -> None:

@@ -29,7 +29,7 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FrameBatch:
+class PairSide:
     """One image of each of B pairs.
 
     Attributes:
@@ -43,7 +43,7 @@ class FrameBatch:
     geometry: BatchGeometry
 
 
-def masks(first: FrameBatch, second: FrameBatch) -> tuple[Tensor, Tensor]:
+def masks(first: PairSide, second: PairSide) -> tuple[Tensor, Tensor]:
     """(B, M) and (B, N) bool, False at padding, of both images of B pairs."""
     mask0, mask1 = first.features.mask, second.features.mask
     assert mask0 is not None and mask1 is not None
@@ -142,7 +142,7 @@ class Bank:
         rows: NDArray[np.int64],
         versions: NDArray[np.int64],
         length: int | None = None,
-    ) -> FrameBatch:
+    ) -> PairSide:
         """Versions of frames as one side of a batch.
 
         Args:
@@ -180,7 +180,7 @@ class Bank:
         )
         if self._homographies is not None:
             warped = replace(geometry, homography=self._homographies[row, version])
-            return FrameBatch(features, row, warped)
+            return PairSide(features, row, warped)
         assert self._maps is not None
         maps = DepthMaps(
             self._maps.counts,
@@ -195,7 +195,7 @@ class Bank:
             rim=values["rim"].bool(),
             maps=maps,
         )
-        return FrameBatch(features, row, posed)
+        return PairSide(features, row, posed)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)

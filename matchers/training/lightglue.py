@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from matchers.lightglue import LightGlue, LightGlueConfig
 from matchers.lightglue_blocks import first_layers, infer_sizes, rename
 from matchers.specs import FeaturesSpec
-from matchers.training.bank import FrameBatch, masks
+from matchers.training.bank import PairSide, masks
 from matchers.training.config import TrainConfig
 from matchers.training.initial import attend, begin_projection, compare, silence
 from matchers.training.losses import confidence_loss, lightglue_loss
@@ -52,7 +52,7 @@ def start(model: Any, features: FeaturesSpec) -> None:
 
 
 def objective(
-    model: LightGlue, first: FrameBatch, second: FrameBatch, labels: Labels, stage: str
+    model: LightGlue, first: PairSide, second: PairSide, labels: Labels, stage: str
 ) -> LossAndAssignment:
     """The loss of the correspondences, or (stage "confidence") of the classifiers."""
     outputs = model.layer_outputs(first.features, second.features)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from matchers import weights
 from matchers.specs import features_spec
-from matchers.training.bank import FrameBatch, masks
+from matchers.training.bank import PairSide, masks
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally, stop_layers, tally
 from matchers.training.spec import LossAndAssignment, TrainingSpec
@@ -82,8 +82,8 @@ def measure(
     model: Any,
     training: TrainingSpec,
     result: LossAndAssignment,
-    first: FrameBatch,
-    second: FrameBatch,
+    first: PairSide,
+    second: PairSide,
     labels: Labels,
 ) -> Tally:
     """Figures of a batch; the stopping layer at the network's own α, without pruning."""

@@ -25,7 +25,7 @@ from torch import nn
 from matchers.registry import find_weights, load_features
 from matchers.specs import features_spec, source_file
 from matchers.training import export
-from matchers.training.bank import Bank, FrameBatch, Source
+from matchers.training.bank import Bank, PairSide, Source
 from matchers.training.cache import CacheConfig, fill, frame_bytes
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.figures import Tally
@@ -34,7 +34,7 @@ from matchers.training.objectives import build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.plots import CURVES, draw_curves
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
-from matchers.training.validation import Evaluation, Named, PairSet
+from matchers.training.validation import Named, PairSet, Validation
 from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
 from satgen.dataset import IMAGES, Dataset, check_frames, open_datasets
@@ -228,7 +228,7 @@ class _Job:
         pairs = self._pairs("validation")
         checked = self._pair_set(pairs, f"{stage}: validation frames")
 
-        def validate(network: nn.Module, stage: str) -> Evaluation:
+        def validate(network: nn.Module, stage: str) -> Validation:
             network.eval()
             return checked.evaluate(self._judge(network, stage))
 
@@ -419,7 +419,7 @@ class _Job:
     def _judge(self, model: nn.Module, stage: str) -> Callable[..., tuple[float, Tally]]:
         training = self.config.training
 
-        def judge(side0: FrameBatch, side1: FrameBatch, labels: Labels) -> tuple[float, Tally]:
+        def judge(side0: PairSide, side1: PairSide, labels: Labels) -> tuple[float, Tally]:
             with self.hardware.autocast():
                 outcome = training.objective(model, side0, side1, labels, stage)
             return float(outcome.loss), measure(model, training, outcome, side0, side1, labels)
@@ -427,7 +427,7 @@ class _Job:
         return judge
 
 
-def _nearest_judge(side0: FrameBatch, side1: FrameBatch, labels: Labels) -> tuple[float, Tally]:
+def _nearest_judge(side0: PairSide, side1: PairSide, labels: Labels) -> tuple[float, Tally]:
     """The baseline: mutual nearest neighbours that pass the ratio test."""
     from matchers.nearest import NearestConfig, NearestNeighbour
     from matchers.training.figures import tally_matches

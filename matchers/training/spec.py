@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from matchers.specs import FeaturesSpec
-    from matchers.training.bank import FrameBatch
+    from matchers.training.bank import PairSide
     from matchers.training.config import TrainConfig
     from matchers.truth.batched import Labels
 
@@ -65,7 +65,7 @@ class TrainingSpec:
 
     build: Callable[[TrainConfig, FeaturesSpec], nn.Module]
     start: Callable[[Any, FeaturesSpec], None]
-    objective: Callable[[Any, FrameBatch, FrameBatch, Labels, str], LossAndAssignment]
+    objective: Callable[[Any, PairSide, PairSide, Labels, str], LossAndAssignment]
     decays: Mapping[str, Decay]
     sizes: Callable[[Mapping[str, Tensor]], dict[str, int]]
     load: Callable[[Any, Mapping[str, Tensor]], None]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from matchers.specs import FeaturesSpec
 from matchers.superglue import SuperGlue, SuperGlueConfig
 from matchers.superglue_blocks import as_linear, infer_sizes
-from matchers.training.bank import FrameBatch
+from matchers.training.bank import PairSide
 from matchers.training.config import TrainConfig
 from matchers.training.initial import TEMPERATURE, attend, begin_projection, compare, silence
 from matchers.training.losses import superglue_loss
@@ -51,7 +51,7 @@ def start(model: Any, features: FeaturesSpec) -> None:
 
 
 def objective(
-    model: SuperGlue, first: FrameBatch, second: FrameBatch, labels: Labels, stage: str
+    model: SuperGlue, first: PairSide, second: PairSide, labels: Labels, stage: str
 ) -> LossAndAssignment:
     """The loss of the correspondences (eq. 8)."""
     assignment = model.log_assignment(first.features, second.features)

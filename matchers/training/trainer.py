@@ -23,11 +23,11 @@ from torch import nn
 
 from matchers import weights
 from matchers.training import checkpoint
-from matchers.training.bank import FrameBatch
+from matchers.training.bank import PairSide
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally
 from matchers.training.objectives import measure, trainable
-from matchers.training.validation import Evaluation
+from matchers.training.validation import Validation
 from matchers.truth.batched import Labels
 from satgen.errors import RunError
 
@@ -73,8 +73,8 @@ class Hardware:
 class Batch(NamedTuple):
     """B pairs with their labels."""
 
-    side0: FrameBatch
-    side1: FrameBatch
+    side0: PairSide
+    side1: PairSide
     labels: Labels
     angle_deg: float
 
@@ -115,7 +115,7 @@ def run_stage(
     stage: str,
     config: TrainConfig,
     batches: Batches,
-    validate: Callable[[nn.Module, str], Evaluation],
+    validate: Callable[[nn.Module, str], Validation],
     folder: Path,
     hardware: Hardware,
     progress: Callable[[int, int], None] | None = None,
@@ -152,7 +152,7 @@ def run_stage(
 
     logs = (
         checkpoint.Log(folder / LOG, COLUMNS, counters.step),
-        checkpoint.Log(folder / VALIDATION, Evaluation.columns(config.gaps), counters.validated),
+        checkpoint.Log(folder / VALIDATION, Validation.columns(config.gaps), counters.validated),
     )
     began, saved = time.monotonic() - counters.seconds, time.monotonic()
 

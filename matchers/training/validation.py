@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from matchers.training.bank import Bank, FrameBatch
+from matchers.training.bank import Bank, PairSide
 from matchers.training.figures import Tally
 from matchers.training.pairs import rows_of
 from matchers.truth.batched import Labels, pose_labels
@@ -19,12 +19,12 @@ from matchers.truth.rules import Thresholds
 Named = tuple[str, int, int]
 """A pair: its dataset's name and two indices."""
 
-Judge = Callable[[FrameBatch, FrameBatch, Labels], tuple[float, Tally]]
+Judge = Callable[[PairSide, PairSide, Labels], tuple[float, Tally]]
 """Gives a batch's loss and figures."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Validation:
     """Figures on held-out pairs.
 
     Attributes:
@@ -53,7 +53,7 @@ class Evaluation:
 
     @staticmethod
     def columns(gaps: Sequence[int]) -> tuple[str, ...]:
-        """Of `row`."""
+        """Names of the columns of `row`, for these gaps."""
         names = ("step", "loss", "f1", "precision", "recall", "stop_layer")
         by_gap = [f"{name}_{gap}" for name in ("f1", "stop_layer") for gap in sorted(set(gaps))]
         return (*names, *by_gap)
@@ -115,7 +115,7 @@ class PairSet:
         self._drawn = rows_of(bank, pairs)
         self._gaps = np.array([j - i for _, i, j in pairs])
 
-    def evaluate(self, judge: Judge) -> Evaluation:
+    def evaluate(self, judge: Judge) -> Validation:
         """The figures that `judge` finds."""
         tallies: dict[int, Tally] = {}
         losses, count = 0.0, 0
@@ -133,4 +133,4 @@ class PairSet:
                 tallies[gap] = tallies.get(gap, Tally()) + tally
                 losses += loss * len(some)
                 count += len(some)
-        return Evaluation(losses / max(count, 1), tallies)
+        return Validation(losses / max(count, 1), tallies)

@@ -103,7 +103,7 @@ class Labels:
     thresholds: Thresholds
 
 
-class _Carried(NamedTuple):
+class _CarriedBatch(NamedTuple):
     """What becomes of keypoints (B, N) in the other image.
 
     `uv` (B, N, 2) is NaN where it is not known; `seen` is there; `absent`: there is certainly no
@@ -154,8 +154,8 @@ def homography_labels(
 def _label(
     side0: BatchGeometry,
     side1: BatchGeometry,
-    carried0: _Carried,
-    carried1: _Carried,
+    carried0: _CarriedBatch,
+    carried1: _CarriedBatch,
     thresholds: Thresholds,
 ) -> Labels:
     points0, points1 = side0.keypoints, side1.keypoints
@@ -226,7 +226,7 @@ def judge(labels: Labels, partner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return correct, wrong, correct & (labels.partner0 >= 0)
 
 
-def _alone(carried: _Carried, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:
+def _alone(carried: _CarriedBatch, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:
     """`UNMATCHED` or `IGNORED` for each keypoint, from its distance to the nearest other one."""
     known = carried.uv[..., 0].isfinite()
     alone = mask & ~carried.doubtful & (carried.absent | (known & (nearest > no_match_px)))
@@ -250,21 +250,21 @@ def _inside(uv: Tensor, size: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _carry_homography(here: BatchGeometry, there: BatchGeometry, H: Tensor) -> _Carried:
+def _carry_homography(here: BatchGeometry, there: BatchGeometry, H: Tensor) -> _CarriedBatch:
     points = here.keypoints.double()
     moved = points @ H[:, :, :2].transpose(1, 2) + H[:, None, :, 2]
     front = moved[..., 2:] > 1e-6
     uv = torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
     seen = _inside(uv, there.image_size) & here.mask
     none = torch.zeros_like(seen)
-    return _Carried(uv, seen, ~front[..., 0], none, none)
+    return _CarriedBatch(uv, seen, ~front[..., 0], none, none)
 
 
 # --- depth and pose -----------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) -> _Carried:
+def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) -> _CarriedBatch:
     """Keypoints of one side in the other one's images, as `satgen.geometry.warp` does it."""
     assert here.depth is not None and here.farthest is not None
     assert here.rim is not None and there.maps is not None
@@ -290,7 +290,7 @@ def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) ->
     undecided = surface & inside & ~seen & ~occluded
     empty = mask & ~surface & ~here.rim
     absent = occluded | empty | (surface & ~inside & ~uv[..., 0].isfinite())
-    return _Carried(uv, seen, absent, undecided | (here.rim & mask), doubtful)
+    return _CarriedBatch(uv, seen, absent, undecided | (here.rim & mask), doubtful)
 
 
 def _project(

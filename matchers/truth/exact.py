@@ -202,8 +202,8 @@ def _distance(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1]))
 
 
-class _Carried(NamedTuple):
-    """The first fields of `KeypointTruth`."""
+class _CarriedPoints(NamedTuple):
+    """What becomes of keypoints in the other frame: the first fields of `KeypointTruth`."""
 
     uv: Floats
     fate: NDArray[np.int8]
@@ -212,7 +212,7 @@ class _Carried(NamedTuple):
 
 def _carry(
     points: Floats, here: FrameGeometry, there: FrameGeometry, thresholds: Thresholds
-) -> _Carried:
+) -> _CarriedPoints:
     """What becomes of keypoints (N, 2) in the other frame."""
     front, farthest = front_depth(here.depth, points)
     poses = here.T_cam_target, there.T_cam_target
@@ -232,7 +232,7 @@ def _carry(
     bare = np.flatnonzero(front == 0.0)
     near = surface_near(here.depth, points[bare], thresholds.no_match_px)
     fate[bare] = np.where(near, Fate.RIM, Fate.EMPTY)
-    return _Carried(moved.uv.copy(), fate, doubtful)
+    return _CarriedPoints(moved.uv.copy(), fate, doubtful)
 
 
 def _nearest(uv: Floats, keypoints: Floats) -> Floats:

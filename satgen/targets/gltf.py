@@ -42,13 +42,13 @@ class GltfError(ValueError):
 
 
 @dataclass(frozen=True)
-class Primitive:
+class GltfPrimitive:
     """Triangles in one material, in the scene's frame.
 
     Attributes:
         vertices: (V, 3) float64; faces: (F, 3) int32.
         normals: (V, 3), uv: (V, 2) v down; None where the file has none.
-        material: index into `Scene.materials`, or None.
+        material: index into `GltfScene.materials`, or None.
     """
 
     vertices: NDArray[np.float64]
@@ -59,25 +59,25 @@ class Primitive:
 
 
 @dataclass(frozen=True)
-class Node:
+class GltfNode:
     """A node with a mesh: its name, its extras, its triangles."""
 
     name: str
     extras: Mapping[str, Any]
-    primitives: tuple[Primitive, ...]
+    primitives: tuple[GltfPrimitive, ...]
 
 
 @dataclass(frozen=True)
-class Scene:
+class GltfScene:
     """What a file shows: nodes with meshes in document order, materials, the asset's extras."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[GltfNode, ...]
     materials: tuple[Material, ...]
     extras: Mapping[str, Any] = field(default_factory=dict)
     generator: str = ""
 
 
-def read_gltf(path: Path) -> Scene:
+def read_gltf(path: Path) -> GltfScene:
     """Read a .glb or .gltf file.
 
     Raises:
@@ -147,7 +147,7 @@ class _Reader:
         self.buffers: dict[int, bytes] = {}
         self.images: dict[int, NDArray[np.uint8]] = {}
 
-    def scene(self) -> Scene:
+    def scene(self) -> GltfScene:
         asset = self.doc.get("asset", {})
         if not str(asset.get("version", "")).startswith("2."):
             raise GltfError(f"glTF version {asset.get('version')!r}; only 2 is supported")
@@ -162,9 +162,9 @@ class _Reader:
             mesh = self.doc["meshes"][node["mesh"]]
             found = (self._primitive(p, matrix) for p in mesh["primitives"])
             name = str(node.get("name") or mesh.get("name") or f"node {index}")
-            nodes.append(Node(name, node.get("extras") or {}, tuple(p for p in found if p)))
+            nodes.append(GltfNode(name, node.get("extras") or {}, tuple(p for p in found if p)))
         materials = tuple(self._material(m, k) for k, m in enumerate(self.doc.get("materials", [])))
-        return Scene(
+        return GltfScene(
             tuple(nodes), materials, asset.get("extras") or {}, str(asset.get("generator", ""))
         )
 
@@ -188,7 +188,9 @@ class _Reader:
             children = nodes[index].get("children", [])
             stack += [(int(c), matrix) for c in reversed(children)]
 
-    def _primitive(self, entry: Mapping[str, Any], matrix: NDArray[np.float64]) -> Primitive | None:
+    def _primitive(
+        self, entry: Mapping[str, Any], matrix: NDArray[np.float64]
+    ) -> GltfPrimitive | None:
         mode = int(entry.get("mode", 4))
         if mode not in (4, 5, 6):
             return None
@@ -221,7 +223,7 @@ class _Reader:
             if normals is not None:
                 cofactor = np.linalg.det(linear) * np.linalg.pinv(linear).T
                 normals = normals @ (cofactor * (-1.0 if np.linalg.det(linear) < 0 else 1.0)).T
-        return Primitive(
+        return GltfPrimitive(
             vertices,
             np.ascontiguousarray(faces).astype(np.int32),
             normals,

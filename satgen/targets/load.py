@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from satgen.errors import InputError
 from satgen.model import MAX_PARTS, Material, Part, TargetModel
 from satgen.targets import registry
-from satgen.targets.gltf import GltfError, Scene, decode_image, read_gltf
+from satgen.targets.gltf import GltfError, GltfScene, decode_image, read_gltf
 
 EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
 """File types of a user's own model."""
@@ -89,7 +89,7 @@ def _load_bundled(name: str) -> TargetModel:
     return _assemble(name, parts, pieces, landmarks, card)
 
 
-def _satgen_pieces(scene: Scene) -> tuple[tuple[Part, ...], list[_Piece]]:
+def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[_Piece]]:
     """Parts and pieces of a GLB that satgen wrote."""
     parts, pieces = [], []
     for node in scene.nodes:
@@ -161,7 +161,7 @@ def _load_file(path: Path, scale: float, up: str) -> TargetModel:
 # --- files of others ----------------------------------------------------------------------------
 
 
-def _scene_pieces(scene: Scene) -> tuple[list[str], list[_Piece]]:
+def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[_Piece]]:
     names, pieces = [], []
     for k, node in enumerate(scene.nodes):
         names.append(node.name)
