@@ -39,9 +39,9 @@ from satgen.splits import Split
 
 WINDOWS = WindowConfig(observed=3, future=4, size=16, fields=("frames",))
 TINY = {
-    "simvp": NetworkConfig(width=8, hidden=16, depth=1),
+    "simvp": NetworkConfig(width=8, hidden=16, depth=1, carry=False),
     "gsta": NetworkConfig(translator="gsta", width=8, hidden=16, depth=1),
-    "carried": NetworkConfig(width=8, hidden=16, depth=1, carry=True),
+    "carried": NetworkConfig(width=8, hidden=16, depth=1),
     "convlstm": NetworkConfig(kind="convlstm", hidden=8, depth=2),
 }
 QUICK = FrameTrainConfig(

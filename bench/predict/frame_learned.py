@@ -56,8 +56,8 @@ class NetworkConfig:
     translator: str = "convmixer"
     width: int = 48
     hidden: int = 256
-    depth: int = 8
-    carry: bool = False
+    depth: int = 6
+    carry: bool = True
 
     def __post_init__(self) -> None:
         """Check."""
@@ -75,10 +75,12 @@ class NetworkConfig:
 
 NETWORKS = {
     "simvp": NetworkConfig(),
-    "gsta": NetworkConfig(translator="gsta", depth=6),
-    "convlstm": NetworkConfig(kind="convlstm", hidden=64, depth=2),
+    "gsta": NetworkConfig(translator="gsta"),
+    "simvp-still": NetworkConfig(carry=False),
+    "convlstm": NetworkConfig(kind="convlstm", hidden=64, depth=2, carry=False),
 }
-"""Networks by name: SimVP with a ConvMixer or a gSTA translator, and a ConvLSTM."""
+"""Networks by name: SimVP with a ConvMixer or a gSTA translator, which correct the last frame as
+its optical flow carries it on; the former with the last frame as it is; and a ConvLSTM."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@
 - "render": the pose that is forecast, drawn by our renderer; by the rigid-body filter where the
   target tumbles and its inertia is known, else by the fitted constant velocity. "render-NAME" for
   any other pose model: "render-last", "render-gru", "render-my.module:MyPoseModel".
-- "simvp", "gsta", "convlstm" must be trained first (`frame_training.train_frames`); the path of a
-  .safetensors file is one that was.
+- "simvp", "gsta", "simvp-still", "convlstm" (`frame_learned.NETWORKS`) must be trained first, by
+  `frame_training.train_frames`; the path of a .safetensors file is one that was.
 - "my.module:name" or "my/file.py:name" of one's own: a function `forecast(observed)` (see
   `frame_types`), a class or function without parameters that makes a model, or a model.
 """

@@ -4,6 +4,10 @@ The dataset's target, camera, lighting and sensor are those it was rendered with
 out. The light at the time of a frame to come is known, as it is to whoever flies there: where sun
 and Earth stand still in the target's axes they turn with the forecast pose; elsewhere they are
 known in the camera's. With the true pose the frame is the dataset's, to the last bit.
+
+Pose models that carry the translation on as a polynomial are given that of the point that the
+camera is aimed at, where a dataset's target turns: the origin of the target's frame swings about
+it, which no velocity carries on.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.predict.frame_types import FrameForecast, FrameScene, ObservedFrames
+from bench.predict.kinematic import Polynomial
+from bench.predict.learned import LearnedModel
 from bench.predict.pose_models import checked_forecast, load_pose_model
 from bench.predict.types import Forecast, PoseModel
 from satgen.config import RenderConfig, earth_vectors, model_path, sun_vectors
@@ -91,12 +97,16 @@ class RenderedForecast:
         count, ahead = future.shape
         rotations = np.tile(np.eye(3), (count, ahead, 1, 1))
         translations = np.zeros((count, ahead, 3))
+        straight = isinstance(model, (Polynomial, LearnedModel))
+        aim = observed.scene.data.config.trajectory.aim
+        pivot = np.asarray(aim if straight else (0.0, 0.0, 0.0))
         patterns, which = np.unique(seen, axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):
             rows = np.flatnonzero(which.ravel() == number)
             if not pattern.any():
                 continue
             some = poses.take(rows)
+            some = replace(some, translations=some.translations + some.rotations @ pivot)
             some = replace(
                 some,
                 times=some.times[:, pattern],
@@ -113,7 +123,8 @@ class RenderedForecast:
                     np.repeat(some.rotations[:, -1:], ahead, axis=1),
                     np.repeat(some.translations[:, -1:], ahead, axis=1),
                 )
-            rotations[rows], translations[rows] = found.rotations, found.translations
+            rotations[rows] = found.rotations
+            translations[rows] = found.translations - found.rotations @ pivot
         return rotations, translations, np.asarray(seen.any(axis=1))
 
     def close(self) -> None:

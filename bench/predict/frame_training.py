@@ -66,10 +66,10 @@ class FrameTrainConfig:
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    steps: int = 4000
-    batch: int = 8
-    horizons: int = 5
-    learning_rate: float = 1e-3
+    steps: int = 2000
+    batch: int = 4
+    horizons: int = 4
+    learning_rate: float = 1.2e-3
     weight_decay: float = 1e-2
     validate_every: int = 200
     save_every: int = 100
