@@ -26,9 +26,6 @@ MATCHING = "matching.json"
 ORDER = ("rendering", "matching", "unseen", "training", "speed")
 """Sections of the page; results of other names follow in the alphabet's order."""
 
-FEATURE_NAMES = {"sift": "SIFT", "aliked-n16": "ALIKED", "aliked": "ALIKED"}
-WHOSE = {"official": "official", None: "ours"}
-
 SAVINGS = (
     ("mean layer it leaves after", "stop_layer", 1.0, 2),
     ("layers saved", "layers_saved", 100.0, 0),
@@ -177,22 +174,9 @@ def matching(summaries: Sequence[Mapping[str, Any]]) -> Result:
 
 
 def name_of(entry: Mapping[str, Any]) -> str:
-    """A combination of a run as the tables call it."""
-    features = FEATURE_NAMES.get(entry["features"], entry["features"])
-    if entry["matcher"] == "truth":
-        return f"{features}, all true matches"
-    if entry["matcher"] == "nearest":
-        ratio = entry.get("ratio")
-        kind = "mutual nearest neighbours" if ratio is None else f"with ratio test {ratio:g}"
-        return f"{features}, {kind}"
-    title = {"lightglue": "LightGlue", "superglue": "SuperGlue"}.get(
-        entry["matcher"], entry["matcher"]
-    )
-    whose = WHOSE.get(entry.get("weights"), entry.get("weights"))
-    name = f"{features}, {title} ({whose})"
-    if entry["matcher"] != "lightglue":
-        return name
-    return f"{name}, {'adaptive' if entry['adaptive'] else 'full depth'}"
+    """A combination of a run as the tables call it: its label, and whose weights it was told."""
+    weights = entry.get("weights")
+    return entry["label"] if weights is None else f"{entry['label']} ({Path(weights).name})"
 
 
 def _by_gap(
@@ -220,7 +204,7 @@ def _savings(entry: Mapping[str, Any]) -> Table:
     return {
         "caption": (
             f"What early exit and point pruning save against full depth, on the same pairs in "
-            f"turn, in per cent: {name_of(entry).removesuffix(', adaptive')}, {layers} layers."
+            f"turn, in per cent: {name_of(entry)}, {layers} layers."
         ),
         "columns": ["", *saved["by_gap"], "all"],
         "rows": rows,

@@ -18,15 +18,11 @@ from tests.limits import PATIENCE_S
 ROOT = Path(__file__).parent.parent
 
 
-def _entry(name: str, f1: float, **more: Any) -> dict[str, Any]:
+def _entry(label: str, f1: float, **more: Any) -> dict[str, Any]:
     figures = {"pairs": 7, "f1": f1, "auc_5deg": 0.25, "pnp_rotation_error_deg": 1.24}
     return {
-        "features": "sift",
-        "matcher": name,
+        "label": label,
         "weights": None,
-        "adaptive": False,
-        "ratio": None,
-        "label": name,
         "by_gap": {"1": figures, "10": {**figures, "f1": None, "pnp_rotation_error_deg": 33.4}},
         **more,
     }
@@ -83,14 +79,14 @@ def test_runs_become_tables_by_gap() -> None:
         "by_gap": {"1": {"stop_layer": 2.5, "layers_saved": 0.5}, "10": {"stop_layer": 4.0}},
         "stop_layer": 3.25,
     }
-    adaptive = _entry("lightglue", 0.9412, adaptive=True, saved=saved)
-    summary = _summary(_entry("nearest", 0.5, ratio=0.8), adaptive)
+    adaptive = _entry("lightglue on sift, adaptive", 0.9412, saved=saved, weights="w/mine.pth")
+    summary = _summary(_entry("nearest on sift, ratio 0.8", 0.5), adaptive)
     result = numbers.matching([summary])
     tables = _tables(numbers.section(result))
     assert tables[0] == [
         ["", "1", "10"],
-        ["SIFT, with ratio test 0.8", "50.0", "–"],
-        ["SIFT, LightGlue (ours), adaptive", "94.1", "–"],
+        ["nearest on sift, ratio 0.8", "50.0", "–"],
+        ["lightglue on sift, adaptive (mine.pth)", "94.1", "–"],
     ]
     assert tables[1][1][1:] == ["25.0 (1.2)", "25.0 (33)"]
     assert tables[2][1] == ["mean layer it leaves after", "2.50", "4.00", "3.25"]
