@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -29,13 +30,14 @@ from bench.predict.frame_protocols import (
     PoseSource,
     held_out,
     load_protocol,
+    training_windows,
 )
 from bench.predict.frame_render import RenderedForecast, suited_pose_model
 from bench.predict.frame_types import checked_frames
 from bench.predict.types import Forecast, Observed
 from satgen.dataset import Dataset
 from satgen.errors import InputError
-from satgen.trajectory import Tumble
+from satgen.trajectory import TrajectoryConfig, Tumble, observe
 from tests.datasets import make, tree
 from tests.limits import PATIENCE_S
 
@@ -110,6 +112,32 @@ def test_windows_are_what_the_files_say(pristine: Path) -> None:
             seen = parts[places][:, places] > 0
             assert seen.any() and np.array_equal(batch.silhouettes[row, at], seen)
     assert batches[0].threshold == pytest.approx(0.06)  # the background is black
+
+
+def test_no_test_window_is_near_one_that_is_trained_on(pristine: Path, tmp_path: Path) -> None:
+    """By the angle between viewing directions; tables alone decide it."""
+    indices = np.arange(361, 2161)  # five turns of the spiral, 8 degrees apart
+    views = observe(TrajectoryConfig(distance_m=10.0), indices)
+    table = pd.read_parquet(pristine / "frames.parquet")
+    table = table.iloc[np.zeros(len(indices), dtype=int)].reset_index(drop=True)
+    table["index"] = indices
+    for i, name in enumerate(("qw", "qx", "qy", "qz")):
+        table[name] = views.quaternion[:, i]
+    table.to_parquet(tmp_path / "frames.parquet", index=False)
+    (tmp_path / "dataset.json").write_text((pristine / "dataset.json").read_text())
+    axes = views.T_cam_target[:, 2, :3]
+
+    def covered(spans: np.ndarray) -> np.ndarray:
+        return axes[np.unique(np.concatenate([np.arange(a, b + 1) for _, a, b in spans])) - 361]
+
+    protocol = load_protocol("10-20-64")
+    trained = training_windows(tmp_path, protocol)
+    tested = held_out(tmp_path, protocol)
+    test = covered(tested.windows.spans)
+    for windows in (trained.train, trained.validation):
+        cosines = np.clip(test @ covered(windows.spans).T, -1.0, 1.0)
+        assert np.degrees(np.arccos(cosines.max())) >= 5.0
+    assert len(tested) > 5 and len(trained.train) > 100
 
 
 def test_noise_of_poses_is_seeded_and_of_its_size(pristine: Path) -> None:

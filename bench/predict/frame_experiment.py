@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.predict.frame_figures import (
     Columns,
@@ -14,10 +17,15 @@ from bench.predict.frame_figures import (
     rows_of,
     window_columns,
 )
+from bench.predict.frame_learned import NETWORKS
 from bench.predict.frame_models import load_frame_model
 from bench.predict.frame_protocols import FrameBatch, HeldOut, PoseSource
 from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
 from satgen.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.predict.frame_training import FrameTrainConfig
+    from satgen.sequences import SplitWindows
 
 BATCH = 16
 """Windows forecast at a time."""
@@ -58,6 +66,59 @@ def load_frame_models(names: Iterable[str]) -> dict[str, FrameModel]:
     if not models:
         raise InputError("frame models: at least one must be given")
     return models
+
+
+def ready_frame_models(
+    names: Sequence[str],
+    windows: SplitWindows | None,
+    folder: Path,
+    config: FrameTrainConfig | None = None,
+    *,
+    workers: int = 0,
+    device: str = "cpu",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, FrameModel]:
+    """Models by name, those of `frame_learned.NETWORKS` trained first, or on from where they were.
+
+    Args:
+        names: of `frame_models.load_frame_model`.
+        windows: to train on and to validate with, from `frame_protocols.training_windows`; None
+            where nothing is to be trained.
+        folder: a network's training lies in the folder of its name in it.
+        config: of the training, whose network is replaced; the defaults unless given.
+        workers, device: as for `frame_training.train_frames`.
+        progress: called with the network's name, the steps done and all of them.
+
+    Raises:
+        InputError: as `load_frame_models`, before anything is trained; a network and no windows.
+        RunError: as `frame_training.train_frames`.
+    """
+    models: dict[str, FrameModel | None] = {}
+    for name in names:
+        if name in models:
+            raise InputError(f"frame model {name!r}: given twice")
+        learns = name in NETWORKS and windows is not None
+        models[name] = None if learns else load_frame_model(name)
+    if not models:
+        raise InputError("frame models: at least one must be given")
+    ready: dict[str, FrameModel] = {}
+    for name, model in models.items():
+        if model is None and windows is not None:
+            from bench.predict.frame_training import FrameTrainConfig, train_frames
+
+            settings = replace(config or FrameTrainConfig(), network=NETWORKS[name])
+            model = train_frames(
+                windows.train,
+                windows.validation,
+                settings,
+                folder / name,
+                workers=workers,
+                device=device,
+                progress=None if progress is None else partial(progress, name),
+            ).model
+        assert model is not None
+        ready[name] = model
+    return ready
 
 
 def evaluate_frames(

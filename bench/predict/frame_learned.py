@@ -179,8 +179,8 @@ class LearnedFrames:
         write_atomic(Path(path), save(weights, metadata))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LearnedFrames:
-        """A model from a file that `save` wrote.
+    def load(cls, path: str | os.PathLike[str], device: str = "cpu") -> LearnedFrames:
+        """A model from a file that `save` wrote, on a device of torch's.
 
         Raises:
             InputError: there is no such file, or it is not such a model's.
@@ -199,7 +199,7 @@ class LearnedFrames:
             raise InputError(f"weights {os.fspath(path)}: cannot be read: {error}") from None
         except (KeyError, ValueError, TypeError, RuntimeError):
             raise InputError(f"weights {os.fspath(path)}: not those of a frame model") from None
-        return cls(config, shape, network.eval())
+        return cls(config, shape, network.to(device).eval())
 
 
 def base_of(config: NetworkConfig, observed: Frames, horizons: Sequence[int]) -> Frames:

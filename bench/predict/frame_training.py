@@ -202,7 +202,7 @@ def train_frames(
                 checkpoint.save(folder / CHECKPOINT, state)
             if progress is not None:
                 progress(step, config.steps)
-    return FrameTrainSummary(LearnedFrames.load(folder / BEST), best[1], best[0])
+    return FrameTrainSummary(LearnedFrames.load(folder / BEST, device), best[1], best[0])
 
 
 def loss_of(found: Tensor, wanted: Tensor) -> Tensor:
