@@ -32,67 +32,16 @@ from matchers.lightglue_blocks import (
     split,
     widen,
 )
+from matchers.lightglue_config import (
+    DEPTH_CONFIDENCE,
+    WIDTH_CONFIDENCE,
+    LightGlueConfig,
+    confidence_of,
+)
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.specs import MatcherSpec, Needs, Variant
 from matchers.types import Adaptation, Features
 from satgen.errors import InputError
-
-
-@dataclass(frozen=True)
-class LightGlueConfig:
-    """What LightGlue is made of, and how it adapts.
-
-    Attributes:
-        input_dim: numbers in a descriptor; unless it is `dim`, they are projected to it.
-        project: they are projected even then.
-        dim: numbers in a token.
-        num_layers: layers, each of a self and a cross block.
-        num_heads: heads of the attention.
-        scale_orientation: positions have the keypoint's scale and orientation besides.
-        depth_confidence: α of §3.3: a pair leaves after a layer in which more than this share of
-            its keypoints are sure. None or -1: it never does.
-        width_confidence: after a layer, keypoints are dropped that are sure, and matchable with
-            a probability of at most 1 minus this. Without early exit nothing says which are sure,
-            and all that are so hardly matchable are dropped (as in the official code). None or
-            -1: none is.
-        filter_threshold: probability that a match must exceed.
-        prune_min_keypoints: an image of at most so many keypoints is not pruned. (The official
-            code prunes on CUDA only over 1024 or 1536, where it gains time.)
-
-    Raises:
-        InputError: a value out of range.
-    """
-
-    input_dim: int = 256
-    dim: int = 256
-    num_layers: int = 9
-    num_heads: int = 4
-    scale_orientation: bool = False
-    depth_confidence: float | None = 0.95
-    width_confidence: float | None = 0.99
-    filter_threshold: float = 0.1
-    prune_min_keypoints: int = 0
-    project: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("input_dim", "dim", "num_layers", "num_heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: must be 1 or more")
-        if self.dim % (2 * self.num_heads):
-            raise InputError(
-                f"dim {self.dim} with num_heads {self.num_heads}: must be a multiple of twice that"
-            )
-        for name in ("depth_confidence", "width_confidence"):
-            _confidence(name, getattr(self, name))
-        if not 0 <= self.filter_threshold < 1:
-            raise InputError(f"filter_threshold {self.filter_threshold}: must be 0 to under 1")
-        if self.prune_min_keypoints < 0:
-            raise InputError(f"prune_min_keypoints {self.prune_min_keypoints}: must be 0 or more")
-
-    @property
-    def projects(self) -> bool:
-        """Whether there is a projection of the descriptors."""
-        return self.project or self.input_dim != self.dim
 
 
 @dataclass(frozen=True)
@@ -193,8 +142,8 @@ class LightGlue(Network):
         depth = self.config.depth_confidence if depth_confidence is ... else depth_confidence
         width = self.config.width_confidence if width_confidence is ... else width_confidence
         settings = Settings(
-            _confidence("depth_confidence", depth),
-            _confidence("width_confidence", width),
+            confidence_of("depth_confidence", depth),
+            confidence_of("width_confidence", width),
             self.config.filter_threshold,
             self.config.prune_min_keypoints,
         )
@@ -343,22 +292,7 @@ class LightGlue(Network):
         return tokens, rotary, None if mask is None or bool(mask.all()) else mask
 
 
-def _confidence(name: str, value: float | None) -> float | None:
-    """A confidence, None where it is off."""
-    if value is None or value == -1:
-        return None
-    if not 0 < value <= 1:
-        raise InputError(f"{name} {value}: must be over 0 and at most 1, or None to turn it off")
-    return value
-
-
 # -- what others have to know of it --------------------------------------------------------------
-
-DEPTH_CONFIDENCE = 0.95
-"""The paper's α: the share of sure keypoints at which a pair leaves (§3.3)."""
-
-WIDTH_CONFIDENCE = 0.99
-"""The paper's: keypoints at least this sure to be unmatchable are pruned (§3.3)."""
 
 SWEEPS = {
     "depth-confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99),
@@ -392,8 +326,8 @@ def _operations(
     spent = operations.lightglue(
         alive,
         config,
-        exit_tests=_confidence("depth_confidence", config.depth_confidence) is not None,
-        pruning=_confidence("width_confidence", config.width_confidence) is not None,
+        exit_tests=confidence_of("depth_confidence", config.depth_confidence) is not None,
+        pruning=confidence_of("width_confidence", config.width_confidence) is not None,
     )
     whole = [(len(features0), len(features1))] * (adaptation.num_layers if alive else 0)
     full = operations.lightglue(whole, config, exit_tests=False, pruning=False)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
-    from matchers.lightglue import LightGlueConfig
+    from matchers.lightglue_config import LightGlueConfig
     from matchers.superglue import SuperGlueConfig
 
 

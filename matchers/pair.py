@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from matchers import images
 from matchers.registry import default_features, load_features, load_matcher
+from matchers.specs import MAX_KEYPOINTS
 from matchers.truth.exact import GroundTruth, PairTruth, judge, label, score
 from matchers.truth.frame import FrameGeometry
 from matchers.truth.rules import Verdict
@@ -229,7 +230,7 @@ def match(
     matcher: Any = "lightglue",
     weights: str | os.PathLike[str] | None = None,
     features_weights: str | os.PathLike[str] | None = None,
-    max_keypoints: int = 1024,
+    max_keypoints: int = MAX_KEYPOINTS,
     resize: int | None = None,
     mask: bool = True,
     device: str | None = None,

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from matchers import weights as store
-from matchers.specs import FeaturesSpec, MatcherSpec, features_spec, make, matcher_spec
+from matchers.specs import (
+    MAX_KEYPOINTS,
+    FeaturesSpec,
+    MatcherSpec,
+    features_spec,
+    make,
+    matcher_spec,
+)
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +51,7 @@ def load_features(
     name: Any = "aliked",
     *,
     weights: str | os.PathLike[str] | None = None,
-    max_keypoints: int | None = 1024,
+    max_keypoints: int | None = MAX_KEYPOINTS,
     device: str | torch.device | None = None,
     **options: Any,
 ) -> Extractor:

@@ -51,6 +51,8 @@ FEATURES_CHOICE = (
     "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16, superpoint, or your own as "
     "my.module:MyFeatures"
 )
+MAX_KEYPOINTS = 1024
+"""How many keypoints of an image are kept, the best, where nothing else is said."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from matchers import weights
 from matchers.assignment import mutual_matches
-from matchers.lightglue import LightGlue, LightGlueConfig
+from matchers.lightglue import LightGlue
 from matchers.lightglue_blocks import first_layers
+from matchers.lightglue_config import LightGlueConfig
 from matchers.types import Features, Matches, batch
 from satgen.errors import InputError, RunError
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrizations
 
-from matchers.lightglue import LightGlue, LightGlueConfig
+from matchers.lightglue import LightGlue
+from matchers.lightglue_config import LightGlueConfig
 from matchers.superglue import SuperGlue, SuperGlueConfig
 from matchers.types import Features, Matches
 

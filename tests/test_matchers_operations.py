@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from matchers import operations as flops
-from matchers.lightglue import LightGlueConfig
+from matchers.lightglue_config import LightGlueConfig
 from matchers.superglue import SuperGlueConfig
 from satgen.errors import InputError
 

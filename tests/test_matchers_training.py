@@ -290,7 +290,8 @@ def test_features_whose_weights_are_a_file_are_trained_on(aura: Path, tmp_path: 
 
 
 OWN = """
-from matchers.lightglue import LightGlue, LightGlueConfig
+from matchers.lightglue import LightGlue
+from matchers.lightglue_config import LightGlueConfig
 from matchers.specs import MatcherSpec
 from matchers.training.lightglue import TRAINING
 

@@ -20,6 +20,8 @@ from satgen.errors import InputError
         ({"features": "orb"}, "features 'orb'"),
         ({"steps": 0}, "steps 0"),
         ({"precision": "int8"}, "precision 'int8': must be one of float32, bfloat16"),
+        ({"save_minutes": float("nan")}, "save_minutes nan: must be 0 or more minutes"),
+        ({"save_minutes": -1.0}, "save_minutes -1.0: must be 0 or more minutes"),
         ({"device": "abacus"}, "device 'abacus'"),
         ({"stage": "sleep"}, "stage 'sleep'"),
         ({"init": "nowhere.safetensors"}, r"nowhere\.safetensors"),

@@ -21,7 +21,7 @@ from matchers.features.aliked_network import (
     Window,
     WindowPart,
 )
-from matchers.specs import FeaturesSpec
+from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -48,7 +48,7 @@ class ALIKEDConfig:
     """
 
     variant: str = "aliked-n16"
-    max_keypoints: int | None = 1024
+    max_keypoints: int | None = MAX_KEYPOINTS
     detection_threshold: float = 0.2
     min_keypoints: int = 0
     nms_radius: int = 2

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from matchers import images
-from matchers.specs import FeaturesSpec
+from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -36,7 +36,7 @@ class SIFTConfig:
         root: whether descriptors are RootSIFT; else SIFT's own, made unit length.
     """
 
-    max_keypoints: int | None = 1024
+    max_keypoints: int | None = MAX_KEYPOINTS
     octave_layers: int = 3
     contrast_threshold: float = 0.04
     edge_threshold: float = 10.0

@@ -17,7 +17,7 @@ from torch.nn import functional
 from matchers import images
 from matchers.features import keypoint_detection as detection
 from matchers.features.sampling import bilinear_taps, weighted_rows
-from matchers.specs import FeaturesSpec
+from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -38,7 +38,7 @@ class SuperPointConfig:
             (LightGlue's wrapper: 1024); None: images are taken as they are.
     """
 
-    max_keypoints: int | None = 1024
+    max_keypoints: int | None = MAX_KEYPOINTS
     detection_threshold: float = 0.005
     nms_radius: int = 4
     border: int = 4

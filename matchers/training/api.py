@@ -113,7 +113,7 @@ def hardware_for(
         device, threads, precision, save_minutes: see `train`.
 
     Raises:
-        InputError: a device that is not here, or a precision that the matcher does not train in.
+        InputError: a device that is not here, a precision that there is not, minutes below 0.
     """
     import torch
 
@@ -122,6 +122,8 @@ def hardware_for(
 
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"precision {precision!r}: must be one of {', '.join(PRECISIONS)}")
+    if not save_minutes >= 0.0:
+        raise InputError(f"save_minutes {save_minutes}: must be 0 or more minutes")
     target = choose_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if target.type not in ("cpu", "cuda"):
         raise InputError(f"device {device!r}: training runs on cpu or cuda")

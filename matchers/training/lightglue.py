@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from matchers.lightglue import LightGlue, LightGlueConfig
+from matchers.lightglue import LightGlue
 from matchers.lightglue_blocks import first_layers, infer_sizes, rename
+from matchers.lightglue_config import LightGlueConfig
 from matchers.specs import FeaturesSpec
 from matchers.training.bank import PairSide, masks
 from matchers.training.config import TrainConfig

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from matchers.lightglue_config import LightGlueConfig
+from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE, MAX_KEYPOINTS
 from satgen.cli.common import duration, echo_json, features_or_default, json_option
+from satgen.cli.options import options_of
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -21,14 +24,13 @@ if TYPE_CHECKING:
 @click.argument("image_b", type=click.Path(path_type=Path))
 @click.option(
     "--features",
-    help="sift, aliked (aliked-n16), aliked-n16rot, aliked-t16, superpoint, or your own as "
-    "my.module:MyFeatures.  [default: aliked if it has been downloaded, else sift]",
+    help=f"{FEATURES_CHOICE}.  [default: aliked if it has been downloaded, else sift]",
 )
 @click.option(
     "--matcher",
     default="lightglue",
     show_default=True,
-    help="lightglue, superglue, nearest, or your own as my.module:MyMatcher.",
+    help=f"{MATCHER_CHOICE}.",
 )
 @click.option(
     "--weights",
@@ -37,10 +39,10 @@ if TYPE_CHECKING:
 @click.option("--features-weights", help="The extractor's: official, satgen or a file.")
 @click.option(
     "--max-keypoints",
-    default=1024,
+    default=MAX_KEYPOINTS,
     show_default=True,
     type=click.IntRange(min=1),
-    help="An image.",
+    help="Keypoints of an image, the best.",
 )
 @click.option(
     "--resize",
@@ -48,16 +50,7 @@ if TYPE_CHECKING:
     help="Bring the long side to so many pixels first (LightGlue's training: 1024).  [aliked, "
     "superpoint]",
 )
-@click.option(
-    "--depth-confidence",
-    type=click.FloatRange(0, 1),
-    help="LightGlue: share of sure keypoints at which it stops.  [default: 0.95]",
-)
-@click.option(
-    "--width-confidence",
-    type=click.FloatRange(0, 1),
-    help="LightGlue: how sure it must be to prune a keypoint.  [default: 0.99]",
-)
+@options_of(LightGlueConfig)
 @click.option("--no-adaptive", is_flag=True, help="LightGlue: all layers, no pruning.")
 @click.option("--no-mask", is_flag=True, help="Look for keypoints beside the target, too.")
 @click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")

@@ -55,10 +55,10 @@ ALL = "all"
 )
 @click.option(
     "--save-minutes",
-    type=click.FloatRange(min=0.0),
+    type=float,
     default=SAVE_MINUTES,
     show_default=True,
-    help="Between checkpoints.",
+    help="Between checkpoints, minutes.",
 )
 @json_option
 def command(
