@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from satgen.atomic import write_atomic
-from satgen.cli import guarded
 from satgen.errors import InputError
+from satgen.exits import guarded
 
 RESULTS = Path("docs") / "results"
 PAGE = Path("docs") / "numbers.md"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from satgen import __version__
-from satgen.errors import InputError, SatgenError
+from satgen.exits import guarded
 
 COMMANDS = {
     "targets": "List the targets, or build their model files.",
@@ -57,27 +56,6 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; satgen's own errors become one line and an exit status."""
         return guarded(lambda: super(Commands, self).invoke(ctx))
-
-
-def guarded(action: Callable[[], Any]) -> Any:
-    """Do something; end with a line on stderr and status 2 (InputError), 1 (RunError) or 130
-    (Ctrl-C, or SIGTERM where a command takes it for that)."""
-    try:
-        return action()
-    except KeyboardInterrupt as stop:
-        click.echo(f"Interrupted: {stop}" if stop.args else "Interrupted.", err=True)
-        raise SystemExit(130) from None
-    except SatgenError as error:
-        click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
-    except ImportError as error:
-        from satgen.installed import explain
-
-        known = explain(error)
-        if known is None:
-            raise
-        click.echo(f"Error: {known}", err=True)
-        raise SystemExit(2) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
