@@ -48,7 +48,7 @@ class BenchResult:
             raise InputError(f"{self.folder}: no finished run of satgen bench")
 
     def __repr__(self) -> str:
-        """The folder."""
+        """Shows the folder."""
         return f"<BenchResult {self.folder}>"
 
     def __str__(self) -> str:

@@ -56,7 +56,7 @@ class MatchOutcome:
 
     @classmethod
     def of(cls, matches: Any, match_ms: float) -> MatchOutcome:
-        """From a matcher's answer.
+        """The outcome of a matcher's answer.
 
         Raises:
             RunError: it is none.
@@ -75,7 +75,7 @@ class MatchOutcome:
 
     @classmethod
     def of_truth(cls, truth: GroundTruth) -> MatchOutcome:
-        """All true matches, which nothing had to find."""
+        """The outcome of all true matches, which nothing had to find."""
         partner = truth.side0.partner
         rows = np.flatnonzero(partner >= 0)
         pairs = np.stack([rows, partner[rows]], axis=1)
@@ -83,7 +83,7 @@ class MatchOutcome:
 
 
 def pixels_of(features: Features) -> Floats:
-    """Keypoints (N, 2) float64 pixels."""
+    """The keypoints (N, 2) as float64 pixels."""
     return np.asarray(features.keypoints.cpu().numpy(), dtype=np.float64)
 
 

@@ -38,7 +38,7 @@ PLAIN = Variant()
 
 @dataclass(frozen=True)
 class Combination:
-    """One way of matching.
+    """One way of matching: features, a matcher on them, its weights and variant.
 
     Attributes:
         features: name of the extractor.
@@ -79,7 +79,7 @@ class Combination:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Its name in tables, plots and the report."""
         if self.is_truth:
             return f"all true matches of {self.features}"
         name = f"{self.matcher} on {self.features}"
@@ -87,14 +87,14 @@ class Combination:
 
     @property
     def id(self) -> str:
-        """For file names; unique within a run."""
+        """Its name for files; unique within a run."""
         name = file_name(f"{self.features}-{self.matcher}")
         return f"{name}-{self.variant.id}" if self.variant.id else name
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """A run.
+    """What a run of the benchmark compares, on which pairs, and how.
 
     Attributes:
         matchers, features: every matcher runs on every kind of features. Names; in Python also
@@ -180,7 +180,7 @@ class BenchConfig:
     device: str | None = setting(None, "cpu, cuda or mps", shown="the best there is")
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Refuse numbers and names that make no sense."""
         for name in ("matchers", "features"):
             values = [name_of(value) for value in getattr(self, name)]
             if not values or len(set(values)) != len(values):
@@ -270,5 +270,5 @@ def combination_json(combination: Combination) -> dict[str, Any]:
 
 
 def none_to_nan(value: float | None) -> float:
-    """For columns of numbers."""
+    """The value, NaN for None, as columns of numbers need it."""
     return math.nan if value is None else value

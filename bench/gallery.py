@@ -29,7 +29,7 @@ QUALITY = 82
 
 @dataclass(frozen=True)
 class Picture:
-    """A pair's matches, drawn.
+    """A drawn pair of images with its matches, and its caption.
 
     Attributes:
         combination: label of what matched.

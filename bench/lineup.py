@@ -19,7 +19,7 @@ Operations = Callable[[Any, Any, Any, Any], tuple[float, float]]
 
 @dataclass(frozen=True, eq=False)
 class Lineup:
-    """What a run compares.
+    """The extractors and matchers of a run, loaded.
 
     Attributes:
         combinations: in their order, those of `TRUTH` among them.

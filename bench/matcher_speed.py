@@ -53,7 +53,7 @@ class Result:
 
     @property
     def median(self) -> float:
-        """Of the rounds."""
+        """Median time of the rounds."""
         return statistics.median(self.ms)
 
 
@@ -406,7 +406,7 @@ def _features(folder: Path, count: int) -> list[Features]:
 
 
 def _widened(features: Features) -> Features:
-    """With descriptors of 256 numbers, as SuperGlue takes them."""
+    """The features with descriptors of 256 numbers, as SuperGlue takes them."""
     from dataclasses import replace
 
     import torch

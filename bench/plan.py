@@ -39,7 +39,7 @@ class PosedList:
 
     @property
     def name(self) -> str:
-        """What its rows are called."""
+        """The name that its rows have in the tables."""
         return self.file.stem
 
 

@@ -40,7 +40,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot with a title.
+    """A figure with the title that the report gives it.
 
     Attributes:
         whole: all panels side by side, with the legend: for a file.

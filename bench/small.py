@@ -17,7 +17,7 @@ START, STOP = 3980, 4070
 
 
 def small_indices() -> dict[str, NDArray[np.int64]]:
-    """Their observation indices, by name."""
+    """The small datasets' observation indices, by name."""
     return {name: np.arange(START, STOP + 1) for name in TARGETS}
 
 

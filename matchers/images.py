@@ -193,7 +193,7 @@ def features(view: View, points: Tensor, scores: Tensor, descriptors: Tensor | i
 
 
 def _unit(pixels: Tensor) -> Tensor:
-    """Float32 values in [0, 1]."""
+    """Values as float32 in [0, 1]."""
     if pixels.dtype in _INTEGERS:
         return pixels.to(torch.float32) / _INTEGERS[pixels.dtype]
     values = pixels.to(torch.float32)

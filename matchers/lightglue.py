@@ -63,7 +63,7 @@ class LayerOutput:
 
 
 class LightGlue(Network):
-    """LightGlue: `matchers.types.Matcher`.
+    """The LightGlue network, as a `matchers.types.Matcher`.
 
     Weights are random until they are loaded. Runs in its parameters' type (`.half()`); positions,
     assignments and confidences are computed in float32 at least. `prepare` and `match` make no
@@ -90,7 +90,7 @@ class LightGlue(Network):
 
     @torch.no_grad()
     def prepare(self, features: Features) -> Prepared:
-        """What depends on one image alone: projection, position encoding, first self block.
+        """Compute what depends on one image alone: projection, position encoding, first self block.
 
         Raises:
             InputError: descriptors of another size; no scales and orientations where they are
@@ -152,7 +152,7 @@ class LightGlue(Network):
         return found if prepared0.batched else found[0]
 
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
-        """`match(prepare(features0), prepare(features1), **settings)`."""
+        """Prepare both images' features and match them, see `prepare` and `match`."""
         return self.match(self.prepare(features0), self.prepare(features1), **settings)
 
     # -- training ------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class LightGlue(Network):
     def layer_outputs(
         self, features0: Features, features1: Features, *, checkpoint: bool = False
     ) -> list[LayerOutput]:
-        """What every layer says, with gradients, for deep supervision (§3.4).
+        """The outputs of every layer, with gradients, for deep supervision (§3.4).
 
         Args:
             features0, features1: batched, of the same number of images.
@@ -320,7 +320,7 @@ def _needs(model: LightGlue) -> Needs:
 def _operations(
     model: LightGlue, features0: Features, features1: Features, adaptation: Adaptation | None
 ) -> tuple[float, float]:
-    """Of a pair as it was matched, and at full depth."""
+    """Operations spent on a pair as it was matched, and those at full depth."""
     assert adaptation is not None
     config, alive = model.config, adaptation.alive
     spent = operations.lightglue(

@@ -22,7 +22,7 @@ from matchers.types import Adaptation, Matches
 
 @dataclass(frozen=True)
 class Prepared:
-    """What LightGlue knows of B images, each by itself.
+    """B images prepared for matching, each by itself.
 
     Attributes:
         tokens: (B, N, dim), after the first self block.
@@ -139,7 +139,7 @@ def match_adaptively(
     prepared1: Prepared,
     settings: Settings,
 ) -> list[Matches]:
-    """Match B pairs.
+    """Match B pairs, each with as many layers and points as it needs.
 
     Args:
         weights: of the layers.

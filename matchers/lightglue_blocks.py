@@ -99,7 +99,7 @@ class CrossBlock(nn.Module):
 
 
 class PositionEncoding(nn.Module):
-    """Learned frequencies (§3.1)."""
+    """Rotary position encoding by learned frequencies (§3.1)."""
 
     def __init__(self, size: int, frequencies: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class PositionEncoding(nn.Module):
 
 
 class Layer(nn.Module):
-    """Self, then cross attention."""
+    """One layer: self attention, then cross attention."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Layer(nn.Module):
 
 
 class Assignment(nn.Module):
-    """Similarity and matchability (§3.2)."""
+    """Computes similarity and matchability, and from these the assignment (§3.2)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -60,7 +60,7 @@ class PreparedDescriptors:
 
 
 class NearestNeighbour:
-    """The nearest-neighbour matcher: `matchers.types.Matcher`.
+    """The nearest-neighbour matcher, as a `matchers.types.Matcher`.
 
     Args:
         config: its tests; mutual only by default.
@@ -112,7 +112,7 @@ class NearestNeighbour:
         return found if prepared0.batched else found[0]
 
     def __call__(self, features0: Features, features1: Features) -> Any:
-        """`match(prepare(features0), prepare(features1))`."""
+        """Prepare both images' features and match them, see `prepare` and `match`."""
         return self.match(self.prepare(features0), self.prepare(features1))
 
     def _match(self, side0: PreparedDescriptors, side1: PreparedDescriptors) -> list[Matches]:

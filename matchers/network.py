@@ -159,7 +159,7 @@ def _values(tensors: Sequence[Tensor]) -> Tensor:
 
 @lru_cache
 def _random(count: int, dtype: torch.dtype) -> Tensor:
-    """So many numbers from 1 to 2, in any order."""
+    """Fixed random numbers from 1 to 2, (count,)."""
     return (1.0 + torch.rand(count, generator=torch.Generator().manual_seed(0))).to(dtype)
 
 
@@ -209,7 +209,7 @@ def check_fit(
 
 
 class PreparedImages(Protocol):
-    """What a matcher made of an image or of a batch."""
+    """What a matcher's `prepare` or `collate` gives for an image or a batch."""
 
     @property
     def batched(self) -> bool:
@@ -217,11 +217,11 @@ class PreparedImages(Protocol):
 
 
 class PreparedTokens(PreparedImages, Protocol):
-    """What a network made of images: tokens, those of one image as a batch of one."""
+    """What a network's `prepare` gives: tokens, those of one image as a batch of one."""
 
     @property
     def tokens(self) -> Tensor:
-        """(B, N, dim)."""
+        """The tokens, (B, N, dim)."""
 
 
 def check_sides(prepared0: PreparedTokens, prepared1: PreparedTokens) -> None:

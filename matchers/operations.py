@@ -39,22 +39,23 @@ class Operations:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Operations of everything together."""
         return self.before + sum(self.layers) + self.after
 
 
 def linear(points: int, inputs: int, outputs: int) -> int:
-    """A linear layer at so many points."""
+    """Operations of a linear layer at so many points."""
     return 2 * points * inputs * outputs
 
 
 def attention(queries: int, keys: int, width: int) -> int:
-    """Similarities of queries with keys, and sums of values under their weights."""
+    """Operations of attention: similarities of queries with keys, and sums of values under their
+    weights."""
     return 2 * linear(queries, width, keys)
 
 
 def lightglue_layer(n0: int, n1: int, width: int) -> int:
-    """One layer of LightGlue: self attention, then bidirectional cross attention.
+    """Operations of one layer of LightGlue: self attention, then bidirectional cross attention.
 
     The similarity of the two images is computed once for both directions (§3.2).
     """
@@ -73,7 +74,7 @@ def lightglue(
     exit_tests: bool = True,
     pruning: bool = True,
 ) -> Operations:
-    """LightGlue.
+    """Operations of LightGlue for one pair.
 
     Args:
         alive: points of either image in each layer that was run, first to last
@@ -107,7 +108,8 @@ def lightglue(
 
 
 def superglue(n0: int, n1: int, config: SuperGlueConfig) -> Operations:
-    """SuperGlue; layers alternate between self and cross attention, self first.
+    """Operations of SuperGlue for one pair; layers alternate between self and cross attention, self
+    first.
 
     Args:
         n0, n1: points of either image; with none in one of them nothing is run.
@@ -128,10 +130,12 @@ def superglue(n0: int, n1: int, config: SuperGlueConfig) -> Operations:
 
 
 def nearest_neighbour(n0: int, n1: int, width: int) -> Operations:
-    """Nearest neighbours of descriptors of a given length: one product of all with all."""
+    """Operations of nearest neighbours of descriptors of a given length: one product of all with
+    all."""
     return Operations(0, (), linear(n0, width, n1))
 
 
 def _feed_forward(points: int, width: int) -> int:
-    """Of the point and its message side by side, through twice the width, back to the width."""
+    """Operations of the feed-forward network: a point and its message side by side, through twice
+    the width, back to the width."""
     return linear(points, 2 * width, 2 * width) + linear(points, 2 * width, width)

@@ -33,7 +33,7 @@ KEPT = 4
 
 @dataclass(frozen=True)
 class Side:
-    """One of two images that are matched.
+    """One of the two images that `match` matches.
 
     Attributes:
         image: its pixels.
@@ -322,7 +322,8 @@ def _path(weights: str | os.PathLike[str] | None) -> str | None:
 
 
 def _state(weights: str | os.PathLike[str] | None) -> Any:
-    """What tells a file of weights from what it was before."""
+    """What changes when a file of weights is written anew: its time and size; None if there is no
+    file."""
     try:
         status = os.stat(weights or "")
     except OSError:

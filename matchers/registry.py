@@ -151,15 +151,15 @@ class Called:
         self.function = function
 
     def prepare(self, features: Features) -> Features:
-        """The features, as they are."""
+        """The features, as they are: there is nothing to prepare."""
         return features
 
     def match(self, prepared0: Features, prepared1: Features) -> Any:
-        """What the function says."""
+        """The function's matches of two images' features."""
         return self.function(prepared0, prepared1)
 
     def __call__(self, features0: Features, features1: Features) -> Any:
-        """The same."""
+        """The function's matches of two images' features."""
         return self.function(features0, features1)
 
 
@@ -190,7 +190,7 @@ def _network(
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    """A type by its name.
+    """The torch type of a name.
 
     Raises:
         InputError: not one of `DTYPES`.

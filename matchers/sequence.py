@@ -186,7 +186,7 @@ class SequenceMatcher:
             group.extend(islice(jobs, size))
 
     def _size(self, features: Features) -> int:
-        """Pairs that are matched together."""
+        """How many pairs are matched together."""
         if not hasattr(self.matcher, "collate"):
             return 1
         return self.batch_size or (1 if features.device.type == "cpu" else GPU_BATCH)

@@ -79,7 +79,7 @@ def _present(mask: Tensor | None, batch: int, count: int, like: Tensor) -> Tenso
 def _logarithmic(
     couplings: Tensor, mass0: Tensor, mass1: Tensor, present: Tensor, iterations: int
 ) -> Tensor:
-    """In the log domain; gradients pass."""
+    """Iterate in the log domain; gradients pass."""
     lowest = torch.finfo(couplings.dtype).min
     z = couplings.masked_fill(~present, lowest)
     rows, columns = present.any(2), present.any(1)
@@ -95,7 +95,7 @@ def _logarithmic(
 def _linear(
     couplings: Tensor, mass0: Tensor, mass1: Tensor, present: Tensor, iterations: int
 ) -> Tensor | None:
-    """In the linear domain, None where the scores' range is too large for it."""
+    """Iterate in the linear domain; None where the scores' range is too large for it."""
     if couplings.dtype not in _ROOM or not present.any():
         return None
     real = couplings.detach()

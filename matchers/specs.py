@@ -133,7 +133,7 @@ class MatcherSpec:
         return self.from_checkpoint is not None
 
     def trained(self) -> TrainingSpec:
-        """How it is trained.
+        """The spec of its training.
 
         Raises:
             InputError: it is not.

@@ -91,7 +91,7 @@ class SuperGlueConfig:
 
 @dataclass(frozen=True)
 class SuperGluePrepared:
-    """What SuperGlue knows of B images, each by itself.
+    """B images prepared for matching, each by itself.
 
     Attributes:
         tokens: (B, N, dim), after the first self layer.
@@ -105,7 +105,7 @@ class SuperGluePrepared:
 
 
 class SuperGlue(Network):
-    """SuperGlue: `matchers.types.Matcher`.
+    """The SuperGlue network, as a `matchers.types.Matcher`.
 
     Weights are random until they are loaded. `prepare` and `match` make no gradients and use
     BatchNorm's running statistics; `log_assignment` makes gradients and, in training mode, uses the
@@ -132,7 +132,7 @@ class SuperGlue(Network):
 
     @torch.no_grad()
     def prepare(self, features: Features) -> SuperGluePrepared:
-        """What depends on one image alone: keypoint encoder and first self layer.
+        """Compute what depends on one image alone: keypoint encoder and first self layer.
 
         Raises:
             InputError: descriptors of another size; an image size that is not positive.
@@ -177,7 +177,7 @@ class SuperGlue(Network):
         return found if prepared0.batched else found[0]
 
     def forward(self, features0: Features, features1: Features) -> Any:
-        """`match(prepare(features0), prepare(features1))`."""
+        """Prepare both images' features and match them, see `prepare` and `match`."""
         return self.match(self.prepare(features0), self.prepare(features1))
 
     # -- training ------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ class AttentionalPropagation(nn.Module):
     def propagate(
         self, x: Tensor, shapes: Sequence[TokenShape], cross: bool, real: Tensor | None
     ) -> Tensor:
-        """What is added to tokens (T, dim), in training mode; `real` (T,) is False at padding."""
+        """What is added to tokens (T, dim) in training; `real` (T,) is False at padding."""
         project, bias = self.projection()
         message = _messages(x, project, bias, self.heads, shapes, cross)
         message = functional.linear(message, self.merging(), self.attn.merge.bias)
@@ -123,7 +123,7 @@ class AttentionalPropagation(nn.Module):
 def attention_layer(
     x: Tensor, weights: AttentionWeights, shapes: Sequence[TokenShape], cross: bool
 ) -> Tensor:
-    """One attention layer: tokens (T, dim) of all sides to the same."""
+    """Apply one attention layer to the tokens (T, dim) of all sides."""
     message = _messages(x, weights.project, weights.project_bias, weights.heads, shapes, cross)
     hidden = torch.addmm(weights.up_bias, x, weights.up_token)
     hidden = torch.addmm(hidden, message, weights.up_message).relu_()

@@ -53,7 +53,7 @@ class Features:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device that the tensors are on."""
         return self.keypoints.device
 
     def to(self, device: torch.device | str) -> Features:

@@ -296,7 +296,7 @@ class Purpose(NamedTuple):
     features: str
 
     def __str__(self) -> str:
-        """For people."""
+        """The purpose in words, such as "lightglue on sift"."""
         return self.features if self.matcher is None else f"{self.matcher} on {self.features}"
 
 

@@ -39,7 +39,7 @@ DEPTH_LEVELS = 65535
 
 @dataclass(frozen=True)
 class TargetRef:
-    """Which target, exactly.
+    """Which target is rendered: its name or file, and how a file is brought to metres.
 
     Attributes:
         name: short name.
@@ -56,7 +56,7 @@ class TargetRef:
 
     @property
     def source(self) -> str:
-        """What `load_target` takes."""
+        """The name or path that `load_target` takes."""
         return self.name if self.file is None else self.file
 
 

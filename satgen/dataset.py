@@ -302,7 +302,7 @@ class Dataset:
 
     @cached_property
     def camera(self) -> Camera:
-        """Its intrinsics."""
+        """The camera's intrinsics."""
         with self._described():
             return Camera.from_json(self.description["camera"])
 

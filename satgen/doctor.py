@@ -20,7 +20,7 @@ from satgen.rendering.backend import PACKAGES, Probe, candidates, no_backend_mes
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """What `diagnose` found.
 
     Attributes:
         satgen, python, system: versions.
@@ -50,11 +50,11 @@ class Diagnosis:
 
     @property
     def backend(self) -> Probe | None:
-        """What will render: the first platform that works."""
+        """The first platform that renders; None where none does."""
         return next((p for p in self.probes if p.ok), None)
 
     def to_json(self) -> dict[str, Any]:
-        """For `satgen doctor --json`."""
+        """The object that `satgen doctor --json` prints."""
         backend = self.backend
         return {
             **asdict(self),
@@ -180,7 +180,7 @@ def _weight_lines(weights: dict[str, str]) -> list[str]:
 
 
 def lines(found: Diagnosis) -> list[str]:
-    """The diagnosis for people."""
+    """The diagnosis as lines for a terminal."""
     out = [f"satgen {found.satgen}, Python {found.python}, {found.system}"]
     backend = found.backend
     if backend is None:

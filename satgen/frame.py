@@ -89,7 +89,7 @@ class Frame:
         self._images = images
 
     def __repr__(self) -> str:
-        """Target, index, size and distance."""
+        """Shows the target, the index, the size in pixels and the distance."""
         number = "" if self.index is None else f" {self.index}"
         size = f"{self.camera.width}x{self.camera.height}"
         return f"<Frame {self.target}{number}, {size}, {np.linalg.norm(self.pose[:3, 3]):.4g} m>"

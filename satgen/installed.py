@@ -55,7 +55,7 @@ class Requirement:
 
     @property
     def module(self) -> str:
-        """What it is imported as."""
+        """The name of its module, as it is imported."""
         name = self.name.lower()
         return _MODULES.get(name, name.replace("-", "_"))
 
@@ -79,7 +79,7 @@ class Requirement:
 
     @property
     def command(self) -> str:
-        """What installs it."""
+        """The command that installs it."""
         wanted = f"'satgen[{self.extra}]'" if self.extra else self.name
         return f"pip install {wanted}"
 

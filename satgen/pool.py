@@ -155,7 +155,7 @@ class Pool(AbstractContextManager["Pool"]):
 
 
 class Alone(AbstractContextManager["Alone"]):
-    """This process, at a pool's work.
+    """Renders in this process, with the methods of a `Pool`.
 
     Args:
         scene: what is rendered.

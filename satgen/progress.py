@@ -112,7 +112,7 @@ class Progress:
 
 
 class _Counts:
-    """What is known of the stage at work."""
+    """How far the stage at work has come, and how long the rest may take."""
 
     def __init__(self, stage: Stage, label: str, now: float) -> None:
         self.stage, self.label = stage, label
@@ -147,7 +147,7 @@ class _Counts:
 
 
 class _Bar:
-    """A bar on a terminal."""
+    """Shows progress as a bar on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -171,7 +171,7 @@ class _Bar:
 
 
 class _Lines:
-    """Lines for a log."""
+    """Shows progress as lines in a log."""
 
     def __init__(self, stream: TextIO, now: float) -> None:
         self._stream = stream
@@ -198,7 +198,7 @@ class _Lines:
 
 
 def duration(seconds: float) -> str:
-    """A time for people."""
+    """A number of seconds in words, such as "2 min 05 s"."""
     if seconds < 60.0:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -39,7 +39,7 @@ EDGE_M = 5e-3
 
 @dataclass(frozen=True)
 class Agreement:
-    """How one frame compares.
+    """How far cast rays agree with one frame of a dataset.
 
     Attributes:
         index: the frame.
@@ -57,7 +57,7 @@ class Agreement:
 
     @property
     def ok(self) -> bool:
-        """Whether the frame is right."""
+        """Whether enough of the silhouette and of the depths agree."""
         return self.silhouette >= SILHOUETTE_SHARE and self.depth >= DEPTH_SHARE
 
     @property

@@ -31,7 +31,7 @@ class FrameRecord:
     visible: tuple[bool, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A line of the journal."""
+        """The object that a line of the journal holds."""
         return {
             "index": self.index,
             "bbox": self.bbox,

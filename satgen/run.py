@@ -60,7 +60,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RenderSummary:
-    """What a run did.
+    """What a run of `satgen render` has done.
 
     Attributes:
         dataset: its folder.
@@ -79,7 +79,7 @@ class RenderSummary:
     bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """For `satgen render --json`."""
+        """The object that `satgen render --json` prints."""
         rate = self.rendered / self.seconds if self.seconds > 0.0 else 0.0
         return {**asdict(self), "frames_per_second": rate}
 

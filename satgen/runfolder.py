@@ -353,7 +353,7 @@ def _shown(value: Any) -> str:
 
 
 def _plain(data: Any) -> Any:
-    """As it comes back from a JSON file."""
+    """A value as it comes back from a JSON file: tuples as lists, keys as text."""
     return json.loads(json.dumps(data))
 
 

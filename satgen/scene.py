@@ -36,7 +36,7 @@ class Views:
     depth_m: NDArray[np.float64]
 
     def at(self, indices: Sequence[int]) -> Views:
-        """Those of some of the indices, in the order given.
+        """The views at some of the indices, in the order given.
 
         Raises:
             InputError: an index that there is none of.
@@ -83,7 +83,7 @@ class Scene:
 
 
 def scene_of(options: RenderOptions) -> Scene:
-    """What a request comes to.
+    """The scene that a request describes: loads the target and settles the configuration.
 
     Raises:
         InputError: the target cannot be loaded, or the request makes no sense.

@@ -184,7 +184,7 @@ class _Kept(Generic[T]):
         return self._things[key]
 
     def clear(self) -> None:
-        """Close them all."""
+        """Close and forget everything that is kept."""
         while self._things:
             self._close(self._things.popitem()[1])
 

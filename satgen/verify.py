@@ -54,7 +54,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong.
+    """Something wrong with a dataset: what, and of which frame or file.
 
     Attributes:
         index: the bad frame, or None where it concerns the dataset.
@@ -67,7 +67,7 @@ class Problem:
     cause: str
 
     def __str__(self) -> str:
-        """One line."""
+        """The problem as one line."""
         where = "dataset" if self.index is None else f"frame {self.index:06d}"
         return f"{where}: {self.file}: {self.cause}"
 
@@ -99,7 +99,7 @@ class Report:
         return sorted({p.index for p in self.problems if p.index is not None})
 
     def to_json(self) -> dict[str, Any]:
-        """For `satgen verify --json`."""
+        """The object that `satgen verify --json` prints."""
         return {
             "dataset": self.dataset,
             "ok": self.ok,

@@ -40,7 +40,7 @@ class Start:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """What a worker is told next.
+    """What to render and where to: a worker is told when the parent knows it.
 
     Attributes:
         folder: the dataset's.
@@ -53,7 +53,7 @@ class RenderJob:
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker's first message.
+    """A worker's first message: it can render.
 
     Attributes:
         gl: the OpenGL platform, renderer and version.
@@ -67,7 +67,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Failure:
-    """A worker's last message.
+    """A worker's last message: why it gave up.
 
     Attributes:
         message: one line.

@@ -20,7 +20,7 @@ TRAIN_SEQUENCES = 20_000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on one batch of a protocol.
+    """The errors of one model on one batch of a protocol.
 
     Attributes:
         model, protocol: their names.
@@ -34,7 +34,7 @@ class Evaluation:
     errors: Errors
 
     def rows(self) -> list[Row]:
-        """Figures by motion, noise and horizon."""
+        """Rows of figures by motion, noise and horizon."""
         return rows_of(self.model, self.protocol, self.episodes, self.errors)
 
     def columns(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Errors:
-    """Of B sequences at H horizons.
+    """Errors of forecasts of B sequences at H horizons.
 
     Attributes:
         rotation_deg: (B, H).

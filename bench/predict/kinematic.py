@@ -16,7 +16,7 @@ _ITERATIONS = 6
 
 @dataclass(frozen=True)
 class LastPose:
-    """The target stands still."""
+    """A model in which the target stands still."""
 
     def forecast(self, observed: Observed, future: Floats) -> Forecast:
         """The last observed pose, at every time."""
@@ -111,7 +111,7 @@ def _powers(time: Floats, degree: int, first: int) -> Floats:
 
 
 def last_pose() -> LastPose:
-    """The target stands still."""
+    """A model in which the target stands still."""
     return LastPose()
 
 

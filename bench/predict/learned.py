@@ -42,7 +42,7 @@ _FEATURES, _CONTEXT = 13, 9
 
 @dataclass(frozen=True)
 class LearnedConfig:
-    """A network and its training.
+    """Size of the network, and how it is trained.
 
     Attributes:
         hidden: numbers in the GRU's state.
@@ -66,12 +66,12 @@ class LearnedConfig:
     seed: int = setting(0, "Of weights and batches", low=0, option=False)
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse numbers that make no sense."""
         check(self)
 
 
 class LearnedModel:
-    """See the module. `fit` or `load` before `forecast`."""
+    """A network that corrects the fitted constant velocity; `fit` or `load` before `forecast`."""
 
     def __init__(self, config: LearnedConfig | None = None) -> None:
         """A model without weights."""
@@ -80,7 +80,7 @@ class LearnedModel:
 
     @property
     def train_sequences(self) -> int:
-        """How many sequences `fit` wants."""
+        """How many sequences `fit` should be given."""
         return self.config.sequences
 
     def fit(self, train: Episodes, progress: Callable[[int, int], None] | None = None) -> None:

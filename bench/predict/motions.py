@@ -155,7 +155,7 @@ DISTRIBUTIONS = ("gaussian", "angle")
 
 @dataclass(frozen=True)
 class Noise:
-    """Error of observed poses.
+    """Random errors of observed poses.
 
     Attributes:
         rotation_deg: standard deviation. With distribution "gaussian" it is that of each component
@@ -174,7 +174,7 @@ class Noise:
     distribution: str = "gaussian"
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse numbers that make no sense."""
         for name in ("rotation_deg", "translation_m"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0.0):

@@ -50,11 +50,11 @@ class PoseProtocol(Protocol):
 
     @property
     def name(self) -> str:
-        """By which rows are told apart."""
+        """The protocol's name in tables."""
         ...
 
     def episodes(self) -> Iterator[Episodes]:
-        """What is evaluated: a batch for each motion and noise."""
+        """The sequences to evaluate on: a batch for each motion and noise."""
         ...
 
     def training(self, count: int) -> Episodes:
@@ -102,7 +102,7 @@ class Lab:
     name = "lab"
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse numbers that make no sense."""
         _check(self)
         window = self.observed + self.horizons[-1]
         if self.frames < window:
@@ -225,7 +225,7 @@ class FreeRotation:
     name = "free-rotation"
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse numbers that make no sense."""
         _check(self)
         if self.least_rate > self.rate:
             raise InputError(f"rate {self.rate:g}: must be at least {self.least_rate:g}, the least")

@@ -57,7 +57,7 @@ _CENTRE_M = 2.0
 
 @dataclass(frozen=True)
 class RigidBodyFilter:
-    """See the module.
+    """A Kalman filter of attitude and rates under Euler's equations: see the module's description.
 
     Attributes:
         estimate_inertia: estimate the ratios of the moments, of which only the principal axes are
@@ -236,7 +236,7 @@ class _State:
         return np.asarray(-np.tanh((logs[:, [1, 2, 0]] - logs[:, [2, 0, 1]]) / 2.0))
 
     def coupling_by(self) -> Floats | None:
-        """Their derivatives by the parameters, (B, 3, P)."""
+        """Derivatives of the coefficients by the parameters, (B, 3, P)."""
         if self.known is not None:
             return None
         slope = -(1.0 - self.coupling() ** 2) / 2.0
@@ -254,13 +254,13 @@ class _State:
         )
 
     def replaced(self, rows: NDArray[np.intp], by: _State) -> _State:
-        """With some of the states replaced."""
+        """These states, with some rows taken from others."""
         rotation, omega, shape = self.rotation.copy(), self.omega.copy(), self.shape.copy()
         rotation[rows], omega[rows], shape[rows] = by.rotation, by.omega, by.shape
         return _State(rotation, omega, shape, self.covariance, self.known)
 
     def moved(self, step: NDArray[np.floating[Any]]) -> _State:
-        """Moved by errors (B, 6+P)."""
+        """These states moved by errors (B, 6+P)."""
         return _State(
             self.rotation @ exp(step[:, :3]),
             self.omega + step[:, 3:6],

@@ -93,7 +93,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Episodes:
-    """Sequences with what came after.
+    """Observed sequences, and the true poses that came after.
 
     Attributes:
         observed: what a model may see.
@@ -136,7 +136,7 @@ class PoseModel(Protocol):
     """Forecasts poses. A model that learns has `fit(train, valid)` as well (`Trainable`)."""
 
     def forecast(self, observed: Observed, future: Floats) -> Forecast:
-        """Poses at `future` (B, H) seconds."""
+        """Forecast the poses at `future` (B, H) seconds."""
         ...
 
 

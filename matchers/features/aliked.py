@@ -196,7 +196,7 @@ class ALIKED(ALIKEDNetwork):
 
 
 class _Cut(NamedTuple):
-    """What is computed of frames.
+    """The parts of frames that are computed, and where keypoints are wanted in them.
 
     The network sees frames padded around their centre to multiples of 32, edges repeated.
 
@@ -238,7 +238,7 @@ def _cut(frames: Tensor, wanted: images.Box) -> _Cut:
 
 
 def _overlap(box: images.Box, other: images.Box) -> WindowPart:
-    """What two boxes share, in the second one's pixels."""
+    """The part that two boxes share, in the second one's pixels."""
     spans = []
     for axis in (0, 1):
         first = max(box[axis], other[axis])

@@ -30,7 +30,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class PairSide:
-    """One image of each of B pairs.
+    """One image of each of B pairs: all first ones, or all second ones.
 
     Attributes:
         features: what the matcher sees, batched.
@@ -121,12 +121,12 @@ class Bank:
 
     @property
     def versions(self) -> int:
-        """Of each frame."""
+        """Number of versions of each frame."""
         return int(self.count.shape[1])
 
     @property
     def poses(self) -> NDArray[np.float64]:
-        """T_cam_target (F, 4, 4)."""
+        """T_cam_target of each frame, (F, 4, 4)."""
         return np.asarray(self._poses.cpu().numpy())
 
     @property

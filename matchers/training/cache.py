@@ -57,7 +57,7 @@ _ROW = {"pose": 1, "homography": 2}
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """What is extracted of a frame.
+    """What is extracted of a frame, and so which files of the cache fit.
 
     Attributes:
         features: name of the extractor.
@@ -232,7 +232,7 @@ def read_frame(folder: Path, index: int) -> Arrays:
 
 
 def _feature_arrays(features: Features) -> Arrays:
-    """What the matcher sees."""
+    """The arrays of a frame's file that the matcher sees."""
     values = {
         "keypoints": features.keypoints.float(),
         "scores": features.scores.float(),
@@ -246,7 +246,8 @@ def _feature_arrays(features: Features) -> Arrays:
 def _depth_arrays(
     features: Features, depth: NDArray[np.float64], warped: bool, config: CacheConfig
 ) -> Arrays:
-    """What the labels see: depths around the keypoints. Homographies do without."""
+    """The arrays of a frame's file that the labels need: depths around the keypoints, none for
+    homographies."""
     if warped:
         return {}
     points = features.keypoints.double().cpu().numpy()

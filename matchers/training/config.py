@@ -124,12 +124,12 @@ class TrainConfig:
 
     @property
     def purpose(self) -> Purpose:
-        """What the weights are for."""
+        """What the weights are for: the matcher and the features."""
         return Purpose(matcher_spec(self.matcher).name, features_spec(self.features).name)
 
     @property
     def training(self) -> TrainingSpec:
-        """How the matcher is trained.
+        """The spec of the matcher's training.
 
         Raises:
             InputError: no such matcher, or one that is not trained.
@@ -137,7 +137,7 @@ class TrainConfig:
         return matcher_spec(self.matcher).trained()
 
     def stage_steps(self, stage: str) -> int:
-        """Steps of a stage."""
+        """Number of steps of a stage."""
         if stage == "homography":
             given = self.homography_steps
             return max(1, self.steps // 4) if given is None else given
@@ -152,5 +152,5 @@ class TrainConfig:
         return self.learning_rate * warm * self.training.decays[stage].factor(step / steps)
 
     def to_json(self) -> dict[str, Any]:
-        """As train.json has it."""
+        """The configuration as train.json holds it."""
         return asdict(self)

@@ -48,12 +48,12 @@ class Tally:
 
     @property
     def pairs(self) -> int:
-        """How many there are."""
+        """Number of pairs."""
         return len(self.true)
 
     @property
     def scores(self) -> Scores:
-        """Of each pair."""
+        """Precision, recall and F1 of each pair."""
         return scores(self.correct, self.wrong, self.found, self.true)
 
     @property

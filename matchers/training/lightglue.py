@@ -69,7 +69,7 @@ def objective(
 
 
 def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Its dim, layers and heads."""
+    """Read the network's dim, layers and heads off a table of tensors."""
     found = infer_sizes(rename(state))
     return {"dim": found["dim"], "layers": found["num_layers"], "heads": found["num_heads"]}
 
@@ -80,8 +80,8 @@ def load(model: LightGlue, state: Mapping[str, Tensor]) -> None:
 
 
 def stage_trains(name: str, stage: str) -> bool:
-    """Its classifiers are trained last, with everything else frozen, so that they cannot harm the
-    correspondences (§3.4)."""
+    """Whether a stage trains a parameter: the classifiers are trained last, with everything else
+    frozen, so that they cannot harm the correspondences (§3.4)."""
     return name.startswith("token_confidence.") == (stage == "confidence")
 
 

@@ -51,7 +51,7 @@ TEST_FRAMES = "test frames"
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a training came to.
+    """What a run of `satgen train` has reached.
 
     Attributes:
         weights: the file, or None where the last stage has not run yet.
@@ -323,7 +323,7 @@ class _Job:
         )
 
     def _bank(self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str) -> Bank:
-        """Those frames, extracted if need be."""
+        """The bank of those frames, extracted if need be."""
         sources = []
         workers = torch.get_num_threads() if features_spec(settings.features).parallel else 1
         total, there = sum(map(len, frames.values())), 0
@@ -411,7 +411,8 @@ class _Job:
         return PairSet(bank, pairs, config.batch, config.thresholds, self._length(bank))
 
     def _length(self, bank: Bank) -> int | None:
-        """One length for all batches, where compiled code wants it; on a CPU padding costs."""
+        """A length that fits all batches, where compiled code wants one; None on a CPU, where
+        padding costs."""
         if self.hardware.device.type == "cpu":
             return None
         return 64 * -(-int(bank.count.max()) // 64)
@@ -428,7 +429,7 @@ class _Job:
 
 
 def _nearest_judge(side0: PairSide, side1: PairSide, labels: Labels) -> tuple[float, Tally]:
-    """The baseline: mutual nearest neighbours that pass the ratio test."""
+    """Judge of the baseline: mutual nearest neighbours that pass the ratio test."""
     from matchers.nearest import NearestConfig, NearestNeighbour
     from matchers.training.figures import tally_matches
 
@@ -448,7 +449,7 @@ def _done(folder: Path) -> bool:
 
 
 def _hardware(hardware: Hardware) -> str:
-    """In words."""
+    """The device in words: the GPU's name, or the kind of CPU and its threads."""
     if hardware.device.type == "cuda":
         return str(torch.cuda.get_device_name(hardware.device))
     threads = torch.get_num_threads()

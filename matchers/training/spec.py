@@ -22,14 +22,14 @@ class Decay(NamedTuple):
     end: float
 
     def factor(self, progress: float) -> float:
-        """Of the learning rate after a share of the steps."""
+        """The factor of the learning rate after a share of the steps."""
         fallen = max(progress - self.hold, 0.0) / (1.0 - self.hold)
         return float(self.end ** min(fallen, 1.0))
 
 
 @dataclass(frozen=True)
 class LossAndAssignment:
-    """What a network makes of a batch.
+    """What a training objective answers for a batch.
 
     Attributes:
         loss: (), with gradients.

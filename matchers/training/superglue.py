@@ -59,13 +59,14 @@ def objective(
 
 
 def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Its dim, and pairs of a self and a cross layer."""
+    """Read the network's dim, and its number of pairs of a self and a cross layer, off a table of
+    tensors."""
     found = infer_sizes(as_linear(state))
     return {"dim": found["descriptor_dim"], "layers": found["num_layers"] // 2}
 
 
 def load(model: SuperGlue, state: Mapping[str, Tensor]) -> None:
-    """Fill it from weights."""
+    """Fill a network from a table of tensors."""
     model.load_weights(state)
 
 

@@ -71,7 +71,7 @@ class Hardware:
 
 
 class Batch(NamedTuple):
-    """B pairs with their labels."""
+    """B pairs of images with their labels."""
 
     side0: PairSide
     side1: PairSide
@@ -209,7 +209,7 @@ def run_stage(
 
 
 def _due(counters: _Progress, config: TrainConfig, steps: int) -> bool:
-    """Whether a validation comes next."""
+    """Whether it is time to validate."""
     if counters.step == counters.validated:
         return False
     return counters.step % config.validate_every == 0 or counters.step == steps
@@ -370,7 +370,7 @@ class _Stop(AbstractContextManager["_Stop"]):
 
     @contextmanager
     def later(self) -> Iterator[None]:
-        """Answer after this block."""
+        """In the `with` block, Ctrl-C is held back and answered at its end."""
         self._held += 1
         try:
             yield

@@ -59,7 +59,7 @@ class Validation:
         return (*names, *by_gap)
 
     def row(self, step: int, gaps: Sequence[int]) -> dict[str, Any]:
-        """As a line of the validation's log."""
+        """The figures as a row of the validation's log."""
         total, none = self.total, Tally()
         row = {
             "step": step,
@@ -75,7 +75,7 @@ class Validation:
         return row
 
     def to_json(self) -> dict[str, Any]:
-        """As a card has it: by gap, and of all pairs."""
+        """The figures as a card of weights holds them: by gap, and of all pairs."""
         figures = {}
         for gap, tally in [*sorted(self.gaps.items()), ("all", self.total)]:
             values = {
@@ -116,7 +116,7 @@ class PairSet:
         self._gaps = np.array([j - i for _, i, j in pairs])
 
     def evaluate(self, judge: Judge) -> Validation:
-        """The figures that `judge` finds."""
+        """The figures on all pairs of the set, as `judge` finds them."""
         tallies: dict[int, Tally] = {}
         losses, count = 0.0, 0
         for gap in np.unique(self._gaps).tolist():

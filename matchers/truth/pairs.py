@@ -32,7 +32,7 @@ class Pair:
 
     @property
     def gap(self) -> int:
-        """Second index minus first."""
+        """The second index minus the first."""
         return self.index1 - self.index0
 
 

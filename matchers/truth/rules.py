@@ -83,7 +83,7 @@ class Thresholds:
     edge_px: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Refuse numbers that make no sense."""
         if not (0.0 < self.match_px <= self.no_match_px < math.inf):
             raise InputError(
                 f"thresholds {self.match_px:g} and {self.no_match_px:g} px: the first must be "

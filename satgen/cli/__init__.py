@@ -39,14 +39,14 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in `satgen --help`."""
+        """Write the list of commands in `satgen --help`."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the known names in the message for an unknown one."""
+        """Find the command that was typed; for an unknown one the message lists the names."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise click.UsageError(
                 f"no such command {args[0]!r}: must be one of {', '.join(COMMANDS)}", ctx

@@ -1,4 +1,4 @@
-"""`satgen bench`."""
+"""The command `satgen bench`: its options, and what it prints."""
 
 from __future__ import annotations
 

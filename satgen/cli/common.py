@@ -64,12 +64,12 @@ def progress_bar(label: str, unit: str = "frame") -> AbstractContextManager[Upda
 
 
 def echo_json(data: Any) -> None:
-    """Print an answer for scripts."""
+    """Print an answer as JSON, for scripts."""
     click.echo(json.dumps(data, indent=1, ensure_ascii=False))
 
 
 def megabytes(count: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes in words, such as "3.4 MB"."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

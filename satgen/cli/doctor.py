@@ -1,4 +1,4 @@
-"""`satgen doctor`."""
+"""The command `satgen doctor`: what it prints."""
 
 from __future__ import annotations
 

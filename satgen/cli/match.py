@@ -1,4 +1,4 @@
-"""`satgen match`."""
+"""The command `satgen match`: its options, and what it prints."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def _adaptation(matches: Matches) -> dict[str, Any]:
 
 
 def _lines(answer: dict[str, Any]) -> list[str]:
-    """The numbers for people."""
+    """The answer as lines for a terminal."""
     n0, n1 = answer["keypoints"]
     first = f"{n0} and {n1} keypoints, {answer['matches']} matches"
     if answer["mean_score"] is not None:

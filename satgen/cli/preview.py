@@ -1,4 +1,4 @@
-"""`satgen preview`."""
+"""The command `satgen preview`: its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`satgen render`."""
+"""The command `satgen render`: its options, and what it prints."""
 
 from __future__ import annotations
 

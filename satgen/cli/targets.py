@@ -1,4 +1,4 @@
-"""`satgen targets`."""
+"""The command `satgen targets`: the list, and building the files."""
 
 from __future__ import annotations
 

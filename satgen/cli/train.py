@@ -1,4 +1,4 @@
-"""`satgen train`."""
+"""The command `satgen train`: its options, and what it prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`satgen verify`."""
+"""The command `satgen verify`: its options, and what it prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Command(click.Command):
     """A command whose --deep may stand without its number, even before the dataset."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click's."""
+        """Read the words; a --deep without a number gets the default one."""
         for place, word in enumerate(args):
             following = args[place + 1] if place + 1 < len(args) else ""
             if word == "--deep" and not following.lstrip("-").isdigit():

@@ -1,4 +1,4 @@
-"""`satgen weights`."""
+"""The command `satgen weights`: the list, and fetching."""
 
 from __future__ import annotations
 

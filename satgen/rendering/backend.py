@@ -26,7 +26,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Probe:
-    """What one platform answered.
+    """What one platform answered when it was asked for a context.
 
     Attributes:
         platform: "egl" or "osmesa".

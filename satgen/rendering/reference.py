@@ -334,7 +334,7 @@ class _Shared:
         return renderer
 
     def leave(self) -> None:
-        """Count a user out."""
+        """Count a user out; the last one frees what is held."""
         self._users -= 1
         if self._users == 0 and not any_alive():
             self.delete()

@@ -56,7 +56,7 @@ class WindowReader:
         return ends
 
     def read(self, number: int) -> dict[str, NDArray[Any]]:
-        """A window, see `WindowConfig.fields`.
+        """The window of a number: its fields, see `WindowConfig.fields`.
 
         Raises:
             IndexError: there is no such window.

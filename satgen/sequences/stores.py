@@ -94,7 +94,7 @@ class PngStore:
     _kept: OrderedDict[int, Image] = field(default_factory=OrderedDict, repr=False)
 
     def read(self, rows: slice) -> Image:
-        """As `Store.read`."""
+        """The images of some rows, see `Store.read`."""
         numbers = range(len(self.indices))[rows]
         return np.stack([self._image(row) for row in numbers])
 
@@ -133,7 +133,7 @@ class ArrayStore:
     offset: int
 
     def read(self, rows: slice) -> Image:
-        """As `Store.read`; InputError if the file is gone."""
+        """The images of some rows, see `Store.read`; InputError if the file is gone."""
         start, stop, step = rows.indices(self.shape[0])
         each = int(np.prod(self.shape[1:])) * self.dtype.itemsize
         try:

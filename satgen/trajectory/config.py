@@ -43,7 +43,7 @@ class TrajectoryConfig:
         object.__setattr__(self, "aim", finite_vector(self.aim, 3, "aim point"))
 
     def in_folder(self, folder: Path) -> TrajectoryConfig:
-        """The same, with the pose table, if it has one, looked for in a dataset's folder."""
+        """The configuration with its pose table, if any, looked for in a dataset's folder."""
         return replace(self, motion=self.motion.in_folder(folder))
 
     def to_json(self) -> dict[str, Any]:

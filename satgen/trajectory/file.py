@@ -90,14 +90,14 @@ class PoseFile(Motion):
 
     @classmethod
     def named(cls, argument: str) -> PoseFile:
-        """The table at a path."""
+        """The trajectory of the table at a path."""
         if not argument:
             raise InputError("trajectory 'file': must be file:PATH")
         return cls(argument)
 
     @property
     def spec(self) -> str:
-        """file:PATH."""
+        """The text "file:PATH", which asks for this table."""
         return f"file:{self.path}"
 
     def words(self) -> list[str]:
@@ -106,16 +106,16 @@ class PoseFile(Motion):
 
     @property
     def frame_s(self) -> float:
-        """The frame period."""
+        """The frame period: seconds from one index to the next."""
         return self.dt_s
 
     @property
     def table(self) -> Path:
-        """The table."""
+        """The path of the table."""
         return Path(self.path)
 
     def in_folder(self, folder: Path) -> PoseFile:
-        """The copy in a dataset's folder."""
+        """The trajectory of the table's copy in a dataset's folder."""
         return replace(self, path=str(folder / self.copy))
 
     @property
@@ -329,7 +329,7 @@ def _poses_of_quaternions(
 def _poses_of_angles(
     config: TrajectoryConfig, table: _Table, index: NDArray[np.int64]
 ) -> tuple[Floats, tuple[Floats, Floats, Floats, Floats]]:
-    """The same for a table of angles."""
+    """Poses (N, 4, 4) in the order of the rows, and their angles, of a table of angles."""
     _require(table, ANGLE_COLUMNS)
     azimuth, elevation = (table.numbers(name) for name in ANGLE_COLUMNS)
     high = np.flatnonzero(np.abs(elevation) > 90.0)

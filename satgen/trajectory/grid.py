@@ -36,7 +36,7 @@ ELEVATION_STEP_DEG = 2.0
 
 @dataclass(frozen=True)
 class Grid(Motion):
-    """The walk over all cells.
+    """The boustrophedon walk over all cells of the grid.
 
     Attributes:
         dt_s: seconds from one index to the next.

@@ -188,7 +188,7 @@ class Motion(ABC):
         return None
 
     def in_folder(self: M, folder: Path) -> M:
-        """The same, with its file, if it has one, looked for in a dataset's folder."""
+        """This motion with its file, if it has one, looked for in a dataset's folder."""
         return self
 
     def to_json(self) -> dict[str, Any]:

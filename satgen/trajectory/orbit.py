@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Orbit(Motion):
-    """The circumnavigation.
+    """The circumnavigation of a nadir-pointing target.
 
     Attributes:
         revolutions: whole number of revolutions that the 8100 indices are spread over. 23 makes a

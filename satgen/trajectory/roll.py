@@ -91,7 +91,8 @@ class Roll:
         return f"rate:{self.rate_deg!r}" if self.seed is None else f"random:{self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        """Its part of dataset.json's `trajectory` object: `roll_deg`, and `roll` if it moves."""
+        """The roll's keys in dataset.json's `trajectory` object: `roll_deg`, and `roll` if it
+        moves."""
         moving = {"rate_deg": self.rate_deg, "seed": self.seed}
         return {"roll_deg": self.offset_deg, **({} if self.still else {"roll": moving})}
 

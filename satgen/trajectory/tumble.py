@@ -51,7 +51,7 @@ _TARGET_AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 @dataclass(frozen=True)
 class Tumble(Motion):
-    """Torque-free rotation.
+    """Torque-free rotation of the target before a camera that stays in place.
 
     Attributes:
         moments: (3,) principal moments of inertia, any unit; only their ratios matter. None takes
@@ -115,7 +115,8 @@ class Tumble(Motion):
             self._body()
 
     def of_target(self, model: TargetModel) -> tuple[Tumble, Vector, float]:
-        """With the target's inertia, held on to by its centre of mass, about which it turns."""
+        """This motion with the target's inertia, its centre of mass as the aim point, and the
+        radius about that."""
         moments, axes, centre = model.inertia
         used = model.vertices[np.unique(model.faces)]
         radius = float(np.linalg.norm(used - centre, axis=1).max())
