@@ -154,12 +154,19 @@ def draw(summary: Mapping[str, Any]) -> dict[str, Plot]:
     }
     found = {}
     for name, (title, make, mine, note) in makers.items():
-        whole = make(mine, Sheet)
-        apart = make(mine, partial(Sheet, apart=True)) if whole is not None else None
-        if whole is not None and apart is not None:
-            panels = tuple(apart.figures)
-            found[name] = Plot(title, whole.figures[0], panels, apart.keys(), note)
+        plot = plot_of(title, partial(make, mine), note)
+        if plot is not None:
+            found[name] = plot
     return found
+
+
+def plot_of(title: str, make: Callable[[Sheets], Sheet | None], note: str = "") -> Plot | None:
+    """A plot of what `make` draws on sheets, both for a file and for a page; None for nothing."""
+    whole = make(Sheet)
+    apart = make(partial(Sheet, apart=True)) if whole is not None else None
+    if whole is None or apart is None:
+        return None
+    return Plot(title, whole.figures[0], tuple(apart.figures), apart.keys(), note)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.gallery import Picture, pictures
+from bench.page import html_plot, html_table, page
 from bench.pose import RansacOptions
 from bench.run import MATCHES, PAGE, PLOTS, SUMMARY, TRACKS, read_run
 from bench.summary import ACCURACY, AREAS, summarise
@@ -58,55 +59,6 @@ ESTIMATORS = {
 }
 """How each estimator finds relative and absolute poses, for the terms."""
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2125; --faint: #5a6068; --paper: #fff; --line: #ddd;
-  --good: #0a7d4f; --bad: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e6e8; --faint: #9aa; --paper: #16181b;
-  --line: #3a3d42; --good: #5fd3a2; --bad: #ff8a80 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
-h1 { font-size: 1.5rem; margin: .5rem 0 } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem } summary { cursor: pointer; padding: .2rem 0 }
-.faint, caption, figcaption { color: var(--faint); font-size: .85rem }
-.wide { overflow-x: auto } .scrolls::before { content: "scroll sideways for more \u2192";
-  position: sticky; left: 0; color: var(--faint); font-size: .8rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem }
-th, td { padding: .2rem .55rem; text-align: right; border-bottom: 1px solid var(--line);
-  white-space: nowrap }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
-  background: var(--paper); white-space: normal; min-width: 6.5rem }
-.words td, .words th { text-align: left; white-space: normal; position: static }
-thead th { border-bottom: 2px solid var(--line) }
-code { font-size: .85rem }
-.plot { background: #fff; color: #1d2125; border-radius: 6px; padding: .4rem }
-.panels { display: grid; gap: .4rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 16.5rem), 1fr)) }
-.panels svg { width: 100%; max-width: 26rem; height: auto; display: block; margin: auto }
-.keys { display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; padding: .3rem .5rem; font-size: .85rem }
-.keys i { display: inline-block; width: 1.6rem; border-top-width: 3px; vertical-align: middle;
-  border-width: 3px 0 0; margin-right: .4rem }
-.gallery { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)) }
-figure { margin: 0 } figure img { width: 100%; border-radius: 4px; display: block }
-figure.large { grid-column: 1 / -1 }
-select { font: inherit; margin: 0 .5rem .3rem 0; max-width: 100% }
-dd { margin-left: 1rem }
-.better { color: var(--good) } .worse { color: var(--bad) }
-"""
-
-SCRIPT = """
-const figures = [...document.querySelectorAll('.gallery figure')];
-const selects = [...document.querySelectorAll('select')];
-function show() { for (const f of figures) f.hidden =
-  selects.some(s => s.value && f.dataset[s.name] !== s.value); }
-for (const s of selects) s.addEventListener('change', show);
-for (const f of figures) f.addEventListener('click', () => f.classList.toggle('large'));
-const look = new ResizeObserver(entries => { for (const { target: t } of entries)
-  t.classList.toggle('scrolls', t.scrollWidth > t.clientWidth + 1); });
-for (const t of document.querySelectorAll('.wide')) look.observe(t);
-"""
-
 
 def write_report(folder: Path) -> Path:
     """Sum a finished run up: results.json, plots/NAME.png and .svg, report.html; the page's path.
@@ -127,8 +79,8 @@ def write_report(folder: Path) -> Path:
         drawn = plots.draw(summary)
         for name, plot in drawn.items():
             plots.save(plot.whole, folder / PLOTS, name)
-        page = _page(summary, drawn, _gallery(table, description, folder))
-        write_atomic(folder / PAGE, page.encode())
+        text = _page(summary, drawn, _gallery(table, description, folder))
+        write_atomic(folder / PAGE, text.encode())
     except OSError as error:
         raise RunError(f"cannot write {error.filename or folder}: {error.strerror}") from error
     return folder / PAGE
@@ -146,7 +98,7 @@ def _page(summary: Mapping[str, Any], drawn: Mapping[str, Plot], gallery: Sequen
     if savings := _savings(summary):
         parts += ["<h2>Early exit and point pruning</h2>", *savings]
     for name, plot in drawn.items():
-        parts.append(f"<h2>{escape(plot.title)}</h2>{_plot(name, plot)}")
+        parts.append(f"<h2>{escape(plot.title)}</h2>{html_plot(name, plot)}")
         if name == "conditions":
             parts += _conditions(summary)
     if wrong := _confusions(summary):
@@ -154,33 +106,7 @@ def _page(summary: Mapping[str, Any], drawn: Mapping[str, Plot], gallery: Sequen
     parts += _gallery_html(gallery)
     parts.append(_definitions(summary["config"]))
     title = "satgen bench: " + ", ".join(entry["name"] for entry in summary["datasets"])
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + f"\n<script>{SCRIPT}</script></body></html>\n"
-    )
-
-
-def _plot(name: str, plot: Plot) -> str:
-    """A plot's panels, as many side by side as there is room for, above their legend."""
-    from bench import plots
-
-    inline = []
-    for place, figure in enumerate(plot.panels):
-        text = plots.svg(figure, f"{name}-{place}")
-        inline.append(f"<div>{text[text.index('<svg') :]}</div>")
-    keys = "".join(
-        f'<span><i style="border-color:{key.colour};border-style:'
-        f'{"dashed" if key.dashed else "solid"}"></i>{escape(key.label)}</span>'
-        for key in plot.keys
-    )
-    note = f'<p class="faint">{escape(plot.note)}</p>' if plot.note else ""
-    return (
-        f'<div class="plot"><div class="panels">{"".join(inline)}</div>'
-        f'<div class="keys">{keys}</div></div>{note}'
-    )
+    return page(title, parts)
 
 
 def _head(summary: Mapping[str, Any]) -> str:
@@ -207,7 +133,7 @@ def _accuracy(summary: Mapping[str, Any]) -> list[str]:
         [e["label"], str(e["overall"]["pairs"]), *cells(e["overall"], COLUMNS)]
         for e in summary["combinations"]
     ]
-    parts = [_table(heads, rows)]
+    parts = [html_table(heads, rows)]
     if line := judged_line(summary):
         parts.append(f'<p class="faint">{line}</p>')
     for entry in summary["combinations"]:
@@ -222,7 +148,7 @@ def _accuracy(summary: Mapping[str, Any]) -> list[str]:
         tracks = f"<p>{escape(tracks_line(entry))}</p>" if "tracks" in entry else ""
         parts.append(
             f"<details><summary>{escape(entry['label'])}: by gap and target</summary>"
-            f"{_table(heads, rows)}{tracks}</details>"
+            f"{html_table(heads, rows)}{tracks}</details>"
         )
     return parts
 
@@ -261,7 +187,7 @@ def _by_range(ranges: Sequence[Mapping[str, Any]]) -> str:
         difference = found.get("f1_difference", {})
         row.append(_interval(difference) if difference.get("low") is not None else "-")
         rows.append(row)
-    return _table(["", *(f"gap {gap}" for gap in gaps), "against others of the gap"], rows)
+    return html_table(["", *(f"gap {gap}" for gap in gaps), "against others of the gap"], rows)
 
 
 def _interval(found: Mapping[str, Any]) -> str:
@@ -280,7 +206,7 @@ def _savings(summary: Mapping[str, Any]) -> list[str]:
         heads = ["", *(heading for heading, _, _ in SAVINGS)]
         rows = [[f"gap {gap}", *cells(f, SAVINGS)] for gap, f in saved["by_gap"].items()]
         rows.append(["all", *cells(saved, SAVINGS)])
-        table, title = _table(heads, rows), escape(entry["label"])
+        table, title = html_table(heads, rows), escape(entry["label"])
         change = saved["change"]
         rows = []
         for name in (*ACCURACY, *AREAS):
@@ -292,7 +218,7 @@ def _savings(summary: Mapping[str, Any]) -> list[str]:
                 interval = f"{100.0 * low:+.2f} … {100.0 * high:+.2f}"
                 rows.append([name, value, interval, str(found["pairs"])])
         heads = ["adaptive minus full depth", "points", "95 % interval", "pairs"]
-        costs = f"<summary>What it costs</summary>{_table(heads, rows, raw=True)}"
+        costs = f"<summary>What it costs</summary>{html_table(heads, rows, raw=True)}"
         block = f"{table}<details>{costs}</details>"
         swept = f"<details><summary>{title}</summary>{block}</details>"
         parts.append(swept if entry["swept"] else f"<h3>{title}</h3>{block}")
@@ -309,7 +235,7 @@ def _confusions(summary: Mapping[str, Any]) -> str:
         if pairs:
             rows.append([entry["label"], ", ".join(pairs)])
     heads = ["", "wrong matches from one class of part to another, most frequent first"]
-    return _table(heads, rows, words=True) if rows else ""
+    return html_table(heads, rows, words=True) if rows else ""
 
 
 def _gallery_html(gallery: Sequence[Picture]) -> list[str]:
@@ -349,17 +275,3 @@ def _definitions(config: Mapping[str, Any]) -> str:
         for term, text in DEFINITIONS
     )
     return f"<h2>Terms</h2><dl>{items}</dl>"
-
-
-def _table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, raw: bool = False, words: bool = False
-) -> str:
-    """A table; `raw`: cells are HTML already; `words`: they are no numbers."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{cell if raw else escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    rows_html = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    kind = ' class="words"' if words else ""
-    return f'<div class="wide"><table{kind}>{rows_html}</table></div>'

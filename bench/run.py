@@ -8,9 +8,9 @@ plots and report.html. A run that was killed goes on where it stopped.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ import numpy as np
 
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
 from bench.plan import BenchPlan
+from bench.workers import carried_out
 from matchers.truth.pairs import Pair
-from satgen.errors import InputError, RunError
+from satgen.errors import InputError
 from satgen.parquet import read_frame
-from satgen.processes import serve, starting
 from satgen.runfolder import Journal, RunFolder, RunKind
 
 if TYPE_CHECKING:
@@ -172,34 +172,8 @@ def _carried_out(
     """Tasks and their rows, in order."""
     threads = plan.config.threads or (1 if workers > 1 else os.cpu_count() or 1)
     if workers <= 1 or len(tasks) <= 1:
-        runner = PairRunner(plan.config, plan.lineup, threads)
-        for task in tasks:
-            yield task, runner.rows(task)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
-    )
-    try:
-        with starting((plan.config, tasks)):
-            answers = [pool.submit(run_task, plan.config, threads, task) for task in tasks]
-        for task, answer in zip(tasks, answers, strict=True):
-            yield task, answer.result()
-        pool.shutdown()
-    except BrokenProcessPool:
-        raise RunError("a worker died; the same command goes on from here") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        # At work on what nobody waits for any more, as after Ctrl-C: none is left after an end.
-        mine = [child for child in multiprocessing.active_children() if child not in others]
-        for child in mine:
-            child.terminate()
-        for child in mine:
-            child.join()
+        return carried_out(PairRunner(plan.config, plan.lineup, threads).rows, tasks, 1)
+    return carried_out(partial(run_task, plan.config, threads), tasks, workers)
 
 
 # -- the folder --------------------------------------------------------------------------------
