@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bench.api import bench as bench
+    from bench.predict.api import predict as predict
     from matchers.pair import match as match
     from matchers.training.api import train as train
     from satgen.api import open_dataset as open
@@ -68,6 +69,7 @@ _PLACES = {
     "load_target": "satgen.targets.load:load_target",
     "match": "matchers.pair:match",
     "open": "satgen.api:open_dataset",
+    "predict": "bench.predict.api:predict",
     "render": "satgen.api:render",
     "render_frame": "satgen.single:render_frame",
     "train": "matchers.training.api:train",
@@ -95,6 +97,7 @@ __all__ = [
     "load_target",
     "match",
     "open",
+    "predict",
     "render",
     "render_frame",
     "train",

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.config import BenchConfig
+from bench.predict.config import PredictConfig
 from matchers.training.config import TrainConfig
 from satgen.cli import main
 from satgen.cli.options import configured, options_of
@@ -121,7 +122,12 @@ def test_help_says_default_range_and_unit_once() -> None:
 
 @pytest.mark.parametrize(
     ("command", "config"),
-    [("render", RenderOptions), ("bench", BenchConfig), ("train", TrainConfig)],
+    [
+        ("render", RenderOptions),
+        ("bench", BenchConfig),
+        ("train", TrainConfig),
+        ("predict", PredictConfig),
+    ],
 )
 def test_the_commands_options_are_their_configurations(command: str, config: type) -> None:
     help_text = " ".join(CliRunner().invoke(main, [command, "--help"]).output.split())
@@ -135,7 +141,7 @@ def test_the_commands_options_are_their_configurations(command: str, config: typ
             assert f"default: {default:g}" in help_text, item.name
 
 
-@pytest.mark.parametrize("command", ["render", "bench", "train"])
+@pytest.mark.parametrize("command", ["render", "bench", "train", "predict"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     heavy = ["torch", "pandas", "cv2", "OpenGL", "pyrender", "trimesh", "scipy", "matplotlib"]
     script = (

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,14 @@ def checked_forecast(name: str, model: PoseModel, observed: Observed, future: Fl
     Raises:
         InputError: shapes, rotations or covariances that cannot be.
     """
-    forecast = model.forecast(observed, future)
+    found: Any = model.forecast(observed, future)
+    try:
+        forecast = found if isinstance(found, Forecast) else Forecast(*found)
+    except TypeError:
+        raise InputError(
+            f"pose model {name!r}: gives {type(found).__name__}, must be a Forecast, or rotations "
+            "and translations"
+        ) from None
     for what, shape in (("rotations", (3, 3)), ("translations", (3,))):
         values = np.asarray(getattr(forecast, what))
         wanted = (*future.shape, *shape)

@@ -97,7 +97,7 @@ class Lab:
     stride: int = setting(37, "Frames from the start of a window to that of the next", low=1)
     dt_s: float = setting(1.0, PERIOD, unit="seconds", above=0.0, name="dt")
     noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
-    seed: int = setting(0, SEED, low=0)
+    seed: int = setting(0, SEED, low=0, option=False)
 
     name = "lab"
 
@@ -220,7 +220,7 @@ class FreeRotation:
     least_rate: float = setting(0.1, "Slower bodies are drawn anew, rad/s", low=0.0)
     spread: float = setting(0.1, "Of the bodies around each inertia", low=0.0)
     noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
-    seed: int = setting(0, SEED, low=0)
+    seed: int = setting(0, SEED, low=0, option=False)
 
     name = "free-rotation"
 

@@ -79,32 +79,54 @@ def options_of(config: type, *, without: tuple[str, ...] = ()) -> Callable[[F], 
 def options_of_any(configs: Mapping[str, type], prefix: str) -> Callable[[F], F]:
     """A decorator that adds the options of alternatives, of which another option chooses one.
 
-    A field that several of them have is one option; its help says whose it is.
+    A field that several of them have is one option; its help says whose it is, and each one's
+    default where these differ.
 
     Args:
         configs: dataclasses by the name that chooses them.
         prefix: in front of the fields' names among the command's values.
     """
-    owners: dict[str, list[str]] = {}
-    declared: dict[str, tuple[Field[Any], Any]] = {}
+    owners: dict[str, dict[str, Field[Any]]] = {}
+    kinds: dict[str, Any] = {}
     for name, config in configs.items():
         for place, item, kind in _declared(config):
-            owners.setdefault(place, []).append(name)
-            declared.setdefault(place, (item, kind))
+            owners.setdefault(place, {})[name] = item
+            kinds.setdefault(place, kind)
 
     def decorate(command: F) -> F:
-        for place, (item, kind) in reversed(declared.items()):
-            whose = f"Of {listed(owners[place])}: "
-            command = _option(f"{prefix}{place}", item, kind, whose)(command)
+        for place, items in reversed(owners.items()):
+            whose = f"Of {listed(list(items))}: "
+            first = next(iter(items.values()))
+            shown = None
+            if any(item.default != first.default for item in items.values()):
+                shown = "; ".join(f"{_default(item)} ({name})" for name, item in items.items())
+            command = _option(f"{prefix}{place}", first, kinds[place], whose, shown)(command)
         return command
 
     return decorate
 
 
+def _default(item: Field[Any]) -> str:
+    """A field's default as help shows it."""
+    declared = setting_of(item)
+    assert declared is not None
+    return _shown(item.default, declared, option_name(item))
+
+
 def chosen(
-    configs: Mapping[str, type], name: str, prefix: str, values: Mapping[str, Any]
+    configs: Mapping[str, type],
+    name: str,
+    prefix: str,
+    values: Mapping[str, Any],
+    what: str = "trajectory",
 ) -> dict[str, Any]:
     """What was given of the options of `options_of_any`, by field.
+
+    Args:
+        configs, prefix: as there.
+        name: of the alternative.
+        values: the command's.
+        what: the alternatives are called, for messages.
 
     Raises:
         InputError: an option that the alternative `name` does not know.
@@ -112,14 +134,14 @@ def chosen(
     given = {
         key.removeprefix(prefix): value
         for key, value in values.items()
-        if key.startswith(prefix) and value is not None
+        if key.startswith(prefix) and value not in (None, ())
     }
     for place in given:
         owners = {n: item for n, c in configs.items() for p, item, _ in _declared(c) if p == place}
         if name not in owners:
             option = option_name(next(iter(owners.values())))
             raise InputError(
-                f"--{option}: trajectory {name} has no such parameter, only "
+                f"--{option}: {what} {name} has no such parameter, only "
                 f"{listed(list(owners))} {'has' if len(owners) == 1 else 'have'}"
             )
     return given
@@ -174,9 +196,13 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
-def _option(place: str, item: Field[Any], kind: Any, whose: str = "") -> Callable[[F], F]:
+def _option(
+    place: str, item: Field[Any], kind: Any, whose: str = "", shown: str | None = None
+) -> Callable[[F], F]:
     declared = setting_of(item)
     assert declared is not None
+    if shown is not None:
+        declared = replace(declared, shown=shown)
     if whose:
         declared = replace(declared, help=f"{whose}{declared.help[0].lower()}{declared.help[1:]}")
     name = option_name(item)

@@ -1,0 +1,155 @@
+"""Prediction experiments in Python, as `import satgen` offers them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.predict.choose import alternatives, experiment_of
+from bench.predict.config import PredictConfig
+from bench.predict.run import PAGE, PREDICT, SUMMARY, read_run, run
+from satgen.dataset import Dataset, folder_of
+from satgen.errors import InputError
+from satgen.keywords import check_keywords, field_names
+from satgen.runfolder import first_free
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNS = Path("runs")
+
+
+class PredictResult:
+    """A finished run of a prediction experiment.
+
+    Printed, it is the table that `satgen predict` prints.
+
+    Attributes:
+        folder: of the run.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / SUMMARY).is_file():
+            raise InputError(f"{self.folder}: no finished run of satgen predict")
+
+    def __repr__(self) -> str:
+        """The folder."""
+        return f"<PredictResult {self.folder}>"
+
+    def __str__(self) -> str:
+        """The summary as a table."""
+        from bench.predict.table import table
+
+        return table(self.summary)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The run's figures and how they came about: its results.json."""
+        return read_run(self.folder)[0]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row for each model, motion, noise and horizon."""
+        import pandas as pd
+
+        return pd.DataFrame(self.summary["rows"])
+
+    @cached_property
+    def windows(self) -> pd.DataFrame:
+        """One row for each window, horizon and model: its windows.parquet."""
+        return read_run(self.folder)[1]
+
+    @property
+    def report(self) -> Path:
+        """The page to open in a browser."""
+        return self.folder / PAGE
+
+
+def predict(
+    *datasets: str | os.PathLike[str] | Dataset,
+    task: str = PredictConfig.task,
+    protocol: str | None = None,
+    model: str | tuple[str, ...] | list[str] = (),
+    noise: float | tuple[float, ...] | list[float] | None = None,
+    poses: str = PredictConfig.poses,
+    dt: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    resume: bool = True,
+    overwrite: bool = False,
+    training: dict[str, Any] | None = None,
+    **options: Any,
+) -> PredictResult:
+    """Forecast poses or frames of a target, and say how far off the forecasts are.
+
+    Args:
+        datasets: folders, or datasets; without any, poses are those of motions in closed form.
+        task: "pose" or "frames".
+        protocol: "lab" or "free-rotation"; of frames "10-20-128", ….
+        model: a model's name, or several; by default the task's own choice.
+        noise: degrees of noise of the observed rotations; several are one run each.
+        poses: "true", or the matcher that finds them in the images.
+        dt: seconds from one frame to the next.
+        out: folder of the run; by default runs/predict, or runs/predict-N.
+        workers: processes.
+        resume: go on with this very run where it was stopped.
+        overwrite: replace another run in the folder.
+        training: how models that learn do so: fields of `LearnedConfig`, of frames of
+            `choose.FrameTraining`.
+        options: other fields of `bench.predict.config.PredictConfig` (seed, windows, …) and of the
+            protocol (sequences, horizons, …).
+
+    Raises:
+        InputError: something cannot be as asked; nothing was changed.
+        RunError: the run failed; the same call goes on from there.
+    """
+    config = PredictConfig(
+        task=task, models=(model,) if isinstance(model, str) else tuple(model), poses=poses
+    )
+    name, kind = alternatives(config.task, protocol)
+    fixed = ("task", "models", "poses", "protocol", "noise_deg", "dt_s")
+    mine, its = field_names(PredictConfig, *fixed), field_names(kind, *fixed)
+    check_keywords("predict", options, [*mine, *its])
+    rules = {key: value for key, value in options.items() if key in its and key not in mine}
+    if noise is not None:
+        rules["noise_deg"] = tuple(float(value) for value in np.atleast_1d(noise))
+    if dt is not None:
+        rules["dt_s"] = dt
+    for key in ("horizons", "motions", "inertia"):
+        if key in rules:
+            rules[key] = tuple(np.atleast_1d(rules[key]).tolist())
+    config = replace(config, **{key: v for key, v in options.items() if key in mine})
+    experiment = experiment_of(
+        config,
+        [folder_of(data) for data in datasets],
+        name,
+        rules,
+        training or {},
+        command="satgen.predict",
+    )
+    folder = Path(out) if out is not None else free_folder(experiment.identity)
+    run(experiment, folder, workers=workers, resume=resume, overwrite=overwrite)
+    return PredictResult(folder)
+
+
+def free_folder(identity: Any) -> Path:
+    """runs/predict, or the first runs/predict-N, that is free or holds this very run."""
+    return first_free(predict_folders(), PREDICT, identity)
+
+
+def predict_folders() -> Iterator[Path]:
+    """runs/predict, then runs/predict-2 and so on."""
+    return (
+        RUNS / ("predict" if number == 1 else f"predict-{number}") for number in itertools.count(1)
+    )

@@ -1,0 +1,71 @@
+"""What a prediction experiment compares, and on what; each default once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE
+from satgen.errors import InputError
+from satgen.settings import check, setting
+
+TASKS = ("pose",)
+
+TRUE = "true"
+"""In place of a matcher: the dataset's own poses."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """A run.
+
+    Attributes:
+        task: what is forecast.
+        models: names, in the order of the tables; empty for the task's own choice.
+        poses: `TRUE`, or the matcher that finds them in the images; a name or, in Python, whatever
+            `matchers.specs` takes.
+        features: of that matcher; None for the default.
+        max_keypoints: likewise, in a frame.
+        windows: "test": of the held-out blocks of a dataset; "all": of all its frames.
+        seed: of noise, of draws and of training.
+        threads: of a process where PyTorch forecasts or matches. Another number may change the last
+            bits of a figure.
+        device: of networks that forecast frames or match; None for the best there is.
+
+    Raises:
+        InputError: a word or number that there is not.
+    """
+
+    task: str = setting("pose", "What is forecast", choices=TASKS)
+    models: tuple[str, ...] = setting(
+        (),
+        "last, two-pose, velocity, acceleration, filter, filter-ratios, gru, a .safetensors file, "
+        "or your own as module:function; may be given again",
+        name="model",
+        many=True,
+        shown="all",
+    )
+    poses: str = setting(
+        TRUE,
+        f"Where the observed poses come from: true, or the matcher that finds them in the images: "
+        f"{MATCHER_CHOICE}",
+    )
+    features: str | None = setting(
+        None,
+        f"Of that matcher: {FEATURES_CHOICE}",
+        shown="aliked if it has been downloaded, else sift",
+    )
+    max_keypoints: int = setting(512, "Of that matcher, in a frame", low=1)
+    windows: str = setting(
+        "test",
+        "Windows of a dataset: test, those of its held-out blocks, or all",
+        choices=("test", "all"),
+    )
+    seed: int = setting(0, "Of noise, draws and training", low=0)
+    threads: int = setting(1, "Of a process where networks forecast or match", low=1)
+    device: str | None = setting(None, "Of networks: cpu, cuda or mps", shown="the best there is")
+
+    def __post_init__(self) -> None:
+        """Check."""
+        check(self)
+        if len(set(self.models)) != len(self.models):
+            raise InputError(f"models {', '.join(self.models)}: must be named once each")

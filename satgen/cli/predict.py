@@ -1,0 +1,125 @@
+"""`satgen predict`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.predict.choose import PROTOCOL_KINDS, TRAINING_KINDS, alternatives
+from bench.predict.config import PredictConfig
+from satgen.cli.common import echo_json, json_option, resumable, run_options
+from satgen.cli.options import chosen, configured, options_of, options_of_any
+from satgen.errors import InputError
+from satgen.installed import require
+from satgen.progress import Progress, Stage, duration
+
+
+@click.command("predict", short_help="Forecast poses, and measure how far off they are.")
+@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="[DATASET]...")
+@click.option(
+    "--protocol",
+    metavar="TEXT",
+    help="lab or free-rotation.  [default: lab]",
+)
+@options_of(PredictConfig)
+@options_of_any(PROTOCOL_KINDS, "protocol_")
+@options_of_any(TRAINING_KINDS, "training_")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+)
+@run_options("Folder of the run.  [default: runs/predict, or runs/predict-N]")
+@click.option(
+    "--compare",
+    type=(str, str),
+    metavar="RUN_A RUN_B",
+    help="Put two runs side by side instead; RUN:MODEL picks one of a run's models.",
+)
+@json_option
+def command(
+    datasets: tuple[Path, ...],
+    compare: tuple[str, str] | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Forecast what is to come from what was seen, and hold it against the truth.
+
+    Poses: without a dataset of motions in closed form, thousands in seconds; with datasets of
+    their held-out blocks, from true poses, noisy ones, or those that a matcher finds in the images.
+    Models that learn are trained first, within minutes, and kept in the run's folder, with a table
+    of windows, the figures, plots and report.html. A run that was stopped goes on when the same
+    command is given again.
+
+    \b
+    Examples:
+      satgen predict
+      satgen predict --protocol free-rotation --sequences 200 --noise 0.1 --json
+      satgen predict --motion tumble-3 --noise 0.1 --model filter --model velocity
+      satgen predict datasets/tumble --poses lightglue --windows all
+      satgen predict --model my_model.py:forecast --model velocity
+      satgen predict --compare runs/a:gru runs/a:velocity
+    """
+    if compare is not None:
+        if datasets:
+            raise InputError(f"--compare takes two runs and no dataset, got {datasets[0]}")
+        _compare(*compare, as_json)
+        return
+    with resumable():
+        _predict(datasets, as_json, **options)
+
+
+def _compare(run_a: str, run_b: str, as_json: bool) -> None:
+    from bench.predict.compare import compare, comparison_table
+
+    answer = compare(run_a, run_b)
+    if as_json:
+        echo_json(answer)
+    else:
+        click.echo(comparison_table(answer))
+
+
+def _predict(
+    datasets: tuple[Path, ...],
+    as_json: bool,
+    *,
+    protocol: str | None,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    workers: int,
+    **options: Any,
+) -> None:
+    config = configured(PredictConfig(), options)
+    name, _ = alternatives(config.task, protocol)
+    rules = chosen(PROTOCOL_KINDS, name, "protocol_", options, "protocol")
+    training = chosen(TRAINING_KINDS, config.task, "training_", options, "task")
+    require("satgen predict", "torch", "scipy", "matplotlib", "safetensors")
+    from bench.predict.api import free_folder
+    from bench.predict.choose import experiment_of
+    from bench.predict.run import PAGE, run
+    from bench.predict.table import table
+
+    experiment = experiment_of(
+        config, datasets, name, rules, training, shlex.join(["satgen", *sys.argv[1:]])
+    )
+    folder = out or free_folder(experiment.identity)
+    start = time.perf_counter()
+    stages = [Stage(*words) for words in experiment.stages()]
+    summary = run(
+        experiment,
+        folder,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        stages=Progress(stages, quiet=quiet).stage,
+    )
+    if as_json:
+        echo_json(summary)
+        return
+    click.echo(table(summary))
+    click.echo(f"{folder / PAGE} ({duration(time.perf_counter() - start)})")

@@ -1,0 +1,109 @@
+"""bench.predict.visual_poses and the whole path from images to forecasts, on rendered frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.predict.known import forecast_known, known_frames
+from bench.predict.pose_models import load_pose_model
+from bench.predict.types import Observed
+from bench.predict.visual_poses import TrackerConfig, track
+from satgen.dataset import Dataset
+from satgen.errors import InputError
+from satgen.geometry import geodesic
+from satgen.options import RenderOptions
+from satgen.run import render
+from satgen.trajectory import Tumble
+from tests.datasets import satgen
+
+
+@pytest.fixture(scope="module")
+def tumbling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 frames of Aura, which tumbles by a degree a frame."""
+    folder = tmp_path_factory.mktemp("visual") / "aura"
+    options = RenderOptions(
+        target="aura", start=400, stop=423, width=320, height=320, trajectory=Tumble()
+    )
+    render(options, folder, workers=1)
+    return folder
+
+
+def test_poses_from_images_are_near_the_truth(tumbling: Path) -> None:
+    data = Dataset(tumbling)
+    indices = data.indices.tolist()
+    found = track(data, indices, TrackerConfig(matcher="nearest", features="sift"))
+    assert [pose.index for pose in found] == indices
+    assert found[0].T is not None and np.array_equal(found[0].T, data.pose(indices[0]))
+    errors = [
+        float(np.degrees(geodesic(pose.T[:3, :3], data.pose(pose.index)[:3, :3])))
+        for pose in found
+        if pose.T is not None
+    ]
+    moved = np.degrees(geodesic(data.poses[0, :3, :3], data.poses[-1, :3, :3]))
+    assert moved > 15.0 and len(errors) > 20
+    print(f"median rotation error {np.median(errors):.3f} deg")
+    assert np.median(errors) < 3.0
+    # A reference is a frame that came before, with a pose of its own.
+    known = {pose.index for pose in found if pose.T is not None}
+    for pose in found[1:]:
+        assert pose.anchor < pose.index and pose.anchor in known
+    assert (pytest.approx(found[4].T)) == track(
+        data, indices[:5], TrackerConfig(matcher="nearest", features="sift")
+    )[4].T
+    with pytest.raises(InputError, match="no frame to estimate"):
+        track(data, [], TrackerConfig(matcher="nearest"))
+
+
+def test_from_images_to_forecasts_in_one_command(tumbling: Path, tmp_path: Path) -> None:
+    words = ["predict", tumbling, "--windows", "all", "--poses", "nearest", "--features", "sift"]
+    words += ["--observed", 8, "--horizon", 1, "--horizon", 8, "--stride", 1]
+    words += ["--model", "last", "--model", "velocity", "--model", "filter"]
+    done = satgen(*words, "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    quality = answer["pose_errors"]["aura"]
+    assert quality["found"] > 20 and quality["median_deg"] < 3.0
+    rows = answer["rows"]
+    assert {row["poses"] for row in rows} == {"nearest"}
+    error = {row["model"]: row["error_deg_median"] for row in rows if row["horizon"] == 8}
+    assert error["velocity"] < error["last"]
+    # Truth is the dataset's, whatever the poses that were looked at.
+    data = Dataset(tumbling)
+    poses = {
+        pose["index"]: pose["T"]
+        for line in (tmp_path / "run" / "poses.jsonl").read_text().splitlines()
+        for pose in json.loads(line)["poses"]
+    }
+    table = pd.read_parquet(tmp_path / "run" / "windows.parquet")
+    (first,) = table.query("model == 'last' and window == 0 and horizon == 8").itertuples()
+    last, true = np.asarray(poses[407]), data.pose(415)
+    assert first.error_deg == pytest.approx(np.degrees(geodesic(last[:3, :3], true[:3, :3])))
+    again = satgen(*words, "--out", tmp_path / "two", "--workers", 2)
+    assert again.returncode == 0, again.stderr
+    tables = [(tmp_path / name / "windows.parquet").read_bytes() for name in ("run", "two")]
+    assert tables[0] == tables[1]
+
+
+def test_poses_that_are_not_known_are_left_out() -> None:
+    times = np.arange(6.0)[None]
+    turns = np.radians(3.0) * times[0]
+    rotations = np.tile(np.eye(3), (2, 6, 1, 1))
+    for row in (0, 1):
+        rotations[row, :, 0, 0] = rotations[row, :, 1, 1] = np.cos(turns)
+        rotations[row, :, 0, 1], rotations[row, :, 1, 0] = -np.sin(turns), np.sin(turns)
+    seen = rotations.copy()
+    seen[0, [1, 4]] = np.nan
+    seen[1, 1:] = np.nan  # one pose: no velocity
+    observed = Observed(np.repeat(times, 2, 0), seen, np.zeros((2, 6, 3)))
+    assert known_frames(observed).sum(axis=1).tolist() == [4, 1]
+    found = forecast_known(
+        "velocity", load_pose_model("velocity"), observed, np.array([[7.0], [7.0]])
+    )
+    wanted = np.radians(21.0)
+    assert found.rotations[0, 0, 1, 0] == pytest.approx(np.sin(wanted))
+    assert found.rotations[1, 0] == pytest.approx(np.eye(3))
