@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +48,15 @@ TINY = {
 QUICK = FrameTrainConfig(
     network=TINY["simvp"], steps=6, batch=3, horizons=2, validate_every=3, save_every=2
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A second thread costs networks as small as these more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +167,7 @@ class KilledError(Exception):
     """Stands for the end of the process: what is not on disk is lost."""
 
 
-@pytest.mark.parametrize("name", ["carried", "convlstm"])
-@pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.parametrize(("name", "at"), [("carried", 1), ("carried", 3), ("convlstm", 5)])
 def test_a_killed_training_goes_on_to_the_same_weights(
     parts: tuple[WindowDataset, WindowDataset], tmp_path: Path, name: str, at: int
 ) -> None:
@@ -203,7 +211,7 @@ def test_workers_and_caches_change_nothing(
 def test_it_learns_and_its_file_is_a_model(
     parts: tuple[WindowDataset, WindowDataset], pristine: Path, tmp_path: Path
 ) -> None:
-    config = replace(QUICK, steps=80, batch=6, horizons=0, validate_every=40, learning_rate=5e-3)
+    config = replace(QUICK, steps=60, batch=4, horizons=0, validate_every=30, learning_rate=5e-3)
     found: FrameTrainSummary = train_frames(*parts, config, tmp_path)
     before = LearnedFrames.untrained(config.network, WINDOWS, config.seed)
     model = load_frame_model(str(tmp_path / BEST))
@@ -217,8 +225,8 @@ def test_it_learns_and_its_file_is_a_model(
     assert errors[1] == errors[2] < 0.8 * errors[0]
     with open(tmp_path / LOG, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["step"] for row in rows] == ["40", "80"]
-    assert float(rows[found.step // 40 - 1]["psnr"]) == found.psnr
+    assert [row["step"] for row in rows] == ["30", "60"]
+    assert float(rows[found.step // 30 - 1]["psnr"]) == found.psnr
 
 
 @pytest.mark.parametrize("name", ["gsta", "convlstm"])
