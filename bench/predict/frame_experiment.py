@@ -164,11 +164,16 @@ def _evaluate(
     began = time.perf_counter()
     forecast = checked_frames(name, model, batch.observed)
     seconds = time.perf_counter() - began
-    known = source is not None and source.estimated is None
-    noise = source.noise_deg if source is not None and known else None
-    label = "" if source is None else source.name
-    columns = window_columns(name, label, noise, batch, figures_of(forecast, batch))
+    label, noise = _source(source)
+    columns = window_columns(name, label or "", noise, batch, figures_of(forecast, batch))
     return FrameEvaluation(name, source, batch, forecast, columns, seconds)
+
+
+def _source(source: PoseSource | None) -> tuple[str | None, float | None]:
+    """How a row names a source of poses, and its noise in degrees where it is known."""
+    if source is None:
+        return None, None
+    return source.name, source.noise_deg if source.estimated is None else None
 
 
 def rows_of_evaluations(
@@ -181,10 +186,10 @@ def rows_of_evaluations(
     start of a renderer).
     """
     tables: list[Columns] = []
-    clocks: dict[tuple[str, str], tuple[int, float]] = {}
+    clocks: dict[tuple[str, str | None, float | None], tuple[int, float]] = {}
     for one in found:
         tables.append(one.columns)
-        key = (one.model, "" if one.source is None else one.source.name)
+        key = (one.model, *_source(one.source))
         frames, seconds = clocks.get(key, (0, 0.0))
         made = len(one.batch.starts) * len(one.batch.observed.horizons)
         clocks[key] = (frames + made, seconds + one.seconds)
@@ -192,7 +197,7 @@ def rows_of_evaluations(
     protocol = windows.protocol
     rows = rows_of(columns, protocol=protocol.name, observed=protocol.observed)
     for row in rows:
-        frames, seconds = clocks[row["model"], row["poses"] or ""]
+        frames, seconds = clocks[row["model"], row["poses"], row["noise_deg"]]
         row["parameters"] = int(getattr(models[row["model"]], "parameters", 0))
         row["frames_s"] = frames / max(seconds, 1e-9)
     return rows, columns

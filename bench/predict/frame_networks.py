@@ -1,8 +1,9 @@
 """Networks that forecast frames: a recurrent-free one and a ConvLSTM, written from the papers.
 
-Both take frames (B, T, C, S, S) in 0…1 and give (B, H, C, S, S) in 0…1, for sides that are a
-multiple of their `reduction`. Half of what each shows is up to the last observed frame: a gate says
-for every pixel how much of it stays, and the rest is drawn anew.
+Both take frames (B, T, C, S, S) in 0…1 and give (B, N, C, S, S) in 0…1 at the horizons asked for,
+for sides that are a multiple of `reduction_of`. Neither draws all of a frame anew: a gate says for
+every pixel how much of what is known stays, for SimVP a base that may be the last frame carried on
+by its optical flow, for the ConvLSTM the last frame.
 """
 
 from __future__ import annotations
@@ -122,8 +123,9 @@ class SimVP(nn.Module):
     et al., "SimVP: Simpler yet better video prediction", CVPR 2022).
 
     Different from the paper: the first layer already halves the side; the translator makes H frames
-    of T by its last layer, so that H may differ from T; the features of the last observed frame are
-    what the decoder has beside.
+    of T by its last layer, so that H may differ from T; the decoder has the features of the last
+    observed frame and the base beside, and gives, for each pixel, a gate, a shift of the base and
+    what is drawn anew.
 
     Args:
         observed, future: T and H.
