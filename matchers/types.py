@@ -63,7 +63,7 @@ class Features:
     def select(self, indices: Tensor) -> Features:
         """The features of one image at (K,) indices or a (N,) bool mask. Unbatched only."""
         if self.batched:
-            raise ValueError("select takes the features of one image: unbatch them first")
+            raise ValueError("select takes the features of one image, not of a batch")
         chosen = {
             field.name: value[indices]
             for field in fields(self)
@@ -109,22 +109,6 @@ def batch(images: Sequence[Features], length: int | None = None) -> Features:
     places = torch.arange(size, device=images[0].device)
     mask = places[None] < torch.tensor(counts, device=places.device)[:, None]
     return Features(**stacked, mask=mask)
-
-
-def unbatch(features: Features) -> list[Features]:
-    """The images of a batch, each without its padding (the mask may have any pattern)."""
-    if not features.batched:
-        return [features]
-    count = len(features)
-    mask = features.mask
-    if mask is None:
-        mask = torch.ones(features.keypoints.shape[:2], dtype=torch.bool, device=features.device)
-    alone = replace(features, mask=None)
-    images = []
-    for i in range(count):
-        keep = mask[i]
-        images.append(alone._map(lambda t, i=i: t[i]).select(keep))
-    return images
 
 
 @dataclass(frozen=True)

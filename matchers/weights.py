@@ -164,12 +164,6 @@ def catalogue() -> tuple[Weights, ...]:
     return OFFICIAL + ours()
 
 
-def bundled(name: str) -> Path | None:
-    """The file of our weights of that name; None where the package has none."""
-    path = BUNDLE / f"{name}.safetensors"
-    return path if path.is_file() else None
-
-
 def state(weights: Weights) -> str:
     """ "present", "absent", or "damaged": the file is there, but its hash is another."""
     if not weights.path.is_file():

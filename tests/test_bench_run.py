@@ -29,7 +29,7 @@ from matchers.nearest import NearestNeighbour
 from matchers.specs import MatcherSpec
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
-from matchers.truth.pairs import Pair, save_pairs
+from matchers.truth.pairs import Pair, pairs_csv
 from matchers.types import Features, Matches
 from satgen.cli import main
 from satgen.dataset import Dataset
@@ -154,7 +154,7 @@ def test_another_run_is_refused_unless_it_is_to_be_replaced(frames: Path, tmp_pa
 
 def test_a_list_is_run_as_it_is(frames: Path, tmp_path: Path) -> None:
     pairs = [Pair("aura", 4003, 4001), Pair("aura", 4000, 4009)]
-    save_pairs(tmp_path / "list.csv", pairs)
+    (tmp_path / "list.csv").write_bytes(pairs_csv(pairs))
     table = run(plan(CONFIG, [frames], pairs_file=tmp_path / "list.csv"), tmp_path / "run")
     assert set(zip(table["index0"], table["index1"], strict=True)) == {(4000, 4009), (4003, 4001)}
 
@@ -210,7 +210,9 @@ def test_posed_pairs_give_the_pose_errors_of_the_dataset(frames: Path, tmp_path:
     listed.write_text("".join(lines))
     config = replace(CONFIG, silhouette=False)
     posed = run(plan(config, [], posed=[PosedList(listed, frames)]), tmp_path / "posed")
-    save_pairs(tmp_path / "list.csv", [Pair("aura", 4000, 4004), Pair("aura", 4002, 4009)])
+    (tmp_path / "list.csv").write_bytes(
+        pairs_csv([Pair("aura", 4000, 4004), Pair("aura", 4002, 4009)])
+    )
     own = run(plan(config, [frames], pairs_file=tmp_path / "list.csv"), tmp_path / "own")
     assert list(posed["num_matches"]) == list(own["num_matches"])
     for name in ("rotation_error_deg", "translation_error_deg", "epipolar_precision"):

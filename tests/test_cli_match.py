@@ -137,12 +137,12 @@ def test_match_and_bench_say_the_same_of_a_pair(frames: Path, tmp_path: Path) ->
     from bench.config import BenchConfig
     from bench.plan import plan
     from bench.run import run
-    from matchers.truth.pairs import Pair, save_pairs
+    from matchers.truth.pairs import Pair, pairs_csv
 
     # SIFT gives some points twice, so that a match may be correct and not the true partner's row
     paths = [frames / "rgb" / f"{index:06d}.png" for index in (3000, 3002)]
     truth = answered("match", *paths, *QUICK, "--max-keypoints", 128)["truth"]
-    save_pairs(tmp_path / "pairs.csv", [Pair("craft", 3000, 3002)])
+    (tmp_path / "pairs.csv").write_bytes(pairs_csv([Pair("craft", 3000, 3002)]))
     config = BenchConfig(
         matchers=("nearest",), features=("sift",), max_keypoints=128, repeats=1, threads=1,
         device="cpu",

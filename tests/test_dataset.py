@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from matchers.truth.pairs import Pair, load_pairs, save_pairs
+from matchers.truth.pairs import Pair, load_pairs, pairs_csv
 from satgen import dataset as ds
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -160,7 +160,7 @@ def test_strings_are_paths_everywhere(pristine: Path, tmp_path: Path) -> None:
     assert verify(str(pristine)).ok
     save_picture(contact_sheet(data, 4, 32), str(tmp_path / "sheet.png"))
     film(data, str(tmp_path / "film.gif"), 3, 32)
-    save_pairs(str(tmp_path / "pairs.csv"), [Pair("craft", 3000, 3001)])
+    (tmp_path / "pairs.csv").write_bytes(pairs_csv([Pair("craft", 3000, 3001)]))
     assert load_pairs(str(tmp_path / "pairs.csv")) == [Pair("craft", 3000, 3001)]
 
 

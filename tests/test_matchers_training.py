@@ -255,16 +255,15 @@ def test_a_card_says_whose_official_weights_a_training_began_with(
 
 def test_weights_decide_what_a_network_is_that_begins_with_them() -> None:
     from matchers.training.initial import network_of
-    from matchers.weights import bundled
+    from matchers.weights import BUNDLE
 
     for matcher, heads in (("lightglue", {"heads": 4}), ("superglue", {})):
-        path = bundled(f"{matcher}-sift")
-        assert path is not None
+        path = BUNDLE / f"{matcher}-sift.safetensors"
         network = json.loads(path.with_suffix(".json").read_text())["network"]
         sizes = {key: network[key] for key in ("dim", "layers")}
         assert network_of(matcher, path) == sizes | heads
     with pytest.raises(InputError, match=r"lightglue-sift.*not those of superglue"):
-        network_of("superglue", bundled("lightglue-sift"))  # type: ignore[arg-type]
+        network_of("superglue", BUNDLE / "lightglue-sift.safetensors")
 
 
 def test_features_whose_weights_are_a_file_are_trained_on(aura: Path, tmp_path: Path) -> None:

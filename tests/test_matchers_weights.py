@@ -219,7 +219,6 @@ def test_the_real_files_are_those_of_the_pins() -> None:
 def test_ours_come_with_their_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "BUNDLE", tmp_path)
     assert weights.ours() == ()
-    assert weights.bundled("lightglue-sift") is None
     file = tmp_path / "lightglue-sift.safetensors"
     save_file({"a": torch.ones(2, dtype=torch.float16)}, file)
     card = {
@@ -230,7 +229,6 @@ def test_ours_come_with_their_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
     (tmp_path / "lightglue-sift.json").write_text(json.dumps(card))
-    assert weights.bundled("lightglue-sift") == file
     (found,) = weights.ours()
     assert (found.name, found.kind, found.path) == ("lightglue-sift", "satgen", file)
     assert weights.state(found) == "present"
@@ -382,7 +380,7 @@ def test_weights_of_other_features_are_refused(name: str, matcher: str, features
     """SIFT's descriptors have 128 numbers, and so have ALIKED's."""
     from matchers.registry import load_matcher
 
-    path = weights.bundled(name)
+    path = weights.BUNDLE / f"{name}.safetensors"
     with pytest.raises(InputError, match=f"{name}.* are for .*, not for {matcher} on") as caught:
         load_matcher(matcher, features, weights=path, device="cpu")
     assert "\n" not in str(caught.value)
@@ -394,5 +392,6 @@ def test_an_extractors_weights_are_for_it_alone() -> None:
     path = weights.official("aliked-n16rot")
     with pytest.raises(InputError, match="are for aliked-n16rot, not for aliked-n16"):
         load_features("aliked", weights=path, device="cpu")
+    path = weights.BUNDLE / "superglue-sift.safetensors"
     with pytest.raises(InputError, match="are for superglue on sift, not for superpoint"):
-        load_features("superpoint", weights=weights.bundled("superglue-sift"), device="cpu")
+        load_features("superpoint", weights=path, device="cpu")

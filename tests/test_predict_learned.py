@@ -14,7 +14,7 @@ from bench.predict.kinematic import velocity
 from bench.predict.learned import LearnedConfig, LearnedModel
 from bench.predict.learned_network import flipped, orthonormal
 from bench.predict.protocols import FreeRotation, Lab
-from bench.predict.rotations import matrix_from_6d, random_rotations
+from bench.predict.rotations import matrix_to_6d, random_rotations
 from bench.predict.types import Episodes
 from satgen.errors import InputError
 from satgen.geometry import Floats, geodesic
@@ -146,10 +146,15 @@ def test_half_turns_about_principal_axes_are_those_of_the_features() -> None:
     assert np.abs(context.numpy() - moved.context).max() < 1e-6
 
 
-def test_torch_and_numpy_make_the_same_rotations_of_six_numbers() -> None:
-    six = np.random.default_rng(0).normal(size=(50, 6))
-    found = orthonormal(torch.from_numpy(six)).numpy()
-    assert np.abs(found - matrix_from_6d(six)).max() < 1e-12
+def test_six_numbers_are_a_rotation() -> None:
+    turn = random_rotations(np.random.default_rng(0), 50)
+    found = orthonormal(torch.from_numpy(matrix_to_6d(turn))).numpy()
+    assert np.abs(found - turn).max() < 1e-12
+    # Scaled, and the second column moved along the first: still the same rotations.
+    x, y = turn[..., 0], turn[..., 1]
+    for a, b, mix in ((0.1, 10.0, 0.0), (10.0, 0.1, 0.5), (2.0, 3.0, -8.0)):
+        six = np.concatenate([a * x, b * y + mix * x], axis=-1)
+        assert np.abs(orthonormal(torch.from_numpy(six)).numpy() - turn).max() < 1e-10
 
 
 def test_standing_still_is_a_motion() -> None:

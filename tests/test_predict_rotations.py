@@ -67,15 +67,6 @@ def test_jacobians_are_smooth_where_the_series_takes_over() -> None:
         assert np.array_equal(jacobian(np.zeros(3)), np.eye(3))
 
 
-@given(vectors, st.floats(0.1, 10.0), st.floats(0.1, 10.0), component)
-def test_six_numbers_are_a_rotation(v: Floats, a: float, b: float, mix: float) -> None:
-    turn = r.exp(v)
-    assert np.abs(r.matrix_from_6d(r.matrix_to_6d(turn)) - turn).max() < 1e-12
-    # Scaled, and the second column moved along the first: still the same rotation.
-    x, y = turn[:, 0], turn[:, 1]
-    assert np.abs(r.matrix_from_6d(np.r_[a * x, b * y + mix * x]) - turn).max() < 1e-10
-
-
 @given(vectors, vectors)
 def test_left_and_right_turns_are_the_same_seen_from_two_frames(v: Floats, w: Floats) -> None:
     turn = r.exp(v)

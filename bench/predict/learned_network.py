@@ -61,7 +61,7 @@ class PoseNetwork(nn.Module):
 
 
 def orthonormal(six: Tensor) -> Tensor:
-    """Rotations (..., 3, 3) of six numbers (..., 6): `rotations.matrix_from_6d` in torch."""
+    """Rotations (..., 3, 3) of any six numbers (..., 6), by Gram-Schmidt (Zhou et al., eq. 15)."""
     x = nn.functional.normalize(six[..., :3], dim=-1)
     y = six[..., 3:] - (x * six[..., 3:]).sum(dim=-1, keepdim=True) * x
     y = nn.functional.normalize(y, dim=-1)

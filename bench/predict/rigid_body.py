@@ -103,11 +103,6 @@ def coupling(moments: ArrayLike) -> Floats:
     return np.asarray((m[..., _NEXT] - m[..., _LAST]) / m)
 
 
-def energy(moments: ArrayLike, omega: ArrayLike) -> Floats:
-    """Kinetic energy (...) of rotation from moments and rates about the principal axes (..., 3)."""
-    return np.asarray(0.5 * np.sum(np.asarray(moments) * np.asarray(omega) ** 2, axis=-1))
-
-
 @dataclass(frozen=True)
 class FreeMotion:
     """B bodies at N times. Angular velocities and derivatives are about the principal axes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from satgen.geometry import Floats, matrix_to_quaternion, normalise, quaternion_to_matrix
+from satgen.geometry import Floats, matrix_to_quaternion, quaternion_to_matrix
 
 _SMALL = 1e-4
 """Angle in radians below which the Jacobians are taken from their series."""
@@ -71,18 +71,6 @@ def matrix_to_6d(R: ArrayLike) -> Floats:
     """
     R = np.asarray(R, dtype=np.float64)
     return np.concatenate([R[..., 0], R[..., 1]], axis=-1)
-
-
-def matrix_from_6d(values: ArrayLike) -> Floats:
-    """Rotations (..., 3, 3) of any six numbers (..., 6), by Gram-Schmidt (Zhou et al., eq. 15).
-
-    NaN where the two columns are parallel or 0.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    x = normalise(values[..., :3])
-    y = values[..., 3:] - np.sum(x * values[..., 3:], axis=-1, keepdims=True) * x
-    y = normalise(y)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
 def random_rotations(rng: np.random.Generator, count: int) -> Floats:

@@ -17,8 +17,6 @@ from satgen.atomic import write_atomic
 from satgen.errors import InputError, RunError
 
 LICENCE = "Apache-2.0"
-LARGEST = 15_000_000
-"""Bytes of a file of weights that may go into the package."""
 
 
 _HANDED_ON = ("steps", "pairs_a_step", "data", "hardware", "initial")

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from matchers.truth.rules import GAPS
-from satgen.atomic import write_atomic
 from satgen.errors import InputError
 
 COLUMNS = ("dataset", "index0", "index1")
@@ -95,11 +94,6 @@ def consecutive_pairs(dataset: str, indices: ArrayLike) -> list[Pair]:
     return [Pair(dataset, i, j) for i, j in pairwise(known)]
 
 
-def save_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
-    """Write pairs as CSV, atomically."""
-    write_atomic(Path(path), pairs_csv(pairs))
-
-
 def pairs_csv(pairs: Iterable[Pair]) -> bytes:
     """Pairs as CSV with the columns `COLUMNS`."""
     text = io.StringIO()
@@ -110,7 +104,7 @@ def pairs_csv(pairs: Iterable[Pair]) -> bytes:
 
 
 def load_pairs(path: str | Path) -> list[Pair]:
-    """Pairs that `save_pairs` wrote, or that were written by hand in that form.
+    """Pairs from a CSV file, as `pairs_csv` makes it or written by hand in that form.
 
     Raises:
         InputError: the file cannot be read, has other columns or no pair, or a line is no pair.
