@@ -125,7 +125,9 @@ def gray(pixels: Tensor) -> Tensor:
     values = _unit(pixels)
     if len(values) == 1:
         return values
-    return torch.einsum("chw,c->hw", values, values.new_tensor(_LUMA))[None]
+    # Plane by plane: a product of matrices rounds as the image's layout in memory has it.
+    red, green, blue = _LUMA
+    return (values[0] * red + values[1] * green + values[2] * blue)[None]
 
 
 def gray8(pixels: Tensor) -> npt.NDArray[np.uint8]:
