@@ -103,7 +103,7 @@ def plan(
         raise InputError("no dataset given: must be at least one")
     if posed and TRUTH in config.matchers:
         raise InputError(f"{posed[0].file}: matcher {TRUTH}: lists have no depth that tells it")
-    opened = open_datasets(datasets)
+    opened = open_datasets(datasets) if datasets else {}
     pairs = chosen_pairs(config, {name: d.indices for name, d in opened.items()}, pairs_file)
     _check_images(opened, pairs)
     listing, lists = pairs_csv(pairs), _posed_lists(posed, set(opened))

@@ -533,19 +533,26 @@ def folder_of(data: str | os.PathLike[str] | Dataset) -> Path:
     return data.folder
 
 
-def open_datasets(folders: Sequence[str | Path]) -> dict[str, Dataset]:
+Datasets = str | Path | Dataset | Sequence[str | Path | Dataset]
+"""Folders or datasets, one or several."""
+
+
+def open_datasets(datasets: Datasets) -> dict[str, Dataset]:
     """Datasets by the name of their folder, in the order given; each one's table has been read.
 
     Raises:
-        InputError: one that cannot be read, or two of a name.
+        InputError: none, one that cannot be read, or two of a name.
     """
     opened: dict[str, Dataset] = {}
-    for folder in map(Path, folders):
-        name = folder.resolve().name
+    for item in [datasets] if isinstance(datasets, str | Path | Dataset) else datasets:
+        data = item if isinstance(item, Dataset) else Dataset(Path(item))
+        name = data.folder.resolve().name
         if name in opened:
-            raise InputError(f"{folder}: another dataset is called {name} too; rename one")
-        opened[name] = Dataset(folder)
-        _ = opened[name].indices  # a dataset that is not whole says so here
+            raise InputError(f"{data.folder}: another dataset is called {name} too; rename one")
+        opened[name] = data
+        _ = data.indices  # a dataset that is not whole says so here
+    if not opened:
+        raise InputError("no datasets: at least one is needed")
     return opened
 
 

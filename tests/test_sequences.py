@@ -398,14 +398,14 @@ import sys, time
 from pathlib import Path
 from satgen.sequences import WindowConfig, cache
 from satgen.sequences.reader import read_windows
-from satgen.sequences.track import open_named
+from satgen.dataset import open_datasets
 slow, original = float(sys.argv[3]), cache.read_frame
 def read_frame(*args):
     time.sleep(slow)
     return original(*args)
 cache.read_frame, cache._CHUNK = read_frame, 4
 config = WindowConfig(observed=3, future=2, size=24)
-read_windows(open_named(sys.argv[1]), config, None, None, Path(sys.argv[2]))
+read_windows(open_datasets(sys.argv[1]), config, None, None, Path(sys.argv[2]))
 """
 
 

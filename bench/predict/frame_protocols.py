@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from bench.predict.frame_types import Frames, FrameScene, ObservedFrames
 from bench.predict.motions import Noise
 from bench.predict.types import Observed
-from satgen.dataset import Dataset
+from satgen.dataset import Dataset, Datasets, open_datasets
 from satgen.errors import InputError
 from satgen.geometry import Bools, Floats
 from satgen.sequences import WindowConfig
-from satgen.sequences.track import TIME, open_named
+from satgen.sequences.track import TIME
 from satgen.splits import Split, SplitConfig, split_datasets
 
 if TYPE_CHECKING:
     from satgen.sequences import SplitWindows, WindowDataset
-    from satgen.sequences.loading import Datasets
+
 
 FIELDS = ("frames", "parts", "poses", "time")
 """What is read of every test window."""
@@ -308,7 +308,7 @@ def held_out(
     """
     from satgen.sequences import WindowDataset
 
-    opened = open_named(datasets)
+    opened = open_datasets(datasets)
     config = replace(protocol.windows(stride=protocol.stride), dt=_period(opened, dt_s))
     splits = None if part is None else split_datasets(opened, split)
     windows = WindowDataset(list(opened.values()), config, part=part, splits=splits, cache=cache)

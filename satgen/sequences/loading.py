@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, get_worker_info
 
-from satgen.dataset import Dataset
+from satgen.dataset import Datasets, open_datasets
 from satgen.errors import InputError
 from satgen.sequences.config import WindowConfig, check_count
 from satgen.sequences.reader import PARTS, WindowReader, read_windows
-from satgen.sequences.track import open_named
 from satgen.splits import Split, SplitConfig, split_datasets, split_sequences
 
-Datasets = str | Path | Dataset | Sequence[str | Path | Dataset]
 Window = dict[str, Tensor]
 
 WAYS = ("blocks", "sequences")
@@ -67,7 +65,7 @@ class WindowDataset(TorchDataset[Window]):
         splits: Mapping[str, Split] | None = None,
         cache: str | Path | None = None,
     ) -> None:
-        opened = open_named(datasets)
+        opened = open_datasets(datasets)
         if part is None and splits is not None:
             raise InputError(f"splits without a part: must be one of {', '.join(PARTS)}")
         if part in PARTS and splits is None:
@@ -215,7 +213,7 @@ def split_windows(
     """
     if by not in WAYS:
         raise InputError(f"split by {by!r}: must be one of {', '.join(WAYS)}")
-    opened = open_named(datasets)
+    opened = open_datasets(datasets)
     if by == "blocks":
         splits = split_datasets(opened, split)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,28 +80,6 @@ class Track:
     def intrinsics(self, square: Square | None, size: int | None) -> Floats:
         """K of images cut to a square and brought to a size."""
         return self.K if square is None else cut_intrinsics(self.K, square, size or square.side)
-
-
-def open_named(
-    datasets: str | Path | Dataset | Sequence[str | Path | Dataset],
-) -> dict[str, Dataset]:
-    """Datasets by the name of their folder, in the order given; each one's table has been read.
-
-    Raises:
-        InputError: none, one that cannot be read, or two of a name.
-    """
-    given = [datasets] if isinstance(datasets, str | Path | Dataset) else list(datasets)
-    opened: dict[str, Dataset] = {}
-    for item in given:
-        data = item if isinstance(item, Dataset) else Dataset(Path(item))
-        name = data.folder.resolve().name
-        if name in opened:
-            raise InputError(f"{data.folder}: another dataset is called {name} too; rename one")
-        opened[name] = data
-        _ = data.indices  # a dataset that is not whole says so here
-    if not opened:
-        raise InputError("no datasets: at least one is needed")
-    return opened
 
 
 def read_track(name: str, data: Dataset, config: WindowConfig) -> Track:
