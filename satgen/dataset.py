@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import operator
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -117,8 +116,6 @@ what visible means."""
 
 IMAGES = ("rgb", "depth", "parts")
 """The images of a frame, each in the dataset's folder of that name."""
-
-_IMAGE_NAME = re.compile(r"\d{6}\.png")
 
 Table = dict[str, NDArray[Any]]
 

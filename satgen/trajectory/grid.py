@@ -56,10 +56,7 @@ class Grid(Motion):
         """All 8100 indices."""
         index = np.arange(INDEX_MIN, INDEX_MAX + 1, dtype=np.int64)
         azimuth, elevation = grid_angles(index)
-        turn, rise = (
-            np.diff(angle, append=2.0 * angle[-1] - angle[-2]) for angle in (azimuth, elevation)
-        )
-        return looking_from(azimuth, elevation, (turn, rise), index, config)
+        return looking_from(azimuth, elevation, (_steps(azimuth), _steps(elevation)), index, config)
 
 
 def grid_angles(index: ArrayLike) -> tuple[Floats, Floats]:
