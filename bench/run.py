@@ -106,7 +106,7 @@ def run(
                     progress(total - left, total)
         table = _table(plan, journal)
         if plan.config.pairs_per_gap is None and plan.pairs:
-            from bench.follow import follow
+            from bench.run_tracks import follow
 
             place.write(TRACKS, _parquet(follow(folder, folder / MATCHES)))
         place.write(TABLE, _parquet(table))

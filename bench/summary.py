@@ -81,7 +81,7 @@ def summarise(
     Args:
         table: of `bench.run.run`.
         description: run.json.
-        tracks: of `bench.follow.follow`, if the run is of consecutive frames.
+        tracks: of `bench.run_tracks.follow`, if the run is of consecutive frames.
     """
     combinations = []
     for known in description["combinations"]:

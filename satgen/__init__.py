@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bench.api import bench as bench
     from bench.predict.api import predict as predict
-    from matchers.pair import match as match
+    from matchers.match import match as match
     from matchers.training.api import train as train
     from satgen.api import open_dataset as open
     from satgen.api import render as render
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from satgen.frame import TwoViews as TwoViews
     from satgen.rendering.lighting import Lighting as Lighting
     from satgen.sensor import SensorConfig as SensorConfig
-    from satgen.single import close_renderers as close_renderers
-    from satgen.single import render_frame as render_frame
+    from satgen.single_frame import close_renderers as close_renderers
+    from satgen.single_frame import render_frame as render_frame
     from satgen.sun import SunConfig as SunConfig
     from satgen.targets.load import load_target as load_target
     from satgen.trajectory import Grid as Grid
@@ -65,13 +65,13 @@ _PLACES = {
     "Tumble": "satgen.trajectory:Tumble",
     "TwoViews": "satgen.frame:TwoViews",
     "bench": "bench.api:bench",
-    "close_renderers": "satgen.single:close_renderers",
+    "close_renderers": "satgen.single_frame:close_renderers",
     "load_target": "satgen.targets.load:load_target",
-    "match": "matchers.pair:match",
+    "match": "matchers.match:match",
     "open": "satgen.api:open_dataset",
     "predict": "bench.predict.api:predict",
     "render": "satgen.api:render",
-    "render_frame": "satgen.single:render_frame",
+    "render_frame": "satgen.single_frame:render_frame",
     "train": "matchers.training.api:train",
 }
 """Public name -> the module and the name in it. The imports above tell type checkers the same."""

@@ -26,7 +26,13 @@ HEAVY = {
     "scipy",
     "OpenGL",
 }
-RENDERS = ("satgen.run", "satgen.worker", "satgen.pool", "satgen.single", "satgen.frame_maker")
+RENDERS = (
+    "satgen.run",
+    "satgen.worker",
+    "satgen.pool",
+    "satgen.single_frame",
+    "satgen.frame_maker",
+)
 
 
 def name_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from satgen.cli.options import options_of
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from matchers.pair import MatchedPair
+    from matchers.match import MatchedPair
     from matchers.types import Features, Matches
 
 
@@ -98,9 +98,9 @@ def command(
     from satgen.installed import require
 
     require("satgen match", "torch", "cv2", "safetensors")
-    from matchers.pair import MatchedPair, Side, loaded
+    from matchers.match import MatchedPair, PairImage, loaded
 
-    sides = (Side.read(image_a, not no_mask), Side.read(image_b, not no_mask))
+    sides = (PairImage.read(image_a, not no_mask), PairImage.read(image_b, not no_mask))
     find, pair = loaded(
         features, matcher, weights, features_weights, max_keypoints, resize, device, options
     )

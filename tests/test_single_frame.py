@@ -1,4 +1,4 @@
-"""satgen.single: one frame from one pose, as a dataset has it; several renderers in one process."""
+"""satgen.single_frame: one frame from one pose; several renderers in one process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from satgen.camera import Camera
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.rendering.lighting import Lighting
-from satgen.single import close_renderers, render_frame
+from satgen.single_frame import close_renderers, render_frame
 from satgen.sun import SunConfig
 from satgen.targets.load import load_target
 from satgen.trajectory import Orbit

@@ -32,7 +32,7 @@ KEPT = 4
 
 
 @dataclass(frozen=True)
-class Side:
+class PairImage:
     """One of the two images that `match` matches.
 
     Attributes:
@@ -48,7 +48,7 @@ class Side:
     name: str
 
     @classmethod
-    def read(cls, source: Image | os.PathLike[str] | Frame, masked: bool = True) -> Side:
+    def read(cls, source: Image | os.PathLike[str] | Frame, masked: bool = True) -> PairImage:
         """An image of any kind; of a frame also its silhouette.
 
         Args:
@@ -94,7 +94,7 @@ class MatchedPair:
 
     def __init__(
         self,
-        sides: tuple[Side, Side],
+        sides: tuple[PairImage, PairImage],
         features: tuple[Features, Features],
         matches: Matches,
         title: str = "",
@@ -257,7 +257,7 @@ def match(
     Raises:
         InputError: an image cannot be read; an unknown name or option; weights that do not fit.
     """
-    sides = (Side.read(a, mask), Side.read(b, mask))
+    sides = (PairImage.read(a, mask), PairImage.read(b, mask))
     chosen = default_features() if features is None else features
     find, pair = loaded(
         chosen, matcher, weights, features_weights, max_keypoints, resize, device, options

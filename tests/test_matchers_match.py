@@ -1,4 +1,4 @@
-"""matchers.pair: two images of any kind matched in a call, and the truth about frames."""
+"""matchers.match: two images of any kind matched in a call, and the truth about frames."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 import satgen
-from matchers import pair as pairs
+from matchers import match as matching
 from matchers.features.sift import SIFT
+from matchers.match import match
 from matchers.nearest import NearestNeighbour
-from matchers.pair import match
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.geometry import warp
@@ -121,8 +121,8 @@ def test_what_is_loaded_is_kept_until_its_file_changes(
         seen.append(options["weights"])
         return NearestNeighbour()
 
-    monkeypatch.setattr(pairs, "load_matcher", load)
-    pairs._matcher.cache_clear()
+    monkeypatch.setattr(matching, "load_matcher", load)
+    matching._matcher.cache_clear()
     a, weights = frames[3000], tmp_path / "w.safetensors"
     weights.write_bytes(b"one")
     for _ in range(3):
@@ -132,7 +132,7 @@ def test_what_is_loaded_is_kept_until_its_file_changes(
     os.utime(weights, ns=(1, 1))
     match(a, a, features="sift", matcher="mine", weights=weights, device="cpu")
     assert len(seen) == 2
-    pairs._matcher.cache_clear()
+    matching._matcher.cache_clear()
 
 
 def test_what_cannot_be_matched_is_said_in_a_line(frames: Dataset, tmp_path: Path) -> None:
