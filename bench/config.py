@@ -9,6 +9,7 @@ from typing import Any
 from bench.pose import RansacOptions
 from matchers.specs import (
     FEATURES_CHOICE,
+    GPU_BATCH,
     MATCHER_CHOICE,
     MATCHERS,
     FeaturesSpec,
@@ -22,9 +23,6 @@ from matchers.specs import (
 from matchers.truth.rules import GAPS, Thresholds
 from satgen.errors import InputError
 from satgen.settings import check, setting
-
-GPU_BATCH = 8
-"""Pairs that are matched together on a GPU."""
 
 SMALL_PAIRS, SMALL_REPEATS = 4, 1
 """Pairs a gap, and matches of each for its time, without a dataset: results within two minutes."""
@@ -154,7 +152,7 @@ class BenchConfig:
         metavar="NUMBER|all|FILE",
         shown=f"{{}}; {SMALL_PAIRS} without DATASET",
     )
-    seed: int = setting(0, "Of draws", low=0)
+    seed: int = setting(0, "Seed of the draws of pairs", low=0)
     max_keypoints: int = setting(512, "Keypoints in a frame", low=1)
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
@@ -176,7 +174,7 @@ class BenchConfig:
     batch: int | None = setting(
         None, "Pairs matched together", low=1, shown=f"1; on a GPU {GPU_BATCH}"
     )
-    threads: int | None = setting(None, "Of a process", low=1, shown="the cores")
+    threads: int | None = setting(None, "Threads of a process", low=1, shown="the cores")
     device: str | None = setting(None, "cpu, cuda or mps", shown="the best there is")
 
     def __post_init__(self) -> None:

@@ -27,10 +27,11 @@ from bench.columns import (
     view_angle_deg,
     work_figures,
 )
-from bench.config import GPU_BATCH, BenchConfig, Combination
+from bench.config import BenchConfig, Combination
 from bench.lineup import Lineup
 from bench.metrics import agreement
 from bench.posed import PosedPair
+from matchers.specs import GPU_BATCH
 from matchers.truth.exact import label
 from matchers.truth.frame import FrameGeometry
 from matchers.truth.pairs import Pair
@@ -52,7 +53,7 @@ KEPT_FEATURES = 256
 """Frames whose features stay in memory: of two extractors, as many as the largest gap reaches."""
 
 KEPT_GEOMETRIES = 64
-"""Frames whose depth does: it takes ten times as much, and is read again in no time."""
+"""Frames whose depth stays in memory: it takes ten times as much, and is read again in no time."""
 
 WARM_UP = 2
 """Matches before the first that is timed."""

@@ -298,7 +298,7 @@ SWEEPS = {
     "depth-confidence": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99),
     "width-confidence": (0.7, 0.9, 0.95, 0.99, 0.999),
 }
-"""Values of either that the benchmark's sweeps run."""
+"""Values of either confidence that the benchmark's sweeps run."""
 
 
 def _variant(depth: float | None, width: float | None) -> Variant:

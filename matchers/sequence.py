@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from matchers.specs import GPU_BATCH
 from matchers.types import Extractor, Features, Image, Matcher, Matches
 from satgen.dataset import Dataset
 from satgen.errors import InputError
-
-GPU_BATCH = 8  # pairs
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ FEATURES_CHOICE = (
 MAX_KEYPOINTS = 1024
 """How many keypoints of an image are kept, the best, where nothing else is said."""
 
+GPU_BATCH = 8
+"""Pairs that are matched together on a GPU."""
+
 
 @dataclass(frozen=True)
 class Variant:

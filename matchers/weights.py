@@ -39,7 +39,8 @@ TABLES = ("state_dict", "model_state_dict", "model", "net", "network", "weights"
 """Keys under which checkpoints keep their tensors."""
 
 PREFIXES = ("module.", "_orig_mod.", "net.", "network.", "model.", "matcher.", "extractor.")
-"""Of names: what DataParallel, torch.compile, Lightning and models that hold one network add."""
+"""Prefixes of names: what DataParallel, torch.compile, Lightning and models that hold one
+network add."""
 
 
 _TEMPORARY = ".fetch-"

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 FORMAT = "satgen-dataset"
 VERSION = 2
-"""Of what is written. Version 1 had no time, rates and inertial attitude; it can still be read."""
+"""Version of the format that is written. Version 1 had no time, rates and inertial attitude; it can
+still be read."""
 
 DESCRIPTION = "dataset.json"
 FRAMES_CSV = "frames.csv"
@@ -57,7 +58,7 @@ _NEW_COLUMNS = (
     *("time_s", "wx", "wy", "wz"),
     *("qi_w", "qi_x", "qi_y", "qi_z", "wi_x", "wi_y", "wi_z"),
 )
-"""What version 1 does not have."""
+"""Columns that version 1 does not have."""
 
 FRAME_COLUMNS: dict[str, type] = {
     "index": int,

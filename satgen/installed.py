@@ -34,8 +34,8 @@ NOT_FOR_RENDERING = (
     "tqdm",
     "trimesh",
 )
-"""Of the distributions that are always required, those that `satgen render` of a bundled target or
-a glTF file does without."""
+"""Distributions that are always required, but that `satgen render` of a bundled target or a glTF
+file does without."""
 
 _CONTRIBUTORS = ("dev", "docs")
 """Extras that only work on satgen itself needs."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_PARTS = 255
-"""Labels are written as 8-bit images, and 0 is the background."""
+"""Most parts of a target: labels are written as 8-bit images, and 0 is the background."""
 
 
 @dataclass(frozen=True)

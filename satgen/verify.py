@@ -44,10 +44,10 @@ from satgen.trajectory import (
 )
 
 TOLERANCE = 1e-9
-"""Of rotations, directions and angles; of lengths, relative to the distance."""
+"""How far rotations, directions and angles may be off; lengths, relative to the distance."""
 
 PIXEL_TOLERANCE = 1e-6
-"""Of projected landmarks, pixels."""
+"""How far projected landmarks may be off, pixels."""
 
 Progress = Callable[[int, int], None]
 

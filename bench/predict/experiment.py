@@ -15,7 +15,7 @@ from bench.predict.types import Episodes, PoseModel, Trainable
 from satgen.errors import InputError
 
 TRAIN_SEQUENCES = 20_000
-"""To learn from, for a model that does not say how many it wants."""
+"""Sequences to learn from, for a model that does not say how many it wants."""
 
 
 @dataclass(frozen=True)

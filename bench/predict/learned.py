@@ -58,12 +58,14 @@ class LearnedConfig:
     """
 
     hidden: int = setting(64, "Numbers in the GRU's state", low=1)
-    width: int = setting(128, "Of the perceptron", low=1)
-    sequences: int = setting(20_000, "Simulated, to learn from", low=1, name="train-sequences")
-    steps: int = setting(4_000, "Of the optimiser", low=1)
-    batch: int = setting(256, "Sequences a step", low=1)
-    learning_rate: float = setting(2e-3, "The highest, AdamW's", above=0.0)
-    seed: int = setting(0, "Of weights and batches", low=0, option=False)
+    width: int = setting(128, "Numbers in the perceptron's layers", low=1)
+    sequences: int = setting(
+        20_000, "Simulated sequences to learn from", low=1, name="train-sequences"
+    )
+    steps: int = setting(4_000, "Steps of the optimiser", low=1)
+    batch: int = setting(256, "Sequences of a step", low=1)
+    learning_rate: float = setting(2e-3, "Highest learning rate, of AdamW", above=0.0)
+    seed: int = setting(0, "Seed of the weights and of the batches", low=0, option=False)
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""

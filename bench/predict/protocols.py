@@ -33,16 +33,16 @@ from satgen.settings import check, setting
 
 OBSERVED = "Frames that a model sees"
 HORIZON = "Frames ahead that are asked for; may be given again"
-NOISE = "Of the observed rotations, degrees; may be given again"
+NOISE = "Noise of the observed rotations, degrees; may be given again"
 NOISE_M = "Metres of noise of the observed translations for a degree of the rotations'"
-PERIOD = "From one frame to the next"
-SEED = "Of draws"
+PERIOD = "Time from one frame to the next"
+SEED = "Seed of all draws"
 NOISE_OPTION: dict[str, Any] = {"name": "noise", "many": True, "low": 0.0}
 HORIZON_OPTION: dict[str, Any] = {"name": "horizon", "many": True, "low": 1}
 """What options of both protocols say of themselves."""
 
 _TRAINING_ORDER = 10
-"""Of the series where a network learns from it: 1e-9 is enough."""
+"""Order of the series that a network's training sequences are made with: 1e-9 is enough."""
 
 
 class PoseProtocol(Protocol):
@@ -214,11 +214,15 @@ class FreeRotation:
     observed: int = setting(12, OBSERVED, low=1)
     learned_ahead: int = setting(8, "Horizons that a model learns from", low=1)
     horizons: tuple[int, ...] = setting((1, 4, 6, 8, 10, 12), HORIZON, **HORIZON_OPTION)
-    sequences: int = setting(800, "Evaluated for each inertia and noise", low=1)
+    sequences: int = setting(800, "Sequences evaluated for each inertia and noise", low=1)
     dt_s: float = setting(0.1, PERIOD, unit="seconds", above=0.0, name="dt")
-    rate: float = setting(0.3, "Of each component of the angular velocity, rad/s", above=0.0)
+    rate: float = setting(
+        0.3, "Standard deviation of each component of the angular velocity, rad/s", above=0.0
+    )
     least_rate: float = setting(0.1, "Slower bodies are drawn anew, rad/s", low=0.0)
-    spread: float = setting(0.1, "Of the bodies around each inertia", low=0.0)
+    spread: float = setting(
+        0.1, "Standard deviation, of the logarithm, of moments around each inertia", low=0.0
+    )
     noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
     seed: int = setting(0, SEED, low=0, option=False)
 
@@ -273,7 +277,7 @@ class FreeRotation:
 
 
 PROTOCOLS: dict[str, type[Lab] | type[FreeRotation]] = {"lab": Lab, "free-rotation": FreeRotation}
-"""By name."""
+"""The protocols by name."""
 
 
 def _check(protocol: Lab | FreeRotation) -> None:

@@ -43,7 +43,7 @@ from satgen.errors import InputError
 from satgen.geometry import Floats
 
 _ORDER = 8
-"""Of the series, for 1e-8 a step: far below any noise."""
+"""Order of the series, for 1e-8 a step: far below any noise."""
 
 _LEAST_RAD, _LEAST_M = 1e-6, 1e-6
 """Least standard deviation of what is observed, so that noiseless poses can be weighed."""

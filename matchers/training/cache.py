@@ -50,7 +50,7 @@ KINDS = ("pose", "homography")
 Arrays = dict[str, NDArray[Any]]
 
 _BYTES = 2 * 256 + 40
-"""Of a keypoint at most: a descriptor and the numbers beside it."""
+"""Bytes of a keypoint at most: a descriptor and the numbers beside it."""
 
 _ROW = {"pose": 1, "homography": 2}
 

@@ -71,38 +71,44 @@ class TrainConfig:
         9, "Layers; SuperGlue: pairs of self and cross layers", low=1, shown=_AS_INITIAL
     )
     heads: int = setting(4, "Heads of the attention", low=1, option=False)
-    sinkhorn_iterations: int = setting(50, "Of SuperGlue in training", low=1, option=False)
-    steps: int = setting(20000, "Of stage pose", low=1)
-    homography_steps: int | None = setting(None, "0: none", low=0, shown="a quarter of --steps")
+    sinkhorn_iterations: int = setting(
+        50, "Sinkhorn iterations of SuperGlue in training", low=1, option=False
+    )
+    steps: int = setting(20000, "Steps of stage pose", low=1)
+    homography_steps: int | None = setting(
+        None, "Steps of stage homography; 0: none", low=0, shown="a quarter of --steps"
+    )
     confidence_steps: int | None = setting(
-        None, "Of stage confidence", low=1, shown="a tenth of --steps"
+        None, "Steps of stage confidence", low=1, shown="a tenth of --steps"
     )
     batch: int = setting(4, "Pairs computed together", low=1)
-    accumulate: int = setting(4, "Batches of a step", low=1)
+    accumulate: int = setting(4, "Batches whose gradients make a step", low=1)
     max_keypoints: int = setting(512, "Keypoints in a frame", low=8)
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
     )
     learning_rate: float = setting(6e-4, "Highest learning rate", above=0.0, name="lr")
-    warmup: int = setting(500, "Steps until it is reached", low=0)
-    weight_decay: float = setting(1e-4, "Of AdamW", low=0.0, below=1.0, option=False)
+    warmup: int = setting(500, "Steps until the highest learning rate is reached", low=0)
+    weight_decay: float = setting(1e-4, "Weight decay of AdamW", low=0.0, below=1.0, option=False)
     clip: float = setting(1.0, "Largest norm of the gradient", above=0.0, option=False)
-    frames: int = setting(1500, "Of a dataset to train on, at most", low=2)
-    versions: int = setting(3, "Of a frame, in other light", low=1)
+    frames: int = setting(1500, "Frames of a dataset to train on, at most", low=2)
+    versions: int = setting(3, "Versions of a frame, in other light", low=1)
     cache_gb: float = setting(4.0, "Most memory for features", unit="gigabytes", above=0.0)
     validate_every: int = setting(500, "Steps between validations", low=1)
     patience: int = setting(20, "Validations without a better F1 that end a stage", low=1)
-    validation_pairs: int = setting(12, "For each gap and dataset", low=1, option=False)
-    test_pairs: int = setting(50, "For each gap and dataset", low=1, option=False)
+    validation_pairs: int = setting(
+        12, "Validation pairs for each gap and dataset", low=1, option=False
+    )
+    test_pairs: int = setting(50, "Test pairs for each gap and dataset", low=1, option=False)
     gaps: tuple[int, ...] = setting(
-        GAPS, "Of index, of validation and test pairs", low=1, option=False
+        GAPS, "Differences of index of validation and test pairs", low=1, option=False
     )
     thresholds: Thresholds = field(default_factory=Thresholds)
     curriculum: Curriculum = field(default_factory=Curriculum)
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     homography: HomographyConfig = field(default_factory=HomographyConfig)
-    seed: int = setting(0, "Of weights and draws", low=0)
+    seed: int = setting(0, "Seed of the weights and of all draws", low=0)
 
     def __post_init__(self) -> None:
         _ = self.training  # or refuses

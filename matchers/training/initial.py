@@ -27,7 +27,7 @@ TEMPERATURE = 40.0
 the descriptors of SIFT or ALIKED is about as good as mutual nearest neighbours are."""
 
 SHARPNESS = 10.0
-"""Of attention across images, where it begins: the logit of a token that is the same."""
+"""Sharpness of attention across images, where it begins: the logit of a token that is the same."""
 
 
 def begin_projection(projection: nn.Linear) -> None:

@@ -430,10 +430,10 @@ class _Job:
 
 def _nearest_judge(side0: PairSide, side1: PairSide, labels: Labels) -> tuple[float, Tally]:
     """Judge of the baseline: mutual nearest neighbours that pass the ratio test."""
-    from matchers.nearest import NearestConfig, NearestNeighbour
+    from matchers.nearest import RATIO, NearestConfig, NearestNeighbour
     from matchers.training.figures import tally_matches
 
-    matcher = NearestNeighbour(NearestConfig(ratio=0.8))
+    matcher = NearestNeighbour(NearestConfig(ratio=RATIO))
     found = matcher(side0.features, side1.features)
     partner = torch.full_like(labels.partner0, -1)
     for row, matches in zip(partner, found, strict=True):

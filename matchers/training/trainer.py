@@ -36,14 +36,14 @@ BEST = "best.safetensors"
 LOG, VALIDATION = "log.csv", "validation.csv"
 
 LOG_EVERY = 10
-"""Steps of a line of the log."""
+"""Steps that a line of the log is about."""
 
 COLUMNS = (
     "step", "learning_rate", "loss", "precision", "recall", "stop_layer", "gradient", "angle_deg",
     "seconds",
 )  # fmt: skip
-"""Of the log: means over the steps since the last line; precision, recall and stopping layer of the
-last step; the gradient's norm before clipping; seconds of work."""
+"""Columns of the log: means over the steps since the last line; precision, recall and stopping
+layer of the last step; the gradient's norm before clipping; seconds of work."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ class Thresholds:
 
 
 HOMOGRAPHY = Thresholds(3.0, 3.0)
-"""Of pairs that a homography ties together, which leave nothing uncertain (LightGlue)."""
+"""Thresholds of pairs that a homography ties together, which leaves nothing uncertain
+(LightGlue)."""
 
 
 def judge(

@@ -43,7 +43,7 @@ FRAMES_S, PAIR_S = 10.0, 0.3
     help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
 )
 @run_options("Folder of the run.  [default: runs/bench, or runs/bench-N]")
 @click.option(

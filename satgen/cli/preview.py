@@ -31,7 +31,7 @@ from satgen.cli.common import progress_bar
     default=240,
     show_default=True,
     type=click.IntRange(min=8),
-    help="Of a frame, pixels.",
+    help="Width of a frame, pixels.",
 )
 @click.option("--no-sheet", is_flag=True, help="Only the film.")
 @click.option("--no-film", is_flag=True, help="Only the sheet.")

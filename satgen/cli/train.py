@@ -46,19 +46,19 @@ ALL = "all"
     help="Folder of the features, which runs share.",
 )
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
-@click.option("--threads", type=click.IntRange(min=1), help="[default: the cores]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: the cores]")
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
-    help="Of LightGlue's layers in training; bfloat16 is faster on GPUs and on CPUs with AVX-512 "
-    "BF16 or AMX.  [default: bfloat16 on cuda]",
+    help="Precision of LightGlue's layers in training; bfloat16 is faster on GPUs and on CPUs "
+    "with AVX-512 BF16 or AMX.  [default: bfloat16 on cuda]",
 )
 @click.option(
     "--save-minutes",
     type=float,
     default=SAVE_MINUTES,
     show_default=True,
-    help="Between checkpoints, minutes.",
+    help="Minutes between checkpoints.",
 )
 @json_option
 def command(

@@ -46,8 +46,9 @@ _OSMESA_MAJOR, _OSMESA_MINOR = 0x36, 0x37
 _VERSION = (3, 3)
 """The least OpenGL that the shaders need."""
 _EGL_VERSIONS = ((4, 1), _VERSION)
-"""Those that EGL is asked for, in turn. Some drivers give just what they are asked for and others
-the newest that they have, and a dataset begun with one version is not gone on with in another."""
+"""Versions that EGL is asked for, in turn. Some drivers give just what they are asked for and
+others the newest that they have, and a dataset begun with one version is not gone on with in
+another."""
 
 
 class _Handle(Protocol):

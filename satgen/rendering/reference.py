@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from satgen.rendering.renderer import Window
 
 DISPLAY_GAMMA = 2.2
-"""Of pyrender's shaders: what they write is linear radiance to the power of 1 / 2.2."""
+"""Gamma of pyrender's shaders: what they write is linear radiance to the power of 1 / 2.2."""
 
 _OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 

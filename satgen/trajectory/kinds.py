@@ -13,7 +13,7 @@ from satgen.trajectory.tumble import Tumble
 KINDS: dict[str, type[Motion]] = {
     motion.kind: motion for motion in (Spiral, Grid, Orbit, Tumble, PoseFile)
 }
-"""By name; a new kind is a class and a place here."""
+"""The kinds of motion by name; a new kind is a class and a place here."""
 
 INERTIAL_KINDS = tuple(kind for kind, motion in KINDS.items() if motion.inertial)
 

@@ -35,7 +35,7 @@ DEFAULT_STOP = 8100
 """Last index rendered by default, inclusive."""
 
 
-FRAME_PERIOD = "From one index to the next"
+FRAME_PERIOD = "Time from one index to the next"
 """Help of the frame period, where it is a parameter."""
 
 
