@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.predict.choose import alternatives, experiment_of
+from bench.predict.choose import PROTOCOL_KINDS, experiment_of, protocol_of
 from bench.predict.config import PredictConfig
 from bench.predict.run import PAGE, PREDICT, SUMMARY, read_run, run
 from satgen.dataset import Dataset, folder_of
@@ -106,7 +106,7 @@ def predict(
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
         training: how models that learn do so: fields of `LearnedConfig`, of frames of
-            `choose.FrameTraining`.
+            `FrameTrainConfig`.
         options: other fields of `bench.predict.config.PredictConfig` (seed, windows, …) and of the
             protocol (sequences, horizons, …).
 
@@ -117,7 +117,8 @@ def predict(
     config = PredictConfig(
         task=task, models=(model,) if isinstance(model, str) else tuple(model), poses=poses
     )
-    name, kind = alternatives(config.task, protocol)
+    name, key = protocol_of(config.task, protocol)
+    kind = PROTOCOL_KINDS[key]
     fixed = ("task", "models", "poses", "protocol", "noise_deg", "dt_s")
     mine, its = field_names(PredictConfig, *fixed), field_names(kind, *fixed)
     check_keywords("predict", options, [*mine, *its])

@@ -6,34 +6,43 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.predict.config import PredictConfig
+from bench.predict.config import FrameRules, PredictConfig
+from bench.predict.frame_protocols import PROTOCOLS as FRAME_PROTOCOLS
+from bench.predict.frame_training_config import FrameTrainConfig
 from bench.predict.learned import LearnedConfig
-from bench.predict.protocols import PROTOCOLS
+from bench.predict.protocols import PROTOCOLS as POSE_PROTOCOLS
 from satgen.errors import InputError
-from satgen.settings import check
 
 if TYPE_CHECKING:
     from bench.predict.run import Experiment
 
-POSE_PROTOCOL = "lab"
+POSE, FRAMES = "pose", "frames"
 
-PROTOCOL_KINDS: dict[str, type] = dict(PROTOCOLS)
-"""What holds the options of a protocol, by its name."""
+DEFAULT_PROTOCOL = {POSE: "lab", FRAMES: "10-20-128"}
+"""By task."""
 
-TRAINING_KINDS: dict[str, type] = {"pose": LearnedConfig}
+PROTOCOL_KINDS: dict[str, type] = {**POSE_PROTOCOLS, FRAMES: FrameRules}
+"""What holds the options of a protocol: of poses by its name, of frames one for all."""
+
+TRAINING_KINDS: dict[str, type] = {POSE: LearnedConfig, FRAMES: FrameTrainConfig}
 """What holds the options of training, by task."""
 
 
-def alternatives(task: str, protocol: str | None) -> tuple[str, type]:
-    """Name of a task's protocol, and what holds its options.
+def protocol_of(task: str, protocol: str | None) -> tuple[str, str]:
+    """The name of a task's protocol, and the key in `PROTOCOL_KINDS` of its options.
+
+    Args:
+        task: one of `config.TASKS`.
+        protocol: its name; None for the task's default.
 
     Raises:
         InputError: the task has no such protocol.
     """
-    name = protocol or POSE_PROTOCOL
-    if name not in PROTOCOLS:
-        raise InputError(f"pose protocol {name!r}: one of {', '.join(PROTOCOLS)}")
-    return name, PROTOCOLS[name]
+    name = protocol or DEFAULT_PROTOCOL[task]
+    known = list(POSE_PROTOCOLS if task == POSE else FRAME_PROTOCOLS)
+    if name not in known:
+        raise InputError(f"{task} protocol {name!r}: one of {', '.join(known)}")
+    return name, name if task == POSE else FRAMES
 
 
 def experiment_of(
@@ -57,17 +66,26 @@ def experiment_of(
     Raises:
         InputError: it cannot be as asked.
     """
+    if config.task == FRAMES:
+        from bench.predict.frame_run import frame_experiment
+
+        return frame_experiment(
+            config,
+            datasets,
+            protocol,
+            rules=FrameRules(**rules),
+            training=FrameTrainConfig(**training),
+            command=command,
+        )
     from bench.predict.pose_run import pose_experiment
 
     if datasets and (given := [name for name in ("motions", "frames") if name in rules]):
         raise InputError(f"--{given[0].rstrip('s')}: is for motions without a dataset")
-    learned = LearnedConfig(**training)
-    check(learned)
     return pose_experiment(
         config,
         datasets,
-        PROTOCOLS[protocol](**rules),
-        learned=learned,
+        POSE_PROTOCOLS[protocol](**rules),
+        learned=LearnedConfig(**training),
         dt_s=rules.get("dt_s") if datasets else None,
         command=command,
     )

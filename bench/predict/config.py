@@ -8,7 +8,7 @@ from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE
 from satgen.errors import InputError
 from satgen.settings import check, setting
 
-TASKS = ("pose",)
+TASKS = ("pose", "frames")
 
 TRUE = "true"
 """In place of a matcher: the dataset's own poses."""
@@ -35,14 +35,15 @@ class PredictConfig:
         InputError: a word or number that there is not.
     """
 
-    task: str = setting("pose", "What is forecast", choices=TASKS)
+    task: str = setting("pose", "What is forecast: pose or frames", choices=TASKS)
     models: tuple[str, ...] = setting(
         (),
-        "last, two-pose, velocity, acceleration, filter, filter-ratios, gru, a .safetensors file, "
-        "or your own as module:function; may be given again",
+        "Of poses: last, two-pose, velocity, acceleration, filter, filter-ratios, gru; of frames: "
+        "black, last, flow, render, render-POSEMODEL, simvp, gsta, simvp-still, convlstm; a "
+        ".safetensors file, or your own as module:function; may be given again",
         name="model",
         many=True,
-        shown="all",
+        shown="all of poses; black, last, flow and render",
     )
     poses: str = setting(
         TRUE,
@@ -69,3 +70,47 @@ class PredictConfig:
         check(self)
         if len(set(self.models)) != len(self.models):
             raise InputError(f"models {', '.join(self.models)}: must be named once each")
+
+
+@dataclass(frozen=True)
+class FrameRules:
+    """What may be chosen of every protocol of frames.
+
+    Attributes:
+        noise_deg: standard deviation of the observed rotations about each axis, for models that
+            look at poses: one run each.
+        horizons: frames ahead that are evaluated; empty for the protocol's own.
+        stride: frames from the start of a window to that of the next; None for the protocol's own.
+        dt_s: seconds from one index to the next; None takes the tables' times.
+        noise_m_per_deg: metres of noise of the observed translations for a degree of the
+            rotations'.
+
+    Raises:
+        InputError: a number that cannot be.
+    """
+
+    noise_deg: tuple[float, ...] = setting(
+        (0.0, 0.1), "Of the observed rotations, degrees; may be given again", name="noise",
+        many=True, low=0.0,
+    )  # fmt: skip
+    horizons: tuple[int, ...] = setting(
+        (), "Frames ahead that are asked for; may be given again", name="horizon", many=True, low=1,
+        shown="the protocol's",
+    )  # fmt: skip
+    stride: int | None = setting(
+        None, "Frames from the start of a window to that of the next", low=1,
+        shown="the protocol's",
+    )  # fmt: skip
+    dt_s: float | None = setting(
+        None, "From one frame to the next", unit="seconds", above=0.0, name="dt",
+        shown="the table's times",
+    )  # fmt: skip
+    noise_m_per_deg: float = setting(
+        0.1, "Metres of noise of the observed translations for a degree of the rotations'", low=0.0
+    )
+
+    def __post_init__(self) -> None:
+        """Check."""
+        check(self)
+        if not self.noise_deg or len(set(self.noise_deg)) < len(self.noise_deg):
+            raise InputError(f"noise {list(self.noise_deg)}: must be given once each")

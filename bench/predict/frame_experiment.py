@@ -24,7 +24,7 @@ from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.predict.frame_training import FrameTrainConfig
+    from bench.predict.frame_training_config import FrameTrainConfig
     from satgen.sequences import SplitWindows
 
 BATCH = 16
@@ -104,7 +104,8 @@ def ready_frame_models(
     ready: dict[str, FrameModel] = {}
     for name, model in models.items():
         if model is None and windows is not None:
-            from bench.predict.frame_training import FrameTrainConfig, train_frames
+            from bench.predict.frame_training import train_frames
+            from bench.predict.frame_training_config import FrameTrainConfig
 
             settings = replace(config or FrameTrainConfig(), network=NETWORKS[name])
             model = train_frames(

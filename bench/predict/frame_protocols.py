@@ -247,13 +247,25 @@ class HeldOut:
             numbers = np.flatnonzero(spans[:, 0] == place)
             poses = source.poses_of(name, data)
             for start in range(0, len(numbers), size):
-                chosen = [self.windows[int(n)] for n in numbers[start : start + size]]
-                window = {key: np.stack([w[key].numpy() for w in chosen]) for key in chosen[0]}
-                yield self._batch(window, poses, scenes[name], source)
+                window = self.read(numbers[start : start + size])
+                yield self.batch(window, poses, scenes[name], source)
 
-    def _batch(
+    def read(self, numbers: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Fields of some windows, of one dataset, by name."""
+        chosen = [self.windows[int(n)] for n in numbers]
+        return {key: np.stack([w[key].numpy() for w in chosen]) for key in chosen[0]}
+
+    def batch(
         self, window: dict[str, NDArray[Any]], poses: Floats, scene: FrameScene, source: PoseSource
     ) -> FrameBatch:
+        """Windows as a model sees them, with the truth.
+
+        Args:
+            window: from `read`.
+            poses: of the dataset's frames, from the source's `poses_of`.
+            scene: of the dataset.
+            source: of the poses.
+        """
         T = self.protocol.observed
         ahead = [T - 1 + h for h in self.protocol.horizons]
         index, count = window["index"], len(window["index"])

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from bench.predict.frame_learned import LearnedFrames, NetworkConfig, base_of
+from bench.predict.frame_learned import LearnedFrames, base_of
+from bench.predict.frame_training_config import FrameTrainConfig
 from matchers.training import checkpoint
 from satgen.errors import InputError, RunError
 from satgen.sequences import WindowConfig, WindowDataset
@@ -42,50 +43,6 @@ _LEAST_MSE = 1e-4
 
 _WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
-
-
-@dataclass(frozen=True)
-class FrameTrainConfig:
-    """How a network is trained.
-
-    Attributes:
-        network: which, and of what size.
-        steps: of the optimiser.
-        batch: windows a step.
-        horizons: of the H frames to come, so many, drawn anew at every step, are forecast and
-            compared; 0 for all. Fewer make steps cheaper, as most of the work is drawing frames.
-        learning_rate: AdamW's highest; it rises at first and falls to 0 along half a cosine.
-        weight_decay: AdamW's.
-        validate_every, save_every: steps.
-        validation_windows: evenly spread, at most.
-        bfloat16: multiply in bfloat16 (autocast), on a CPU as on a GPU.
-        seed: of weights, windows and horizons.
-
-    Raises:
-        InputError: a number that cannot be.
-    """
-
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    steps: int = 2000
-    batch: int = 4
-    horizons: int = 4
-    learning_rate: float = 1.2e-3
-    weight_decay: float = 1e-2
-    validate_every: int = 200
-    save_every: int = 100
-    validation_windows: int = 48
-    bfloat16: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check."""
-        counts = ("steps", "batch", "validate_every", "save_every", "validation_windows")
-        for name, least in (*((n, 1) for n in counts), ("horizons", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise InputError(f"{name} {value}: must be at least {least}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
-            raise InputError(f"learning rate {self.learning_rate}: must be finite and above 0")
 
 
 @dataclass(frozen=True)

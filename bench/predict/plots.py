@@ -40,10 +40,11 @@ def draw(summary: Mapping[str, Any]) -> dict[str, Plot]:
     """All plots that a summary has figures for, by name."""
     found: dict[str, Plot] = {}
     panels = list(groups(summary["rows"]).items())
+    models = list(dict.fromkeys(row["model"] for row in summary["rows"]))
     for name, figure, title, log in PLOTS[summary["task"]]:
         for start in range(0, len(panels), COLUMNS):
             some = panels[start : start + COLUMNS]
-            make = partial(_figure, some, figure, log)
+            make = partial(_figure, some, models, figure, log)
             number = start // COLUMNS + 1
             part = f", {number}" if len(panels) > COLUMNS else ""
             plot = plot_of(f"{title}{part}", make, NEES_NOTE if figure == "nees_mean" else "")
@@ -53,27 +54,32 @@ def draw(summary: Mapping[str, Any]) -> dict[str, Plot]:
 
 
 def _figure(
-    panels: Sequence[tuple[str, Sequence[Row]]], figure: str, log: bool, sheets: Sheets
+    panels: Sequence[tuple[str, Sequence[Row]]],
+    models: Sequence[str],
+    figure: str,
+    log: bool,
+    sheets: Sheets,
 ) -> Sheet | None:
-    """A panel for each motion and noise; the models' colours are the same in all of them."""
+    """A panel for each motion and noise; a model has the same colour in all plots of a run."""
     known = [(title, [r for r in rows if r.get(figure) is not None]) for title, rows in panels]
     known = [(title, rows) for title, rows in known if rows]
     if not known:
         return None
-    models = list(dict.fromkeys(row["model"] for _, rows in known for row in rows))
     sheet = sheets(len(known), 4.4)
     for panel, (title, rows) in zip(sheet.panels, known, strict=True):
         for place, model in enumerate(models):
             mine = sorted((r["horizon"], r[figure]) for r in rows if r["model"] == model)
+            if not any(row["model"] == model for _, rows_of in known for row in rows_of):
+                continue
             style = "-" if place < len(COLOURS) else "--"
             panel.plot(
                 [h for h, _ in mine], [max(v, 1e-4) if log else v for _, v in mine], style,
                 marker="o", markersize=3.5, linewidth=1.5, color=COLOURS[place % len(COLOURS)],
                 label=model,
             )  # fmt: skip
+        _axes(panel, sorted({r["horizon"] for r in rows}), log)
         if figure == "nees_mean":
             _band(panel, rows)
-        _axes(panel, sorted({r["horizon"] for r in rows}), log)
         sheet.label(panel, title, "frames ahead")
     return sheet.finish()
 
@@ -83,6 +89,8 @@ def _band(panel: Axes, rows: Sequence[Row]) -> None:
     found = sorted({(r["horizon"], r["nees_low"], r["nees_high"]) for r in rows})
     h, low, high = zip(*found, strict=True)
     panel.fill_between(h, low, high, color="0.85", zorder=0)
+    bottom, top = panel.get_ylim()
+    panel.set_ylim(min(bottom, 1.0), max(top, 10.0))
 
 
 def _axes(panel: Axes, horizons: Sequence[int], log: bool) -> None:

@@ -22,16 +22,22 @@ from bench.predict.known import forecast_known, known_frames
 from bench.predict.learned import LearnedConfig, LearnedModel
 from bench.predict.motions import Sequence as Motion
 from bench.predict.pose_models import MODELS, load_pose_model
+from bench.predict.posed_frames import (
+    STAGE,
+    Known,
+    find_poses,
+    pose_errors,
+    tracker_config,
+    tracker_identity,
+)
 from bench.predict.protocols import FreeRotation, Lab, join
 from bench.predict.rendered import sequences_of
-from bench.predict.rotations import log
 from bench.predict.run import MODELS as WEIGHTS
-from bench.predict.run import POSES, WINDOWS, Line, Row, Stages
+from bench.predict.run import WINDOWS, Line, Row, Stages
 from bench.predict.types import Episodes, PoseModel, Trainable
-from bench.predict.visual_poses import TrackerConfig, TrackTask, load_tracker, track_task
+from bench.predict.visual_poses import TrackerConfig, TrackTask, load_tracker
 from bench.software import machine, software
-from bench.workers import carried_out
-from matchers.specs import file_name
+from matchers.specs import file_name, source_file
 from satgen.dataset import Dataset, check_frames, open_datasets
 from satgen.errors import InputError
 from satgen.geometry import Floats
@@ -108,7 +114,7 @@ class PoseExperiment:
     dt_s: float | None
     command: str
     tracker: TrackerConfig | None
-    _poses: dict[str, dict[int, Floats | None]] = field(default_factory=dict, repr=False)
+    _poses: Known = field(default_factory=dict, repr=False)
     _weights: dict[str, Path] = field(default_factory=dict, repr=False)
     _fitted: dict[str, PoseModel] = field(default_factory=dict, repr=False)
 
@@ -129,10 +135,6 @@ class PoseExperiment:
         config = asdict(self.config)
         for name in ("device", "threads"):
             del config[name]
-        tracker = None
-        if self.tracker is not None:
-            tracker = asdict(self.tracker) | {"weights": self._matcher_weights()}
-            del tracker["threads"], tracker["device"]
         learns = any(isinstance(model, LearnedModel) for model in self.models.values())
         return {
             "satgen": satgen.__version__,
@@ -141,23 +143,9 @@ class PoseExperiment:
             "learned": asdict(self.learned) if learns else None,
             "dt": self.dt_s,
             "datasets": {b.name: dataset_identity(b.data.folder) for b in self.blocks},
-            "tracker": tracker,
-            "sources": {name: digest for name in self.models if (digest := _source(name))},
+            "tracker": None if self.tracker is None else tracker_identity(self.tracker),
+            "sources": {name: digest for name in self.models if (digest := source_sha256(name))},
         }
-
-    def _matcher_weights(self) -> dict[str, str]:
-        """SHA-256 of the files of extractor and matcher."""
-        from matchers.registry import find_weights
-        from matchers.specs import features_spec, matcher_spec
-
-        assert self.tracker is not None
-        features, matcher = features_spec(self.tracker.features), matcher_spec(self.tracker.matcher)
-        found = {}
-        if features.weighted:
-            found["features"] = file_sha256(find_weights(None, features, None))
-        if matcher.weighted:
-            found["matcher"] = file_sha256(find_weights(matcher, features, None))
-        return found
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -196,7 +184,7 @@ class PoseExperiment:
 
     def stages(self) -> list[tuple[str, str, float]]:
         """Poses, training, forecasts."""
-        found = [("poses", "frame", 60.0)] if self.tracker is not None else []
+        found = [(STAGE, "frame", 60.0)] if self.tracker is not None else []
         for name, model in self.models.items():
             if isinstance(model, Trainable) and not name.endswith(".safetensors"):
                 found.append((f"train {name}", "step", 120.0))
@@ -248,38 +236,12 @@ class PoseExperiment:
     def _find_poses(self, place: RunFolder, workers: int, stages: Stages) -> None:
         """The poses of all frames that are evaluated on, block by block."""
         assert self.tracker is not None
-        journal = place.journal(POSES)
-        known = {(line["dataset"], line["poses"][0]["index"]): line for line in journal.read()}
         tasks = {
             (block.name, view[0]): TrackTask(block.data.folder, view, self.tracker)
             for block in self.blocks
             for view in block.views
         }
-        known = {key: line for key, line in known.items() if key in tasks}
-        missing = {key: task for key, task in tasks.items() if key not in known}
-        total = sum(len(task.indices) for task in tasks.values())
-        done = sum(len(line["poses"]) for line in known.values())
-        with journal.rewritten(known.values()), stages("poses") as update:
-            update(done, total)
-            answers = carried_out(track_task, list(missing.values()), workers)
-            for key, (_, found) in zip(missing, answers, strict=True):
-                poses = [
-                    {
-                        "index": pose.index,
-                        "T": None if pose.T is None else pose.T.tolist(),
-                        "anchor": pose.anchor,
-                        "inliers": pose.inliers,
-                    }
-                    for pose in found
-                ]
-                known[key] = {"dataset": key[0], "poses": poses}
-                journal.append([known[key]])
-                done += len(poses)
-                update(done, total)
-        for (name, _), line in known.items():
-            mine = self._poses.setdefault(name, {})
-            for pose in line["poses"]:
-                mine[pose["index"]] = None if pose["T"] is None else np.asarray(pose["T"])
+        self._poses = find_poses(place, tasks, workers, stages)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -333,32 +295,8 @@ class PoseExperiment:
 
     @cached_property
     def pose_errors(self) -> dict[str, dict[str, Any]]:
-        """How good the poses are that a matcher found, by dataset.
-
-        `found` of `frames`; `deg`: median rotation error over sqrt(3), which is about the standard
-        deviation about each axis; `median_deg`, `worst_deg`, `median_m`: of rotation and
-        translation; `anchors`: reference frames.
-        """
-        found = {}
-        for block in self.blocks:
-            poses = self._poses.get(block.name, {})
-            mine = {i: T for i, T in poses.items() if T is not None}
-            if not mine:
-                continue
-            true = np.stack([block.data.pose(i) for i in mine])
-            seen = np.stack(list(mine.values()))
-            turn = np.swapaxes(seen[:, :3, :3], -1, -2) @ true[:, :3, :3]
-            degrees = np.degrees(np.linalg.norm(log(turn), axis=-1))
-            metres = np.linalg.norm(seen[:, :3, 3] - true[:, :3, 3], axis=-1)
-            found[block.name] = {
-                "frames": len(poses),
-                "found": len(mine),
-                "deg": round(float(np.median(degrees)) / 3.0**0.5, 4),
-                "median_deg": float(np.median(degrees)),
-                "worst_deg": float(degrees.max()),
-                "median_m": float(np.median(metres)),
-            }
-        return found
+        """How good the poses are that a matcher found, by dataset: see `posed_frames`."""
+        return pose_errors(self._poses, [(block.name, block.data) for block in self.blocks])
 
     def parts(self) -> list[tuple[str, PosePart]]:
         """Some windows for one model each."""
@@ -486,26 +424,6 @@ def pose_experiment(
     return experiment
 
 
-def tracker_config(config: PredictConfig) -> TrackerConfig:
-    """How a run finds poses in images.
-
-    Raises:
-        InputError: a matcher, features or device that there is not.
-    """
-    from matchers.registry import choose_device, default_features
-    from matchers.specs import features_spec, matcher_spec
-
-    choose_device(config.device)
-    features = config.features or default_features()
-    return TrackerConfig(
-        matcher_spec(config.poses).name,
-        features_spec(features).name,
-        config.max_keypoints,
-        device=config.device,
-        threads=config.threads,
-    )
-
-
 def _blocks(datasets: Sequence[str | Path], windows: str, dt_s: float | None) -> list[PosedBlocks]:
     """What is evaluated of datasets."""
     opened = open_datasets([Path(folder) for folder in datasets])
@@ -579,10 +497,8 @@ def _seed(seed: int, *keys: object) -> int:
     return zlib.crc32(json.dumps([seed, *keys]).encode())
 
 
-def _source(name: str) -> str | None:
+def source_sha256(name: str) -> str | None:
     """SHA-256 of the file that a model of somebody's own comes from."""
-    from matchers.specs import source_file
-
     if name.endswith(".safetensors"):
         return file_sha256(Path(name))
     if ":" not in name:

@@ -39,7 +39,7 @@ PREDICT = RunKind(
     marks={"format": "satgen-predict", "version": 1},
     owns=(
         RESULTS, POSES, TABLE, SUMMARY, PAGE, f"{PLOTS}/*.png", f"{PLOTS}/*.svg",
-        f"{MODELS}/*.safetensors", f"{MODELS}/*/*", f"{CACHE}/*",
+        f"{MODELS}/*.safetensors", f"{MODELS}/*/*", f"{CACHE}/*", f"{CACHE}/*/*",
     ),
 )  # fmt: skip
 """The folder of a run."""

@@ -18,7 +18,7 @@ COMMANDS = {
     "match": "Match two images, and draw the matches.",
     "bench": "Measure matching accuracy, and what early exit saves.",
     "train": "Train LightGlue or SuperGlue on datasets.",
-    "predict": "Forecast poses, and measure how far off they are.",
+    "predict": "Forecast poses or frames, and measure how far off they are.",
     "weights": "List the networks' weights, or fetch them.",
     "doctor": "Say what will render here, and what is missing.",
 }

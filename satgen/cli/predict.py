@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench.predict.choose import PROTOCOL_KINDS, TRAINING_KINDS, alternatives
+from bench.predict.choose import PROTOCOL_KINDS, TRAINING_KINDS, protocol_of
 from bench.predict.config import PredictConfig
 from satgen.cli.common import echo_json, json_option, resumable, run_options
 from satgen.cli.options import chosen, configured, options_of, options_of_any
@@ -19,12 +19,13 @@ from satgen.installed import require
 from satgen.progress import Progress, Stage, duration
 
 
-@click.command("predict", short_help="Forecast poses, and measure how far off they are.")
+@click.command("predict", short_help="Forecast poses or frames, and measure how far off they are.")
 @click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="[DATASET]...")
 @click.option(
     "--protocol",
     metavar="TEXT",
-    help="lab or free-rotation.  [default: lab]",
+    help="Of poses: lab or free-rotation; of frames: 10-20-128, 10-10-128, 4-4-256 or 10-20-64, "
+    "which say frames seen, frames ahead and pixels.  [default: lab; 10-20-128]",
 )
 @options_of(PredictConfig)
 @options_of_any(PROTOCOL_KINDS, "protocol_")
@@ -50,9 +51,10 @@ def command(
 
     Poses: without a dataset of motions in closed form, thousands in seconds; with datasets of
     their held-out blocks, from true poses, noisy ones, or those that a matcher finds in the images.
-    Models that learn are trained first, within minutes, and kept in the run's folder, with a table
-    of windows, the figures, plots and report.html. A run that was stopped goes on when the same
-    command is given again.
+    Frames: of datasets' held-out blocks, by models that look at the frames alone, and by rendering
+    the poses that are forecast. Models that learn are trained first, and kept in the run's folder,
+    with a table of windows, the figures, plots and report.html. A run that was stopped goes on when
+    the same command is given again.
 
     \b
     Examples:
@@ -60,6 +62,8 @@ def command(
       satgen predict --protocol free-rotation --sequences 200 --noise 0.1 --json
       satgen predict --motion tumble-3 --noise 0.1 --model filter --model velocity
       satgen predict datasets/tumble --poses lightglue --windows all
+      satgen predict datasets/tumble --task frames
+      satgen predict datasets/aura --task frames --protocol 10-20-64 --model last --model simvp
       satgen predict --model my_model.py:forecast --model velocity
       satgen predict --compare runs/a:gru runs/a:velocity
     """
@@ -95,8 +99,8 @@ def _predict(
     **options: Any,
 ) -> None:
     config = configured(PredictConfig(), options)
-    name, _ = alternatives(config.task, protocol)
-    rules = chosen(PROTOCOL_KINDS, name, "protocol_", options, "protocol")
+    name, kind = protocol_of(config.task, protocol)
+    rules = chosen(PROTOCOL_KINDS, kind, "protocol_", options, "protocol")
     training = chosen(TRAINING_KINDS, config.task, "training_", options, "task")
     require("satgen predict", "torch", "scipy", "matplotlib", "safetensors")
     from bench.predict.api import free_folder
