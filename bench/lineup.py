@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from matchers.types import Extractor, Matcher
 
-Operations = Callable[[Any, Any, Any, Any], tuple[float, float]]
+CountOperations = Callable[[Any, Any, Any, Any], tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Lineup:
     extractors: dict[str, Extractor]
     matchers: dict[Combination, Matcher]
     unadapted: dict[Combination, Combination]
-    counts: dict[str, Operations | None]
+    counts: dict[str, CountOperations | None]
     device: torch.device
 
     @classmethod

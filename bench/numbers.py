@@ -44,8 +44,8 @@ This page is written from `docs/results/` by `python -m bench.numbers write`;
 machines, whose other work changes it by half within minutes: read the ratios.
 """
 
-Table = dict[str, Any]
-Result = dict[str, Any]
+PageTable = dict[str, Any]
+Section = dict[str, Any]
 
 
 @click.group()
@@ -96,7 +96,7 @@ def page(folder: Path) -> str:
     return "\n".join(sections)
 
 
-def section(result: Result, prose: str = "") -> str:
+def section(result: Section, prose: str = "") -> str:
     """A result in Markdown.
 
     Args:
@@ -122,7 +122,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def matching(summaries: Sequence[Mapping[str, Any]]) -> Result:
+def matching(summaries: Sequence[Mapping[str, Any]]) -> Section:
     """The result of runs of `satgen bench`: accuracy, poses and savings by gap.
 
     Args:
@@ -181,7 +181,7 @@ def name_of(entry: Mapping[str, Any]) -> str:
 
 def _by_gap(
     caption: str, gaps: Iterable[str], entries: Sequence[Mapping[str, Any]], cell: Any
-) -> Table:
+) -> PageTable:
     gaps = list(gaps)
     rows = [[name_of(e), *(cell(e["by_gap"][gap]) for gap in gaps)] for e in entries]
     return {"caption": caption, "columns": ["", *gaps], "rows": rows}
@@ -193,7 +193,7 @@ def _pose_cell(figures: Mapping[str, Any]) -> str:
     return f"{_number(figures.get('auc_5deg'), 100.0, 1)} ({_number(error, 1.0, decimals)})"
 
 
-def _savings(entry: Mapping[str, Any]) -> Table:
+def _savings(entry: Mapping[str, Any]) -> PageTable:
     saved = entry["saved"]
     layers = saved["num_layers"]
     columns = [*saved["by_gap"].values(), saved]

@@ -30,7 +30,7 @@ Entries = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Key:
+class LegendEntry:
     """A line of a legend: its label, its colour, and whether the line is dashed."""
 
     label: str
@@ -52,7 +52,7 @@ class Plot:
     title: str
     whole: Figure
     panels: tuple[Figure, ...]
-    keys: tuple[Key, ...]
+    keys: tuple[LegendEntry, ...]
     note: str
 
 
@@ -92,7 +92,7 @@ class Sheet:
         panel.set_title(textwrap.fill(title, round(14 * self.width)), fontsize=9, loc="left")
         panel.set_xlabel(x, fontsize=8)
 
-    def keys(self) -> tuple[Key, ...]:
+    def keys(self) -> tuple[LegendEntry, ...]:
         """The legend of the first panel, which is that of all."""
         handles, labels = self.panels[0].get_legend_handles_labels()
         return tuple(_key(h, label) for h, label in zip(handles, labels, strict=True))
@@ -108,14 +108,14 @@ class Sheet:
         return self
 
 
-def _key(handle: Any, label: str) -> Key:
+def _key(handle: Any, label: str) -> LegendEntry:
     """The key of a line, of bars, or of points with intervals."""
     from matplotlib.colors import to_hex
 
     artist = handle[0] if isinstance(handle, tuple) else handle
     if hasattr(artist, "get_facecolor"):
-        return Key(label, to_hex(artist.get_facecolor()), False)
-    return Key(label, to_hex(artist.get_color()), artist.get_linestyle() == "--")
+        return LegendEntry(label, to_hex(artist.get_facecolor()), False)
+    return LegendEntry(label, to_hex(artist.get_color()), artist.get_linestyle() == "--")
 
 
 Sheets = Callable[..., Sheet]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from bench.workers import carried_out
 from matchers.truth.pairs import Pair
 from satgen.errors import InputError
 from satgen.parquet import read_frame
+from satgen.progress import Update
 from satgen.runfolder import Journal, RunFolder, RunKind
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ KEPT_PAIRS = 600
 CHUNK = 8
 """Pairs of a task."""
 
-Progress = Callable[[int, int], None]
 Key = tuple[str, int, int]
 
 
@@ -68,7 +68,7 @@ def run(
     resume: bool = True,
     overwrite: bool = False,
     report: bool = False,
-    progress: Progress | None = None,
+    progress: Update | None = None,
 ) -> pd.DataFrame:
     """Carry out a plan in a folder, or what is missing of it.
 

@@ -18,7 +18,12 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from matchers import operations
 from matchers.assignment import stack_padded
-from matchers.lightglue_adaptive import LayerWeights, Prepared, Settings, match_adaptively
+from matchers.lightglue_adaptive import (
+    AdaptiveSettings,
+    LayerWeights,
+    LightGluePrepared,
+    match_adaptively,
+)
 from matchers.lightglue_blocks import (
     Assignment,
     Blocks,
@@ -89,7 +94,7 @@ class LightGlue(Network):
     # -- matching ------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def prepare(self, features: Features) -> Prepared:
+    def prepare(self, features: Features) -> LightGluePrepared:
         """Compute what depends on one image alone: projection, position encoding, first self block.
 
         Raises:
@@ -100,9 +105,9 @@ class LightGlue(Network):
         shape = TokenShape.of(tokens, mask)
         weights = self.arranged_first()
         flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
-        return Prepared(flat.view(tokens.shape), rotary, mask, features.batched)
+        return LightGluePrepared(flat.view(tokens.shape), rotary, mask, features.batched)
 
-    def collate(self, prepared: Sequence[Prepared]) -> Prepared:
+    def collate(self, prepared: Sequence[LightGluePrepared]) -> LightGluePrepared:
         """Images that were prepared one by one as a batch.
 
         Raises:
@@ -111,13 +116,13 @@ class LightGlue(Network):
         check_single(prepared)
         tokens, mask = stack_padded([image.tokens[0] for image in prepared])
         rotary, _ = stack_padded([image.rotary[0] for image in prepared])
-        return Prepared(tokens, rotary, mask, True)
+        return LightGluePrepared(tokens, rotary, mask, True)
 
     @torch.no_grad()
     def match(
         self,
-        prepared0: Prepared,
-        prepared1: Prepared,
+        prepared0: LightGluePrepared,
+        prepared1: LightGluePrepared,
         *,
         depth_confidence: float | EllipsisType | None = ...,
         width_confidence: float | EllipsisType | None = ...,
@@ -141,7 +146,7 @@ class LightGlue(Network):
         """
         depth = self.config.depth_confidence if depth_confidence is ... else depth_confidence
         width = self.config.width_confidence if width_confidence is ... else width_confidence
-        settings = Settings(
+        settings = AdaptiveSettings(
             confidence_of("depth_confidence", depth),
             confidence_of("width_confidence", width),
             self.config.filter_threshold,

@@ -21,7 +21,7 @@ from matchers.types import Adaptation, Matches
 
 
 @dataclass(frozen=True)
-class Prepared:
+class LightGluePrepared:
     """B images prepared for matching, each by itself.
 
     Attributes:
@@ -37,7 +37,7 @@ class Prepared:
     batched: bool
 
 
-class Settings(NamedTuple):
+class AdaptiveSettings(NamedTuple):
     """How to adapt and filter, see `LightGlueConfig`; None: off."""
 
     depth_confidence: float | None
@@ -107,7 +107,7 @@ class _Tokens(NamedTuple):
 class _Record:
     """What happens to the keypoints (B, N) of one side's images."""
 
-    def __init__(self, prepared: Prepared, layers: int) -> None:
+    def __init__(self, prepared: LightGluePrepared, layers: int) -> None:
         b, n = prepared.tokens.shape[:2]
         device = prepared.tokens.device
         self.mask = prepared.mask
@@ -135,9 +135,9 @@ def confident(layer: int, num_layers: int) -> float:
 def match_adaptively(
     weights: Sequence[LayerWeights],
     blocks: Blocks,
-    prepared0: Prepared,
-    prepared1: Prepared,
-    settings: Settings,
+    prepared0: LightGluePrepared,
+    prepared1: LightGluePrepared,
+    settings: AdaptiveSettings,
 ) -> list[Matches]:
     """Match B pairs, each with as many layers and points as it needs.
 
@@ -170,7 +170,7 @@ def match_adaptively(
     return results.matches()
 
 
-def _start(prepared0: Prepared, prepared1: Prepared) -> tuple[_Tokens, Tensor]:
+def _start(prepared0: LightGluePrepared, prepared1: LightGluePrepared) -> tuple[_Tokens, Tensor]:
     """The tokens of the pairs that have keypoints on either side, and (B,) keypoints of a pair."""
     both = (prepared0, prepared1)
     device = prepared0.tokens.device
@@ -197,7 +197,7 @@ def _adapt(
     w: LayerWeights,
     layer: int,
     counts: Tensor,
-    settings: Settings,
+    settings: AdaptiveSettings,
     records: Sequence[_Record],
     results: _Results,
 ) -> _Tokens:

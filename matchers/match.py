@@ -25,7 +25,7 @@ from satgen.frame import Frame
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-Floats = npt.NDArray[np.float32]
+Float32s = npt.NDArray[np.float32]
 
 KEPT = 4
 """Extractors and matchers that stay loaded for further calls."""
@@ -117,12 +117,12 @@ class MatchedPair:
         return len(self.matches)
 
     @cached_property
-    def keypoints0(self) -> Floats:
+    def keypoints0(self) -> Float32s:
         """Keypoints of the first image, (N0, 2) float32 pixels, column and row."""
         return np.asarray(self.features0.keypoints.cpu().numpy())
 
     @cached_property
-    def keypoints1(self) -> Floats:
+    def keypoints1(self) -> Float32s:
         """Keypoints of the second image, (N1, 2) float32 pixels."""
         return np.asarray(self.features1.keypoints.cpu().numpy())
 
@@ -132,17 +132,17 @@ class MatchedPair:
         return np.asarray(self.matches.indices.cpu().numpy())
 
     @cached_property
-    def scores(self) -> Floats:
+    def scores(self) -> Float32s:
         """How sure each match is, (K,) float32 in [0, 1]."""
         return np.asarray(self.matches.scores.cpu().numpy())
 
     @property
-    def points0(self) -> Floats:
+    def points0(self) -> Float32s:
         """Matched keypoints of the first image, (K, 2) float32 pixels."""
         return self.keypoints0[self.indices[:, 0]]
 
     @property
-    def points1(self) -> Floats:
+    def points1(self) -> Float32s:
         """Their partners in the second image, (K, 2) float32 pixels."""
         return self.keypoints1[self.indices[:, 1]]
 

@@ -26,7 +26,7 @@ class SequenceFrame:
     mask: npt.NDArray[np.bool_] | None = None
 
 
-Source = Dataset | Mapping[int, Any] | Iterable[Any]
+FrameSource = Dataset | Mapping[int, Any] | Iterable[Any]
 """Frames: a dataset, or images, `SequenceFrame`s or `Features` in order, or by number."""
 
 
@@ -99,7 +99,7 @@ class SequenceMatcher:
 
     def match_frames(
         self,
-        frames: Source,
+        frames: FrameSource,
         gap: int | Sequence[int] = 1,
         pairs: Iterable[tuple[int, int]] | None = None,
     ) -> Iterator[FramePair]:
@@ -128,7 +128,7 @@ class SequenceMatcher:
             raise InputError(f"gap {gap}: must be 1 or more")
         return self._run(self._stream(frames, gaps))
 
-    def _stream(self, frames: Source, gaps: list[int]) -> Iterator[tuple[_Ready, _Ready]]:
+    def _stream(self, frames: FrameSource, gaps: list[int]) -> Iterator[tuple[_Ready, _Ready]]:
         """Pairs of frames some gaps apart."""
         window: deque[_Ready] = deque(maxlen=gaps[-1] + 1)
         for index, frame in _numbered(frames, self.silhouette):
@@ -138,7 +138,7 @@ class SequenceMatcher:
                     yield window[-1 - gap], window[-1]
 
     def _chosen(
-        self, frames: Source, pairs: list[tuple[int, int]]
+        self, frames: FrameSource, pairs: list[tuple[int, int]]
     ) -> Iterator[tuple[_Ready, _Ready]]:
         """Given pairs, their frames kept while pairs to come need them and there is room."""
         read = _reader(frames, self.silhouette)
@@ -206,7 +206,7 @@ def _frame(data: Dataset, index: int, silhouette: bool) -> SequenceFrame:
     return SequenceFrame(data.rgb(index), data.parts(index) > 0 if silhouette else None)
 
 
-def _numbered(frames: Source, silhouette: bool) -> Iterator[tuple[int, Any]]:
+def _numbered(frames: FrameSource, silhouette: bool) -> Iterator[tuple[int, Any]]:
     """Frames in order, each with its index."""
     if isinstance(frames, Dataset):
         return ((index, _frame(frames, index, silhouette)) for index in frames.indices.tolist())
@@ -215,7 +215,7 @@ def _numbered(frames: Source, silhouette: bool) -> Iterator[tuple[int, Any]]:
     return enumerate(frames)
 
 
-def _reader(frames: Source, silhouette: bool) -> Callable[[int], Any]:
+def _reader(frames: FrameSource, silhouette: bool) -> Callable[[int], Any]:
     """A function from an index to the frame."""
     source: Any = frames
     if isinstance(frames, Dataset):

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.geometry import (
+    Floats,
     Flow,
     Warp,
     backproject,
@@ -25,8 +26,6 @@ from satgen.geometry import (
     rotation_angle,
     warp,
 )
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

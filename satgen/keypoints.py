@@ -24,10 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.geometry import project
+from satgen.geometry import Floats, project
 from satgen.model import TargetModel
-
-Floats = NDArray[np.float64]
 
 FOOTPRINTS = 0.5
 """How many pixel footprints a visible landmark's surface may be off its plane."""

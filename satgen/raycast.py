@@ -19,10 +19,9 @@ from satgen.camera import Camera
 from satgen.config import TargetRef, model_path
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.geometry import Floats
 from satgen.installed import require
 from satgen.runfolder import file_sha256
-
-Floats = NDArray[np.float64]
 
 SILHOUETTE_SHARE = 0.999
 """Share of all pixels that must agree on whether they show the target."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform as python_platform
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +28,7 @@ from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
+from satgen.progress import Update
 from satgen.records import FrameRecord, read_journal
 from satgen.rendering import RENDERERS
 from satgen.rendering.backend import choose_backend
@@ -53,9 +53,6 @@ DATASET = RunKind(
     implied={"renderer": RENDERERS[0]},
 )
 """The folder of a dataset: its description has the identity's keys, and others."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of frames that are done and the number of all."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def render(
     workers: int | None = None,
     overwrite: bool = False,
     resume: bool = True,
-    progress: Progress | None = None,
+    progress: Update | None = None,
 ) -> RenderSummary:
     """Render a dataset, or what is missing of it.
 
@@ -270,7 +267,7 @@ def _files_match(folder: Path, record: FrameRecord) -> bool:
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Progress | None) -> None:
+def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Update | None) -> None:
     """Render what is missing and finish the dataset."""
     total = len(plan.records) + len(plan.missing)
     if progress is not None:
@@ -290,7 +287,7 @@ def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Progress |
 
 
 def _render(
-    plan: RenderPlan, pool: Pool | Alone, total: int, progress: Progress | None
+    plan: RenderPlan, pool: Pool | Alone, total: int, progress: Update | None
 ) -> dict[int, FrameRecord]:
     records = dict(plan.records)
     there = [records[index].to_json() for index in sorted(records)]

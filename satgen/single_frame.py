@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from satgen.camera import Camera
 from satgen.config import TargetRef, earth_vectors, resolve, source_path, sun_vectors
 from satgen.errors import InputError
 from satgen.frame import Frame
 from satgen.frame_maker import FrameMaker, Viewpoint, viewpoints
-from satgen.geometry import matrix_to_quaternion
+from satgen.geometry import Floats, matrix_to_quaternion
 from satgen.keywords import check_keywords, field_names
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
@@ -41,8 +41,6 @@ OF_A_SWEEP = ("trajectory", "distance", "roll")
 
 POSE_TOLERANCE = 1e-4
 """How far a pose's rotation may be from orthonormal: room for poses written with five digits."""
-
-Floats = NDArray[np.float64]
 
 
 def render_frame(

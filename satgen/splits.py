@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+from satgen.geometry import Floats
 from satgen.settings import check, setting
 
 Indices = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 MIN_BLOCK = 120
 """Frames that a test block should have at least: room for pairs of frames far apart, and for long

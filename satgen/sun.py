@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from satgen.errors import InputError
+from satgen.geometry import Floats
 from satgen.trajectory import INERTIAL_KINDS, Motion, Observations, camera_direction
-
-Floats = NDArray[np.float64]
 
 MODES = ("phase", "body", "inertial")
 DEFAULT_CLOCK_DEG = 45.0

@@ -31,6 +31,7 @@ from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks
 from satgen.png import decode_png
 from satgen.processes import default_workers
+from satgen.progress import Update
 from satgen.rates import differenced_velocity
 from satgen.records import read_journal
 from satgen.rendering import RENDERERS
@@ -48,8 +49,6 @@ TOLERANCE = 1e-9
 
 PIXEL_TOLERANCE = 1e-6
 """How far projected landmarks may be off, pixels."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class _Tables:
 
 
 def verify(
-    folder: str | Path, *, workers: int | None = None, progress: Progress | None = None
+    folder: str | Path, *, workers: int | None = None, progress: Update | None = None
 ) -> Report:
     """Check a dataset; every problem is named, none ends the check early.
 
@@ -157,7 +156,7 @@ def verify(
     return Report(str(folder), len(wanted), tuple(_sorted(problems)))
 
 
-def with_deep(report: Report, count: int, progress: Progress | None = None) -> Report:
+def with_deep(report: Report, count: int, progress: Update | None = None) -> Report:
     """The report with `count` frames ray-cast on top; see `satgen.raycast`.
 
     Frames that are bad already are left out.
@@ -513,7 +512,7 @@ def _check_images(
     tables: _Tables | None,
     wanted: NDArray[np.int64],
     workers: int | None,
-    progress: Progress | None,
+    progress: Update | None,
 ) -> list[Problem]:
     rows: dict[int, int] = {}
     poses: NDArray[np.float64] | None = None

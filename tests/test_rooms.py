@@ -156,3 +156,8 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(module)
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+    for module, tree in TREES.items():  # nor is a class called as another module's type
+        for node in tree.body:
+            if isinstance(node, ast.Assign):
+                for target in node.targets:
+                    assert ast.unparse(target) not in homes, f"{module}: {ast.unparse(target)}"

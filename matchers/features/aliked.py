@@ -17,8 +17,8 @@ from matchers.features.aliked_network import (
     STRIDE,
     VARIANTS,
     ALIKEDNetwork,
+    FrameWindow,
     Maps,
-    Window,
     WindowPart,
 )
 from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
@@ -209,7 +209,7 @@ class _Cut(NamedTuple):
     """
 
     pixels: Tensor
-    window: Window
+    window: FrameWindow
     seen: WindowPart
     near: WindowPart
     origin: tuple[int, int]
@@ -230,7 +230,7 @@ def _cut(frames: Tensor, wanted: images.Box) -> _Cut:
     near = _overlap(images.grown(box, padded, _NEAR, 1), (x + seen.x, y + seen.y, *seen[2:]))
     return _Cut(
         pixels=frames[..., y : y + h, x : x + w],
-        window=Window(x, y, padded),
+        window=FrameWindow(x, y, padded),
         seen=seen,
         near=WindowPart(near.x + seen.x, near.y + seen.y, near.width, near.height),
         origin=(x - left, y - above),

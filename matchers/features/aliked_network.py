@@ -31,7 +31,7 @@ _STRIP = 1 << 16  # pixels that the score head's first layer takes at once
 _KEYPOINTS = 1024  # keypoints described at once
 
 
-class Window(NamedTuple):
+class FrameWindow(NamedTuple):
     """A part of a frame, computed as if the whole frame were seen.
 
     Upsampling with aligned corners depends on the frame's size, and so do the limits of offsets.
@@ -99,7 +99,7 @@ class ALIKEDNetwork(nn.Module):
         )
         self.desc_head = _DescriptorHead(c4, positions)
 
-    def maps(self, images: Tensor, window: Window) -> Maps:
+    def maps(self, images: Tensor, window: FrameWindow) -> Maps:
         """Features of (B, 3, h, w) RGB values in [0, 1]; h and w are multiples of 32."""
         height, width = images.shape[-2:]
         longest = max(window.frame)

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satgen.errors import InputError
-
-Floats = NDArray[np.float64]
-Box = tuple[int, int, int, int]
+from satgen.geometry import Floats
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class HomographyConfig:
 
 def random_homography(
     size: tuple[int, int],
-    box: Box,
+    box: tuple[int, int, int, int],
     rng: np.random.Generator,
     config: HomographyConfig | None = None,
 ) -> Floats:

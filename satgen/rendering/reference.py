@@ -29,7 +29,7 @@ from satgen.rendering.lighting import Lighting
 from satgen.rendering.renderer import RenderedView
 
 if TYPE_CHECKING:
-    from satgen.rendering.renderer import Window
+    from satgen.rendering.renderer import PixelBox
 
 DISPLAY_GAMMA = 2.2
 """Gamma of pyrender's shaders: what they write is linear radiance to the power of 1 / 2.2."""
@@ -208,7 +208,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
 _LINEAR = ((np.arange(256) / 255.0) ** DISPLAY_GAMMA).astype(np.float32)
 
 
-def _window(covered: NDArray[np.bool_]) -> Window:
+def _window(covered: NDArray[np.bool_]) -> PixelBox:
     columns, rows = np.flatnonzero(covered.any(axis=0)), np.flatnonzero(covered.any(axis=1))
     if len(rows) == 0:
         return 0, 0, 0, 0

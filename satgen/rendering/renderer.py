@@ -31,7 +31,7 @@ from satgen.rendering.sampling import sample_pixels
 if TYPE_CHECKING:
     from satgen.rendering.device import Device, ShadeUniforms
 
-Window = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RenderedView:
         parts: (h, w) uint8 part label at the pixel centre, 0 for none.
     """
 
-    window: Window
+    window: PixelBox
     pixels: NDArray[np.int64]
     radiance: NDArray[np.float32]
     depth: NDArray[np.float64]
@@ -183,7 +183,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         drawn: NDArray[np.intp],
         height: NDArray[np.float64],
         ray_from_pixel: NDArray[np.float64],
-        window: Window,
+        window: PixelBox,
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
         packed = self._packed
@@ -264,7 +264,7 @@ class Renderer(AbstractContextManager["Renderer"]):
 
     def _extent(
         self, rotation: NDArray[np.float64], translation: NDArray[np.float64]
-    ) -> tuple[float, float, Window]:
+    ) -> tuple[float, float, PixelBox]:
         """Near and far planes and the pixel rectangle that holds the target."""
         camera = self.camera
         radius = self._packed.radius

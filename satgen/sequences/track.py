@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from satgen.dataset import FRAMES_PARQUET, Dataset
 from satgen.errors import InputError
+from satgen.geometry import Floats
 from satgen.sequences.config import WindowConfig
 from satgen.sequences.images import Square, cut_intrinsics, target_square, whole_square
 
 RATES = ("wx", "wy", "wz")
 TIME = "time_s"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

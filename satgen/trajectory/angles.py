@@ -10,11 +10,9 @@ singularity at the poles, where azimuth and roll turn about the same axis.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from satgen.geometry import axis_quaternion, make_pose, quaternion_multiply
-
-Floats = NDArray[np.float64]
+from satgen.geometry import Floats, axis_quaternion, make_pose, quaternion_multiply
 
 _FRONT = np.array([0.5, 0.5, 0.5, -0.5])
 """Quaternion (w, x, y, z) of the pose at azimuth, elevation and roll 0, where the camera's

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from satgen.errors import InputError
 from satgen.geometry import (
+    Floats,
     continuous_quaternions,
     make_pose,
     matrix_to_quaternion,
@@ -32,14 +33,7 @@ from satgen.geometry import (
 from satgen.parquet import read_table
 from satgen.settings import setting
 from satgen.trajectory.angles import angles_from_pose, pose_from_angles
-from satgen.trajectory.motion import (
-    FRAME_PERIOD,
-    INDEX_MAX,
-    INDEX_MIN,
-    Floats,
-    Motion,
-    Observations,
-)
+from satgen.trajectory.motion import FRAME_PERIOD, INDEX_MAX, INDEX_MIN, Motion, Observations
 from satgen.trajectory.roll import Roll
 
 if TYPE_CHECKING:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from satgen.camera import Camera
 from satgen.errors import InputError
+from satgen.geometry import Floats
 from satgen.trajectory.motion import finite
-
-Floats = NDArray[np.float64]
 
 
 def default_distance(radius_m: float, camera: Camera, fill: float = 0.9) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.geometry import continuous_quaternions, matrix_to_quaternion
+from satgen.geometry import Floats, continuous_quaternions, matrix_to_quaternion
 from satgen.trajectory.angles import (
     angles_from_pose,
     angular_velocity,
@@ -15,7 +15,7 @@ from satgen.trajectory.angles import (
     pose_from_angles,
     quaternion_from_angles,
 )
-from satgen.trajectory.motion import Floats, Observations
+from satgen.trajectory.motion import Observations
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
+from satgen.geometry import Floats
 from satgen.settings import check, words_of
 
 if TYPE_CHECKING:
     from satgen.model import TargetModel
     from satgen.trajectory.config import TrajectoryConfig
 
-Floats = NDArray[np.float64]
 Vector = tuple[float, float, float]
 M = TypeVar("M", bound="Motion")
 

@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.geometry import normalise
+from satgen.geometry import Floats, normalise
 from satgen.settings import setting
 from satgen.trajectory.looking import looking_along
-from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Floats, Motion, Observations, finite
+from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Motion, Observations, finite
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig

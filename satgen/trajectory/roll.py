@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from satgen.errors import InputError
-from satgen.trajectory.motion import INDEX_MAX, Floats, finite
+from satgen.geometry import Floats
+from satgen.trajectory.motion import INDEX_MAX, finite
 
 TERMS = 6
 """Sines in a random roll."""

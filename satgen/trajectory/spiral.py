@@ -13,16 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from satgen.geometry import Floats
 from satgen.settings import setting
 from satgen.trajectory.looking import looking_from
-from satgen.trajectory.motion import (
-    FRAME_PERIOD,
-    INDEX_MAX,
-    INDEX_MIN,
-    Floats,
-    Motion,
-    Observations,
-)
+from satgen.trajectory.motion import FRAME_PERIOD, INDEX_MAX, INDEX_MIN, Motion, Observations
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig

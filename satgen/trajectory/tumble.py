@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.geometry import normalise
+from satgen.geometry import Floats, normalise
 from satgen.settings import numbers, setting
 from satgen.trajectory.angles import rotation_from_angles
 from satgen.trajectory.looking import looking_along
@@ -31,7 +31,6 @@ from satgen.trajectory.motion import (
     FRAME_PERIOD,
     INDEX_MAX,
     INDEX_MIN,
-    Floats,
     Motion,
     Observations,
     Vector,

@@ -17,7 +17,6 @@ from satgen.modelling.cartography.layout import (
 )
 
 HINGES_X = (-0.66, 0.66)
-Shape = shapes.Shape
 
 
 def add_wings(a: Assembly) -> None:
@@ -32,13 +31,13 @@ def add_wings(a: Assembly) -> None:
         _hold_downs(a, name, sign)
 
 
-def _fixed(shape: Shape, sign: float) -> Shape:
+def _fixed(shape: shapes.Shape, sign: float) -> shapes.Shape:
     """A shape of the +y side, at the wing's height, for either side."""
     placed = shape.translate((0, 0, WING_Z))
     return placed if sign > 0 else placed.mirror("y")
 
 
-def _turned(shape: Shape, sign: float) -> Shape:
+def _turned(shape: shapes.Shape, sign: float) -> shapes.Shape:
     """A shape of the +y wing's own frame (cells toward -z) on either wing, turned to the Sun."""
     return _fixed(shape.rotate("y", WING_TILT_DEG), sign)
 
