@@ -174,7 +174,7 @@ class PoseExperiment:
 
     @property
     def work(self) -> Callable[[PosePart], Line]:
-        """What a part comes to."""
+        """The function that carries out a part."""
         return forecast_part
 
     @property
@@ -183,7 +183,7 @@ class PoseExperiment:
         return bool(self._fitted)
 
     def stages(self) -> list[tuple[str, str, float]]:
-        """Poses, training, forecasts."""
+        """The stages of the run: finding poses, training, forecasts."""
         found = [(STAGE, "frame", 60.0)] if self.tracker is not None else []
         for name, model in self.models.items():
             if isinstance(model, Trainable) and not name.endswith(".safetensors"):
@@ -425,7 +425,9 @@ def pose_experiment(
 
 
 def _blocks(datasets: Sequence[str | Path], windows: str, dt_s: float | None) -> list[PosedBlocks]:
-    """What is evaluated of datasets."""
+    """The evenly spaced runs of frames of each dataset that are evaluated, if there are any."""
+    if not datasets:
+        return []
     opened = open_datasets([Path(folder) for folder in datasets])
     views: Mapping[str, Dataset] = opened
     for name, data in opened.items():
@@ -433,7 +435,7 @@ def _blocks(datasets: Sequence[str | Path], windows: str, dt_s: float | None) ->
             raise InputError(f"{name}: has {len(data)} frame: a forecast needs more")
     for data in opened.values():
         sequences_of(data, dt_s)  # without times it is refused before it is split
-    if windows == "test" and opened:
+    if windows == "test":
         splits = split_datasets(opened)
         views = {name: data[splits[name].test] for name, data in opened.items()}
     found = []
@@ -448,14 +450,14 @@ def _blocks(datasets: Sequence[str | Path], windows: str, dt_s: float | None) ->
 
 
 def _renamed(block: PosedBlocks) -> PosedBlocks:
-    """The same, told from other datasets of the motion by its name."""
+    """The block with its dataset's name in the motion's, where others have that motion, too."""
     motion = f"{block.motion} ({block.name})"
     sequences = tuple(replace(s, name=motion) for s in block.sequences)
     return replace(block, motion=motion, sequences=sequences)
 
 
 def _of_length(block: PosedBlocks, window: int) -> PosedBlocks:
-    """The same without runs that are shorter than a window."""
+    """The block without runs that are shorter than a window."""
     chosen = [n for n, sequence in enumerate(block.sequences) if len(sequence) >= window]
     return replace(
         block,
