@@ -31,17 +31,14 @@ def forecast(observed, future):
 
 
 if __name__ == "__main__":
-    from bench.predict.experiment import pose_rows
-    from bench.predict.protocols import Lab
+    import satgen
 
-    motion, noise_deg = sys.argv[1], float(sys.argv[2])
-    protocol = Lab(motions=(motion,), noise_deg=(noise_deg,))
     mine = f"{__file__}:forecast"
-    rows = pose_rows([mine, "last", "velocity", "acceleration", "filter"], protocol)
-
-    print(f"{motion}, {noise_deg:g} degrees of noise: median error in degrees by frames ahead")
-    print(" " * 12 + "".join(f"{horizon:9d}" for horizon in protocol.horizons))
-    for model in dict.fromkeys(row["model"] for row in rows):
-        errors = [row["error_deg_median"] for row in rows if row["model"] == model]
-        name = "mine" if model == mine else model
-        print(f"{name:12s}" + "".join(f"{error:9.2f}" for error in errors))
+    found = satgen.predict(
+        protocol="lab",
+        motions=sys.argv[1],
+        noise=float(sys.argv[2]),
+        model=[mine, "last", "velocity", "acceleration", "filter"],
+    )
+    print(found)  # the table of `satgen predict`; found.rows and found.windows have every figure
+    print(found.report)

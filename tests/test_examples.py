@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.datasets import satgen
+from satgen.trajectory import Tumble
+from tests.datasets import make, satgen
 from tests.limits import PATIENCE_S
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -80,3 +81,31 @@ def test_train_your_craft(craft_path: Path, tmp_path: Path) -> None:
     weights = tmp_path / "run" / "training" / "lightglue-sift.safetensors"
     assert weights.is_file()
     assert said.count("<MatchedPair ") == 2
+
+
+def table_of(said: str) -> dict[str, list[float]]:
+    """Figures of each model in a table of `satgen predict`, the last folder of its name alone."""
+    lines = [line.split() for line in said.splitlines() if line.startswith("  ")]
+    return {words[0].rpartition("/")[2]: [float(w) for w in words[1:]] for words in lines[1:]}
+
+
+def test_my_frame_model(craft_path: Path, tmp_path: Path) -> None:
+    motion = Tumble(rates_deg_s=(1.0, 2.0, 1.0))
+    make(craft_path, tmp_path / "tumble", trajectory=motion, stop=3039, width=64)
+    said = example("my_frame_model.py", "tumble", folder=tmp_path)
+    assert "PSNR in the silhouette" in said and "report.html" in said
+    figures = table_of(said)
+    mine = "my_frame_model.py:forecast"
+    assert list(figures) == ["black", "last", "flow", mine]
+    assert all(len(values) == 6 for values in figures.values())
+    assert figures[mine] != figures["last"]
+
+
+def test_my_pose_model(tmp_path: Path) -> None:
+    said = example("my_pose_model.py", "tumble-3", 0.1, folder=tmp_path)
+    assert "tumble-3, noise 0.1 deg: median rotation error" in said and "report.html" in said
+    figures = table_of(said)
+    mine = "my_pose_model.py:forecast"
+    assert list(figures) == [mine, "last", "velocity", "acceleration", "filter"]
+    assert all(len(values) == 7 for values in figures.values())
+    assert figures["filter"][4] < figures[mine][4] < figures["last"][4]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +23,6 @@ from bench.predict.protocols import FreeRotation, Lab
 from bench.predict.types import Forecast, Observed, PoseModel
 from satgen.errors import InputError
 from satgen.geometry import Floats
-from tests.limits import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB = Lab(motions=("tumble-3",), frames=400, noise_deg=(0.1,))
@@ -213,21 +209,3 @@ def test_one_observed_frame_is_refused_by_who_needs_more() -> None:
     assert pose_rows(["last"], protocol)
     with pytest.raises(InputError, match="1 observed frame: must be at least 2"):
         pose_rows(["velocity"], protocol)
-
-
-def test_the_example_puts_its_own_model_into_the_table(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples/my_pose_model.py"), "tumble-3", "0.1"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
-    assert list(table) == ["mine", "last", "velocity", "acceleration", "filter"]
-    errors = {name: [float(value) for value in values] for name, values in table.items()}
-    assert all(len(values) == 7 for values in errors.values())
-    assert errors["filter"][4] < errors["mine"][4] < errors["last"][4]
