@@ -16,7 +16,7 @@ TRUE = "true"
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """A run.
+    """What a run of `satgen predict` compares, on what, and with which seed.
 
     Attributes:
         task: what is forecast.
@@ -52,21 +52,23 @@ class PredictConfig:
     )
     features: str | None = setting(
         None,
-        f"Of that matcher: {FEATURES_CHOICE}",
+        f"Features that the matcher of --poses works on: {FEATURES_CHOICE}",
         shown="aliked if it has been downloaded, else sift",
     )
-    max_keypoints: int = setting(512, "Of that matcher, in a frame", low=1)
+    max_keypoints: int = setting(512, "Keypoints in a frame, for that matcher", low=1)
     windows: str = setting(
         "test",
         "Windows of a dataset: test, those of its held-out blocks, or all",
         choices=("test", "all"),
     )
-    seed: int = setting(0, "Of noise, draws and training", low=0)
-    threads: int = setting(1, "Of a process where networks forecast or match", low=1)
-    device: str | None = setting(None, "Of networks: cpu, cuda or mps", shown="the best there is")
+    seed: int = setting(0, "Seed of noise, draws and training", low=0)
+    threads: int = setting(1, "Threads of a process where networks forecast or match", low=1)
+    device: str | None = setting(
+        None, "Where networks run: cpu, cuda or mps", shown="the best there is"
+    )
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse values that make no sense."""
         check(self)
         if len(set(self.models)) != len(self.models):
             raise InputError(f"models {', '.join(self.models)}: must be named once each")
@@ -110,7 +112,7 @@ class FrameRules:
     )
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse values that make no sense."""
         check(self)
         if not self.noise_deg or len(set(self.noise_deg)) < len(self.noise_deg):
             raise InputError(f"noise {list(self.noise_deg)}: must be given once each")

@@ -67,7 +67,7 @@ class Experiment(Protocol):
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What is to be known of the run besides."""
+        """Further keys of the run's description, run.json."""
         ...
 
     @property
@@ -101,7 +101,7 @@ class Experiment(Protocol):
         ...
 
     def more(self) -> Mapping[str, Any]:
-        """What else the summary says."""
+        """Further keys of the summary, results.json."""
         ...
 
     def pictures(self, table: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """How poses are estimated.
+    """How poses are estimated from images.
 
     Attributes:
         matcher, features: names, as `matchers.registry.load_matcher` takes them.
@@ -54,7 +54,7 @@ class TrackerConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        """Check."""
+        """Refuse values that make no sense."""
         if self.max_keypoints < 1 or self.least_inliers < 4 or self.threads < 1:
             raise InputError(
                 f"{self.max_keypoints} keypoints, {self.least_inliers} inliers, {self.threads} "
@@ -66,7 +66,7 @@ class TrackerConfig:
 
 @dataclass(frozen=True)
 class VisualPose:
-    """The pose of one frame.
+    """The pose of one frame as it was found, and by which matches.
 
     Attributes:
         index: of the frame.
