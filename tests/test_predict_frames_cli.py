@@ -146,6 +146,10 @@ def test_a_training_that_was_killed_ends_with_the_same_figures(
          "simvp is trained on some of them"),
         (["DATA", "--protocol", "10-20-64", "--windows", "all", "--poses", "hope"],
          "matcher 'hope'"),
+        (["DATA", "--protocol", "10-20-64", "--windows", "all", "--model", "render-gru"],
+         "has no weights"),
+        (["DATA", "--protocol", "10-20-64", "--windows", "all", "--model", "render-hope"],
+         "pose model 'hope'"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_changes_nothing(

@@ -165,12 +165,12 @@ def _evaluate(
     began = time.perf_counter()
     forecast = checked_frames(name, model, batch.observed)
     seconds = time.perf_counter() - began
-    label, noise = _source(source)
+    label, noise = source_key(source)
     columns = window_columns(name, label or "", noise, batch, figures_of(forecast, batch))
     return FrameEvaluation(name, source, batch, forecast, columns, seconds)
 
 
-def _source(source: PoseSource | None) -> tuple[str | None, float | None]:
+def source_key(source: PoseSource | None) -> tuple[str | None, float | None]:
     """How a row names a source of poses, and its noise in degrees where it is known."""
     if source is None:
         return None, None
@@ -190,7 +190,7 @@ def rows_of_evaluations(
     clocks: dict[tuple[str, str | None, float | None], tuple[int, float]] = {}
     for one in found:
         tables.append(one.columns)
-        key = (one.model, *_source(one.source))
+        key = (one.model, *source_key(one.source))
         frames, seconds = clocks.get(key, (0, 0.0))
         made = len(one.batch.starts) * len(one.batch.observed.horizons)
         clocks[key] = (frames + made, seconds + one.seconds)

@@ -13,6 +13,7 @@ it, which no velocity carries on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -140,16 +141,28 @@ class RenderedForecast:
         return self._makers[key]
 
 
-def _maker_of(scene: FrameScene) -> FrameMaker:
-    """A renderer of a dataset's scene, without the sensor's noise."""
-    from satgen.targets.load import load_target
+def model_of(scene: FrameScene) -> Path:
+    """The file of the model that a scene was rendered with.
 
-    config = scene.data.config
-    target, path = config.target, model_path(config.target)
+    Raises:
+        InputError: it is not there any more, or has changed.
+    """
+    target = scene.data.config.target
+    path = model_path(target)
     if not path.is_file():
         raise InputError(f"{scene.name}: its model {path} is not there any more")
     if file_sha256(path) != target.sha256:
         raise InputError(f"{scene.name}: {path} is not the model that it was rendered with")
+    return path
+
+
+def _maker_of(scene: FrameScene) -> FrameMaker:
+    """A renderer of a dataset's scene, without the sensor's noise."""
+    from satgen.targets.load import load_target
+
+    model_of(scene)
+    config = scene.data.config
+    target = config.target
     model = load_target(target.source, target.scale, target.up)
     quiet = replace(config.sensor, full_well=0.0, read_noise=0.0)
     return FrameMaker(Scene(replace(config, sensor=quiet), model), anywhere=True)

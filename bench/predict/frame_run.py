@@ -13,6 +13,7 @@ import numpy as np
 
 import satgen
 from bench.predict.config import TRUE, FrameRules, PredictConfig
+from bench.predict.frame_experiment import source_key
 from bench.predict.frame_figures import figures_of, join_columns, rows_of, window_columns
 from bench.predict.frame_learned import NETWORKS, LearnedFrames
 from bench.predict.frame_models import load_frame_model
@@ -25,6 +26,7 @@ from bench.predict.frame_protocols import (
     load_protocol,
     training_windows,
 )
+from bench.predict.frame_render import RenderedForecast, model_of
 from bench.predict.frame_training_config import FrameTrainConfig
 from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
 from bench.predict.pose_run import source_sha256
@@ -112,7 +114,6 @@ class FrameRunner:
     ) -> list[tuple[str, PoseSource | None, FrameBatch, FrameForecast, float]]:
         """Model, source of poses, windows, forecast and its seconds: of each model that looks at no
         poses, then of the others with the poses of each source."""
-        data, scene = self.windows.data[dataset], self.scenes[dataset]
         window = self.windows.read(np.asarray(numbers, dtype=np.int64))
         found = []
         chosen = {n: m for n, m in self.models.items() if names is None or n in names}
@@ -123,13 +124,21 @@ class FrameRunner:
                 if not wants and place:
                     continue
                 if batch is None:
-                    poses = source.poses_of(dataset, data)
-                    batch = self.windows.batch(window, poses, scene, source)
+                    batch = self._batch(dataset, window, source)
                 began = time.perf_counter()
                 forecast = checked_frames(name, model, batch.observed)
                 seconds = time.perf_counter() - began
                 found.append((name, source if wants else None, batch, forecast, seconds))
         return found
+
+    def batch(self, dataset: str, numbers: Sequence[int], source: PoseSource) -> FrameBatch:
+        """Some windows of a dataset."""
+        window = self.windows.read(np.asarray(numbers, dtype=np.int64))
+        return self._batch(dataset, window, source)
+
+    def _batch(self, dataset: str, window: dict[str, Any], source: PoseSource) -> FrameBatch:
+        poses = source.poses_of(dataset, self.windows.data[dataset])
+        return self.windows.batch(window, poses, self.scenes[dataset], source)
 
 
 def open_windows(setup: FrameSetup) -> HeldOut:
@@ -149,12 +158,11 @@ def forecast_part(part: FramePart) -> Line:
     for name, source, batch, forecast, took in _runner(part.setup).forecasts(
         part.dataset, part.numbers
     ):
-        known = source is not None and source.estimated is None
-        noise = source.noise_deg if source is not None and known else None
-        label = "" if source is None else source.name
+        label, noise = source_key(source)
         figures = figures_of(forecast, batch)
-        tables.append(window_columns(name, label, noise, batch, figures))
-        seconds.append([name, label, len(batch.starts) * len(batch.observed.horizons), took])
+        tables.append(window_columns(name, label or "", noise, batch, figures))
+        made = len(batch.starts) * len(batch.observed.horizons)
+        seconds.append([name, label, noise, made, took])
     columns = join_columns(tables)
     return {
         "columns": {name: np.asarray(values).tolist() for name, values in columns.items()},
@@ -265,7 +273,10 @@ class FrameExperiment:
     # -- before the first write ----------------------------------------------------------------
 
     def check(self) -> None:
-        """See that images are there, and that models that need no training forecast a window."""
+        """See that images are there, and try each model that needs no training on a window.
+
+        Of those that render, the poses are tried, and that the target's model is there.
+        """
         tracked = () if self.tracker is None else ("depth",)
         for name, data in self.windows.data.items():
             check_frames(data, self._used(name), ("rgb", "parts", *tracked))
@@ -276,9 +287,17 @@ class FrameExperiment:
         ready = tuple(entry for entry in self.setup.models if entry[0] not in NETWORKS)
         true = tuple(PoseSource(seed=self.config.seed) for _ in self.setup.sources[:1])
         runner = FrameRunner(replace(self.setup, models=ready, sources=true, poses=None))
-        first = next(iter(self.windows.data))
-        quick = [name for name in runner.models if not name.startswith("render")]
-        runner.forecasts(first, [0], quick)
+        drawn = {n: m for n, m in runner.models.items() if isinstance(m, RenderedForecast)}
+        spans = self.windows.windows.spans
+        for place, (name, scene) in enumerate(runner.scenes.items()):
+            first = [int(np.flatnonzero(spans[:, 0] == place)[0])]
+            others = [name for name in runner.models if name not in drawn]
+            runner.forecasts(name, first, others)
+            if drawn:
+                model_of(scene)
+                batch = runner.batch(name, first, true[0])
+                for model in drawn.values():
+                    model.poses(batch.observed)
 
     def _used(self, name: str) -> list[int]:
         """Indices of the frames that windows of a dataset have."""
@@ -353,17 +372,17 @@ class FrameExperiment:
             for line in lines
         ]
         columns = join_columns(tables)
-        clocks: dict[tuple[str, str], tuple[int, float]] = {}
+        clocks: dict[tuple[str, str | None, float | None], tuple[int, float]] = {}
         for line in lines:
-            for name, label, frames, seconds in line["seconds"]:
-                before = clocks.get((name, label), (0, 0.0))
-                clocks[name, label] = (before[0] + frames, before[1] + seconds)
+            for name, label, noise, frames, seconds in line["seconds"]:
+                before = clocks.get((name, label, noise), (0, 0.0))
+                clocks[name, label, noise] = (before[0] + frames, before[1] + seconds)
         runner = _runner(self.setup)
         rows = rows_of(
             columns, protocol=self.setup.protocol.name, observed=self.setup.protocol.observed
         )
         for row in rows:
-            frames, seconds = clocks[row["model"], row["poses"] or ""]
+            frames, seconds = clocks[row["model"], row["poses"], row["noise_deg"]]
             model = runner.models[row["model"]]
             row["parameters"] = int(getattr(model, "parameters", 0))
             row["frames_s"] = frames / max(seconds, 1e-9)
