@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.predict.api import predict
 from satgen.dataset import Dataset
+from satgen.errors import InputError
 from satgen.trajectory import Tumble
 from tests.datasets import make, satgen, tree
 from tests.limits import PATIENCE_S
@@ -95,6 +97,18 @@ def test_the_task_answers_with_rows(tumbling: Path, tmp_path: Path) -> None:
     assert found[1]["psnr_silhouette"]["difference"] == pytest.approx(gain)
 
 
+def test_without_a_dataset_a_small_one_is_rendered(tmp_path: Path) -> None:
+    words = ["predict", "--task", "frames", "--model", "black", "--model", "last", "--out", "run"]
+    done = satgen(*words, "--json", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert {row["motion"] for row in answer["rows"]} == {"tumble-3"}
+    data = Dataset(tmp_path / "datasets" / "predict" / "aura-tumble")
+    assert len(data) == 600 and data.camera.width == 128
+    with pytest.raises(InputError, match="no dataset given"):
+        predict(task="frames")
+
+
 def _grey(rgb: np.ndarray) -> np.ndarray:
     """ITU-R BT.601, of values in 0…1."""
     return (rgb / 255.0) @ np.array([0.299, 0.587, 0.114])
@@ -133,7 +147,8 @@ def test_a_training_that_was_killed_ends_with_the_same_figures(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no dataset given"),
+        (["--model", "nope"], "frame model 'nope': one of black, last"),
+        (["--noise", -1], "--noise -1"),
         (["DATA", "--model", "nope"], "frame model 'nope': one of black, last"),
         (["DATA", "--model", "nowhere.py:forecast"], "cannot import"),
         (["DATA", "--protocol", "lab"], "frames protocol 'lab': one of 10-20-128"),

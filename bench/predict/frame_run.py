@@ -407,6 +407,38 @@ def _column(name: str, values: list[Any]) -> np.ndarray[Any, Any]:
     return np.asarray(values, dtype=object if name in words else None)
 
 
+def checked_words(
+    config: PredictConfig, protocol: FrameProtocol | str, rules: FrameRules
+) -> tuple[FrameProtocol, TrackerConfig | None, tuple[PoseSource, ...]]:
+    """What can be told without a dataset: the protocol, and where the poses come from.
+
+    Raises:
+        InputError: a protocol, model, device or matcher that there is not; a network that is to be
+            evaluated on what it is trained on.
+    """
+    from matchers.registry import choose_device
+
+    choose_device(config.device)
+    known = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    changes: dict[str, Any] = {}
+    if rules.horizons:
+        changes["horizons"] = rules.horizons
+    if rules.stride is not None:
+        changes["stride"] = rules.stride
+    known = replace(known, **changes)
+    names = config.models or DEFAULT
+    trains = [name for name in names if name in NETWORKS]
+    if trains and config.windows != "test":
+        raise InputError(f"--windows {config.windows}: {trains[0]} is trained on some of them")
+    for name in names:
+        if name not in NETWORKS:
+            load_frame_model(name)
+    if config.poses == TRUE:
+        noisy = (PoseSource(n, rules.noise_m_per_deg, config.seed) for n in rules.noise_deg)
+        return known, None, tuple(noisy)
+    return known, tracker_config(config), (PoseSource(seed=config.seed, name=config.poses),)
+
+
 def frame_experiment(
     config: PredictConfig,
     datasets: Sequence[str | Path],
@@ -432,31 +464,11 @@ def frame_experiment(
     """
     from matchers.registry import choose_device
 
+    rules = rules or FrameRules()
+    known, tracker, sources = checked_words(config, protocol, rules)
+    names = config.models or DEFAULT
     if not datasets:
         raise InputError("no dataset given: frames are forecast of at least one")
-    rules = rules or FrameRules()
-    known = load_protocol(protocol) if isinstance(protocol, str) else protocol
-    changes: dict[str, Any] = {}
-    if rules.horizons:
-        changes["horizons"] = rules.horizons
-    if rules.stride is not None:
-        changes["stride"] = rules.stride
-    known = replace(known, **changes)
-    tracker = None
-    if config.poses == TRUE:
-        sources = tuple(
-            PoseSource(noise, rules.noise_m_per_deg, config.seed) for noise in rules.noise_deg
-        )
-    else:
-        tracker = tracker_config(config)
-        sources = (PoseSource(seed=config.seed, name=config.poses),)
-    names = config.models or DEFAULT
-    trains = [name for name in names if name in NETWORKS]
-    if trains and config.windows != "test":
-        raise InputError(f"--windows {config.windows}: {trains[0]} is trained on some of them")
-    for name in names:
-        if name not in NETWORKS:
-            load_frame_model(name)  # unknown names are refused here
     folders = [Path(folder) for folder in datasets]
     for folder in folders:
         if len(Dataset(folder)) < 2:

@@ -10,13 +10,15 @@ from typing import Any
 
 import click
 
-from bench.predict.choose import PROTOCOL_KINDS, TRAINING_KINDS, protocol_of
-from bench.predict.config import PredictConfig
+from bench.predict.choose import FRAMES, PROTOCOL_KINDS, TRAINING_KINDS, protocol_of
+from bench.predict.config import FrameRules, PredictConfig
 from satgen.cli.common import echo_json, json_option, resumable, run_options
 from satgen.cli.options import chosen, configured, options_of, options_of_any
 from satgen.errors import InputError
 from satgen.installed import require
 from satgen.progress import Progress, Stage, duration
+
+SMALL = Path("datasets") / "predict"
 
 
 @click.command("predict", short_help="Forecast poses or frames, and measure how far off they are.")
@@ -52,7 +54,8 @@ def command(
     Poses: without a dataset of motions in closed form, thousands in seconds; with datasets of
     their held-out blocks, from true poses, noisy ones, or those that a matcher finds in the images.
     Frames: of datasets' held-out blocks, by models that look at the frames alone, and by rendering
-    the poses that are forecast. Models that learn are trained first, and kept in the run's folder,
+    the poses that are forecast; without a dataset it renders a small one into datasets/predict
+    first. Models that learn are trained first, and kept in the run's folder,
     with a table of windows, the figures, plots and report.html. A run that was stopped goes on when
     the same command is given again.
 
@@ -74,6 +77,16 @@ def command(
         return
     with resumable():
         _predict(datasets, as_json, **options)
+
+
+def _small_dataset(config: PredictConfig, protocol: str, rules: FrameRules, quiet: bool) -> Path:
+    """A small dataset of a tumble, rendered unless it is there."""
+    from bench.predict.frame_run import checked_words
+    from bench.predict.small import NAME, SECONDS, small_dataset
+
+    checked_words(config, protocol, rules)  # refused before anything is rendered
+    with Progress([Stage(NAME, "frame", SECONDS)], quiet=quiet).stage(NAME) as update:
+        return small_dataset(SMALL, update)
 
 
 def _compare(run_a: str, run_b: str, as_json: bool) -> None:
@@ -108,6 +121,8 @@ def _predict(
     from bench.predict.run import PAGE, run
     from bench.predict.table import table
 
+    if config.task == FRAMES and not datasets:
+        datasets = (_small_dataset(config, name, FrameRules(**rules), quiet),)
     experiment = experiment_of(
         config, datasets, name, rules, training, shlex.join(["satgen", *sys.argv[1:]])
     )
