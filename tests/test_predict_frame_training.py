@@ -274,7 +274,7 @@ def test_models_are_made_ready(
     [
         (lambda: replace(QUICK, steps=0), "steps 0"),
         (lambda: replace(QUICK, horizons=-1), "horizons -1"),
-        (lambda: replace(QUICK, learning_rate=float("nan")), "learning rate nan"),
+        (lambda: replace(QUICK, learning_rate=float("nan")), "learning_rate nan: must be"),
         (lambda: NetworkConfig(kind="x"), "network 'x'"),
         (lambda: NetworkConfig(translator="x"), "translator 'x'"),
         (lambda: NetworkConfig(hidden=12), "hidden 12"),
