@@ -16,7 +16,7 @@ from bench.config import BenchConfig
 from bench.predict.config import PredictConfig
 from matchers.training.config import TrainConfig
 from satgen.cli import main
-from satgen.cli.options import configured, options_of
+from satgen.cli.options import configured, options_of, options_of_any
 from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.settings import check, numbers, option_name, setting, setting_of
@@ -157,3 +157,23 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         timeout=PATIENCE_S,
     )
     assert "LOADED []" in done.stdout
+
+
+def test_alternatives_show_the_defaults_that_they_have() -> None:
+    """An option of several configurations tells the default of each that has one."""
+
+    @dataclass(frozen=True)
+    class One:
+        step: float | None = setting(1.5, "A step")
+
+    @dataclass(frozen=True)
+    class Other:
+        step: float | None = setting(None, "A step")
+
+    @click.command()
+    @options_of_any({"one": One, "other": Other}, "")
+    def command(**values: Any) -> None:
+        """Nothing."""
+
+    told = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert "Of one and other: a step. [default: 1.5 (one)]" in told

@@ -99,7 +99,9 @@ def options_of_any(configs: Mapping[str, type], prefix: str) -> Callable[[F], F]
             first = next(iter(items.values()))
             shown = None
             if any(item.default != first.default for item in items.values()):
-                shown = "; ".join(f"{_default(item)} ({name})" for name, item in items.items())
+                # One without a default of its own, such as None, has none to show.
+                known = {n: item for n, item in items.items() if item.default not in (None, ())}
+                shown = "; ".join(f"{_default(item)} ({name})" for name, item in known.items())
             command = _option(f"{prefix}{place}", first, kinds[place], whose, shown)(command)
         return command
 
