@@ -171,7 +171,8 @@ class LearnedFrames:
         from satgen.atomic import write_atomic
 
         facts = {"network": asdict(self.config), "windows": asdict(self.shape)}
-        metadata = {"model": "satgen-frames", "config": json.dumps(facts)}
+        # One entry: the library writes several in any order, other bytes each time.
+        metadata = {"config": json.dumps(facts)}
         weights = {
             name: value.detach().cpu().contiguous()
             for name, value in self.network.state_dict().items()
