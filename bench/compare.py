@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,13 +118,30 @@ def _partners(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     mine = {entry["id"]: entry for entry in known_a["combinations"]}
     theirs = {entry["id"]: entry for entry in known_b["combinations"]}
+    found = partners(list(mine), list(theirs), run_a, run_b, "COMBINATION")
+    return [(mine[name], theirs[other]) for name, other in found]
+
+
+def partners(
+    mine: Sequence[str], theirs: Sequence[str], run_a: str | Path, run_b: str | Path, what: str
+) -> list[tuple[str, str]]:
+    """Which of two runs' ways are put side by side: those of one name, or the only one of each.
+
+    Args:
+        mine, theirs: names of the ways that the runs have.
+        run_a, run_b: the runs, for messages.
+        what: a way is called after the colon of RUN:WHAT.
+
+    Raises:
+        InputError: they share none, and one of them has several.
+    """
     if common := [name for name in mine if name in theirs]:
-        return [(mine[name], theirs[name]) for name in common]
+        return [(name, name) for name in common]
     if len(mine) == len(theirs) == 1:
-        return [(next(iter(mine.values())), next(iter(theirs.values())))]
+        return [(mine[0], theirs[0])]
     raise InputError(
         f"{run_a} has {', '.join(mine)}, {run_b} has {', '.join(theirs)}: must share one, or have "
-        f"one each; RUN:COMBINATION picks one"
+        f"one each; RUN:{what} picks one"
     )
 
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.predict.columns import join_columns
 from bench.predict.frame_figures import (
     FIGURES,
     figures_of,
-    join_columns,
     psnr,
     rows_of,
     ssim,

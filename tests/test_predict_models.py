@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bench.predict import pose_models
+from bench.predict.columns import join_columns
 from bench.predict.experiment import (
     evaluate,
     fit_models,
-    join_columns,
     load_models,
     pose_rows,
 )

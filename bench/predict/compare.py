@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.compare import partners
 from bench.predict.run import clean, read_run
 from bench.statistics import paired_bootstrap
 from bench.table import columns, number
@@ -137,11 +138,4 @@ def _partners(
     table_a: pd.DataFrame, table_b: pd.DataFrame, run_a: str | Path, run_b: str | Path
 ) -> list[tuple[str, str]]:
     mine, theirs = (list(dict.fromkeys(table["model"])) for table in (table_a, table_b))
-    if common := [name for name in mine if name in theirs]:
-        return [(name, name) for name in common]
-    if len(mine) == len(theirs) == 1:
-        return [(mine[0], theirs[0])]
-    raise InputError(
-        f"{run_a} has {', '.join(mine)}, {run_b} has {', '.join(theirs)}: must share one, or have "
-        "one each; RUN:MODEL picks one"
-    )
+    return partners(mine, theirs, run_a, run_b, "MODEL")

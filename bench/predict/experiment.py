@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from bench.predict.figures import Errors, Row, errors_of, rows_of, window_columns
 from bench.predict.pose_models import checked_forecast, load_pose_model
 from bench.predict.protocols import PoseProtocol
@@ -98,9 +96,3 @@ def pose_rows(names: Iterable[str], protocol: PoseProtocol) -> list[Row]:
     models = load_models(names)
     fit_models(models, protocol)
     return [row for found in evaluate(models, protocol) for row in found.rows()]
-
-
-def join_columns(tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Tables of columns one below the other."""
-    tables = list(tables)
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.predict.columns import join_columns
 from bench.predict.frame_figures import (
     Columns,
     Row,
     figures_of,
-    join_columns,
     rows_of,
     window_columns,
 )

@@ -21,7 +21,6 @@ Figures of many windows are the means of theirs, as usual; those of PSNR are mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -148,11 +147,6 @@ def window_columns(
         "index": batch.observed.future_index.ravel(),
         **{name: figures[name].ravel() for name in FIGURES},
     }
-
-
-def join_columns(tables: Sequence[Columns]) -> Columns:
-    """Tables of columns one below the other."""
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def rows_of(columns: Columns, **more: Any) -> list[Row]:

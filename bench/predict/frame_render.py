@@ -19,9 +19,10 @@ import numpy as np
 
 from bench.predict.frame_types import FrameForecast, FrameScene, ObservedFrames
 from bench.predict.kinematic import Polynomial
+from bench.predict.known import forecast_known, known_frames
 from bench.predict.learned import LearnedModel
-from bench.predict.pose_models import checked_forecast, load_pose_model
-from bench.predict.types import Forecast, PoseModel
+from bench.predict.pose_models import load_pose_model
+from bench.predict.types import PoseModel
 from satgen.config import RenderConfig, earth_vectors, model_path, sun_vectors
 from satgen.errors import InputError
 from satgen.frame_maker import FrameMaker, Viewpoint
@@ -93,40 +94,21 @@ class RenderedForecast:
         if isinstance(model, str):
             model = load_pose_model(suited_pose_model(observed.scene))
         poses, future = observed.poses, observed.future_times
-        seen = np.asarray(np.isfinite(poses.rotations).all(axis=(2, 3)))
-        seen &= np.isfinite(poses.translations).all(axis=2)
+        known = np.asarray(known_frames(poses).any(axis=1))
         count, ahead = future.shape
         rotations = np.tile(np.eye(3), (count, ahead, 1, 1))
         translations = np.zeros((count, ahead, 3))
         straight = isinstance(model, (Polynomial, LearnedModel))
         aim = observed.scene.data.config.trajectory.aim
         pivot = np.asarray(aim if straight else (0.0, 0.0, 0.0))
-        patterns, which = np.unique(seen, axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            rows = np.flatnonzero(which.ravel() == number)
-            if not pattern.any():
-                continue
+        rows = np.flatnonzero(known)
+        if len(rows):
             some = poses.take(rows)
             some = replace(some, translations=some.translations + some.rotations @ pivot)
-            some = replace(
-                some,
-                times=some.times[:, pattern],
-                rotations=some.rotations[:, pattern],
-                translations=some.translations[:, pattern],
-            )
-            name = type(model).__name__
-            try:
-                found = checked_forecast(name, model, some, future[rows])
-            except InputError:
-                if pattern.all():
-                    raise
-                found = Forecast(
-                    np.repeat(some.rotations[:, -1:], ahead, axis=1),
-                    np.repeat(some.translations[:, -1:], ahead, axis=1),
-                )
+            found = forecast_known(type(model).__name__, model, some, future[rows])
             rotations[rows] = found.rotations
             translations[rows] = found.translations - found.rotations @ pivot
-        return rotations, translations, np.asarray(seen.any(axis=1))
+        return rotations, translations, known
 
     def close(self) -> None:
         """Let go of the renderers."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import satgen
+from bench.predict.columns import join_columns
 from bench.predict.config import TRUE, FrameRules, PredictConfig
 from bench.predict.frame_experiment import source_key
-from bench.predict.frame_figures import figures_of, join_columns, rows_of, window_columns
+from bench.predict.frame_figures import figures_of, rows_of, window_columns
 from bench.predict.frame_learned import NETWORKS, LearnedFrames
 from bench.predict.frame_models import load_frame_model
 from bench.predict.frame_protocols import (

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader
 
 from bench.predict.frame_learned import LearnedFrames, base_of
 from bench.predict.frame_training_config import FrameTrainConfig
+from bench.predict.schedule import warmed_cosine
 from matchers.training import checkpoint
 from satgen.errors import InputError, RunError
 from satgen.sequences import WindowConfig, WindowDataset
@@ -40,9 +41,6 @@ COLUMNS = ("step", "seconds", "learning_rate", "loss_db", "psnr")
 
 _LEAST_MSE = 1e-4
 """Added to a frame's mean squared error in the loss: below 40 dB little more is to be won."""
-
-_WARMUP = 0.05
-"""Share of the steps in which the learning rate rises."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def train_frames(
     ):
         began = time.perf_counter() - seconds
         for frames in batches:
-            rate = config.learning_rate * _rate(step, config.steps)
+            rate = config.learning_rate * warmed_cosine(step, config.steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             horizons = horizons_of(config, windows.future, step)
@@ -242,14 +240,6 @@ def _validate(
 def _spread(count: int, most: int) -> list[int]:
     """At most so many of `count` numbers, evenly spread."""
     return [int(n) for n in np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))]
-
-
-def _rate(step: int, steps: int) -> float:
-    """Share of the highest learning rate: a rise, then half a cosine down to 0."""
-    rise = max(1.0, _WARMUP * steps)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
 
 
 def _autocast(device: str, wanted: bool) -> torch.autocast:

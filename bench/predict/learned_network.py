@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.predict.schedule import warmed_cosine
 from satgen.geometry import Floats
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ _WAVES = 6
 _SOFT_RAD = 0.01
 """Error at which the loss turns from proportional to logarithmic, so that the far horizons, which
 are off by a hundred times as much, do not drown the near ones."""
-
-_WARMUP = 0.05
-"""Share of the steps in which the learning rate rises."""
 
 FLIPS = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 """Diagonals of the half turns about the principal axes, and of none."""
@@ -91,7 +89,9 @@ def train_network(
         network = PoseNetwork(frames.shape[-1], context.shape[-1], config.hidden, config.width)
     draws = torch.Generator().manual_seed(config.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, config.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: warmed_cosine(step, config.steps)
+    )
     network.train()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -122,14 +122,6 @@ def flipped(frames: Tensor, context: Tensor, signs: Tensor) -> tuple[Tensor, Ten
     frame = torch.cat([one, matrix, signs, signs], dim=-1)
     whole = torch.cat([signs, signs, one, one, one], dim=-1)
     return frames * frame[:, None], context * whole
-
-
-def _rate(step: int, steps: int) -> float:
-    """Share of the highest learning rate: a rise, then half a cosine down to 0."""
-    rise = max(1.0, _WARMUP * steps)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
 
 
 def apply_network(network: PoseNetwork, frames: Floats, context: Floats, angle: Floats) -> Floats:

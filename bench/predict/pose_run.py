@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import satgen
+from bench.predict.columns import join_columns
 from bench.predict.config import TRUE, PredictConfig
-from bench.predict.experiment import TRAIN_SEQUENCES, join_columns
+from bench.predict.experiment import TRAIN_SEQUENCES
 from bench.predict.figures import Errors, errors_of, rows_of, window_columns
 from bench.predict.known import forecast_known, known_frames
 from bench.predict.learned import LearnedConfig, LearnedModel
