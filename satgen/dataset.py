@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from satgen.config import RenderConfig
 
 FORMAT = "satgen-dataset"
-VERSION = 2
-"""Version of the format that is written. Version 1 had no time, rates and inertial attitude; it can
-still be read."""
+VERSION = 3
+"""Version of the format that is written; the earlier ones can still be read. Version 1 had no time,
+rates and inertial attitude. Versions 1 and 2 were lit otherwise, so that their pixels differ from
+those that are rendered now."""
 
 DESCRIPTION = "dataset.json"
 FRAMES_CSV = "frames.csv"
@@ -162,8 +163,8 @@ def read_description(folder: str | Path) -> dict[str, Any]:
 
 
 def frame_columns(version: int = VERSION) -> dict[str, type]:
-    """The frame table's columns in a version of the format."""
-    if version == 1:
+    """The frame table's columns in a version of the format, in order."""
+    if version < 2:
         return {name: kind for name, kind in FRAME_COLUMNS.items() if name not in _NEW_COLUMNS}
     return FRAME_COLUMNS
 

@@ -195,6 +195,16 @@ def test_other_software_is_not_mixed_in(craft_path: Path, dataset: Path):
     assert tree(dataset) == before
 
 
+def test_a_dataset_of_an_earlier_format_is_not_gone_on_with(craft_path: Path, dataset: Path):
+    text = json.loads((dataset / "dataset.json").read_text())
+    (dataset / "dataset.json").write_bytes(description_bytes({**text, "version": 2}))
+    before = tree(dataset)
+    with pytest.raises(InputError, match="version 2, this satgen writes 3; choose another --out"):
+        render(options(craft_path), dataset, workers=1)
+    assert tree(dataset) == before
+    assert render(options(craft_path), dataset, workers=1, overwrite=True).rendered == FRAMES
+
+
 def test_two_runs_into_one_folder(craft_path: Path, dataset: Path):
     handle = os.open(dataset, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)

@@ -201,26 +201,34 @@ def test_rates_are_held_against_the_poses_alone(tumbling: Path, monkeypatch) -> 
     assert {p.index for p in found} == {3004, 3005, 3006, 3007}
 
 
-def test_a_dataset_of_version_1_opens_and_is_proved(dataset: Path) -> None:
-    """As it was written before there were times and rates."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_dataset_of_an_earlier_version_opens_and_is_proved(dataset: Path, version: int) -> None:
+    """Version 1 as it was before there were times and rates, version 2 with them."""
     table = ds.read_csv(dataset / ds.FRAMES_CSV)
-    old = {name: table[name] for name in ds.frame_columns(1)}
-    assert len(old) == len(table) - 11
+    old = {name: table[name] for name in ds.frame_columns(version)}
+    assert len(table) - len(old) == {1: 11, 2: 0}[version]
     (dataset / ds.FRAMES_CSV).write_bytes(csv_bytes(old))
-    (dataset / ds.FRAMES_PARQUET).write_bytes(parquet_bytes(old, ds.frame_columns(1)))
+    (dataset / ds.FRAMES_PARQUET).write_bytes(parquet_bytes(old, ds.frame_columns(version)))
     path = dataset / ds.DESCRIPTION
     data = json.loads(path.read_text())
-    data["version"] = 1
-    data["trajectory"]["params"] = {}
+    data["version"] = version
+    if version == 1:
+        data["trajectory"]["params"] = {}
     path.write_text(json.dumps(data))
     report = verify(dataset)
     assert report.ok, report.problems
     opened = ds.Dataset(dataset)
     assert list(opened.frames.columns) == list(old)
     assert opened.poses.shape == (24, 4, 4)
-    data["version"] = 3
-    path.write_text(json.dumps(data))
-    with pytest.raises(InputError, match="version 3, this satgen reads 1 to 2"):
+    assert opened.rgb(3004).shape == (64, 72, 3)
+
+
+@pytest.mark.parametrize("version", [0, ds.VERSION + 1])
+def test_a_dataset_of_an_unknown_version_is_refused(dataset: Path, version: int) -> None:
+    path = dataset / ds.DESCRIPTION
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "version": version}))
+    with pytest.raises(InputError, match=f"version {version}, this satgen reads 1 to 3"):
         ds.Dataset(dataset)
 
 
