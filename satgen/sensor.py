@@ -154,11 +154,13 @@ def _signal(
 
         sigma = (sensor.psf_sigma_px, sensor.psf_sigma_px, 0.0)
         signal = gaussian_filter(signal, sigma, mode="constant", truncate=4.0)
-    # The well is full before the noise of reading it: saturation clips the photons.
-    signal = np.clip(signal * np.float32(sensor.exposure), 0.0, 1.0)
+    signal = np.maximum(signal * np.float32(sensor.exposure), np.float32(0.0))
     if sensor.noisy:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
         electrons = rng.poisson(signal * sensor.full_well).astype(np.float32)
+        # Photons arrive before the well is full: one that overflows is as full as the next, and
+        # the noise that is left is that of reading it.
+        np.minimum(electrons, np.float32(sensor.full_well), out=electrons)
         if sensor.read_noise > 0.0:
             noise = rng.standard_normal(electrons.shape, dtype=np.float32)
             electrons += np.float32(sensor.read_noise) * noise

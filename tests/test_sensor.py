@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,11 +47,43 @@ def test_noise_has_the_variance_of_photons_and_read_out():
     size = (300, 300)
     radiance = np.full((300, 300, 3), signal, np.float32)
     image = expose(radiance, (0, 0, 300, 300), size, sensor, seed=3, index=400)
-    encoded = image / 65535.0
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    electrons = linear * 4000.0
+    electrons = decoded(image) * 4000.0
     assert electrons.mean() == pytest.approx(1000.0, abs=1.0)
     assert electrons.var() == pytest.approx(1000.0 + 400.0, rel=0.03)
+
+
+def decoded(image: np.ndarray) -> np.ndarray:
+    """Share of full scale of a 16-bit sRGB image."""
+    encoded = image / 65535.0
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def test_photon_transfer_curve_is_straight_and_falls_at_saturation():
+    """EMVA 1288: variance over mean is the gain (here one electron an electron) up to the full
+    well, where it falls to nothing: a full well has no shot noise left."""
+    well, read = 4000.0, 8.0
+    sensor = SensorConfig(
+        exposure=0.8, full_well=well, read_noise=read, black_level=0.1, bit_depth=16, mono=True
+    )
+    means, variances = [], []
+    levels = np.linspace(0.0, 1.0, 21)
+    for index, level in enumerate(levels):
+        radiance = np.full((200, 200, 3), level, np.float32)
+        image = expose(radiance, (0, 0, 200, 200), (200, 200), sensor, seed=5, index=index)
+        electrons = (decoded(image) - 0.1) * well
+        means.append(electrons.mean())
+        variances.append(electrons.var())
+    slope, offset = np.polyfit(means, variances, 1)
+    assert slope == pytest.approx(1.0, rel=0.02)
+    assert offset == pytest.approx(read**2, abs=20.0)
+
+    full = np.full((200, 200, 3), 1.5, np.float32)  # mean 4,800 electrons in a well of 4,000
+    low = replace(sensor, black_level=0.0, read_noise=0.0)
+    image = expose(full, (0, 0, 200, 200), (200, 200), low)
+    assert (image == 65535).all()
+    # At the brim one half of the draws overflow: the variance of a half normal, 0.34 of Poisson's.
+    brim = expose(full / 1.2, (0, 0, 200, 200), (200, 200), low)
+    assert (decoded(brim) * well).var() == pytest.approx(0.34 * well, rel=0.05)
 
 
 def test_noise_follows_from_seed_and_index_alone():
@@ -65,8 +99,7 @@ def test_point_spread_keeps_the_light():
     spot = np.zeros((20, 30, 3), np.float32)
     spot[10, 15] = 0.5
     sensor = SensorConfig(exposure=1.0, psf_sigma_px=1.2, bit_depth=16)
-    image = expose(spot, WINDOW, SIZE, sensor) / 65535.0
-    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+    linear = decoded(expose(spot, WINDOW, SIZE, sensor))
     assert linear[..., 0].sum() == pytest.approx(0.5, rel=1e-3)
     v, u = np.unravel_index(linear[..., 0].argmax(), linear.shape[:2])
     assert (u, v) == (25, 18)
