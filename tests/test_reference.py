@@ -74,6 +74,15 @@ def test_depth_parts_and_light_agree_with_ours(name: str, views: list[tuple[floa
         assert theirs.render(behind, SUN).depth.size == 0
 
 
+def test_the_earths_light_of_a_view_replaces_that_of_the_lighting() -> None:
+    pose, away = look(40, 20, 11.0), np.array([0.0, 0.0, 1.0])
+    with ReferenceRenderer(toy(), CAMERA) as renderer:
+        usual = renderer.render(pose, away).linear
+        bright = renderer.render(pose, away, earthshine=np.array([0.5, 0.5, 0.5])).linear
+        assert bright.mean() > 2.0 * usual.mean() > 0.0
+        assert (renderer.render(pose, away).linear == usual).all()
+
+
 def test_white_paper_in_the_sun_has_radiance_one() -> None:
     white = Material("white", (1.0, 1.0, 1.0), 0.0, 1.0)
     model = model_of([trimesh.creation.box([2.0, 2.0, 0.02])], [white])

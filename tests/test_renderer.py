@@ -98,6 +98,22 @@ def test_a_matt_white_plate_has_the_radiance_of_lamberts_law():
         assert not renderer.render(look(0, 90, 10.0), away).linear.any()
 
 
+def test_earthshine_of_a_view_replaces_that_of_the_lighting():
+    camera = Camera.from_fov(48, 48, 25.0)
+    pose = look(40, 20, 11.0)
+    away, down = np.array([0.0, 0.0, 1.0]), pose[:3, :3] @ [0.0, 0.0, 1.0]
+    shine = np.array([0.2, 0.1, 0.05])
+    with Renderer(toy(), camera, DARK, float32=True) as renderer:
+        dark = renderer.render(pose, away).linear
+        lit = renderer.render(pose, away, down, shine).linear
+        twice = renderer.render(pose, away, earthshine=2.0 * shine).linear  # +z is the default
+    assert not dark.any()
+    assert lit.mean() > 0.005
+    assert np.allclose(twice, 2.0 * lit, rtol=1e-4)
+    with Renderer(toy(), camera, Lighting(tuple(shine), ambient=0.0), float32=True) as renderer:
+        assert renderer.render(pose, away, down).linear.tobytes() == lit.tobytes()
+
+
 def test_shadows_fall_where_embree_says_and_lit_ground_has_none():
     ground = trimesh.creation.box([6.0, 6.0, 0.2])
     block = trimesh.creation.box([1.0, 1.6, 1.0])

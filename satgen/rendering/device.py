@@ -30,7 +30,8 @@ class ShadeUniforms:
         sun, earth: (3,) unit vectors.
         shadow_from_target: (4, 4), to texture coordinates and depth in the shadow map.
         shadow_offset: metres along the surface normal at which the shadow map is read.
-        fill: earthshine RGB and ambient radiance.
+        earthshine: (3,) mean radiance of the Earth's disc, linear RGB.
+        ambient: radiance of everything else.
         cos_earth_limb: cosine of the Earth's angular radius.
     """
 
@@ -40,7 +41,8 @@ class ShadeUniforms:
     earth: NDArray[np.float64]
     shadow_from_target: NDArray[np.float64]
     shadow_offset: float
-    fill: tuple[float, float, float, float]
+    earthshine: NDArray[np.float64]
+    ambient: float
     cos_earth_limb: float
 
 
@@ -244,10 +246,10 @@ class Device:
             program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)
         )
         program.matrix("shadow_from_target", uniforms.shadow_from_target)
-        for name in ("eye", "sun", "earth"):
+        for name in ("eye", "sun", "earth", "earthshine"):
             GL.glUniform3f(program[name], *getattr(uniforms, name))
         GL.glUniform1f(program["shadow_offset"], uniforms.shadow_offset)
-        GL.glUniform4f(program["fill"], *uniforms.fill)
+        GL.glUniform1f(program["ambient"], uniforms.ambient)
         GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
         GL.glBindVertexArray(self._empty_vao)
         GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._samples_buffer)

@@ -14,7 +14,7 @@ class Lighting:
     it has radiance 1.
 
     Attributes:
-        earthshine: radiance of the Earth's disc, linear RGB.
+        earthshine: mean radiance of the Earth's disc, linear RGB, where a view does not say.
         earth_limb_deg: angular radius of that disc in degrees (64.3 from 700 km).
         ambient: radiance of everything else.
         shadow_texel: size of a shadow map's texel, in pixels of the image at the target's

@@ -101,8 +101,8 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             _SHARED.open(self._platform)
         import pyrender
 
-        fill = _fill(lighting or Lighting())
-        self._scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0], ambient_light=fill)
+        self._lighting = lighting or Lighting()
+        self._scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         self._labels = {
             self._scene.add(mesh): (label, label, label) for label, mesh in _meshes(model)
         }
@@ -135,6 +135,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         T_cam_target: NDArray[np.float64],
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None = None,
+        earthshine: NDArray[np.float64] | None = None,
     ) -> RenderedView:
         """Render one view; see `satgen.rendering.renderer.Renderer.render`.
 
@@ -142,11 +143,12 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             T_cam_target: (4, 4) pose, target frame to OpenCV camera frame, metres.
             sun_cam: (3,) unit vector from target to sun, camera frame.
             earth_cam: has no say here.
+            earthshine: (3,) mean radiance of the Earth's disc; by default that of the lighting.
 
         Raises:
             RunError: the renderer is closed.
         """
-        seen = self.images(T_cam_target, sun_cam)
+        seen = self.images(T_cam_target, sun_cam, earthshine=earthshine)
         window = _window(seen.covered)
         x, y, w, h = window
         inside = np.s_[y : y + h, x : x + w]
@@ -163,6 +165,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         sun_cam: NDArray[np.float64],
         *,
         exact: bool = True,
+        earthshine: NDArray[np.float64] | None = None,
     ) -> Images:
         """What pyrender draws of one view.
 
@@ -171,6 +174,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             sun_cam: (3,) unit vector from target to sun, camera frame.
             exact: a second pass for parts, and depth at the pixels' centres. Without it there are
                 no parts, and depth is that of one of the picture's samples.
+            earthshine: (3,) mean radiance of the Earth's disc; by default that of the lighting.
 
         Raises:
             RunError: the renderer is closed.
@@ -194,6 +198,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         inverse = np.linalg.inv(pose)
         self._scene.set_pose(self._eye_node, inverse @ _OPENCV_TO_OPENGL)
         self._scene.set_pose(self._sun_node, _facing(inverse[:3, :3] @ sun_cam))
+        self._scene.ambient_light = _fill(self._lighting, earthshine)
         with _LOCK:
             shown, depth = _SHARED.draw(self._scene, size)
             parts = np.zeros(size, np.uint8)
@@ -226,10 +231,11 @@ def _facing(sun: NDArray[np.float64]) -> NDArray[np.float64]:
     return pose
 
 
-def _fill(lighting: Lighting) -> NDArray[np.float64]:
+def _fill(lighting: Lighting, earthshine: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Radiance that comes evenly from everywhere: all else, and the Earth's over its share."""
     share = (1.0 - np.cos(np.radians(lighting.earth_limb_deg))) / 2.0
-    return np.asarray(lighting.ambient + share * np.asarray(lighting.earthshine))
+    shine = np.asarray(lighting.earthshine if earthshine is None else earthshine, dtype=np.float64)
+    return np.asarray(lighting.ambient + share * shine)
 
 
 # --- the model ------------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         T_cam_target: NDArray[np.float64],
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None = None,
+        earthshine: NDArray[np.float64] | None = None,
     ) -> RenderedView:
         """Render one view.
 
@@ -137,18 +138,22 @@ class Renderer(AbstractContextManager["Renderer"]):
             sun_cam: (3,) unit vector from target to sun, camera frame.
             earth_cam: (3,) unit vector from target to Earth, camera frame; by default the target's
                 +z axis, nadir of a target that points there.
+            earthshine: (3,) mean radiance of the Earth's disc as the target sees it, linear RGB; by
+                default that of the lighting.
 
         Raises:
             RunError: the renderer is closed.
         """
+        shine = np.asarray(self.lighting.earthshine if earthshine is None else earthshine, float)
         with self._context.current():
-            return self._render(T_cam_target, sun_cam, earth_cam)
+            return self._render(T_cam_target, sun_cam, earth_cam, shine)
 
     def _render(
         self,
         T_cam_target: NDArray[np.float64],
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None,
+        earthshine: NDArray[np.float64],
     ) -> RenderedView:
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
@@ -169,7 +174,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
         depth, parts = self._per_pixel(seen, drawn, height, ray_from_pixel, window)
         samples = sample_pixels(seen, packed.surface[drawn])
-        uniforms = self._uniforms(ray_from_pixel, eye, rotation, sun_cam, earth_cam)
+        uniforms = self._uniforms(ray_from_pixel, eye, rotation, sun_cam, earth_cam, earthshine)
         chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
@@ -211,6 +216,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         rotation: NDArray[np.float64],
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None,
+        earthshine: NDArray[np.float64],
     ) -> ShadeUniforms:
         from satgen.rendering.device import ShadeUniforms
 
@@ -225,7 +231,8 @@ class Renderer(AbstractContextManager["Renderer"]):
             earth=earth,
             shadow_from_target=shadow.from_target,
             shadow_offset=1.5 * shadow.texel,
-            fill=(*self.lighting.earthshine, self.lighting.ambient),
+            earthshine=earthshine,
+            ambient=self.lighting.ambient,
             cos_earth_limb=float(np.cos(np.radians(self.lighting.earth_limb_deg))),
         )
 

@@ -17,10 +17,23 @@ uniform vec3 earth;              // unit vector to the Earth, target frame
 uniform mat4 shadow_from_target;
 uniform float shadow_step;       // filter step in texture units
 uniform float shadow_offset;     // metres along the normal at which the shadow map is read
-uniform vec4 fill;               // earthshine colour, ambient
+uniform vec3 earthshine;         // mean radiance of the Earth's disc
+uniform float ambient;           // radiance of everything else
 uniform float cos_earth_limb;
 
 const float PI = 3.14159265;
+
+// What is shaded: a point, its frame on the viewer's side, and how it reflects.
+struct Surface {
+    vec3 point;      // target frame, metres
+    vec3 view;       // unit vector to the eye
+    vec3 geometric;  // the triangle's normal
+    vec3 normal;     // with the relief of the normal map
+    vec3 diffuse;    // albedo of what is not mirrored
+    vec3 f_zero;     // reflectance at normal incidence
+    float alpha;     // GGX roughness
+    float nv;        // cosine between normal and view
+};
 
 struct Hit { vec3 n0; vec3 a; vec3 b; float inverse; vec2 barycentric; };
 
@@ -50,6 +63,35 @@ float sunlit(vec3 point) {
     float d = shadow_step;
     return 0.25 * (texture(shadow_map, s + vec3(-d, -d, 0.0)) + texture(shadow_map, s + vec3(d, -d, 0.0))
                  + texture(shadow_map, s + vec3(-d, d, 0.0)) + texture(shadow_map, s + vec3(d, d, 0.0)));
+}
+
+// Radiance that the sun's light leaves with. Its irradiance is pi, so that a white Lambertian surface
+// facing it has radiance one.
+vec3 direct(Surface s) {
+    float nl = max(dot(s.normal, sun), 0.0);
+    float facing = smoothstep(-0.01, 0.08, dot(s.geometric, sun));
+    vec3 h = normalize(s.view + sun);
+    float nh = clamp(dot(s.normal, h), 0.0, 1.0);
+    float t = nh * nh * (s.alpha * s.alpha - 1.0) + 1.0;
+    float distribution = s.alpha * s.alpha / (PI * t * t);                      // GGX
+    float k = 0.5 * s.alpha;
+    float masking = 0.25 / ((nl * (1.0 - k) + k) * (s.nv * (1.0 - k) + k));     // Smith, Schlick's form
+    float vh = 1.0 - max(dot(s.view, h), 0.0);
+    float vh2 = vh * vh;
+    vec3 fresnel = s.f_zero + (1.0 - s.f_zero) * (vh2 * vh2 * vh);
+    return (s.diffuse + PI * distribution * masking * fresnel)
+           * (nl * facing * sunlit(s.point + s.geometric * shadow_offset));
+}
+
+// Radiance from all that is not the sun: the Earth, a disc of uniform radiance that is seen diffusely
+// and mirrored, and an ambient light from everywhere else.
+vec3 indirect(Surface s, int face, vec2 barycentric) {
+    float toward = 0.5 + 0.5 * dot(s.normal, earth);
+    vec3 mirrored = reflect(-s.view, s.normal);
+    float soft = 0.1 + s.alpha;
+    float disc = smoothstep(cos_earth_limb - soft, cos_earth_limb + soft, dot(mirrored, earth));
+    return s.diffuse * (earthshine * (toward * toward) + ambient)
+           + s.f_zero * (earthshine * disc + ambient);
 }
 
 vec3 shade(int face, vec2 pixel) {
@@ -112,33 +154,9 @@ vec3 shade(int face, vec2 pixel) {
     alpha *= alpha;
     alpha = sqrt(min(alpha * alpha + (1.0 - shortened) / shortened * m1.y * 0.5, 1.0));
 
-    vec3 f_zero = mix(vec3(0.04), albedo, metallic);
-    vec3 diffuse = albedo * (1.0 - metallic);
-    float nv = max(dot(normal, view), 0.03);
-    float k = 0.5 * alpha;
-
-    float nl = max(dot(normal, sun), 0.0);
-    float facing = smoothstep(-0.01, 0.08, dot(geometric, sun));
-    vec3 h = normalize(view + sun);
-    float nh = clamp(dot(normal, h), 0.0, 1.0);
-    float t = nh * nh * (alpha * alpha - 1.0) + 1.0;
-    float distribution = alpha * alpha / (PI * t * t);                        // GGX
-    float masking = 0.25 / ((nl * (1.0 - k) + k) * (nv * (1.0 - k) + k));     // Smith, Schlick's form
-    float vh = 1.0 - max(dot(view, h), 0.0);
-    float vh2 = vh * vh;
-    vec3 fresnel = f_zero + (1.0 - f_zero) * (vh2 * vh2 * vh);
-    // The sun's irradiance is pi, so that a white Lambertian surface facing it has radiance one.
-    vec3 direct = (diffuse + PI * distribution * masking * fresnel) * nl;
-    direct *= facing * sunlit(point + geometric * shadow_offset);
-
-    // Earthshine: a disc of uniform radiance, seen diffusely and mirrored; ambient keeps shadows readable.
-    float toward = 0.5 + 0.5 * dot(normal, earth);
-    vec3 mirrored = reflect(-view, normal);
-    float soft = 0.1 + alpha;
-    float disc = smoothstep(cos_earth_limb - soft, cos_earth_limb + soft, dot(mirrored, earth));
-    vec3 indirect = diffuse * (fill.rgb * toward * toward + fill.w)
-                  + f_zero * (fill.rgb * disc + fill.w);
-    return direct + indirect + m2.rgb;
+    Surface s = Surface(point, view, geometric, normal, albedo * (1.0 - metallic),
+                        mix(vec3(0.04), albedo, metallic), alpha, max(dot(normal, view), 0.03));
+    return direct(s) + indirect(s, face, bc) + m2.rgb;
 }
 
 void main() {
