@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import trimesh
@@ -175,6 +177,22 @@ def test_edges_are_anti_aliased_about_the_pixel_centre():
     # First moment of the edge: any shift of the filter's centre would move it.
     shift = (coverage - (distance > 0))[near].sum() / near.sum() * 8.0
     assert abs(shift) < 0.03
+
+
+def test_coverage_leaves_no_fringe_before_a_background_of_the_same_radiance():
+    """Surfaces that glow with radiance 0.7, before a background of 0.7: nothing can be seen."""
+    model = toy()
+    glow = Material("glow", base_color=(0.0, 0.0, 0.0), metallic=1.0, emissive=(0.7, 0.7, 0.7))
+    model = dataclasses.replace(model, materials=(glow,) * len(model.materials))
+    with Renderer(model, CAMERAS["off-centre"], DARK, float32=True) as renderer:
+        for azimuth, elevation in ((10.0, 20.0), (200.0, -60.0)):
+            seen = renderer.render(look(azimuth, elevation, 12.0), TOWARD_CAMERA)
+            assert np.abs(seen.radiance + (1.0 - seen.coverage[:, None]) * 0.7 - 0.7).max() < 1e-6
+            edge = seen.coverage < 1.0
+            assert 0.01 < edge.mean() < 0.5 and seen.coverage.min() > 0.0
+            # A pixel whose centre sees the target is covered by half at least.
+            on = seen.parts.reshape(-1)[seen.pixels] > 0
+            assert (seen.coverage[on] >= 0.5).all() and (seen.coverage[~on] <= 0.5).all()
 
 
 def test_same_view_same_bytes_whatever_came_before():

@@ -155,9 +155,9 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         pixels = np.flatnonzero(seen.covered[inside])
         shown = seen.rgb[inside].reshape(-1, 3)[pixels]
         radiance = _LINEAR[shown]
-        return RenderedView(
-            window, pixels, radiance, seen.depth[inside].astype(np.float64), seen.parts[inside]
-        )
+        covers = np.ones(len(pixels), dtype=np.float32)  # no background is drawn behind it
+        depth = seen.depth[inside].astype(np.float64)
+        return RenderedView(window, pixels, radiance, covers, depth, seen.parts[inside])
 
     def images(
         self,

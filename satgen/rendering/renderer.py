@@ -41,7 +41,10 @@ class RenderedView:
     Attributes:
         window: (x, y, w, h) of the arrays in the image, pixels.
         pixels: (K,) int64 flat index in the window of the pixels that see anything, each once.
-        radiance: (K, 3) float32 of those pixels, anti-aliased; 1 is white paper in the sun.
+        radiance: (K, 3) float32 of those pixels, anti-aliased; 1 is white paper in the sun. The
+            share of a pixel that shows the background counts as black.
+        coverage: (K,) float32 share of the pixel that shows the target, more than 0 and at most 1:
+            over a background B the pixel is radiance + (1 - coverage) B.
         depth: (h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing.
         parts: (h, w) uint8 part label at the pixel centre, 0 for none.
     """
@@ -49,6 +52,7 @@ class RenderedView:
     window: PixelBox
     pixels: NDArray[np.int64]
     radiance: NDArray[np.float32]
+    coverage: NDArray[np.float32]
     depth: NDArray[np.float64]
     parts: NDArray[np.uint8]
 
@@ -180,7 +184,9 @@ class Renderer(AbstractContextManager["Renderer"]):
         chosen[:, 1] = samples.v + window[1]
         chosen[:, 2] = drawn[samples.primitive]
         radiance = self._device.shade(chosen, uniforms)
-        return RenderedView(window, samples.pixels, samples.resolve(radiance), depth, parts)
+        return RenderedView(
+            window, samples.pixels, samples.resolve(radiance), samples.coverage, depth, parts
+        )
 
     def _per_pixel(
         self,
@@ -316,6 +322,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             (0, 0, 0, 0),
             np.zeros(0, np.int64),
             np.zeros((0, 3), np.float32),
+            np.zeros(0, np.float32),
             np.zeros((0, 0)),
             np.zeros((0, 0), np.uint8),
         )

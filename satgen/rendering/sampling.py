@@ -55,6 +55,13 @@ class PixelSamples:
             )
         return image
 
+    @property
+    def coverage(self) -> NDArray[np.float32]:
+        """Share (K,) float32 of each pixel's samples that see a surface, by their weights."""
+        share = np.ones(len(self.pixels), dtype=np.float32)
+        share[self.whole :] = np.bincount(self.slot, self.weight, minlength=len(share) - self.whole)
+        return share
+
 
 def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> PixelSamples:
     """Which points of which primitives make up each pixel.
