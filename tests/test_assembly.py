@@ -41,6 +41,9 @@ def test_measures_and_their_tolerance() -> None:
     assert a.measure("extent_x:body") == pytest.approx(2.0)
     assert a.measure("extent_y:wing*") == pytest.approx(5.0)
     assert a.measure("extent_y:wing +*") == pytest.approx(2.0)
+    assert a.measure("extent_(0,3,0):wing*") == pytest.approx(5.0)
+    assert a.measure("extent_(1,1,0):body") == pytest.approx((2.0 + 1.0) / 2.0**0.5)
+    assert a.measure("extent_x:body plus 0.25") == pytest.approx(2.25)
     with pytest.raises(ValueError, match="matches no part"):
         a.measure("extent_y:nothing")
     with pytest.raises(ValueError, match="unknown measure"):

@@ -149,6 +149,24 @@ def test_sphere_normals_are_radial() -> None:
     assert np.allclose(ball.normals, ball.vertices / 2.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [s.hemisphere(0.5, 32, 8), s.sphere(0.5, 32, 16)])
+def test_domes_wear_their_texture_without_pinch_or_seam(shape: s.Shape) -> None:
+    """Nowhere is the texture squeezed by more than a hemisphere's flat map must, pi / 2."""
+    dome = np.linalg.norm(shape.vertices, axis=1)[shape.faces].min(axis=1) > 0.499
+    tri, uv = shape.vertices[shape.faces[dome]], shape.uv[shape.faces[dome]]
+    e1, e2 = tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]
+    x = e1 / np.linalg.norm(e1, axis=1, keepdims=True)
+    y = np.cross(np.cross(e1, e2), x)
+    y /= np.linalg.norm(y, axis=1, keepdims=True)
+    flat = np.stack([[np.sum(a * b, axis=1) for b in (e1, e2)] for a in (x, y)]).transpose(2, 0, 1)
+    spread = np.stack([uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], axis=-1)
+    stretch = np.linalg.svd(spread @ np.linalg.inv(flat), compute_uv=False)
+    assert stretch.max() < math.pi / 2 + 0.02
+    assert stretch.min() > 0.98
+    pieces = connected_pieces(len(shape.vertices), shape.faces[dome])
+    assert len(np.unique(pieces[shape.faces[dome]])) == 2
+
+
 def test_flat_uv_are_metres() -> None:
     plate = s.box((2.0, 1.0, 0.1))
     tri, uv = plate.vertices[plate.faces], plate.uv[plate.faces]

@@ -9,6 +9,8 @@ import pytest
 
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.aura import assemble
+from satgen.modelling.materials import MATERIALS
+from tests.test_shapes import assert_sound
 
 PUBLIC = {
     "x": 6.91,
@@ -37,6 +39,22 @@ def test_every_fact_cites_a_source_and_holds() -> None:
         if "measure" in fact:
             got = aura().measure(str(fact["measure"]))
             assert got == pytest.approx(float(fact["value"]), rel=0.05)
+
+
+def test_stowed_width_and_mirror_are_tied_to_the_mesh() -> None:
+    facts = aura().facts
+    for name, public in (("stowed_width", 2.28), ("mls_primary_length", 1.60)):
+        assert facts[name]["value"] == public
+        assert aura().measure(str(facts[name]["measure"])) == pytest.approx(public, rel=0.01)
+
+
+def test_mls_reflector_is_bare_metal_on_ribs() -> None:
+    parts = {p.name: p for p in aura().parts}
+    assert {m for m, _ in parts["mls_primary_reflector"].pieces} == {"reflector"}
+    assert len(parts["mls_primary_ribs"].pieces) >= 8
+    for _, shape in parts["mls_primary_ribs"].pieces:
+        assert_sound(shape)
+    assert MATERIALS["reflector"].material().metallic > 0.9
 
 
 def test_counts() -> None:

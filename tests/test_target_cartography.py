@@ -32,6 +32,11 @@ def test_facts_cite_sources_and_say_what_is_assumed() -> None:
     assert "assumption" in str(facts["solar_array_area"]["source"])
 
 
+def test_no_antenna_but_those_that_sources_name() -> None:
+    names = [p.name for p in solid().assembly.parts if p.cls == "antenna"]
+    assert all(n.startswith(("phased_array_", "s_band_omni_", "gps_antenna_")) for n in names)
+
+
 def test_counts() -> None:
     a = solid().assembly
     assert len(a.parts) >= 60

@@ -12,6 +12,7 @@ N = 128
 STOPS = ((0.2, 0.1, 0.0), (0.9, 0.7, 0.3))
 DRAW = {
     "mli": lambda: t.mli(N, 3, 2.0, STOPS, (0.8, 0.6, 0.3), 0.5, (0.3, 0.5)),
+    "cloth": lambda: t.cloth(N, 3, 1.6, (0.9, 0.9, 0.88)),
     "solar_cells": lambda: t.solar_cells(N, 8, 3),
     "panel_back": lambda: t.panel_back(N, 3, 1.5),
     "cfrp": lambda: t.cfrp(N, 3),
@@ -79,7 +80,7 @@ def test_sampling_at_pixel_centres_returns_the_pixels() -> None:
 
 
 def test_every_material_is_named_as_its_key_and_sensible() -> None:
-    assert len(MATERIALS) == 17
+    assert len(MATERIALS) == 19
     for name, surface in MATERIALS.items():
         assert surface.name == name
         assert surface.tile_m > 0

@@ -114,6 +114,12 @@ _SURFACES = (
     Surface("mli_black", _mli_black, _MLI_TILE, "quarter"),
     Surface("mli_silver", _mli_silver, _MLI_TILE, "quarter"),
     Surface(
+        "cloth_white",
+        lambda: _full("cloth_white", textures.cloth(SIZE, 61, 1.6, (0.91, 0.905, 0.89))),
+        1.6,
+        "quarter",
+    ),
+    Surface(
         "solar_cells",
         lambda: _full("solar_cells", textures.solar_cells(SIZE, CELLS_PER_TILE, 3)),
         0.4,
@@ -173,6 +179,15 @@ _SURFACES = (
         ),
         0.8,
         "quarter",
+    ),
+    Surface(
+        "reflector",
+        lambda: _full(
+            "reflector",
+            textures.metal(SIZE // 2, 67, 1.0, (0.88, 0.885, 0.89), 0.34, 0.15, 0.98, 0.02),
+        ),
+        1.0,
+        "free",
     ),
     Surface("glass_lens", _glass_lens, 1.0, "none"),
     Surface(

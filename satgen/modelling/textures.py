@@ -360,6 +360,24 @@ def mli(
     return to_bytes(base), packed, normal
 
 
+def cloth(
+    n: int, seed: int, tile_m: float, tint: tuple[float, float, float]
+) -> tuple[Image, Image, Image]:
+    """A blanket whose outermost layer is woven glass cloth: base colour, roughness, normal map.
+
+    Softer folds than a foil's, a weave that close views resolve, matt all over.
+    """
+    height = blur(foil_height(n, tile_m, seed, 1.0), max(1, n // 250))
+    right, up = _limit(*slopes(height, tile_m), 0.5)
+    weave, weave_right, weave_up = _twill(n, round(tile_m / 0.008), seed + 3)
+    cloud = fbm(n, 4, 4, seed + 5)
+    base = np.asarray(tint) * (1.0 + 0.012 * cloud + 0.010 * weave)[..., None]
+    base = mix(base, base * (0.96, 0.93, 0.87), np.clip(1.6 * fbm(n, 3, 4, seed + 6), 0.0, 1.0))
+    rough = np.full((n, n), 0.80) + 0.03 * cloud
+    normal = normal_map(right + 0.35 * weave_right, up + 0.35 * weave_up)
+    return to_bytes(base), roughness_metallic(shrink(rough), 0.0), normal
+
+
 # --- solar cells --------------------------------------------------------------------------------
 
 

@@ -63,10 +63,10 @@ def _longerons(a: Assembly) -> None:
 def _bulkheads(a: Assembly) -> None:
     forward = a.part("bus_forward_bulkhead", "bus")
     plate = sh.blanket_box((0.09, 1.60, 1.26), puff=0.006, cell=0.32, seed=2, radius=0.02)
-    forward.add(plate.translate((FORWARD_X - 0.045, 0, 0)), "mli_black")
+    forward.add(plate.translate((FORWARD_X - 0.045, 0, 0)), "mli_gold")
     aft = a.part("bus_aft_bulkhead", "bus")
     plate = sh.blanket_box((0.09, 1.60, 1.26), puff=0.006, cell=0.32, seed=3, radius=0.02)
-    aft.add(plate.translate((AFT_X + 0.045, 0, 0)), "mli_amber")
+    aft.add(plate.translate((AFT_X + 0.045, 0, 0)), "mli_gold")
 
 
 def _side_panels(a: Assembly) -> None:
@@ -77,7 +77,7 @@ def _side_panels(a: Assembly) -> None:
                 (1.165, 0.07, 1.20), 0.006, 0.40, 10 * k + side + 5, radius=0.018
             )
             y = side * (PANEL_FACE - 0.035)
-            panel.add(cover.translate((x, y, 0)), "mli_silver")
+            panel.add(cover.translate((x, y, 0)), "mli_gold")
         seams = a.part(f"bus_panel_seams_{name}", "structure")
         for x in (-1.2, 0.0, 1.2):
             strip = sh.box((0.045, 0.03, 1.22))
@@ -113,7 +113,7 @@ def _zenith_deck(a: Assembly) -> None:
     for k, x in enumerate((-1.6, 0.0, 1.6)):
         part = a.part(f"zenith_blanket_{k + 1}", "bus")
         pad = sh.blanket_box((1.58, 1.56, 0.07), 0.012, 0.30, 31 + k, radius=0.025)
-        part.add(pad.translate((x, 0, ZENITH_Z + 0.035)), "mli_amber")
+        part.add(pad.translate((x, 0, ZENITH_Z + 0.035)), "mli_gold")
 
 
 def _nadir_deck(a: Assembly) -> None:
@@ -122,15 +122,15 @@ def _nadir_deck(a: Assembly) -> None:
     for k, x in enumerate((-1.6, 0.0, 1.6)):
         part = a.part(f"nadir_blanket_{k + 1}", "bus")
         pad = sh.blanket_box((1.58, 1.66, 0.06), 0.012, 0.34, 41 + k, radius=0.025)
-        part.add(pad.translate((x, 0, DECK_Z - 0.012)), "mli_amber")
+        part.add(pad.translate((x, 0, DECK_Z - 0.012)), "mli_gold")
 
 
 def _propulsion(a: Assembly) -> None:
     module = a.part("propulsion_module", "bus")
     body = sh.blanket_box((0.40, 1.44, 1.16), 0.012, 0.20, 51, radius=0.05)
-    module.add(body.translate((AFT_X - 0.17, 0, 0)), "mli_amber")
+    module.add(body.translate((AFT_X - 0.17, 0, 0)), "mli_gold")
     tank = a.part("propellant_tank", "structure")
-    tank.add(sh.sphere(0.42, 24, 10).translate((-2.92, 0, 0)), "mli_silver")
+    tank.add(sh.sphere(0.42, 40, 12).translate((-2.92, 0, 0)), "mli_silver")
     tank.add(sh.cylinder(0.06, 0.10, 14).rotate("y", 90).translate((-3.36, 0, 0)), "titanium")
     valves = a.part("propulsion_valve_panel", "bus")
     valves.add(sh.box((0.24, 0.12, 0.36)).translate((-2.62, 0.745, 0.0)), "anodised")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from satgen.modelling.aura.layout import MLS_LOOK_DEG, PANEL_THICKNESS, PANELS
 
 TITLE = "Aura (EOS CH-1), NASA"
 FRAME = (
@@ -14,6 +17,9 @@ FRAME = (
 _NASA = "nasa.gov/mission_pages/aura/spacecraft/spacecraft_details.html"
 _GSFC = "aura.gsfc.nasa.gov"
 _JPL = "mls.jpl.nasa.gov/eos/instrument.php"
+_LOOK = math.radians(MLS_LOOK_DEG)
+_FOLD_GAP = 0.011
+_FOLDED = PANELS * (PANEL_THICKNESS + _FOLD_GAP)
 _EOPORTAL = "eoPortal, satellite missions, Aura"
 
 FACTS: Mapping[str, Mapping[str, Any]] = {
@@ -27,6 +33,14 @@ FACTS: Mapping[str, Mapping[str, Any]] = {
         "note": "bus with its nadir instruments, without the wing and antennas",
         "measure": "extent_z:bus_*,zenith_blanket_*,nadir_*,hirdls_*,tes_*",
     },
+    "stowed_width": {
+        "value": 2.28,
+        "unit": "m",
+        "source": _NASA,
+        "note": f"bus and radiators, and beside them {PANELS} folded panels with "
+        f"{_FOLD_GAP * 1e3:.0f} mm between them: the model shows the array deployed",
+        "measure": f"extent_y:bus_*,radiator_*,zenith_blanket_*,nadir_* plus {_FOLDED:.3f}",
+    },
     "mls_primary_width": {
         "value": 0.80,
         "unit": "m",
@@ -38,7 +52,9 @@ FACTS: Mapping[str, Mapping[str, Any]] = {
         "value": 1.60,
         "unit": "m",
         "source": _JPL,
-        "note": "along the mirror's long axis, which leans with the line of sight",
+        "note": "the aperture's long side, square to the line of sight; along its own offset "
+        "surface the model's mirror measures 1.84 m",
+        "measure": f"extent_({math.sin(_LOOK):.6f},0,{-math.cos(_LOOK):.6f}):mls_primary_reflector",
     },
     "tes_width_stowed": {
         "value": 1.40,
@@ -70,6 +86,13 @@ FACTS: Mapping[str, Mapping[str, Any]] = {
         "unit": "m",
         "source": "Wikipedia, Aura (satellite): about 15 m",
         "measure": "extent_y:array_*",
+    },
+    "appearance": {
+        "value": "gold blankets, white instruments, bare ribbed MLS reflector, triangular yoke",
+        "unit": "",
+        "source": "NASA's illustrations of Aura and NASA 3D Resources, Aura",
+        "note": "a reading of pictures, not measured from them; that HIRDLS wears Kapton is on "
+        "record, as a piece of it blocks the aperture (aura.gsfc.nasa.gov, HIRDLS)",
     },
     "launch_mass": {"value": 2967, "unit": "kg", "source": _NASA},
     "power_end_of_life": {

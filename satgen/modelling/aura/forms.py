@@ -35,6 +35,39 @@ def paraboloid(
     return replace(flat, vertices=np.stack([x, y, z + rise], axis=-1), normals=normals)
 
 
+def rib(
+    spine: list[tuple[float, float, float]],
+    way: tuple[float, float, float],
+    depth: float,
+    thickness: float,
+) -> Shape:
+    """A thin blade along a polyline, closed.
+
+    Args:
+        spine: (n >= 2) points of the middle of its edge.
+        way: direction, of any length, in which it stands off from that edge; it is `depth` deep.
+        depth, thickness: metres.
+    """
+    points = np.asarray(spine, dtype=float)
+    down = np.asarray(way, dtype=float) / float(np.linalg.norm(way)) * depth
+    along = np.gradient(points, axis=0)
+    side = np.cross(along, down)
+    side *= 0.5 * thickness / np.linalg.norm(side, axis=1, keepdims=True)
+    section = np.stack([points - side, points + side, points + side + down, points - side + down])
+    mesh = sh.Mesh()
+    run = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    for k in range(4):
+        wall = np.stack([section[k], section[(k + 1) % 4]])
+        across = float(np.linalg.norm(wall[1, 0] - wall[0, 0]))
+        uv = np.stack(np.broadcast_arrays(run[None, :], np.array([[0.0], [across]])), axis=-1)
+        normal = np.cross(along, wall[1] - wall[0])
+        normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+        mesh.grid(wall, np.stack([normal, normal]), uv)
+    for end, order in ((0, (0, 1, 2, 3)), (-1, (3, 2, 1, 0))):
+        mesh.quad(section[list(order), end])
+    return mesh.shape()
+
+
 def bell_nozzle(throat_r: float, exit_r: float, length: float) -> Shape:
     """A small thruster's bell, hollow, throat at z = 0, opening toward +z; few triangles."""
     t, mid = 0.006, 0.6 * exit_r + 0.4 * throat_r

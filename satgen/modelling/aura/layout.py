@@ -59,6 +59,12 @@ def wing_point(chord: float, span: float, height: float) -> tuple[float, float, 
     return WING_ROOT[0] + x, WING_ROOT[1] - span, WING_ROOT[2] + z
 
 
+def mls_line_of_sight(length: float = 1.0) -> tuple[float, float, float]:
+    """MLS's line of sight, a vector of that length in the target frame."""
+    t = math.radians(MLS_LOOK_DEG)
+    return length * math.cos(t), 0.0, length * math.sin(t)
+
+
 def mls_dish_point(
     up: float, side: float, above: float = 0.0, along: float | None = None
 ) -> tuple[float, float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from satgen.modelling import shapes as sh
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.aura.forms import (
@@ -10,6 +12,7 @@ from satgen.modelling.aura.forms import (
     open_box,
     paraboloid,
     rect_tube,
+    rib,
     smooth_skin,
 )
 from satgen.modelling.aura.layout import (
@@ -19,12 +22,13 @@ from satgen.modelling.aura.layout import (
     MLS_LOOK_DEG,
     MLS_OFFSET,
     mls_dish_point,
+    mls_line_of_sight,
 )
 from satgen.modelling.shapes import Shape
 
 DISH_LONG, DISH_WIDE = 1.60, 0.80
 DISH_SKIN = 6
-"""Which piece of the paint's texture the reflectors wear: one without a seam."""
+"""Which piece of the skin's texture the reflectors wear."""
 SECONDARY = {"up": 0.80, "along": 0.51}
 """Centre of the secondary in the primary's coordinates."""
 GHZ_BOX = ((2.445, 3.10), (-0.80, 0.20), (-0.67, -0.33))
@@ -64,20 +68,33 @@ def _interface(a: Assembly) -> None:
 
 
 def _primary(a: Assembly) -> None:
+    """The bare reflecting skin, and the ribs on its back that keep its figure."""
     dish = a.part("mls_primary_reflector", "antenna")
-    shape = paraboloid(DISH_LONG, DISH_WIDE, MLS_FOCAL, MLS_OFFSET, 0.022)
-    dish.add(_aimed(smooth_skin(shape)), "white_paint", uv_seed=DISH_SKIN)
+    shape = paraboloid(DISH_LONG, DISH_WIDE, MLS_FOCAL, MLS_OFFSET, 0.022, 56, 6)
+    dish.add(_aimed(smooth_skin(shape)), "reflector", uv_seed=DISH_SKIN)
+    ribs = a.part("mls_primary_ribs", "structure")
+    back = mls_line_of_sight(-1.0)
+    for side in (-0.24, -0.08, 0.08, 0.24):
+        reach = _half_chord(side, DISH_WIDE, DISH_LONG)
+        spine = [mls_dish_point(reach * t / 5.0, side, -0.016) for t in range(-5, 6)]
+        ribs.add(rib(spine, back, 0.065, 0.008), "reflector")
+    for up in (-0.60, -0.40, -0.20, 0.0, 0.20, 0.40, 0.60):
+        reach = _half_chord(up, DISH_LONG, DISH_WIDE)
+        spine = [mls_dish_point(up, reach * t / 3.0, -0.016) for t in range(-3, 4)]
+        ribs.add(rib(spine, back, 0.058, 0.008), "reflector")
+
+
+def _half_chord(at: float, across: float, along: float) -> float:
+    """Half of the rim's width, less a margin, at a distance from the middle of the other axis."""
+    return 0.5 * along * math.sqrt(1.0 - (2.0 * at / across) ** 2) - 0.02
 
 
 def _backup_structure(a: Assembly) -> None:
     """The frame that carries the primary, and the actuator that scans it."""
     frame = a.part("mls_antenna_frame", "structure")
     hub_x, hub_y = 2.51, MLS_DISH_AT[1]
-    spine = [mls_dish_point(0.14 * k, 0.0, -0.056) for k in range(-5, 6)]
+    spine = [mls_dish_point(0.14 * k, 0.0, -0.098) for k in range(-4, 5)]
     frame.add(sh.pipe(spine, 0.026, 8), "cfrp")
-    for up, side in ((-0.45, 0.30), (0.0, 0.37), (0.45, 0.30)):
-        rib = [mls_dish_point(up, side * t / 3.0, -0.046) for t in range(-3, 4)]
-        frame.add(sh.pipe(rib, 0.020, 8), "cfrp")
     for up in (-0.45, 0.45):
         for side in (-0.30, 0.30):
             foot = (hub_x - 0.03, hub_y + 0.55 * side, 0.42 if up > 0 else 0.60)
@@ -94,7 +111,7 @@ def _secondary(a: Assembly) -> None:
     way = [middle[k] - centre[k] for k in range(3)]
     part = a.part("mls_secondary_reflector", "antenna")
     mirror = sh.elliptic_dish(0.34, 0.26, 0.022, 0.018, 24, 3).aim(way)
-    part.add(smooth_skin(mirror.translate(centre)), "white_paint", uv_seed=DISH_SKIN)
+    part.add(smooth_skin(mirror.translate(centre)), "reflector", uv_seed=DISH_SKIN)
     struts = a.part("mls_secondary_struts", "structure")
     n = sum(w * w for w in way) ** 0.5
     hub = [centre[k] - 0.030 * way[k] / n for k in range(3)]
@@ -109,7 +126,7 @@ def _secondary(a: Assembly) -> None:
 def _ghz_radiometers(a: Assembly) -> None:
     centre, size = _ranges(GHZ_BOX)
     box = a.part("mls_ghz_radiometer_module", "instrument")
-    box.add(sh.blanket_box(size, 0.010, 0.24, 61).translate(centre), "mli_black")
+    box.add(sh.blanket_box(size, 0.010, 0.24, 61).translate(centre), "cloth_white")
     bench = a.part("mls_tertiary_optics", "antenna")
     y, z = MLS_DISH_AT[1], GHZ_BOX[2][1]
     bench.add(sh.box((0.28, 0.34, 0.05)).translate((2.90, y, z + 0.012)), "anodised")
@@ -144,7 +161,7 @@ def _ghz_radiometers(a: Assembly) -> None:
 def _thz_module(a: Assembly) -> None:
     centre, size = _ranges(THZ_BOX)
     box = a.part("mls_thz_module", "instrument")
-    box.add(sh.blanket_box(size, 0.010, 0.24, 62).translate(centre), "mli_silver")
+    box.add(sh.blanket_box(size, 0.010, 0.24, 62).translate(centre), "cloth_white")
     port = a.part("mls_thz_scan_housing", "instrument")
     y, z = centre[1], 0.00 - 0.16
     hood = rect_tube(0.42, 0.40, 0.24, 0.02).rotate("z", 90.0).rotate("y", 90.0)
@@ -169,7 +186,7 @@ def _thz_module(a: Assembly) -> None:
 def _spectrometers(a: Assembly) -> None:
     centre, size = _ranges(SPECTROMETER_BOX)
     box = a.part("mls_spectrometer_module", "instrument")
-    box.add(sh.blanket_box(size, 0.006, 0.25, 63, radius=0.02).translate(centre), "mli_black")
+    box.add(sh.blanket_box(size, 0.006, 0.25, 63, radius=0.02).translate(centre), "cloth_white")
     face = a.part("mls_spectrometer_radiator", "radiator")
     plate = facing(sh.plate(0.50, 0.78, 0.04), "+x")
     face.add(plate.translate((SPECTROMETER_BOX[0][1] + 0.006, centre[1], centre[2])), "white_paint")

@@ -41,7 +41,7 @@ def _hirdls(a: Assembly) -> None:
     bench.add(put(sh.blanket_box((1.06, 1.02, 0.46), 0.014, 0.24, 71), 0, -0.22, 0.325), "mli_gold")
     cooler = a.part("hirdls_cooler_module", "instrument")
     cooler.add(
-        put(sh.blanket_box((1.00, 0.42, 0.44), 0.010, 0.24, 72), 0, 0.52, 0.315), "mli_black"
+        put(sh.blanket_box((1.00, 0.42, 0.44), 0.010, 0.24, 72), 0, 0.52, 0.315), "cloth_white"
     )
     _hirdls_sunshield(a, put)
     _hirdls_inside(a, put)
@@ -125,9 +125,11 @@ def _tes(a: Assembly) -> None:
     base = a.part("tes_base_frame", "instrument")
     base.add(put(sh.box((1.30, 1.34, 0.07)), 0, 0, 0.065), "cfrp")
     body = a.part("tes_main_body", "instrument")
-    body.add(put(sh.blanket_box((1.33, 1.38, 0.78), 0.014, 0.26, 81), 0, 0, 0.47), "mli_silver")
+    body.add(put(sh.blanket_box((1.33, 1.38, 0.78), 0.014, 0.26, 81), 0, 0, 0.47), "cloth_white")
     upper = a.part("tes_optics_housing", "instrument")
-    upper.add(put(sh.blanket_box((0.84, 1.30, 0.46), 0.012, 0.26, 82), 0.225, 0, 1.06), "mli_black")
+    upper.add(
+        put(sh.blanket_box((0.84, 1.30, 0.46), 0.012, 0.26, 82), 0.225, 0, 1.06), "cloth_white"
+    )
     _tes_pointing(a, put)
     _tes_radiators(a, put)
     _tes_earth_shade(a, put)

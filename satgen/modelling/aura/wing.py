@@ -20,6 +20,10 @@ from satgen.modelling.shapes import Shape
 
 HINGE_CHORDS = (-1.95, -0.70, 0.70, 1.95)
 HOLD_DOWN_CHORDS = (-1.35, 1.35)
+NODE_Y, BAR_Y = -1.36, -2.40
+"""y of the yoke's apex on the boom, and of its bar along the first panel."""
+REACH = (0.75, 2.20)
+"""Chords at which the yoke's inner and outer legs meet the bar."""
 
 
 def _place(shape: Shape) -> Shape:
@@ -56,36 +60,46 @@ def _drive(a: Assembly) -> None:
 
 def _boom(a: Assembly) -> None:
     boom = a.part("array_boom", "boom")
-    tube = sh.cylinder(0.085, 0.86, 20).rotate("x", 90.0)
-    boom.add(_place(tube.translate((0.0, -1.50, 0.0))), "mli_silver")
-    for y in (-1.13, -1.90):
-        collar = sh.cylinder(0.105, 0.05, 20).rotate("x", 90.0)
+    tube = sh.cylinder(0.085, 0.32, 24).rotate("x", 90.0)
+    boom.add(_place(tube.translate((0.0, -1.22, 0.0))), "mli_silver")
+    for y in (-1.13, NODE_Y + 0.09):
+        collar = sh.cylinder(0.105, 0.05, 24).rotate("x", 90.0)
         boom.add(_place(collar.translate((0.0, y, 0.0))), "aluminium")
-    cable = sh.pipe([(0.05, -1.05, -0.08), (0.04, -1.2, -0.095), (0.04, -1.88, -0.095)], 0.016, 6)
+    cable = sh.pipe([(0.05, -1.05, -0.08), (0.04, -1.12, -0.112), (0.04, -1.33, -0.112)], 0.016, 6)
     boom.add(_place(cable), "steel_dark")
 
 
 def _yoke(a: Assembly) -> None:
+    """A triangle of tubes from the drive's boom to the whole chord of the first panel."""
     yoke = a.part("array_yoke", "boom")
-    node = sh.box((0.26, 0.16, 0.12), 0.015)
-    yoke.add(_place(node.translate((0.0, -1.95, 0.0))), "anodised")
-    bar = sh.box((3.9, 0.06, 0.04))
-    yoke.add(_place(bar.translate((0.0, -2.40, 0.0))), "cfrp")
+    node = sh.box((0.26, 0.16, 0.14), 0.015)
+    yoke.add(_place(node.translate((0.0, NODE_Y, 0.0))), "anodised")
+    bar = sh.box((PANEL_CHORD - 0.24, 0.07, 0.05), 0.006)
+    yoke.add(_place(bar.translate((0.0, BAR_Y, 0.0))), "cfrp")
     for side in (-1.0, 1.0):
-        for reach in (0.62, 1.85):
-            leg = sh.strut((side * 0.09, -1.96, 0.0), (side * reach, -2.39, 0.0), 0.024, 10)
+        for reach, radius in ((REACH[0], 0.024), (REACH[1], 0.032)):
+            leg = sh.strut(
+                (side * 0.09, NODE_Y - 0.03, 0.0), (side * reach, BAR_Y, 0.0), radius, 10
+            )
             yoke.add(_place(leg), "cfrp")
-        brace = sh.strut((side * 0.36, -2.14, 0.0), (side * 0.36, -2.38, 0.0), 0.015, 8)
-        yoke.add(_place(brace), "cfrp")
+    for along in (0.36, 0.70):
+        (chord, y) = _leg(REACH[1], along)
+        yoke.add(_place(sh.strut((-chord, y, 0.0), (chord, y, 0.0), 0.020, 8)), "cfrp")
+    for side in (-1.0, 1.0):
+        low, high = _leg(REACH[0], 0.36), _leg(REACH[1], 0.70)
+        diagonal = sh.strut((side * low[0], low[1], 0.0), (side * high[0], high[1], 0.0), 0.015, 8)
+        yoke.add(_place(diagonal), "cfrp")
     harness = a.part("array_yoke_harness", "solar_array")
     for side in (-1.0, 1.0):
-        run = [
-            (side * 0.05, -1.92, -0.064),
-            (side * 0.12, -2.06, -0.05),
-            (side * 0.30, -2.38, -0.035),
-            (side * 0.30, -2.55, -0.030),
-        ]
+        bends = [_leg(REACH[0], along) for along in (0.02, 0.36, 0.70, 0.96)]
+        run = [(side * chord, y, -0.034) for chord, y in bends]
+        run += [(side * 0.60, BAR_Y - 0.03, -0.040), (side * 0.30, BAR_Y - 0.15, -0.030)]
         harness.add(_place(sh.pipe(run, 0.014, 6)), "mli_amber")
+
+
+def _leg(reach: float, along: float) -> tuple[float, float]:
+    """Chord and y at a share `along` of a yoke leg that ends at chord `reach`."""
+    return 0.09 + along * (reach - 0.09), NODE_Y - 0.03 + along * (BAR_Y - NODE_Y + 0.03)
 
 
 def _span(k: int) -> float:

@@ -8,14 +8,10 @@ from satgen.modelling import shapes
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.cartography.forms import on_side
 from satgen.modelling.cartography.layout import BUS_LOW, CORNERS, DECK_TOP, HALF
-from satgen.modelling.fittings import dish_feed
 
 ARRAY_AT = (0.83, -0.80)
 ARRAY_RADIUS = 0.175
 ARRAY_Z = DECK_TOP + 0.20
-DISH_AT = (-0.84, 0.80)
-DISH_Z = DECK_TOP + 0.36
-DISH_BEAM = (-0.35, 0.3, 0.89)
 OMNI_AT = (0.90, 0.90)
 OMNI_TOP = DECK_TOP + 0.62
 
@@ -23,7 +19,6 @@ OMNI_TOP = DECK_TOP + 0.62
 def add_fittings(a: Assembly) -> None:
     """Everything small that stands on the bus."""
     _phased_array(a)
-    _dish(a)
     _omnis(a)
     _gps(a)
     _earth_sensors(a)
@@ -53,23 +48,6 @@ def _phased_array(a: Assembly) -> None:
             n = (math.sin(t) * math.cos(p), math.sin(t) * math.sin(p), math.cos(t))
             at = (x + ARRAY_RADIUS * n[0], y + ARRAY_RADIUS * n[1], ARRAY_Z + ARRAY_RADIUS * n[2])
             elements.add(patch.aim(n).translate(at), "gold_foil_smooth")
-
-
-def _dish(a: Assembly) -> None:
-    """A small steerable dish on a mast."""
-    x, y = DISH_AT
-    foot = shapes.box((0.20, 0.20, 0.05), 0.012).translate((x, y, DECK_TOP + 0.02))
-    mast = shapes.cylinder(0.05, 0.30, 16, 0.008).translate((x, y, DECK_TOP + 0.16))
-    a.part("dish_mast", "boom").add(foot, "aluminium").add(mast, "mli_gold")
-    joint = shapes.sphere(0.075, 18, 9).translate((x, y, DECK_TOP + 0.32))
-    reflector = shapes.dish(0.42, 0.075, 0.015, 32, 4).translate((0, 0, 0.05))
-    rim = shapes.ring(0.208, 0.009, 32, 6).translate((0, 0, 0.05 + 0.074))
-    at = (x, y, DISH_Z)
-    part = a.part("dish", "antenna").add(joint, "anodised")
-    part.add(reflector.aim(DISH_BEAM).translate(at), "white_paint")
-    part.add(rim.aim(DISH_BEAM).translate(at), "aluminium")
-    leg = ((0.15, 0, 0.085), (0.02, 0, 0.225))
-    dish_feed(a, "dish_feed", leg, (0.04, 0.026, 0.05, 14), 0.235, DISH_BEAM, at)
 
 
 def _omnis(a: Assembly) -> None:

@@ -14,8 +14,8 @@ DECK = BUS_LOW - 0.06
 
 def add_propulsion(a: Assembly) -> None:
     """Tank, four corner clusters of 1 N, four 11 N thrusters around the ring, valves."""
-    dome = shapes.hemisphere(0.40, 28, 6).scale((1, 1, 0.42)).rotate("x", 180.0)
-    skirt = shapes.tube(0.42, 0.36, 0.06, 32).translate((0, 0, DECK - 0.01))
+    dome = shapes.hemisphere(0.40, 56, 6).scale((1, 1, 0.42)).rotate("x", 180.0)
+    skirt = shapes.tube(0.42, 0.36, 0.06, 56).translate((0, 0, DECK - 0.01))
     part = a.part("propellant_tank", "thruster")
     part.add(dome.translate((0, 0, DECK + 0.01)), "mli_amber").add(skirt, "titanium")
     for name, (sx, sy) in CORNERS.items():

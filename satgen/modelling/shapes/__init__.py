@@ -13,7 +13,15 @@ they are already in texture units.
 from satgen.modelling.shapes.blankets import TAPE_M, blanket_box
 from satgen.modelling.shapes.dishes import dish, elliptic_dish
 from satgen.modelling.shapes.fittings import hex_honeycomb, louvre
-from satgen.modelling.shapes.mesh import MAX_PIECE, Shape, corner_normals, faceted, join, rotation
+from satgen.modelling.shapes.mesh import (
+    MAX_PIECE,
+    Mesh,
+    Shape,
+    corner_normals,
+    faceted,
+    join,
+    rotation,
+)
 from satgen.modelling.shapes.panels import CELLS_PER_TILE, solar_panel
 from satgen.modelling.shapes.rods import pipe, strut, truss
 from satgen.modelling.shapes.solids import box, plate, prism
@@ -33,6 +41,7 @@ __all__ = [
     "CELLS_PER_TILE",
     "MAX_PIECE",
     "TAPE_M",
+    "Mesh",
     "Shape",
     "baffle",
     "blanket_box",

@@ -140,13 +140,53 @@ def _revolve_run(
     if flat:
         up = math.copysign(1.0, float(nr[0, 1]))
         uv = np.stack([points[..., 0] * up, points[..., 1]], axis=-1)
-    else:
-        s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(normal[run], axis=1))])
-        around = np.arange(len(ring)) * (2 * math.pi * float(rz[:, 0].max()) / (len(ring) - 1))
-        uv = np.stack(np.broadcast_arrays(around[None, :], s[:, None]), axis=-1)
-        mesh.pieces(points, nrm, uv)
+        mesh.grid(points, nrm, uv)
         return
-    mesh.grid(points, nrm, uv)
+    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(normal[run], axis=1))])
+    first, last = _poles(rz[:, 0], s)
+    if first:
+        _pole(mesh, points[: first + 1], nrm[: first + 1], s[: first + 1], ring, -1.0)
+    if first < last:
+        rows = slice(first, last + 1)
+        around = np.arange(len(ring)) * (2 * math.pi * float(rz[rows, 0].max()) / (len(ring) - 1))
+        uv = np.stack(np.broadcast_arrays(around[None, :], s[rows, None]), axis=-1)
+        mesh.pieces(points[rows], nrm[rows], uv)
+    if last < len(s) - 1:
+        _pole(mesh, points[last:], nrm[last:], s[-1] - s[last:], ring, 1.0)
+
+
+POLE_STRETCH = 1.7
+"""How much longer a meridian may be than the radius that it reaches, for the surface around a pole
+to wear one round piece of texture: that of a hemisphere is pi/2."""
+
+
+def _poles(radius: Array, s: Array) -> tuple[int, int]:
+    """The rows at which the round pieces about the first and about the last pole end.
+
+    Args:
+        radius: of every row of a run; s: its length along the meridian, metres.
+    """
+    rows = len(s)
+    first, last = 0, rows - 1
+    if radius[0] < 1e-9:
+        inside = s <= POLE_STRETCH * radius
+        first = next((k for k in range(1, rows) if not inside[k]), rows) - 1
+    if radius[-1] < 1e-9:
+        inside = s[-1] - s <= POLE_STRETCH * radius
+        last = next((k for k in range(rows - 2, -1, -1) if not inside[k]), -1) + 1
+    if first > last:
+        first = last = int(np.argmin(np.abs(s - 0.5 * s[-1])))
+    return first, last
+
+
+def _pole(mesh: Mesh, points: Array, normals: Array, s: Array, ring: Array, up: float) -> None:
+    """A cap of a surface of revolution as one round piece of texture, without pinch or seam.
+
+    `s` is each row's distance from the pole along the meridian, metres; `up` 1 where the pole is
+    above its rim, -1 below: seen from outside, x then runs to the left.
+    """
+    uv = s[:, None, None] * ring[None] * np.array([up, 1.0])
+    mesh.grid(points, normals, uv)
 
 
 def cylinder(

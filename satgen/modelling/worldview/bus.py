@@ -170,8 +170,8 @@ def _harness(a: Assembly) -> None:
 
 def _gyroscopes(a: Assembly) -> None:
     """The control moment gyroscopes bulge out of the cut corners."""
-    dome = shapes.hemisphere(0.20, 18, 3).scale((1.0, 1.0, 0.55)).translate((0, 0, 0.035))
-    flange = shapes.cylinder(0.235, 0.05, 20).translate((0, 0, 0.015))
+    dome = shapes.hemisphere(0.20, 32, 4).scale((1.0, 1.0, 0.55)).translate((0, 0, 0.035))
+    flange = shapes.cylinder(0.235, 0.05, 32).translate((0, 0, 0.015))
     ring = [
         (0.217 * math.cos(k * math.pi / 4 + 0.39), 0.217 * math.sin(k * math.pi / 4 + 0.39))
         for k in range(8)

@@ -21,8 +21,8 @@ def add_propulsion(a: Assembly) -> None:
 
 
 def _tank(a: Assembly) -> None:
-    dome = shapes.hemisphere(0.44, 28, 5).scale((1, 1, 0.36)).rotate("x", 180.0)
-    collar = shapes.tube(0.47, 0.40, 0.05, 32).translate((0, 0, DECK - 0.02))
+    dome = shapes.hemisphere(0.44, 56, 7).scale((1, 1, 0.36)).rotate("x", 180.0)
+    collar = shapes.tube(0.47, 0.40, 0.05, 56).translate((0, 0, DECK - 0.02))
     part = a.part("propellant_tank", "thruster")
     part.add(dome.translate((0, 0, DECK + 0.005)), "mli_amber").add(collar, "titanium")
 
