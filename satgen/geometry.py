@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from satgen import lens
 from satgen.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -185,22 +186,31 @@ def transform(T: ArrayLike, X: ArrayLike) -> Floats:
 # --- projection -------------------------------------------------------------------------------
 
 
-def project(K: ArrayLike, T: ArrayLike, X: ArrayLike) -> tuple[Floats, Floats]:
+def project(
+    K: ArrayLike, T: ArrayLike, X: ArrayLike, distortion: ArrayLike | None = None
+) -> tuple[Floats, Floats]:
     """Pixels of target-frame points.
 
     Args:
-        K: (..., 3, 3) intrinsics without distortion, pixels.
+        K: (..., 3, 3) intrinsics, pixels.
         T: (..., 4, 4) T_cam_target.
         X: (..., N, 3) points, target frame, metres.
+        distortion: (5,) OpenCV's k1, k2, p1, p2, k3 of the lens; None for a pinhole.
 
     Returns:
-        uv (..., N, 2) pixels, NaN for points at or behind the camera (z <= 0), and
-        z (..., N) depth in metres, whatever its sign.
+        uv (..., N, 2) pixels, NaN for points at or behind the camera (z <= 0) or beyond what the
+        lens's polynomial covers (`satgen.lens.domain`), and z (..., N) depth in metres, whatever
+        its sign.
     """
     K = np.asarray(K, dtype=np.float64)
     x_cam = transform(T, X)
     z = x_cam[..., 2]
     safe = np.where(z > 0.0, z, np.nan)
+    coefficients = _coefficients(distortion)
+    if coefficients != lens.NONE:
+        xy = lens.distort(coefficients, x_cam[..., :2] / safe[..., None])
+        x_cam = np.concatenate([xy, np.ones((*z.shape, 1))], axis=-1)
+        safe = np.ones(z.shape)
     homogeneous = x_cam @ np.swapaxes(K, -1, -2)
     return homogeneous[..., :2] / safe[..., None], z
 
@@ -210,11 +220,13 @@ def backproject(
     T: ArrayLike,
     uv: ArrayLike,
     depth: ArrayLike,
+    distortion: ArrayLike | None = None,
 ) -> Floats:
     """Target-frame points (..., N, 3) seen at pixels uv (..., N, 2) at depth (..., N) metres.
 
     The inverse of `project`; points without depth (0, negative, NaN) come back as NaN.
-    K is (..., 3, 3) with a zero or non-zero skew, T is T_cam_target (..., 4, 4).
+    K is (..., 3, 3) with a zero or non-zero skew, T is T_cam_target (..., 4, 4), `distortion` as
+    there.
     """
     K = np.asarray(K, dtype=np.float64)
     uv = np.asarray(uv, dtype=np.float64)
@@ -223,8 +235,22 @@ def backproject(
     cx, cy = K[..., None, 0, 2], K[..., None, 1, 2]
     y = (uv[..., 1] - cy) / K[..., None, 1, 1]
     x = (uv[..., 0] - cx - K[..., None, 0, 1] * y) / K[..., None, 0, 0]
+    coefficients = _coefficients(distortion)
+    if coefficients != lens.NONE:
+        x, y = np.moveaxis(lens.undistort(coefficients, np.stack([x, y], axis=-1)), -1, 0)
     x_cam = np.stack([x * z, y * z, z], axis=-1)
     return transform(invert_pose(T), x_cam)
+
+
+def _coefficients(distortion: ArrayLike | None) -> lens.Coefficients:
+    """Five coefficients of a lens, or InputError."""
+    if distortion is None:
+        return lens.NONE
+    values = np.asarray(distortion, dtype=np.float64)
+    if values.shape != (5,):
+        raise InputError(f"distortion of shape {values.shape}: must be (5,): k1, k2, p1, p2, k3")
+    k1, k2, p1, p2, k3 = values.tolist()
+    return k1, k2, p1, p2, k3
 
 
 def pixel_grid(height: int, width: int) -> Floats:
@@ -482,6 +508,8 @@ def warp(
     uv: ArrayLike | None = None,
     *,
     K_j: ArrayLike | None = None,
+    distortion: ArrayLike | None = None,
+    distortion_j: ArrayLike | None = None,
     z: ArrayLike | None = None,
     rtol: float = OCCLUSION_RTOL,
     atol: float = 1e-6,
@@ -497,6 +525,8 @@ def warp(
 
     Args:
         K: (..., 3, 3) intrinsics of frame i, and of frame j unless K_j is given.
+        distortion: (5,) of frame i's lens, None for none, and of frame j's unless K_j is given.
+        distortion_j: of frame j's where K_j is.
         depth_i, depth_j: (..., H, W) depth maps in metres; the two sizes may differ.
         T_i, T_j: (..., 4, 4) T_cam_target of the frames.
         uv: (..., N, 2) pixel positions in frame i; None means every pixel, row by row (N = H*W).
@@ -514,8 +544,10 @@ def warp(
     else:
         uv = _positions(uv)
         z_i = sample_depth(depth_i, uv)[0] if z is None else np.asarray(z, dtype=np.float64)
-    points = backproject(K, T_i, uv, z_i)
-    uv_j, z_j = project(K if K_j is None else K_j, T_j, points)
+    points = backproject(K, T_i, uv, z_i, distortion)
+    if K_j is None:
+        K_j, distortion_j = K, distortion
+    uv_j, z_j = project(K_j, T_j, points, distortion_j)
     lead = np.broadcast_shapes(uv_j.shape[:-2], depth_j.shape[:-2])
     size = depth_j.shape[-2:]
     maps = np.broadcast_to(depth_j, (*lead, *size)).reshape(-1, *size)
@@ -597,12 +629,25 @@ def optical_flow(
     T_j: ArrayLike,
     *,
     K_j: ArrayLike | None = None,
+    distortion: ArrayLike | None = None,
+    distortion_j: ArrayLike | None = None,
     rtol: float = OCCLUSION_RTOL,
     atol: float = 1e-6,
 ) -> Flow:
     """Dense flow of every pixel of frame i into frame j; arguments as `warp`."""
     height, width = np.asarray(depth_i).shape[-2:]
-    warped = warp(K, depth_i, T_i, depth_j, T_j, K_j=K_j, rtol=rtol, atol=atol)
+    warped = warp(
+        K,
+        depth_i,
+        T_i,
+        depth_j,
+        T_j,
+        K_j=K_j,
+        distortion=distortion,
+        distortion_j=distortion_j,
+        rtol=rtol,
+        atol=atol,
+    )
     lead = warped.z.shape[:-1]
 
     def image(values: Bools) -> Bools:

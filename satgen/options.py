@@ -150,6 +150,8 @@ class RenderOptions:
             for item in fields(self):
                 if item.name in _CAMERA and getattr(self, item.name) != item.default:
                     raise InputError(f"camera and {item.name}: give one of them, not both")
+        if self.renderer == "pyrender" and self.view.distorted:
+            raise InputError("renderer pyrender: draws pinhole cameras, without distortion")
         check_sun(self.sun_config, self.motion)
         _ = self.view, self.sensor_config, self.camera_roll
 

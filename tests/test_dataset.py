@@ -54,7 +54,7 @@ def test_layout_is_the_documented_one(pristine: Path) -> None:
         assert image.size == (72, 64)
         assert image.mode == mode
     text = json.loads((pristine / "dataset.json").read_text())
-    assert set(text["camera"]) == {"width", "height", "fx", "fy", "cx", "cy"}
+    assert set(text["camera"]) == {"width", "height", "fx", "fy", "cx", "cy", "distortion"}
     assert text["target"]["name"] == "craft"
     assert text["parts"]["2"] == {"name": "wing", "class": "solar_array"}
     assert text["depth_scale"] > 0

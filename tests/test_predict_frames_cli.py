@@ -95,6 +95,17 @@ def test_the_task_answers_with_rows(tumbling: Path, tmp_path: Path) -> None:
     near = rows[rows["horizon"] == 1].drop_duplicates("model").set_index("model")
     gain = near.loc["flow", "psnr_silhouette"] - near.loc["last", "psnr_silhouette"]
     assert found[1]["psnr_silhouette"]["difference"] == pytest.approx(gain)
+    # Each source of the poses that a model looks at is compared by itself.
+    rendered = f"{tmp_path / 'run'}:render"
+    compared = satgen("predict", "--compare", b, rendered, "--json")
+    assert compared.returncode == 0, compared.stderr
+    found = {(r["noise_deg_b"], r["horizon"]): r for r in json.loads(compared.stdout)["rows"]}
+    assert len(found) == 2 * 2 and {row["windows"] for row in found.values()} == {3}
+    assert {row["noise_deg_a"] for row in found.values()} == {None}
+    assert found[0.0, 20]["psnr_silhouette"]["b"] == pytest.approx(exact)
+    assert found[0.5, 20]["psnr_silhouette"]["b"] == pytest.approx(noisy)
+    shown = satgen("predict", "--compare", b, rendered)
+    assert "craft tumble-3  noise 0.5 deg" in shown.stdout, shown.stdout
 
 
 def test_without_a_dataset_a_small_one_is_rendered(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.compare import partners
 from bench.predict.run import clean, read_run
+from bench.predict.table import source_words
 from bench.statistics import paired_bootstrap
 from bench.table import columns, number
 from satgen.errors import InputError
@@ -27,7 +27,21 @@ KEYS = {
 }
 """What tells a window and horizon from others."""
 
-GROUPS = {"pose": ("motion", "noise_deg", "horizon"), "frames": ("motion", "horizon")}
+SOURCES = ("poses_a", "noise_deg_a", "poses_b", "noise_deg_b")
+"""Of frames: where the poses come from that each side looks at; "" and None where it looks at
+none."""
+
+GROUPS = {
+    "pose": ("motion", "noise_deg", "horizon"),
+    "frames": ("target", "motion", *SOURCES, "horizon"),
+}
+"""What a row of the comparison is of."""
+
+GROUP_HEADS = {
+    "pose": ("motion", "noise_deg", "horizon"),
+    "frames": ("motion", "poses", "horizon"),
+}
+"""The same in the terminal."""
 
 RESAMPLES = 2000
 
@@ -36,7 +50,8 @@ def compare(run_a: str | Path, run_b: str | Path) -> dict[str, Any]:
     """Compare two runs on the windows that both have: means, and run B minus run A.
 
     A model is compared with the one of the same name; where the runs share no name but have one
-    model each, or one of each is named, these are. Intervals are of 95 %, by a bootstrap of whole
+    model each, or one of each is named, these are. Of frames, each source of the poses that a model
+    looks at is compared by itself. Intervals are of 95 %, by a bootstrap of whole
     windows. Windows that overlap are not independent, so an interval is rather too narrow.
 
     Args:
@@ -49,17 +64,13 @@ def compare(run_a: str | Path, run_b: str | Path) -> dict[str, Any]:
     (task, table_a), (other, table_b) = _read(run_a), _read(run_b)
     if task != other:
         raise InputError(f"{run_a} is of {task}, {run_b} of {other}: must be of the same task")
-    keys, figures = list(KEYS[task]), [name for name, _ in FIGURES[task]]
+    figures = [name for name, _ in FIGURES[task]]
     compared = []
     for a, b in _partners(table_a, table_b, run_a, run_b):
-        sides = [
-            table[table["model"] == model][[*keys, *figures, *_sources(task)]]
-            for table, model in ((table_a, a), (table_b, b))
-        ]
-        merged = sides[0].merge(sides[1], on=[*keys, *_shared(task, sides)], suffixes=("_a", "_b"))
+        merged = _merged(task, table_a[table_a["model"] == a], table_b[table_b["model"] == b])
         if merged.empty:
             raise InputError(f"{run_a} and {run_b}: {a} and {b}: no window in common")
-        for group, mine in merged.groupby(list(GROUPS[task]), sort=False):
+        for group, mine in merged.groupby(list(GROUPS[task]), sort=False, dropna=False):
             entry = {"a": a, "b": b, **dict(zip(GROUPS[task], group, strict=True))}
             for name in figures:
                 first, second = mine[f"{name}_a"], mine[f"{name}_b"]
@@ -73,11 +84,32 @@ def compare(run_a: str | Path, run_b: str | Path) -> dict[str, Any]:
     return answer
 
 
+def _merged(task: str, side_a: pd.DataFrame, side_b: pd.DataFrame) -> pd.DataFrame:
+    """Windows and horizons that two models share; figures and sources with _a and _b behind.
+
+    Of frames, models that look at poses are compared with the same ones, where both have looked at
+    some; else each source of the one with each of the other.
+    """
+    sources = ["poses", "noise_deg"] if task == "frames" else []
+    names = [*(name for name, _ in FIGURES[task]), *sources]
+    keys = [*KEYS[task], *(["target"] if task == "frames" else [])]
+    sides = [
+        side[[*keys, *names]].rename(columns={name: f"{name}{end}" for name in names})
+        for side, end in ((side_a, "_a"), (side_b, "_b"))
+    ]
+    merged = sides[0].merge(sides[1], on=keys)
+    if sources:
+        noise = [merged[f"noise_deg{end}"].fillna(-1.0) for end in ("_a", "_b")]
+        same = (merged["poses_a"] == merged["poses_b"]) & (noise[0] == noise[1])
+        merged = merged[same] if same.any() else merged
+    return merged
+
+
 def comparison_table(answer: dict[str, Any]) -> str:
     """What `compare` found, for the terminal; intervals that leave out 0 are marked."""
     task = answer["task"]
     name, style = FIGURES[task][0]
-    heads = [*GROUPS[task], "A", "B", "B - A", "95 % interval", "windows", ""]
+    heads = [*GROUP_HEADS[task], "A", "B", "B - A", "95 % interval", "windows", ""]
     blocks = [f"A  {answer['a']}\nB  {answer['b']}"]
     pairs = dict.fromkeys((row["a"], row["b"]) for row in answer["rows"])
     for a, b in pairs:
@@ -90,7 +122,7 @@ def comparison_table(answer: dict[str, Any]) -> str:
                 marked = low is not None and (low > 0.0 or high < 0.0)
                 rows.append(
                     [
-                        *(_word(row[key]) for key in GROUPS[task]),
+                        *_group_words(task, row),
                         *cells,
                         f"{number(low, style)} … {number(high, style)}",
                         str(row["windows"]),
@@ -102,18 +134,13 @@ def comparison_table(answer: dict[str, Any]) -> str:
     return "\n\n".join([*blocks, "* the interval leaves out 0"])
 
 
-def _word(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _sources(task: str) -> tuple[str, ...]:
-    return ("poses", "noise_deg") if task == "frames" else ()
-
-
-def _shared(task: str, sides: Sequence[pd.DataFrame]) -> list[str]:
-    """Source of the poses, where both models look at the same ones."""
-    both = [set(side["poses"]) for side in sides] if task == "frames" else [set(), set()]
-    return ["poses", "noise_deg"] if both[0] & both[1] else []
+def _group_words(task: str, row: dict[str, Any]) -> list[str]:
+    """What a row is of, in the order of `GROUP_HEADS`."""
+    if task == "pose":
+        return [row["motion"], f"{row['noise_deg']:.3g}", str(row["horizon"])]
+    sides = [source_words(row[f"poses_{side}"], row[f"noise_deg_{side}"]) for side in "ab"]
+    poses = " : ".join(dict.fromkeys(word for word in sides if word))
+    return [f"{row['target']} {row['motion']}", poses, str(row["horizon"])]
 
 
 def _read(run: str | Path) -> tuple[str, pd.DataFrame]:

@@ -54,11 +54,16 @@ def _motion(row: Row) -> str:
 
 def _title(key: tuple[Any, ...]) -> str:
     motion, poses, noise_deg = key
-    if poses is None:
-        return str(motion)
+    return ", ".join(filter(None, (str(motion), source_words(poses, noise_deg))))
+
+
+def source_words(poses: str | None, noise_deg: float | None) -> str:
+    """A source of poses in words; "" where a model looks at none."""
+    if not poses:
+        return ""
     if poses in ("true", "noisy"):
-        return f"{motion}, noise {noise_deg or 0.0:.3g} deg"
-    return f"{motion}, poses by {poses}" + (f" ({noise_deg:.2g} deg)" if noise_deg else "")
+        return f"noise {noise_deg or 0.0:.3g} deg"
+    return f"poses by {poses}" + (f" ({noise_deg:.2g} deg)" if noise_deg else "")
 
 
 def figure_table(rows: Sequence[Row], name: str, style: str) -> tuple[list[str], list[list[str]]]:

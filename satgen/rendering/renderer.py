@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
+from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.rendering.backend import choose_backend, create_context
 from satgen.rendering.context import Context
@@ -101,6 +102,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         nearest_m: float = 0.0,
         platform: str | None = None,
     ) -> None:
+        if camera.distorted:
+            raise InputError("distortion: the renderer draws pinhole cameras")
         self.camera = camera
         self.lighting = lighting or Lighting()
         self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
