@@ -102,7 +102,7 @@ def truth_figures(
 def relative_figures(
     points0: Floats, points1: Floats, K0: Floats, K1: Floats, T_0to1: Floats, ransac: RansacOptions
 ) -> dict[str, float]:
-    """Columns of the relative pose, from matched pixels (K, 2) of either image."""
+    """Columns of the relative pose, from matched pixels (K, 2) of either image, undistorted."""
     estimate = relative_pose(points0, points1, K0, K1, ransac)
     error = relative_pose_error(estimate, T_0to1)
     return {
@@ -122,10 +122,9 @@ def absolute_figures(
     ransac: RansacOptions,
 ) -> dict[str, float]:
     """Columns of the second frame's pose from the first frame's depth."""
-    known = surface_points(points0, frame0.depth, frame0.K, frame0.T_cam_target)
-    error = absolute_pose_error(
-        absolute_pose(points1, known, frame1.K, ransac), frame1.T_cam_target
-    )
+    known = surface_points(points0, frame0.depth, frame0.K, frame0.T_cam_target, frame0.distortion)
+    estimate = absolute_pose(frame1.undistorted(points1), known, frame1.K, ransac)
+    error = absolute_pose_error(estimate, frame1.T_cam_target)
     return {
         "pnp_rotation_error_deg": error.rotation_deg,
         "pnp_translation_error_mm": error.translation,

@@ -214,7 +214,14 @@ class PairRunner:
                 common
                 | pair_columns(combination, outcome)
                 | row
-                | relative_figures(points0, points1, frame0.K, frame1.K, T_0to1, ransac)
+                | relative_figures(
+                    frame0.undistorted(points0),
+                    frame1.undistorted(points1),
+                    frame0.K,
+                    frame1.K,
+                    T_0to1,
+                    ransac,
+                )
                 | absolute_figures(points0, points1, frame0, frame1, ransac)
                 | self._last_columns(combination, outcomes, sides)
             )
@@ -358,7 +365,8 @@ class PairRunner:
 
 
 def _geometry_of(frame: Frame) -> FrameGeometry:
-    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts)
+    distortion = frame.camera.distortion
+    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts, distortion)
 
 
 def part_classes(data: Dataset) -> dict[int, str]:

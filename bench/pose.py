@@ -149,16 +149,23 @@ def absolute_pose(
     return Estimate(found.T, inliers)
 
 
-def surface_points(keypoints: ArrayLike, depth: Floats, K: ArrayLike, T: ArrayLike) -> Floats:
+def surface_points(
+    keypoints: ArrayLike,
+    depth: Floats,
+    K: ArrayLike,
+    T: ArrayLike,
+    distortion: ArrayLike | None = None,
+) -> Floats:
     """Target-frame points (N, 3), metres, that a frame shows at keypoints (N, 2); NaN for none.
 
     Args:
         keypoints: pixels.
         depth: (H, W) metres.
         K, T: the frame's intrinsics and T_cam_target.
+        distortion: (5,) of its lens, k1, k2, p1, p2, k3; None for none.
     """
     keypoints = _points(keypoints, 2)
-    return backproject(K, T, keypoints, front_depth(depth, keypoints)[0])
+    return backproject(K, T, keypoints, front_depth(depth, keypoints)[0], distortion)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bench.pose import surface_points
 from matchers.truth.exact import check_pairs
 from matchers.truth.frame import FrameGeometry
 from satgen.errors import InputError
-from satgen.geometry import Bools, Floats, project, shows
+from satgen.geometry import Bools, Floats, shows
 
 Integers = NDArray[np.int64]
 
@@ -61,7 +61,9 @@ class Tracks:
 def begin(keypoints: ArrayLike, geometry: FrameGeometry, frame: int = 0) -> Live:
     """Tracks that begin at every keypoint (N, 2) of a frame, the sequence's `frame`-th."""
     points = np.asarray(keypoints, dtype=np.float64).reshape(-1, 2)
-    origin = surface_points(points, geometry.depth, geometry.K, geometry.T_cam_target)
+    origin = surface_points(
+        points, geometry.depth, geometry.K, geometry.T_cam_target, geometry.distortion
+    )
     drift = np.where(np.isfinite(origin[:, 0]), 0.0, np.nan)
     return Live(frame, np.full(len(points), frame, dtype=np.int64), origin, points, drift)
 
@@ -158,7 +160,7 @@ def survival(tracks: Tracks, ages: ArrayLike) -> Floats:
 
 def _drift(origin: Floats, keypoints: Floats, geometry: FrameGeometry) -> Floats:
     """Distance (N,) from where surface points (N, 3) are seen; NaN where they are not."""
-    uv, z = project(geometry.K, geometry.T_cam_target, origin)
+    uv, z = geometry.project(origin)
     seen = shows(geometry.depth, uv, z)
     off = np.hypot(uv[:, 0] - keypoints[:, 0], uv[:, 1] - keypoints[:, 1])
     return np.where(seen, off, np.nan)

@@ -339,4 +339,5 @@ def _name(thing: Any) -> str:
 
 
 def _geometry(frame: Frame) -> FrameGeometry:
-    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts)
+    distortion = frame.camera.distortion
+    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts, distortion)

@@ -101,7 +101,7 @@ class Frame:
 
     @property
     def K(self) -> Floats:  # noqa: N802 - the field's own symbol
-        """Intrinsic matrix, (3, 3) float64, pixels."""
+        """Intrinsic matrix, (3, 3) float64, pixels; a lens's distortion is the camera's."""
         return self.camera.K
 
     @cached_property
@@ -129,7 +129,8 @@ class Frame:
         """The surface points of all pixels that show the target."""
         v, u = np.nonzero(self.depth > 0.0)
         uv = np.stack([u, v], axis=-1)
-        xyz = backproject(self.K, self.pose, uv, self.depth[v, u])
+        distortion = self.camera.distortion
+        xyz = backproject(self.K, self.pose, uv, self.depth[v, u], distortion)
         return SurfacePoints(uv, xyz, self.parts[v, u])
 
 
@@ -176,7 +177,7 @@ class TwoViews:
             occluded, bordering.
         """
         a, b = self.a, self.b
-        return warp(a.K, a.depth, a.pose, b.depth, b.pose, uv, K_j=b.K)
+        return warp(a.K, a.depth, a.pose, b.depth, b.pose, uv, **_lenses(a, b))
 
     @cached_property
     def flow(self) -> Flow:
@@ -186,4 +187,10 @@ class TwoViews:
         `flow.visible` and `flow.occluded` are (H, W) masks: see `satgen.geometry.Flow`.
         """
         a, b = self.a, self.b
-        return optical_flow(a.K, a.depth, a.pose, b.depth, b.pose, K_j=b.K)
+        return optical_flow(a.K, a.depth, a.pose, b.depth, b.pose, **_lenses(a, b))
+
+
+def _lenses(a: Frame, b: Frame) -> dict[str, Any]:
+    """What `warp` needs to know of two cameras besides the first one's K."""
+    distortions = {"distortion": a.camera.distortion, "distortion_j": b.camera.distortion}
+    return {"K_j": b.K, **distortions}

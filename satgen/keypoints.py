@@ -82,7 +82,7 @@ class Landmarks:
         """
         if len(self) == 0:
             return np.zeros(0, dtype=bool)
-        uv, z = project(camera.K, pose, self.xyz)
+        uv, z = project(camera.K, pose, self.xyz, camera.distortion)
         inside = in_image(uv, z, camera)
         corner = np.floor(np.where(inside[:, None], uv, 0.0)).astype(np.intp)
         x = corner[:, :1] + np.array([0, 1, 0, 1])
@@ -96,7 +96,7 @@ class Landmarks:
         point = self.xyz @ pose[:3, :3].T + pose[:3, 3]
         normals = self.padded @ pose[:3, :3].T
         along = np.einsum("lnk,lk->ln", normals, point)
-        x_ray, y_ray = (x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy
+        x_ray, y_ray, _ = np.moveaxis(camera.rays_at(np.stack([x, y], axis=-1)), -1, 0)
         slope = normals[:, :, :1] * x_ray[:, None] + normals[:, :, 1:2] * y_ray[:, None]
         slope = slope + normals[:, :, 2:]
         turned = along < 0.0  # the plane's outer side is the camera's

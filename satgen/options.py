@@ -41,6 +41,14 @@ def _intrinsics(text: str) -> tuple[float, ...]:
     return found
 
 
+def _distortion(text: str) -> tuple[float, ...]:
+    """K1,K2,P1,P2,K3 as five numbers; K3 may be left out."""
+    found = numbers(text)
+    if len(found) not in (4, 5):
+        raise InputError("must be five numbers K1,K2,P1,P2,K3")
+    return (*found, 0.0)[:5]
+
+
 def _roll(text: str) -> Roll | float:
     """A roll; one that stays the same as its degrees."""
     roll = parse_roll(text)
@@ -62,9 +70,10 @@ class RenderOptions:
         fov: vertical field of view, degrees.
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
         sun: see `satgen.sun`.
+        distortion: the lens's (k1, k2, p1, p2, k3), as OpenCV has them.
         sensor: name of a preset, or a sensor; exposure, mono and bit_depth override its own.
         seed: of the sensor's noise.
-        camera: in place of size, width, height, fov and intrinsics.
+        camera: in place of size, width, height, fov, intrinsics and distortion.
         lighting: what lights the target besides the sun.
         renderer: satgen, or pyrender for a plain, slow, outside look at the same scene.
 
@@ -109,6 +118,12 @@ class RenderOptions:
         "Focal lengths and principal point in pixels",
         metavar="FX,FY,CX,CY",
         parse=_intrinsics,
+    )
+    distortion: tuple[float, float, float, float, float] | None = setting(
+        None,
+        "Distortion of the lens, OpenCV's coefficients",
+        metavar="K1,K2,P1,P2,K3",
+        parse=_distortion,
     )
     sun: SunConfig | str = setting(
         "phase:35", "phase:PHASE[,CLOCK], body:AZ,EL or inertial:AZ,EL, degrees"
@@ -163,8 +178,10 @@ class RenderOptions:
         width = self.size if self.width is None else self.width
         height = self.size if self.height is None else self.height
         if self.intrinsics is None:
-            return Camera.from_fov(width, height, self.fov)
-        return Camera(width, height, *self.intrinsics)
+            camera = Camera.from_fov(width, height, self.fov)
+        else:
+            camera = Camera(width, height, *self.intrinsics)
+        return camera if self.distortion is None else replace(camera, distortion=self.distortion)
 
     @cached_property
     def sensor_config(self) -> SensorConfig:
@@ -211,7 +228,7 @@ class RenderOptions:
         return shlex.join(["satgen", "render", *words])
 
 
-_CAMERA = ("size", "width", "height", "fov", "intrinsics")
+_CAMERA = ("size", "width", "height", "fov", "intrinsics", "distortion")
 
 
 def _sun_words(sun: SunConfig | str) -> list[str]:
@@ -237,7 +254,8 @@ def _sensor_words(sensor: SensorConfig | str) -> list[str] | None:
 def _camera_words(camera: Camera) -> list[str]:
     inner = ",".join(map(repr, (camera.fx, camera.fy, camera.cx, camera.cy)))
     size = ["--width", str(camera.width), "--height", str(camera.height)]
-    return [*size, "--intrinsics", inner]
+    bent = ["--distortion", ",".join(map(repr, camera.distortion))] if camera.distorted else []
+    return [*size, "--intrinsics", inner, *bent]
 
 
 _WORDS: dict[str, Callable[[Any], list[str] | None]] = {

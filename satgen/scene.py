@@ -75,10 +75,10 @@ class Scene:
         observations = observe(self.config.trajectory, self.indices)
         sun = sun_vectors(self.config, observations)
         earth = earth_vectors(self.config, observations)
-        K, poses = self.config.camera.K, observations.T_cam_target
+        camera, poses = self.config.camera, observations.T_cam_target
         uv, depth = np.zeros((len(poses), 0, 2)), np.zeros((len(poses), 0))
         if len(self.landmarks):
-            uv, depth = project(K, poses, self.landmarks.xyz)
+            uv, depth = project(camera.K, poses, self.landmarks.xyz, camera.distortion)
         return Views(observations, sun, earth, uv, depth)
 
 

@@ -484,7 +484,8 @@ def _check_keypoints(config: RenderConfig, landmarks: Landmarks, tables: _Tables
     n, count = len(tables.index), len(landmarks)
     table = {name: values.reshape(n, count) for name, values in tables.keypoints.items()}
     with np.errstate(invalid="ignore"):
-        uv, z = project(config.camera.K, _table_poses(tables), landmarks.xyz)
+        camera = config.camera
+        uv, z = project(camera.K, _table_poses(tables), landmarks.xyz, camera.distortion)
         off = np.hypot(table["u"] - uv[..., 0], table["v"] - uv[..., 1])
         right = (off <= PIXEL_TOLERANCE) | (np.isnan(uv).any(-1) & np.isnan(table["u"]))
         near = np.abs(table["depth_m"] - z) <= TOLERANCE * np.maximum(1.0, np.abs(z))

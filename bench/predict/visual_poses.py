@@ -179,7 +179,7 @@ class _Tracker:
     def _posed(self, seen: _Seen, T: Floats) -> _Seen:
         """A frame with its pose, and with the points of the target at its keypoints."""
         depth = self.data.depth(seen.index)
-        points = surface_points(seen.keypoints, depth, self.K, T)
+        points = surface_points(seen.keypoints, depth, self.K, T, self.data.camera.distortion)
         return _Seen(seen.index, seen.keypoints, seen.prepared, T, points)
 
     def _against(self, anchor: _Seen, seen: _Seen) -> tuple[Floats | None, int]:
@@ -193,7 +193,10 @@ class _Tracker:
         rows = matches.indices.cpu().numpy()
         assert anchor.points is not None
         estimate = absolute_pose(
-            seen.keypoints[rows[:, 1]], anchor.points[rows[:, 0]], self.K, self.config.ransac
+            self.data.camera.undistorted(seen.keypoints[rows[:, 1]]),
+            anchor.points[rows[:, 0]],
+            self.K,
+            self.config.ransac,
         )
         if estimate is None:
             return None, 0

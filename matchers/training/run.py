@@ -111,6 +111,12 @@ def train(
     if not datasets:
         raise InputError("no dataset to train on: render one with `satgen render`")
     opened = dict(sorted(open_datasets(datasets).items()))
+    for data in opened.values():
+        if data.camera.distorted:
+            raise InputError(
+                f"{data.folder}: its lens distorts, training wants pinhole cameras; render it "
+                "without --distortion"
+            )
     splits = split_datasets(opened, config.split)
     model = build(config, initial)
     begun_with = None if initial is None else export.origin(initial)

@@ -23,9 +23,7 @@ from satgen.geometry import (
     OCCLUSION_RTOL,
     Bools,
     Floats,
-    backproject,
     front_depth,
-    project,
     surface_near,
     warp,
 )
@@ -215,15 +213,25 @@ def _carry(
 ) -> _CarriedPoints:
     """What becomes of keypoints (N, 2) in the other frame."""
     front, farthest = front_depth(here.depth, points)
-    poses = here.T_cam_target, there.T_cam_target
-    moved = warp(here.K, here.depth, poses[0], there.depth, poses[1], points, z=front, K_j=there.K)
+    moved = warp(
+        here.K,
+        here.depth,
+        here.T_cam_target,
+        there.depth,
+        there.T_cam_target,
+        points,
+        z=front,
+        K_j=there.K,
+        distortion=here.distortion,
+        distortion_j=there.distortion,
+    )
     fate = np.full(len(points), Fate.UNDECIDED, dtype=np.int8)
     fate[~moved.in_frame] = Fate.OUTSIDE
     fate[moved.visible | moved.bordering] = Fate.VISIBLE
     fate[moved.occluded] = Fate.OCCLUDED
 
-    behind = backproject(here.K, here.T_cam_target, points, farthest)
-    apart = _distance(moved.uv, project(there.K, there.T_cam_target, behind)[0])  # NaN for none
+    behind = here.backproject(points, farthest)
+    apart = _distance(moved.uv, there.project(behind)[0])  # NaN for none
     doubtful = apart > thresholds.edge_px
     # The surface behind may be seen where the one in front is hidden.
     uncertain = (fate == Fate.OCCLUDED) & (farthest > (1.0 + OCCLUSION_RTOL) * front)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from satgen import lens
 from satgen.errors import InputError
-from satgen.geometry import Floats
+from satgen.geometry import Floats, backproject, project
 
 if TYPE_CHECKING:
     from satgen.dataset import Dataset
@@ -24,12 +25,30 @@ class FrameGeometry:
         K: (3, 3) intrinsics, pixels.
         T_cam_target: (4, 4) pose.
         parts: (H, W) uint8 part labels, 0 for background; None where there are none.
+        distortion: k1, k2, p1, p2, k3 of the lens: see `satgen.lens`.
     """
 
     depth: Floats
     K: Floats
     T_cam_target: Floats
     parts: NDArray[np.uint8] | None = None
+    distortion: lens.Coefficients = lens.NONE
+
+    def project(self, points: ArrayLike) -> tuple[Floats, Floats]:
+        """Pixels and depths of target-frame points (N, 3): see `satgen.geometry.project`."""
+        return project(self.K, self.T_cam_target, points, self.distortion)
+
+    def backproject(self, uv: ArrayLike, depth: ArrayLike) -> Floats:
+        """Target-frame points of pixels (N, 2) at depths: see `satgen.geometry.backproject`."""
+        return backproject(self.K, self.T_cam_target, uv, depth, self.distortion)
+
+    def undistorted(self, uv: ArrayLike) -> Floats:
+        """Where a pinhole camera of the same K sees what this one sees at pixels (N, 2)."""
+        uv = np.asarray(uv, dtype=np.float64)
+        middle, focal = self.K[:2, 2], self.K[[0, 1], [0, 1]]
+        if self.distortion == lens.NONE:
+            return uv
+        return np.asarray(lens.undistort(self.distortion, (uv - middle) / focal) * focal + middle)
 
 
 def read_geometry(data: Dataset, index: int) -> FrameGeometry:
@@ -38,7 +57,10 @@ def read_geometry(data: Dataset, index: int) -> FrameGeometry:
     Raises:
         InputError: there is no such frame, or one of its images cannot be read.
     """
-    return FrameGeometry(data.depth(index), data.camera.K, data.pose(index), data.parts(index))
+    camera = data.camera
+    return FrameGeometry(
+        data.depth(index), camera.K, data.pose(index), data.parts(index), camera.distortion
+    )
 
 
 def part_labels(parts: NDArray[np.uint8] | None, keypoints: ArrayLike) -> NDArray[np.uint8]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,9 +96,7 @@ class Device:
         GL.glBufferData(GL.GL_TEXTURE_BUFFER, size, None, GL.GL_STREAM_DRAW)
 
     def _make_targets(self) -> None:
-        self._visibility = _texture_2d(
-            self.grid, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT
-        )
+        self._visibility = texture_2d(self.grid, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT)
         self._visibility_fb = _framebuffer(self._visibility)
         depth = GL.glGenRenderbuffers(1)
         GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, depth)
@@ -107,12 +107,12 @@ class Device:
         _check_framebuffer()
 
         layout = GL.GL_RGBA32F if self._dtype is np.float32 else GL.GL_RGBA16F
-        radiance = _texture_2d((LIST_WIDTH, LIST_ROWS), layout, GL.GL_RGBA, self._radiance_type)
+        radiance = texture_2d((LIST_WIDTH, LIST_ROWS), layout, GL.GL_RGBA, self._radiance_type)
         self._radiance_fb = _framebuffer(radiance)
         _check_framebuffer()
 
         side = (self.shadow_side, self.shadow_side)
-        self._shadow_map = _texture_2d(
+        self._shadow_map = texture_2d(
             side, GL.GL_DEPTH_COMPONENT32F, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT
         )
         for name, value in (
@@ -140,13 +140,13 @@ class Device:
             "LIST_WIDTH": LIST_WIDTH,
             "TEXTURE_SIZE": float(packed.base_roughness.shape[1]),
         }
-        self._visibility_program = _Program("geometry.vert", "visibility.frag", constants)
-        self._depth_program = _Program("geometry.vert", "depth.frag", constants)
-        self._shade_program = _Program("list.vert", "shade.frag", constants)
+        self._visibility_program = Program("geometry.vert", "visibility.frag", constants)
+        self._depth_program = Program("geometry.vert", "depth.frag", constants)
+        self._shade_program = Program("list.vert", "shade.frag", constants)
         self._shade_program.use()
-        faces = _buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
-        materials = _buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
-        samples = _buffer_texture(self._samples_buffer, GL.GL_RGBA32F)
+        faces = buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
+        materials = buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
+        samples = buffer_texture(self._samples_buffer, GL.GL_RGBA32F)
         textures = (
             ("samples", GL.GL_TEXTURE_BUFFER, samples),
             ("faces", GL.GL_TEXTURE_BUFFER, faces),
@@ -212,6 +212,18 @@ class Device:
         Returns:
             (2h + 1, 2w + 1) uint32, index into `faces` plus one, or zero.
         """
+        with self.visibility(window) as seen:
+            self._visibility_program.use()
+            self._visibility_program.matrix("clip_from_target", clip_from_target)
+            self._draw_mesh(faces)
+        return seen
+
+    @contextmanager
+    def visibility(self, window: tuple[int, int, int, int]) -> Iterator[NDArray[np.uint32]]:
+        """The visibility buffer over a window of pixels, empty, to be drawn into within the block.
+
+        At its end the array, (2h + 1, 2w + 1), holds what was drawn.
+        """
         x, y, w, h = window
         samples = (2 * x, 2 * y, 2 * w + 1, 2 * h + 1)
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._visibility_fb)
@@ -220,12 +232,9 @@ class Device:
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
-        self._visibility_program.use()
-        self._visibility_program.matrix("clip_from_target", clip_from_target)
-        self._draw_mesh(faces)
         seen = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
+        yield seen
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
-        return seen
 
     def shade(self, samples: NDArray[np.float32], uniforms: ShadeUniforms) -> NDArray[np.float32]:
         """Radiance of points on triangles.
@@ -266,10 +275,13 @@ class Device:
         return radiance.reshape(-1, 4)[: len(samples)].astype(np.float32)[:, :3]
 
 
-def _texture_2d(size: tuple[int, int], layout: Any, form: Any, kind: Any) -> int:
+def texture_2d(
+    size: tuple[int, int], layout: Any, form: Any, kind: Any, data: NDArray[Any] | None = None
+) -> int:
+    """A texture of one level that is read texel by texel, bound to the active unit."""
     texture = GL.glGenTextures(1)
     GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
-    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, layout, *size, 0, form, kind, None)
+    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, layout, *size, 0, form, kind, data)
     GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_NEAREST)
     GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_NEAREST)
     return int(texture)
@@ -306,7 +318,8 @@ def _static_buffer(texels: NDArray[np.float32]) -> int:
     return int(buffer)
 
 
-def _buffer_texture(buffer: int, layout: Any) -> int:
+def buffer_texture(buffer: int, layout: Any) -> int:
+    """A buffer as a texture, bound to the active unit."""
     texture = GL.glGenTextures(1)
     GL.glBindTexture(GL.GL_TEXTURE_BUFFER, texture)
     GL.glTexBuffer(GL.GL_TEXTURE_BUFFER, layout, buffer)
@@ -328,7 +341,7 @@ def _check_framebuffer() -> None:
         raise RunError(f"this OpenGL driver refuses a framebuffer (status {int(status):#x})")
 
 
-class _Program:
+class Program:
     """A linked shader program with its uniform locations looked up once."""
 
     def __init__(self, vertex: str, fragment: str, constants: dict[str, int | float]) -> None:

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.rendering.backend import choose_backend, create_context
 from satgen.rendering.context import Context
@@ -30,6 +29,7 @@ from satgen.rendering.packing import pack
 from satgen.rendering.sampling import sample_pixels
 
 if TYPE_CHECKING:
+    from satgen.rendering.curved import CurvedView
     from satgen.rendering.device import Device, ShadeUniforms
 
 PixelBox = tuple[int, int, int, int]
@@ -102,8 +102,6 @@ class Renderer(AbstractContextManager["Renderer"]):
         nearest_m: float = 0.0,
         platform: str | None = None,
     ) -> None:
-        if camera.distorted:
-            raise InputError("distortion: the renderer draws pinhole cameras")
         self.camera = camera
         self.lighting = lighting or Lighting()
         self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
@@ -116,6 +114,11 @@ class Renderer(AbstractContextManager["Renderer"]):
 
             with self._context.current():
                 self._device: Device = Device(self._packed, camera.width, camera.height, float32)
+                self._curved: CurvedView | None = None
+                if camera.distorted:
+                    from satgen.rendering.curved import CurvedView
+
+                    self._curved = CurvedView(self._device, camera, len(self._packed.faces))
         except Exception:
             self.close()
             raise
@@ -173,10 +176,18 @@ class Renderer(AbstractContextManager["Renderer"]):
         # Distance of the eye from each face's plane: only the faces turned to it can be seen.
         height = packed.face_normals @ eye - packed.face_offsets
         drawn = np.flatnonzero((height > 0.0) | packed.double_sided)
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = rotation, translation
-        clip = self._projection(near, far) @ pose
-        seen = self._device.draw_visibility(packed.faces[drawn], clip, window)
+        if self._curved is None:
+            pose = np.eye(4)
+            pose[:3, :3], pose[:3, 3] = rotation, translation
+            clip = self._projection(near, far) @ pose
+            seen = self._device.draw_visibility(packed.faces[drawn], clip, window)
+        else:
+            vertices = packed.vertices.astype(np.float64) @ rotation.T + translation
+            triangles = self._curved.triangles(vertices, packed.faces[drawn], near)
+            drawn, window = drawn[triangles.chosen], triangles.window
+            if window[2] <= 0 or window[3] <= 0:
+                return self._empty()
+            seen = self._curved.draw(triangles, near)
 
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
         depth, parts = self._per_pixel(seen, drawn, height, ray_from_pixel, window)
@@ -185,6 +196,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
+        if self._curved is not None:  # what is shaded is where a pinhole would see it
+            chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
         chosen[:, 2] = drawn[samples.primitive]
         radiance = self._device.shade(chosen, uniforms)
         return RenderedView(
@@ -207,10 +220,13 @@ class Renderer(AbstractContextManager["Renderer"]):
         parts = np.zeros((h, w), dtype=np.uint8)
         at = np.flatnonzero(centres != 0)
         rows, columns = np.divmod(at.astype(np.int32), np.int32(w))
+        u, v = columns + x, rows + y
+        if self._curved is not None:
+            u, v = self.camera.undistorted_centres()[v, u].T
         primitive = np.take(centres, at) - np.uint32(1)
         slope = ray_from_pixel.T @ np.take(packed.face_normals, drawn, axis=0).T
-        toward = np.take(slope[0], primitive) * (columns + x)
-        toward += np.take(slope[1], primitive) * (rows + y)
+        toward = np.take(slope[0], primitive) * u
+        toward += np.take(slope[1], primitive) * v
         toward += np.take(slope[2], primitive)
         toward[toward == 0.0] = -1e-300  # a ray along its plane: seen only through rounding
         # Both are negative for a face seen from the front, both positive from behind.
@@ -293,7 +309,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         if far <= 0.0:
             return 0.0, 0.0, (0, 0, 0, 0)
         near = max(nearest, 1e-3 * radius)
-        if nearest < near:  # the camera is within the target's reach: no outline to fit
+        if nearest < near or self._curved is not None:  # no outline to fit, or not here
             return near, max(far, 2.0 * near), (0, 0, camera.width, camera.height)
         u = camera.fx * (x / z) + camera.cx
         v = camera.fy * (y / z) + camera.cy
