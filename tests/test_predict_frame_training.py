@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.predict.frame_experiment import ready_frame_models
 from bench.predict.frame_learned import (
     MOST_PARAMETERS,
     NETWORKS,
@@ -35,7 +34,7 @@ from bench.predict.frame_training import (
 )
 from bench.predict.frame_types import checked_frames
 from satgen.errors import InputError, RunError
-from satgen.sequences import SplitWindows, WindowConfig, WindowDataset
+from satgen.sequences import WindowConfig, WindowDataset
 from satgen.splits import Split
 
 WINDOWS = WindowConfig(observed=3, future=4, size=16, fields=("frames",))
@@ -237,33 +236,14 @@ def test_bfloat16(parts: tuple[WindowDataset, WindowDataset], tmp_path: Path, na
     assert all(p.dtype == torch.float32 for p in found.model.network.parameters())
 
 
-def test_models_are_made_ready(
-    parts: tuple[WindowDataset, WindowDataset], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_what_was_trained_is_not_trained_again(
+    parts: tuple[WindowDataset, WindowDataset], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(NETWORKS, "simvp", TINY["simvp"])
-    windows = SplitWindows(*parts, parts[1], {})
-    seen: list[tuple[str, int, int]] = []
-    folder = tmp_path / "networks"
-
-    def ready(*names: str) -> dict[str, object]:
-        return dict(
-            ready_frame_models(
-                names, windows, folder, QUICK, progress=lambda *state: seen.append(state)
-            )
-        )
-
-    with pytest.raises(InputError, match="frame model 'nothing'"):
-        ready("simvp", "nothing")
-    assert not folder.exists()
-    models = ready("last", "simvp")
-    assert list(models) == ["last", "simvp"] and seen == [("simvp", n, 6) for n in range(1, 7)]
-    assert alike(folder / "simvp", folder / "simvp")
-    again = ready("simvp")["simvp"]  # it was trained
-    assert isinstance(again, LearnedFrames) and len(seen) == 6
-    with pytest.raises(InputError, match="must be trained first"):
-        ready_frame_models(["simvp"], None, folder)
-    with pytest.raises(InputError, match="at least one"):
-        ready_frame_models([], windows, folder)
+    seen: list[tuple[int, int]] = []
+    config = replace(QUICK, network=TINY["simvp"])
+    for _ in range(2):
+        train_frames(*parts, config, tmp_path, progress=lambda *state: seen.append(state))
+        assert seen == [(n, 6) for n in range(1, 7)]
 
 
 # --- bad input ------------------------------------------------------------------------------------

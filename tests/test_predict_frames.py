@@ -14,14 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bench.predict.frame_experiment import (
-    evaluate_frames,
-    frame_rows,
-    load_frame_models,
-    rows_of_evaluations,
-)
-from bench.predict.frame_figures import FIGURES
+from bench.predict.frame_figures import FIGURES, Columns, Row
 from bench.predict.frame_flow import CarriedFlow
+from bench.predict.frame_forecasts import FrameRunner, rows_of_parts
 from bench.predict.frame_models import load_frame_model
 from bench.predict.frame_protocols import (
     PROTOCOLS,
@@ -33,7 +28,7 @@ from bench.predict.frame_protocols import (
     training_windows,
 )
 from bench.predict.frame_render import RenderedForecast, suited_pose_model
-from bench.predict.frame_types import checked_frames
+from bench.predict.frame_types import FrameModel, checked_frames
 from bench.predict.types import Forecast, Observed
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -64,6 +59,25 @@ def sunlit(craft_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def windows_of(folder: Path, protocol: FrameProtocol = SMALL) -> HeldOut:
     return held_out(folder, protocol, part=None)
+
+
+def evaluated(
+    models: list[str] | dict[str, FrameModel],
+    windows: HeldOut,
+    *sources: PoseSource,
+    batch: int = 16,
+) -> tuple[list[Row], Columns]:
+    """Rows and the table of windows, of so many windows at a time."""
+    if isinstance(models, list):
+        models = {name: load_frame_model(name) for name in models}
+    runner = FrameRunner(windows, models, sources or (PoseSource(),))
+    parts = [
+        runner.figures(name, numbers[start : start + batch])
+        for name in windows.data
+        for numbers in [windows.numbers(name)]
+        for start in range(0, len(numbers), batch)
+    ]
+    return rows_of_parts(parts, windows.protocol, models)
 
 
 class Oracle:
@@ -226,8 +240,7 @@ def test_models_of_ones_own(pristine: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(OWN)
     windows = windows_of(pristine)
-    models = load_frame_models([f"{path}:forecast", f"{path}:Mine"])
-    rows = frame_rows(models, windows)
+    rows, _ = evaluated([f"{path}:forecast", f"{path}:Mine"], windows)
     assert [row["parameters"] for row in rows] == [0, 0, 0, 7, 7, 7]
     assert {row["psnr"] for row in rows[:3]} == {row["psnr"] for row in rows[3:]}
     (batch,) = windows.batches()
@@ -276,9 +289,8 @@ def test_the_better_the_poses_the_better_the_frames(pristine: Path, tumbling: Pa
     for folder, suited in ((pristine, "velocity"), (tumbling, "filter")):
         windows = windows_of(folder)
         assert suited_pose_model(windows.scenes()[folder.name]) == suited
-        models = load_frame_models(["last", "render", "render-last"])
-        sources = [PoseSource(), PoseSource(1.0)]
-        rows = frame_rows(models, windows, sources)
+        models = ["last", "render", "render-last"]
+        rows, _ = evaluated(models, windows, PoseSource(), PoseSource(1.0))
         got = {(r["model"], r["noise_deg"], r["horizon"]): r["psnr"] for r in rows}
         assert len(got) == len(rows) == 3 * (1 + 2 * 2)
         # Steady turns are carried on to the target's last pixel, and tumbles nearly so.
@@ -308,7 +320,7 @@ def test_poses_that_a_matcher_did_not_find_are_left_out(pristine: Path) -> None:
     assert rotations[0] == pytest.approx(exact[0], abs=1e-3)
     assert rotations[1] == pytest.approx(np.repeat(poses[None, 8, :3, :3], 3, axis=0))
     assert not found.frames[2].any() and not found.silhouettes[2].any()
-    rows = frame_rows({"render": model}, windows, [source])
+    rows, _ = evaluated({"render": model}, windows, source)
     assert {(r["poses"], r["noise_deg"]) for r in rows} == {("lightglue", None)}
     model.close()
 
@@ -331,9 +343,7 @@ def test_a_model_that_has_changed_is_refused(craft_path: Path, tmp_path: Path) -
 
 def test_rows_and_the_table_of_windows(pristine: Path, tumbling: Path) -> None:
     windows = held_out([pristine, tumbling], SMALL, part=None)
-    models = load_frame_models(["black", "last", "flow"])
-    found = list(evaluate_frames(models, windows))
-    rows, columns = rows_of_evaluations(iter(found), models, windows)
+    rows, columns = evaluated(["black", "last", "flow"], windows)
     assert len(columns["model"]) == 3 * 3 * (3 + 1)  # models × horizons × windows
     assert [(row["model"], row["motion"], row["horizon"]) for row in rows[:3]] == [
         ("black", "spiral", 1),
@@ -354,12 +364,9 @@ def test_rows_and_the_table_of_windows(pristine: Path, tumbling: Path) -> None:
 
 def test_the_batch_changes_nothing(pristine: Path) -> None:
     windows = windows_of(pristine)
-    models = load_frame_models(["flow", "render"])
-    sources = [PoseSource(0.2)]
     tables = []
     for size in (1, 2, 16):
-        found = evaluate_frames(models, windows, sources, batch=size)
-        _, columns = rows_of_evaluations(found, models, windows)
+        _, columns = evaluated(["flow", "render"], windows, PoseSource(0.2), batch=size)
         order = np.lexsort((columns["horizon"], columns["start"], columns["model"].astype(str)))
         tables.append({name: values[order] for name, values in columns.items()})
     for other in tables[1:]:
@@ -381,8 +388,6 @@ def test_the_batch_changes_nothing(pristine: Path) -> None:
         (lambda f: load_frame_model("render-nothing"), "pose model 'nothing'"),
         (lambda f: load_frame_model("no.module:x"), "cannot import 'no.module'"),
         (lambda f: load_frame_model(str(f / "none.safetensors")), "cannot be read"),
-        (lambda f: load_frame_models([]), "at least one"),
-        (lambda f: load_frame_models(["last", "last"]), "given twice"),
         (lambda f: load_protocol("kth"), "frame protocol 'kth': one of 10-20-128"),
         (lambda f: PoseSource(float("nan")), "noise nan"),
         (lambda f: PoseSource(-1.0), "noise -1.0"),

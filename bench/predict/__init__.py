@@ -4,7 +4,7 @@
   `rendered`: the same of rendered datasets.
 - `pose_models`: the models by name; `types`: what a model is given and what it answers.
 - `experiment`: models against a protocol; `figures`: how far off they are.
-- `frame_models`, `frame_types`, `frame_protocols`, `frame_experiment`, `frame_figures`: the same of
+- `frame_models`, `frame_types`, `frame_protocols`, `frame_forecasts`, `frame_figures`: the same of
   frames instead of poses; `frame_training`, `frame_learned`: networks for them.
 - `config`, `choose`: what `satgen predict` is told; `run`: its folder, part by part; `pose_run`,
   `frame_run`: its tasks; `visual_poses`, `posed_frames`, `known`: poses that a matcher finds;

@@ -9,7 +9,7 @@ for batch in windows.batches(PoseSource(noise_deg=0.1), size=16):
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,32 +227,29 @@ class HeldOut:
         """What a forecast may know of each dataset, in order."""
         return {name: FrameScene(name, d, self.windows.config) for name, d in self.data.items()}
 
-    def batches(
-        self,
-        source: PoseSource | None = None,
-        size: int = 16,
-        scenes: Mapping[str, FrameScene] | None = None,
-    ) -> Iterator[FrameBatch]:
+    def numbers(self, dataset: str) -> list[int]:
+        """Numbers of the windows of a dataset, among all."""
+        place = list(self.data).index(dataset)
+        return [int(n) for n in np.flatnonzero(self.windows.spans[:, 0] == place)]
+
+    def batches(self, source: PoseSource | None = None, size: int = 16) -> Iterator[FrameBatch]:
         """Batches of at most `size` windows, each of one dataset, in order.
 
         Args:
             source: of the poses; the true ones unless given.
             size: windows in a batch.
-            scenes: from `scenes`, to share among passes.
         """
         source = source or PoseSource()
-        scenes = scenes or self.scenes()
-        spans = self.windows.spans
-        for place, (name, data) in enumerate(self.data.items()):
-            numbers = np.flatnonzero(spans[:, 0] == place)
-            poses = source.poses_of(name, data)
+        scenes = self.scenes()
+        for name, data in self.data.items():
+            numbers, poses = self.numbers(name), source.poses_of(name, data)
             for start in range(0, len(numbers), size):
                 window = self.read(numbers[start : start + size])
                 yield self.batch(window, poses, scenes[name], source)
 
-    def read(self, numbers: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def read(self, numbers: Sequence[int]) -> dict[str, NDArray[Any]]:
         """Fields of some windows, of one dataset, by name."""
-        chosen = [self.windows[int(n)] for n in numbers]
+        chosen = [self.windows[n] for n in numbers]
         return {key: np.stack([w[key].numpy() for w in chosen]) for key in chosen[0]}
 
     def batch(

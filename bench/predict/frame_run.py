@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -12,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import satgen
-from bench.predict.columns import join_columns
 from bench.predict.config import TRUE, FrameRules, PredictConfig
-from bench.predict.frame_experiment import source_key
-from bench.predict.frame_figures import figures_of, rows_of, window_columns
+from bench.predict.frame_forecasts import FrameRunner, rows_of_parts
 from bench.predict.frame_learned import NETWORKS, LearnedFrames
 from bench.predict.frame_models import load_frame_model
 from bench.predict.frame_protocols import (
-    FrameBatch,
     FrameProtocol,
     HeldOut,
     PoseSource,
@@ -29,7 +25,7 @@ from bench.predict.frame_protocols import (
 )
 from bench.predict.frame_render import RenderedForecast, model_of
 from bench.predict.frame_training_config import FrameTrainConfig
-from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
+from bench.predict.frame_types import FrameModel
 from bench.predict.pose_run import source_sha256
 from bench.predict.posed_frames import (
     STAGE,
@@ -92,54 +88,17 @@ class FramePart:
     numbers: tuple[int, ...]
 
 
-class FrameRunner:
-    """Windows and models of a run, in one process."""
+def runner_of(setup: FrameSetup) -> FrameRunner:
+    """Windows and models of a run, in this process."""
+    import torch
 
-    def __init__(self, setup: FrameSetup) -> None:
-        import torch
-
-        torch.set_num_threads(setup.threads)
-        self.setup = setup
-        self.windows = open_windows(setup)
-        self.scenes = self.windows.scenes()
-        self.models: dict[str, FrameModel] = {
-            name: ready_model(name, weights, setup.device) for name, weights in setup.models
-        }
-        self.sources = list(setup.sources)
-        if setup.poses is not None:
-            found = whole_poses(setup.poses, setup.folders)
-            self.sources = [replace(source, estimated=found) for source in self.sources]
-
-    def forecasts(
-        self, dataset: str, numbers: Sequence[int], names: Sequence[str] | None = None
-    ) -> list[tuple[str, PoseSource | None, FrameBatch, FrameForecast, float]]:
-        """Model, source of poses, windows, forecast and its seconds: of each model that looks at no
-        poses, then of the others with the poses of each source."""
-        window = self.windows.read(np.asarray(numbers, dtype=np.int64))
-        found = []
-        chosen = {n: m for n, m in self.models.items() if names is None or n in names}
-        for place, source in enumerate(self.sources):
-            batch = None
-            for name, model in chosen.items():
-                wants = bool(getattr(model, "wants_poses", False))
-                if not wants and place:
-                    continue
-                if batch is None:
-                    batch = self._batch(dataset, window, source)
-                began = time.perf_counter()
-                forecast = checked_frames(name, model, batch.observed)
-                seconds = time.perf_counter() - began
-                found.append((name, source if wants else None, batch, forecast, seconds))
-        return found
-
-    def batch(self, dataset: str, numbers: Sequence[int], source: PoseSource) -> FrameBatch:
-        """Some windows of a dataset."""
-        window = self.windows.read(np.asarray(numbers, dtype=np.int64))
-        return self._batch(dataset, window, source)
-
-    def _batch(self, dataset: str, window: dict[str, Any], source: PoseSource) -> FrameBatch:
-        poses = source.poses_of(dataset, self.windows.data[dataset])
-        return self.windows.batch(window, poses, self.scenes[dataset], source)
+    torch.set_num_threads(setup.threads)
+    models = {name: ready_model(name, weights, setup.device) for name, weights in setup.models}
+    sources = list(setup.sources)
+    if setup.poses is not None:
+        found = whole_poses(setup.poses, setup.folders)
+        sources = [replace(source, estimated=found) for source in sources]
+    return FrameRunner(open_windows(setup), models, sources)
 
 
 def open_windows(setup: FrameSetup) -> HeldOut:
@@ -150,25 +109,12 @@ def open_windows(setup: FrameSetup) -> HeldOut:
 
 @lru_cache(maxsize=1)
 def _runner(setup: FrameSetup) -> FrameRunner:
-    return FrameRunner(setup)
+    return runner_of(setup)
 
 
 def forecast_part(part: FramePart) -> Line:
-    """Figures of each window, horizon, model and source of poses, and the seconds of forecasts."""
-    tables, seconds = [], []
-    for name, source, batch, forecast, took in _runner(part.setup).forecasts(
-        part.dataset, part.numbers
-    ):
-        label, noise = source_key(source)
-        figures = figures_of(forecast, batch)
-        tables.append(window_columns(name, label or "", noise, batch, figures))
-        made = len(batch.starts) * len(batch.observed.horizons)
-        seconds.append([name, label, noise, made, took])
-    columns = join_columns(tables)
-    return {
-        "columns": {name: np.asarray(values).tolist() for name, values in columns.items()},
-        "seconds": seconds,
-    }
+    """Figures of some windows, see `frame_forecasts.Part`."""
+    return _runner(part.setup).figures(part.dataset, part.numbers)
 
 
 def ready_model(name: str, weights: Path | None, device: str) -> FrameModel:
@@ -287,11 +233,10 @@ class FrameExperiment:
             training_windows([path for _, path in self.setup.folders], self.setup.protocol)
         ready = tuple(entry for entry in self.setup.models if entry[0] not in NETWORKS)
         true = tuple(PoseSource(seed=self.config.seed) for _ in self.setup.sources[:1])
-        runner = FrameRunner(replace(self.setup, models=ready, sources=true, poses=None))
+        runner = runner_of(replace(self.setup, models=ready, sources=true, poses=None))
         drawn = {n: m for n, m in runner.models.items() if isinstance(m, RenderedForecast)}
-        spans = self.windows.windows.spans
-        for place, (name, scene) in enumerate(runner.scenes.items()):
-            first = [int(np.flatnonzero(spans[:, 0] == place)[0])]
+        for name, scene in runner.scenes.items():
+            first = self.windows.numbers(name)[:1]
             others = [name for name in runner.models if name not in drawn]
             runner.forecasts(name, first, others)
             if drawn:
@@ -356,9 +301,8 @@ class FrameExperiment:
     def parts(self) -> list[tuple[str, FramePart]]:
         """Some windows of a dataset, for all models."""
         found = []
-        spans = self.windows.windows.spans
-        for place, name in enumerate(self.windows.data):
-            numbers = np.flatnonzero(spans[:, 0] == place).tolist()
+        for name in self.windows.data:
+            numbers = self.windows.numbers(name)
             for start in range(0, len(numbers), CHUNK):
                 some = tuple(numbers[start : start + CHUNK])
                 found.append((f"{name}/{start}", FramePart(self.setup, name, some)))
@@ -367,28 +311,8 @@ class FrameExperiment:
     # -- results -------------------------------------------------------------------------------
 
     def tables(self, lines: Sequence[Line]) -> tuple[list[Row], dict[str, Any]]:
-        """Rows by motion, source of poses and horizon, and the table of windows."""
-        tables = [
-            {name: _column(name, values) for name, values in line["columns"].items()}
-            for line in lines
-        ]
-        columns = join_columns(tables)
-        clocks: dict[tuple[str, str | None, float | None], tuple[int, float]] = {}
-        for line in lines:
-            for name, label, noise, frames, seconds in line["seconds"]:
-                before = clocks.get((name, label, noise), (0, 0.0))
-                clocks[name, label, noise] = (before[0] + frames, before[1] + seconds)
-        runner = _runner(self.setup)
-        rows = rows_of(
-            columns, protocol=self.setup.protocol.name, observed=self.setup.protocol.observed
-        )
-        for row in rows:
-            frames, seconds = clocks[row["model"], row["poses"], row["noise_deg"]]
-            model = runner.models[row["model"]]
-            row["parameters"] = int(getattr(model, "parameters", 0))
-            row["frames_s"] = frames / max(seconds, 1e-9)
-        order = {name: place for place, name in enumerate(self.names)}
-        return sorted(rows, key=lambda row: order[row["model"]]), columns
+        """See `rows_of_parts`."""
+        return rows_of_parts(lines, self.setup.protocol, _runner(self.setup).models)
 
     def more(self) -> dict[str, Any]:
         """How good the poses are that a matcher found."""
@@ -401,11 +325,6 @@ class FrameExperiment:
         from bench.predict.strips import strips
 
         return strips(table, _runner(self.setup))
-
-
-def _column(name: str, values: list[Any]) -> np.ndarray[Any, Any]:
-    words = ("model", "target", "motion", "dataset", "poses")
-    return np.asarray(values, dtype=object if name in words else None)
 
 
 def checked_words(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.predict.frame_run import FrameRunner
+    from bench.predict.frame_forecasts import FrameRunner
 
 SIDE = 112
 """Pixels of a frame on the page."""
@@ -58,16 +58,15 @@ def _figures(
     runner: FrameRunner, dataset: str, start: int, model: str | None, kind: str
 ) -> list[str]:
     """A figure for each model, or for one, and source of poses; of the worst the first source."""
-    spans = runner.windows.windows.spans
-    place = list(runner.windows.data).index(dataset)
-    (number,) = np.flatnonzero((spans[:, 0] == place) & (spans[:, 1] == start)).tolist()
+    windows = runner.windows
+    (number,) = (n for n in windows.numbers(dataset) if windows.windows.spans[n, 1] == start)
     names = None if model is None else [model]
     found = []
-    for name, source, batch, forecast, _ in runner.forecasts(dataset, [number], names):
-        poses = "" if source is None else f", poses {_source(source)}"
-        horizons = ", ".join(map(str, batch.observed.horizons))
-        caption = f"{name}{poses}: {dataset}, from frame {start}; {horizons} ahead"
-        image = _strip(batch.truth[0], forecast.frames[0])
+    for one in runner.forecasts(dataset, [number], names):
+        poses = "" if one.source is None else f", poses {_source(one.source)}"
+        horizons = ", ".join(map(str, one.batch.observed.horizons))
+        caption = f"{one.model}{poses}: {dataset}, from frame {start}; {horizons} ahead"
+        image = _strip(one.batch.truth[0], one.forecast.frames[0])
         found.append(
             f'<figure data-kind="{kind}"><img loading="lazy" alt="{escape(caption)}" '
             f'src="{image}"><figcaption>{escape(caption)}</figcaption></figure>'
