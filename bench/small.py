@@ -24,12 +24,14 @@ def small_indices() -> dict[str, NDArray[np.int64]]:
 def small_datasets(folder: Path, progress: Progress | None = None) -> list[Path]:
     """Render them into `folder`, or what is missing of them; their folders.
 
+    Datasets of their names that are others, as of an earlier version, are replaced.
+
     Args:
         folder: made if need be.
         progress: with a stage of each target's name.
 
     Raises:
-        InputError: a folder of that name holds something else.
+        InputError: a folder of that name holds what is no dataset.
         RunError: nothing can be rendered here.
     """
     shown = progress or Progress([Stage(name) for name in TARGETS], quiet=True)
@@ -37,6 +39,6 @@ def small_datasets(folder: Path, progress: Progress | None = None) -> list[Path]
     for name in TARGETS:
         options = RenderOptions(target=name, start=START, stop=STOP)
         with shown.stage(name) as update:
-            render(options, folder / name, progress=update)
+            render(options, folder / name, overwrite=True, progress=update)
         folders.append(folder / name)
     return folders

@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
     mine = f"{__file__}:forecast"
     found = satgen.predict(
-        sys.argv[1],
+        *sys.argv[1:],
         task="frames",
         protocol="10-20-64",
         model=["black", "last", "flow", mine],

@@ -108,13 +108,15 @@ def test_the_task_answers_with_rows(tumbling: Path, tmp_path: Path) -> None:
     assert "craft tumble-3  noise 0.5 deg" in shown.stdout, shown.stdout
 
 
-def test_without_a_dataset_a_small_one_is_rendered(tmp_path: Path) -> None:
+def test_without_a_dataset_a_small_one_is_rendered(craft_path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "datasets" / "predict" / "aura-tumble"
+    make(craft_path, folder, stop=FIRST + 1)  # another one, as an earlier version left it
     words = ["predict", "--task", "frames", "--model", "black", "--model", "last", "--out", "run"]
     done = satgen(*words, "--json", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert {row["motion"] for row in answer["rows"]} == {"tumble-3"}
-    data = Dataset(tmp_path / "datasets" / "predict" / "aura-tumble")
+    data = Dataset(folder)
     assert len(data) == 600 and data.camera.width == 128
     with pytest.raises(InputError, match="no dataset given"):
         predict(task="frames")

@@ -28,13 +28,15 @@ def small_options() -> RenderOptions:
 def small_dataset(folder: Path, progress: Update | None = None) -> Path:
     """Render it into `folder`, or what is missing of it; its folder.
 
+    A dataset of that name that is another one, as of an earlier version, is replaced.
+
     Args:
         folder: made if need be.
         progress: called with frames done and in all.
 
     Raises:
-        InputError: a folder of that name holds something else.
+        InputError: a folder of that name holds what is no dataset.
         RunError: nothing can be rendered here.
     """
-    render(small_options(), folder / NAME, progress=progress)
+    render(small_options(), folder / NAME, overwrite=True, progress=progress)
     return folder / NAME
