@@ -16,6 +16,7 @@ import numpy as np
 from bench.predict.columns import join_columns
 from bench.predict.frame_figures import Columns, Row, figures_of, rows_of, window_columns
 from bench.predict.frame_protocols import FrameBatch, FrameProtocol, HeldOut, PoseSource
+from bench.predict.frame_render import RenderedForecast
 from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
 
 Part = dict[str, Any]
@@ -90,6 +91,8 @@ class FrameRunner:
                 if not wants and place:
                     continue
                 batch = batch or self._batch(dataset, window, source)
+                if isinstance(model, RenderedForecast):
+                    model.start(batch.observed.scene)  # so that it isn't timed
                 began = time.perf_counter()
                 forecast = checked_frames(name, model, batch.observed)
                 seconds = time.perf_counter() - began
@@ -127,8 +130,8 @@ def rows_of_parts(
     """Rows by model, motion, source of poses and horizon, and the table of windows behind them.
 
     A row has, beside the figures, `protocol`, `observed`, `parameters` (numbers that were learnt)
-    and `frames_s` (frames forecast a second, all parts together; the first may hold the start of a
-    renderer). Models come in the order of `models`.
+    and `frames_s` (frames forecast a second, all parts together, without the start of a renderer).
+    Models come in the order of `models`.
     """
     tables: list[Columns] = []
     clocks: dict[tuple[str, str | None, float | None], tuple[int, float]] = {}

@@ -70,7 +70,7 @@ class RenderedForecast:
         """
         scene = observed.scene
         rotations, translations, known = self.poses(observed)
-        maker = self._maker(scene)
+        maker = self.start(scene)
         shape = (*observed.future_index.shape, *observed.frames.shape[2:])
         frames = np.zeros(shape, dtype=np.float32)
         silhouettes = np.zeros((*shape[:2], *shape[3:]), dtype=bool)
@@ -110,17 +110,22 @@ class RenderedForecast:
             translations[rows] = found.translations - found.rotations @ pivot
         return rotations, translations, known
 
-    def close(self) -> None:
-        """Let go of the renderers."""
-        while self._makers:
-            self._makers.popitem()[1].close()
+    def start(self, scene: FrameScene) -> FrameMaker:
+        """The renderer of a scene, which a forecast starts unless it is there.
 
-    def _maker(self, scene: FrameScene) -> FrameMaker:
+        Raises:
+            InputError, RunError: as `forecast`.
+        """
         key = str(scene.data.folder.resolve())
         if key not in self._makers:
             self.close()  # one dataset at a time: models are large
             self._makers[key] = _maker_of(scene)
         return self._makers[key]
+
+    def close(self) -> None:
+        """Let go of the renderers."""
+        while self._makers:
+            self._makers.popitem()[1].close()
 
 
 def model_of(scene: FrameScene) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.page import html_plot, html_table, page
-from bench.predict.table import HEADLINES, figure_table, groups, poses_line
+from bench.predict.table import HEADLINES, cost_table, figure_table, groups, poses_line
 from satgen.atomic import write_atomic
 from satgen.errors import RunError
 
@@ -28,9 +28,13 @@ DEFINITIONS = {
         ("PSNR in the silhouette", "over the pixels where the target truly is or where the "
          "forecast has it. The background is easy: a black frame scores 20 dB and more over the "
          "whole frame, which is why it is in the table."),
-        ("SSIM", "Wang et al. 2004 as scikit-image, data_range 1."),
+        ("SSIM", "Wang et al. 2004 as scikit-image, data_range 1; in the silhouette: the mean of "
+         "its map over the same pixels as of PSNR there."),
         ("IoU", "intersection over union of the true silhouette and the forecast one."),
-        ("mae_sum, mse_sum", "OpenSTL's convention: sums over channels and pixels."),
+        ("MSE summed over the frame", "OpenSTL's convention: it grows with the frame's size; "
+         "results.json has MAE likewise, as mae_sum."),
+        ("frames a second", "forecast by one process here, of the horizons asked for, without "
+         "the start of the renderer."),
     ),
 }  # fmt: skip
 """Terms of a task's tables."""
@@ -102,6 +106,8 @@ def _tables(summary: Mapping[str, Any]) -> list[str]:
                 f"<details{shown}><summary>{escape(heading)}</summary>"
                 f"{html_table(heads, body)}</details>"
             )
+    if costs := cost_table(summary["rows"]):
+        parts.append(f"<h3>What models took</h3>{html_table(*costs)}")
     return parts
 
 

@@ -18,12 +18,19 @@ HEADLINES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "frames": (
         ("psnr_silhouette", "PSNR in the silhouette, dB", ".2f"),
-        ("psnr", "PSNR over the frame, dB", ".2f"),
+        ("ssim_silhouette", "SSIM in the silhouette", ".3f"),
         ("iou", "IoU of the silhouettes", ".3f"),
+        ("psnr", "PSNR over the frame, dB", ".2f"),
         ("ssim", "SSIM over the frame", ".3f"),
+        ("mae", "MAE over the frame", ".4f"),
+        ("mse", "MSE over the frame", ".5f"),
+        ("mse_sum", "MSE summed over the frame (OpenSTL)", ".1f"),
     ),
 }
 """Figures of a task, their titles and formats; the first is the one for a terminal."""
+
+COUNTED = {"pose": "sequences", "frames": "windows"}
+"""What a row's figures are over, by task, and the key of how many."""
 
 Row = Mapping[str, Any]
 
@@ -76,13 +83,35 @@ def figure_table(rows: Sequence[Row], name: str, style: str) -> tuple[list[str],
     return heads, body
 
 
+def cost_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]] | None:
+    """Heads and rows of what each model took: numbers that it learnt, frames a second.
+
+    None for rows that do not say.
+    """
+    found = {
+        (row["model"], source_words(row["poses"], row["noise_deg"])): (
+            f"{row['parameters']:,}",
+            f"{row['frames_s']:,.0f}",
+        )
+        for row in rows
+        if "frames_s" in row
+    }
+    body = [[", ".join(filter(None, key)), *cells] for key, cells in found.items()]
+    return (["", "parameters", "frames a second"], body) if body else None
+
+
 def table(summary: Mapping[str, Any]) -> str:
-    """The first figure of the task by motion, noise, model and horizon."""
+    """The first figure of the task by motion, noise, model and horizon, and what models took."""
     name, title, style = HEADLINES[summary["task"]][0]
     blocks = []
     for heading, rows in groups(summary["rows"]).items():
         heads, body = figure_table(rows, name, style)
-        blocks.append(f"{heading}: {title}\n{columns([heads, *body])}")
+        counted = COUNTED[summary["task"]]
+        count = max(row[counted] for row in rows)
+        blocks.append(f"{heading}, {count} {counted}: {title}\n{columns([heads, *body])}")
+    if costs := cost_table(summary["rows"]):
+        heads, body = costs
+        blocks.append(columns([heads, *body]))
     for dataset, found in summary.get("pose_errors", {}).items():
         blocks.append(poses_line(dataset, found))
     return "\n\n".join(blocks)
