@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,14 +15,42 @@ import numpy as np
 import pytest
 import torch
 
+from bench.predict import learned_network
 from bench.predict.kinematic import velocity
 from bench.predict.learned import LearnedConfig, LearnedModel
 from bench.predict.learned_network import flipped, orthonormal
 from bench.predict.protocols import FreeRotation, Lab
 from bench.predict.rotations import matrix_to_6d, random_rotations
 from bench.predict.types import Episodes
-from satgen.errors import InputError
+from satgen.errors import InputError, RunError
 from satgen.geometry import Floats, geodesic
+from tests.limits import PATIENCE_S
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A run with a small network whose state is written often; says which steps it takes.
+RUN = """
+import sys
+from pathlib import Path
+from bench.predict import learned_network
+from bench.predict.config import PredictConfig
+from bench.predict.learned import LearnedConfig
+from bench.predict.pose_run import pose_experiment
+from bench.predict.protocols import Lab
+from bench.predict.run import run
+
+def rate(step, steps, plain=learned_network.warmed_cosine):
+    print(step, flush=True)
+    return plain(step, steps)
+
+learned_network.SAVE_EVERY, learned_network.warmed_cosine = 7, rate
+experiment = pose_experiment(
+    PredictConfig(models=("velocity", "gru")),
+    protocol=Lab(motions=("tumble-3",), noise_deg=(0.1,), frames=200),
+    learned=LearnedConfig(hidden=8, width=16, sequences=64, steps=150, batch=16),
+)
+run(experiment, Path(sys.argv[1]), workers=1)
+"""
 
 TINY = LearnedConfig(hidden=8, width=16, sequences=64, steps=4, batch=16)
 
@@ -78,6 +111,56 @@ def test_the_same_seed_is_the_same_model() -> None:
         states.append(model._network.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def words(name: str) -> list[str]:
+        return [sys.executable, str(script), str(tmp_path / name)]
+
+    def steps(name: str) -> list[int]:
+        done = subprocess.run(
+            words(name), env=environment, check=True, timeout=PATIENCE_S, capture_output=True
+        )
+        return [int(line) for line in done.stdout.split() if line.isdigit()]
+
+    assert steps("whole") == list(range(150))
+    weights = Path("models") / "gru.safetensors"
+    state = tmp_path / "killed" / weights.with_suffix(".checkpoint.pt")
+    process = subprocess.Popen(words("killed"), env=environment, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < until:
+        if state.is_file():
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.001)
+    assert process.wait() == -signal.SIGKILL
+    assert state.is_file() and not (tmp_path / "killed" / weights).exists()
+    taken = steps("killed")
+    assert taken[0] > 0 and taken[0] % 7 == 0 and taken == list(range(taken[0], 150))
+    assert not state.exists()
+    for name in (weights, Path("windows.parquet")):
+        assert len({(tmp_path / run / name).read_bytes() for run in ("whole", "killed")}) == 1
+
+
+def test_a_state_of_another_training_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learned_network, "SAVE_EVERY", 2)
+    saved = tmp_path / "state.pt"
+    LearnedModel(TINY).fit(few(), saved=saved)
+    before = saved.read_bytes()
+    with pytest.raises(InputError, match="another configuration or other data"):
+        LearnedModel(replace(TINY, seed=1)).fit(few(), saved=saved)
+    with pytest.raises(InputError, match="another configuration or other data"):
+        LearnedModel(TINY).fit(few().take(np.arange(40)), saved=saved)
+    assert saved.read_bytes() == before
+    saved.write_bytes(b"nothing")
+    with pytest.raises(RunError, match="delete it to begin anew"):
+        LearnedModel(TINY).fit(few(), saved=saved)
 
 
 def test_a_file_is_the_model(tmp_path: Path) -> None:

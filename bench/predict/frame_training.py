@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader
 
 from bench.predict.frame_learned import LearnedFrames, base_of
 from bench.predict.frame_training_config import FrameTrainConfig
+from bench.predict.resumable import keep, restore, set_rate
 from bench.predict.schedule import warmed_cosine
 from matchers.training import checkpoint
 from satgen.errors import InputError, RunError
@@ -94,11 +95,8 @@ def train_frames(
     )
     identity = json.loads(json.dumps({"config": asdict(config), "windows": _identity(train)}))
     step, best, seconds = 0, (-math.inf, 0), 0.0
-    if (state := checkpoint.load(folder / CHECKPOINT)) is not None:
-        if state["identity"] != identity:
-            raise InputError(f"{folder}: holds a training of another configuration or other data")
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+    state = restore(folder / CHECKPOINT, identity, network, optimiser)
+    if state is not None:
         step, best, seconds = state["step"], tuple(state["best"]), state["seconds"]
     folder.mkdir(parents=True, exist_ok=True)
     losses: list[float] = list(state["losses"]) if state is not None else []
@@ -110,8 +108,7 @@ def train_frames(
         began = time.perf_counter() - seconds
         for frames in batches:
             rate = config.learning_rate * warmed_cosine(step, config.steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            set_rate(optimiser, rate)
             horizons = horizons_of(config, windows.future, step)
             with _autocast(device, config.bfloat16):
                 found = _forward(model, frames[:, : windows.observed], horizons, device)
@@ -145,16 +142,13 @@ def train_frames(
                     best = (psnr, step)
                     model.save(folder / BEST)
             if step % config.save_every == 0 or step == config.steps:
-                state = {
-                    "identity": identity,
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
+                more = {
                     "step": step,
                     "best": list(best),
                     "losses": losses,
                     "seconds": time.perf_counter() - began,
                 }
-                checkpoint.save(folder / CHECKPOINT, state)
+                keep(folder / CHECKPOINT, identity, network, optimiser, more)
             if progress is not None:
                 progress(step, config.steps)
     return FrameTrainSummary(LearnedFrames.load(folder / BEST, device), best[1], best[0])

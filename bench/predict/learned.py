@@ -85,12 +85,22 @@ class LearnedModel:
         """How many sequences `fit` should be given."""
         return self.config.sequences
 
-    def fit(self, train: Episodes, progress: Callable[[int, int], None] | None = None) -> None:
-        """Train from scratch: the same weights for the same sequences and configuration.
+    def fit(
+        self,
+        train: Episodes,
+        progress: Callable[[int, int], None] | None = None,
+        saved: Path | None = None,
+    ) -> None:
+        """Train: the same weights for the same sequences and configuration.
 
         Args:
             train: sequences of at least three observed frames.
             progress: called with the steps done and all of them.
+            saved: file for the state of the training, from which one that was killed goes on.
+
+        Raises:
+            InputError: the file is another training's.
+            RunError: it cannot be read or written.
         """
         from bench.predict.learned_network import train_network
 
@@ -98,7 +108,7 @@ class LearnedModel:
         window = _prepare(train.observed, train.future)
         target = np.swapaxes(window.baseline, -1, -2) @ train.rotations @ window.axes
         arrays = (window.frames, window.context, window.angle, target)
-        self._network = train_network(arrays, self.config, progress)
+        self._network = train_network(arrays, self.config, progress, saved)
 
     def forecast(self, observed: Observed, future: Floats) -> Forecast:
         """Rotations by the network; translations by the fitted constant velocity.

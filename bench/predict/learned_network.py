@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.predict.resumable import keep, restore, set_rate
 from bench.predict.schedule import warmed_cosine
 from satgen.geometry import Floats
 
@@ -28,6 +32,9 @@ FLIPS = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 
 _CHUNK = 4096
 """Sequences forecast at a time."""
+
+SAVE_EVERY = 200
+"""Steps from one state on disk to the next: some seconds."""
 
 
 class PoseNetwork(nn.Module):
@@ -76,12 +83,20 @@ def train_network(
     arrays: tuple[Floats, Floats, Floats, Floats],
     config: LearnedConfig,
     progress: Callable[[int, int], None] | None = None,
+    saved: Path | None = None,
 ) -> PoseNetwork:
     """A network trained on frames, context, angles and target turns, the last (B, H, 3, 3).
 
     It is small enough that a second thread costs more than it gives, and one thread adds up in the
     same order whatever the machine's cores. Every batch is turned by half turns about the principal
     axes, which leave the inertia as it is.
+
+    Every `SAVE_EVERY` steps the state is written to the file `saved`, from which a training of the
+    same configuration and arrays goes on to the same weights as one that never stopped.
+
+    Raises:
+        InputError: the file is another training's.
+        RunError: it cannot be read or written.
     """
     frames, context, angle, target = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
     with torch.random.fork_rng(devices=[]):
@@ -89,14 +104,17 @@ def train_network(
         network = PoseNetwork(frames.shape[-1], context.shape[-1], config.hidden, config.width)
     draws = torch.Generator().manual_seed(config.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: warmed_cosine(step, config.steps)
-    )
+    identity = _identity(arrays, config)
+    first = 0
+    if saved is not None and (state := restore(saved, identity, network, optimiser)) is not None:
+        first = state["step"]
+        draws.set_state(state["draws"])
     network.train()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for step in range(config.steps):
+        for step in range(first, config.steps):
+            set_rate(optimiser, config.learning_rate * warmed_cosine(step, config.steps))
             rows = torch.randint(0, len(frames), (config.batch,), generator=draws)
             signs = FLIPS[torch.randint(0, 4, (config.batch,), generator=draws)]
             found = network(*flipped(frames[rows], context[rows], signs), angle[rows])
@@ -106,12 +124,22 @@ def train_network(
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
-            schedule.step()
+            if saved is not None and (step + 1) % SAVE_EVERY == 0:
+                more = {"step": step + 1, "draws": draws.get_state()}
+                keep(saved, identity, network, optimiser, more)
             if progress is not None:
                 progress(step + 1, config.steps)
     finally:
         torch.set_num_threads(threads)
     return network.eval()
+
+
+def _identity(arrays: Iterable[Floats], config: LearnedConfig) -> dict[str, Any]:
+    """What tells one training from another: its configuration and its data."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return {"config": asdict(config), "data": digest.hexdigest()}
 
 
 def flipped(frames: Tensor, context: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:

@@ -225,10 +225,10 @@ class PoseExperiment:
                     if count not in train:
                         train[count] = self.protocol.training(count)
                     with stages(f"train {name}") as update:
-                        _fit(model, train[count], update)
-                    if isinstance(model, LearnedModel):
-                        path.parent.mkdir(exist_ok=True)
-                        model.save(path)
+                        if isinstance(model, LearnedModel):
+                            _train(model, train[count], path, update)
+                        else:
+                            _fit(model, train[count], update)
                 if isinstance(model, LearnedModel):
                     self._weights[name] = path
                 else:
@@ -477,6 +477,17 @@ def motion_name(data: Dataset) -> str:
     rate = float(np.linalg.norm(motion.rates_deg_s)) * motion.dt_s
     step = int(np.diff(data.indices).min()) if len(data) > 1 else 1
     return f"{data.name} tumble-{round(rate * step, 1):g}"
+
+
+def _train(
+    model: LearnedModel, train: Episodes, path: Path, update: Callable[[int, int], None]
+) -> None:
+    """Train a network, or go on training it, and write its weights to a file."""
+    path.parent.mkdir(exist_ok=True)
+    saved = path.with_suffix(".checkpoint.pt")
+    model.fit(train, update, saved)
+    model.save(path)
+    saved.unlink(missing_ok=True)
 
 
 def _fit(model: Trainable, train: Episodes, update: Callable[[int, int], None]) -> None:
