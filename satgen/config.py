@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,20 @@ from satgen.rendering.lighting import Lighting
 from satgen.runfolder import file_sha256
 from satgen.sensor import SensorConfig
 from satgen.sun import SunConfig, sun_in_camera
+from satgen.surroundings.config import (
+    DEFAULT_ALTITUDE_KM,
+    HIGHEST_KM,
+    LOWEST_KM,
+    Surroundings,
+    altitude_of_period,
+    sun_synchronous_deg,
+)
+from satgen.surroundings.place import Place, places
 from satgen.targets import registry
 from satgen.trajectory import (
+    Motion,
     Observations,
+    Orbit,
     TrajectoryConfig,
     available_indices,
     default_distance,
@@ -65,9 +76,9 @@ class RenderConfig:
     """Everything that decides the bytes of a dataset.
 
     Attributes:
-        target, camera, trajectory, sun, lighting, sensor: see there.
+        target, camera, trajectory, sun, lighting, sensor, surroundings: see there.
         start, stop, step: indices asked for, `stop` included.
-        seed: of the sensor's noise.
+        seed: of the sensor's noise and of the clouds.
         depth_scale: metres per count of the depth images.
         renderer: one of `satgen.rendering.RENDERERS`.
     """
@@ -84,6 +95,7 @@ class RenderConfig:
     seed: int
     depth_scale: float
     renderer: str = RENDERERS[0]
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     def indices(self) -> NDArray[np.int64]:
         """The indices to render, (N,) int64 ascending.
@@ -101,6 +113,8 @@ class RenderConfig:
             "target": {**asdict(self.target), "aim": list(self.trajectory.aim)},
             "camera": self.camera.to_json(),
             "trajectory": self.trajectory.to_json(),
+            "background": self.surroundings.background,
+            "surroundings": self.surroundings.to_json(),
             "lighting": {"sun": self.sun.to_json(), **self.lighting.to_json()},
             "sensor": self.sensor.to_json(),
             "indices": {"start": self.start, "stop": self.stop, "step": self.step},
@@ -137,6 +151,7 @@ class RenderConfig:
             int(data["seed"]),
             float(data["depth_scale"]),
             str(data.get("renderer", RENDERERS[0])),
+            Surroundings.from_json(data.get("background", "black"), data.get("surroundings", {})),
         )
 
 
@@ -165,12 +180,16 @@ def resolve(
         aim=aim,
         roll=options.camera_roll,
     )
+    surroundings = surroundings_of(options, motion, model)
+    lighting = options.lighting
+    if lighting.earth_limb_deg == Lighting.earth_limb_deg:
+        lighting = replace(lighting, earth_limb_deg=surroundings.limb_deg)
     config = RenderConfig(
         target or target_ref(options, model),
         camera,
         trajectory,
         sun,
-        options.lighting,
+        lighting,
         sensor,
         options.start,
         options.stop,
@@ -178,6 +197,7 @@ def resolve(
         options.seed,
         depth_scale_for(trajectory, model),
         options.renderer,
+        surroundings,
     )
     if len(config.indices()) == 0:
         raise InputError(
@@ -222,13 +242,30 @@ def depth_scale_for(trajectory: TrajectoryConfig, model: TargetModel) -> float:
     return float(f"{mantissa}e{exponent}")
 
 
+def surroundings_of(options: RenderOptions, motion: Motion, model: TargetModel) -> Surroundings:
+    """Where the request has the target fly, and before what."""
+    altitude = options.altitude
+    if altitude is None and isinstance(motion, Orbit):
+        altitude = altitude_of_period(motion.period_s)
+        if not LOWEST_KM <= altitude <= HIGHEST_KM:
+            altitude = None  # a period that only sets the pace
+    if altitude is None:
+        fact = model.card.get("facts", {}).get("orbit_altitude", {})
+        altitude = float(fact.get("value", DEFAULT_ALTITUDE_KM))
+    placed = isinstance(motion, Orbit) and options.sun_config.mode == "inertial"
+    return Surroundings(
+        options.background,
+        altitude,
+        sun_synchronous_deg(altitude),
+        eclipse=options.eclipse and placed,
+    )
+
+
 def sun_vectors(config: RenderConfig, observations: Observations) -> NDArray[np.float64]:
     """Unit vectors (N, 3) from target to sun, camera frame."""
     return sun_in_camera(config.sun, observations)
 
 
-def earth_vectors(config: RenderConfig, observations: Observations) -> NDArray[np.float64]:
-    """Unit vectors (N, 3) from target to Earth, camera frame."""
-    rotation = observations.T_cam_target[:, :3, :3]
-    nadir = config.trajectory.motion.nadir(observations)
-    return np.asarray((rotation @ nadir[..., None])[..., 0])
+def places_of(config: RenderConfig, observations: Observations, sun: NDArray[np.float64]) -> Place:
+    """Where the Earth is at each of N observations with the sun at (N, 3), camera frame."""
+    return places(config.surroundings, config.trajectory, observations, sun)

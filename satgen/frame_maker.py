@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.background import Background
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS
 from satgen.png import encode_png
@@ -22,6 +23,8 @@ from satgen.rendering.reference import ReferenceRenderer
 from satgen.rendering.renderer import RenderedView, Renderer
 from satgen.scene import Scene, Views
 from satgen.sensor import expose
+from satgen.surroundings.earth import coarse_earth
+from satgen.surroundings.place import Place
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,40 @@ class Viewpoint:
         index: observation index.
         pose: (4, 4) T_cam_target.
         sun, earth: (3,) unit vectors from the target, camera frame.
+        ground_from_cam: (3, 3) rotation of camera axes to the Earth's.
+        sky_from_cam: (3, 3) rotation of camera axes to equatorial ones.
+        sunlight: share of the sun's light that reaches the target.
     """
 
     index: int
     pose: NDArray[np.float64]
     sun: NDArray[np.float64]
     earth: NDArray[np.float64]
+    ground_from_cam: NDArray[np.float64]
+    sky_from_cam: NDArray[np.float64]
+    sunlight: float
+
+
+def viewpoint(
+    index: int, pose: NDArray[np.float64], sun: NDArray[np.float64], place: Place, row: int
+) -> Viewpoint:
+    """What a frame is rendered from, by a row of (N, 3) sun vectors and of N places."""
+    return Viewpoint(
+        index,
+        pose,
+        sun[row],
+        place.nadir[row],
+        place.ground_from_cam[row],
+        place.sky_from_cam[row],
+        float(place.sunlight[row]),
+    )
 
 
 def viewpoints(views: Views) -> list[Viewpoint]:
     """What the frames of some indices are rendered from."""
     seen = views.observations
     return [
-        Viewpoint(int(index), seen.T_cam_target[i], views.sun[i], views.earth[i])
+        viewpoint(int(index), seen.T_cam_target[i], views.sun, views.place, i)
         for i, index in enumerate(seen.index)
     ]
 
@@ -98,13 +122,22 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
                 nearest_m=nearest,
                 platform=platform,
             )
+        self._earth = None
+        if config.lighting.earthshine is None:
+            self._earth = coarse_earth(config.seed)
+        try:
+            self._background = Background(config, platform)
+        except Exception:
+            self._renderer.close()
+            raise
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Release the OpenGL context."""
+        """Release the OpenGL contexts."""
         self._renderer.close()
+        self._background.close()
 
     def gl_strings(self) -> dict[str, str]:
         """What renders: OpenGL "platform", "renderer" and "version"."""
@@ -138,12 +171,31 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
     def _shoot(self, view: Viewpoint) -> tuple[RenderedView, NDArray[Any]]:
         """What the renderer sees, and the sensor's image of it."""
         config = self.config
-        frame = self._renderer.render(view.pose, view.sun, view.earth)
+        shine = None
+        if self._earth is not None:
+            turn = view.ground_from_cam
+            radius = config.surroundings.radius
+            shine = self._earth.shine(turn @ -view.earth, turn @ view.sun, radius)
+        frame = self._renderer.render(view.pose, view.sun, view.earth, shine, view.sunlight)
         size = (config.camera.width, config.camera.height)
-        rgb = expose(
-            frame.radiance, frame.window, size, config.sensor, config.seed, view.index, frame.pixels
-        )
+        behind = self._background.draw(view)
+        light, window, pixels = frame.radiance, frame.window, None
+        if behind is None:
+            pixels = frame.pixels
+        else:
+            light, window = _before(frame, behind), (0, 0, *size)
+        rgb = expose(light, window, size, config.sensor, config.seed, view.index, pixels)
         return frame, rgb
+
+
+def _before(frame: RenderedView, background: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The target before a background (H, W, 3), which is overwritten, by its coverage."""
+    x, y, w, _ = frame.window
+    row, column = np.divmod(frame.pixels, max(w, 1))
+    at = row + y, column + x
+    background[at] *= (1.0 - frame.coverage)[:, None]
+    background[at] += frame.radiance
+    return background
 
 
 def _whole(values: NDArray[Any], frame: RenderedView, camera: Camera) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from satgen.rendering.lighting import Lighting
 from satgen.sensor import PRESETS, SensorConfig, sensor_preset
 from satgen.settings import check, numbers, option_words, setting
 from satgen.sun import SunConfig, check_sun, parse_sun
+from satgen.surroundings.config import BACKGROUNDS, HIGHEST_KM, LOWEST_KM
 from satgen.trajectory import (
     DEFAULT_START,
     DEFAULT_STOP,
@@ -72,7 +73,11 @@ class RenderOptions:
         sun: see `satgen.sun`.
         distortion: the lens's (k1, k2, p1, p2, k3), as OpenCV has them.
         sensor: name of a preset, or a sensor; exposure, mono and bit_depth override its own.
-        seed: of the sensor's noise.
+        seed: of the sensor's noise and the clouds.
+        background: what is behind the target: see `satgen.surroundings`.
+        altitude: of the orbit, km; None is that of trajectory orbit's period, or the target's own.
+        eclipse: let the Earth's shadow fall on the target, under trajectory orbit with an inertial
+            sun.
         camera: in place of size, width, height, fov, intrinsics and distortion.
         lighting: what lights the target besides the sun.
         renderer: satgen, or pyrender for a plain, slow, outside look at the same scene.
@@ -144,7 +149,21 @@ class RenderOptions:
     bit_depth: int | None = setting(
         None, "Bits a channel, 8 or 16", choices=(8, 16), shown="the sensor's"
     )
-    seed: int = setting(0, "Seed of the sensor's noise", low=0)
+    background: str = setting(
+        BACKGROUNDS[0], "What is behind the target: black, earth or stars", choices=BACKGROUNDS
+    )
+    altitude: float | None = setting(
+        None,
+        "Altitude of the orbit",
+        unit="kilometres",
+        low=LOWEST_KM,
+        high=HIGHEST_KM,
+        shown="that of trajectory orbit's period, or the target's own",
+    )
+    eclipse: bool = setting(
+        True, "The Earth's shadow falls on the target, of trajectory orbit with an inertial sun"
+    )
+    seed: int = setting(0, "Seed of the sensor's noise and of the clouds", low=0)
     renderer: str = setting(
         RENDERERS[0],
         "satgen, or pyrender: a plain, slow, outside look at the same scene",
@@ -167,6 +186,10 @@ class RenderOptions:
                     raise InputError(f"camera and {item.name}: give one of them, not both")
         if self.renderer == "pyrender" and self.view.distorted:
             raise InputError("renderer pyrender: draws pinhole cameras, without distortion")
+        if self.renderer == "pyrender" and self.background != BACKGROUNDS[0]:
+            raise InputError(
+                f"background {self.background}: the renderer pyrender draws none, only satgen does"
+            )
         check_sun(self.sun_config, self.motion)
         _ = self.view, self.sensor_config, self.camera_roll
 

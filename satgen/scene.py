@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.config import RenderConfig, earth_vectors, resolve, sun_vectors
+from satgen.config import RenderConfig, places_of, resolve, sun_vectors
 from satgen.errors import InputError
 from satgen.geometry import project
 from satgen.keypoints import Landmarks, find_landmarks
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
+from satgen.surroundings.place import Place
 from satgen.trajectory import Observations, observe
 
 
@@ -24,14 +25,15 @@ class Views:
 
     Attributes:
         observations: poses and how they move.
-        sun, earth: (N, 3) unit vectors from the target, camera frame.
+        sun: (N, 3) unit vectors from the target, camera frame.
+        place: where the Earth is.
         uv: (N, L, 2) pixels that the L landmarks project to; NaN behind the camera.
         depth_m: (N, L) their distances along the optical axis.
     """
 
     observations: Observations
     sun: NDArray[np.float64]
-    earth: NDArray[np.float64]
+    place: Place
     uv: NDArray[np.float64]
     depth_m: NDArray[np.float64]
 
@@ -48,8 +50,13 @@ class Views:
             outside = not known[0] <= missing[0] <= known[-1]
             problem = f"must be between {known[0]} and {known[-1]}"
             raise InputError(f"index {missing[0]}: {problem if outside else 'is not in the scene'}")
-        arrays = (self.sun, self.earth, self.uv, self.depth_m)
-        return Views(self.observations.take(rows), *(array[rows] for array in arrays))
+        return Views(
+            self.observations.take(rows),
+            self.sun[rows],
+            self.place.take(rows),
+            self.uv[rows],
+            self.depth_m[rows],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +81,12 @@ class Scene:
         """What is seen at the indices to render."""
         observations = observe(self.config.trajectory, self.indices)
         sun = sun_vectors(self.config, observations)
-        earth = earth_vectors(self.config, observations)
+        place = places_of(self.config, observations, sun)
         camera, poses = self.config.camera, observations.T_cam_target
         uv, depth = np.zeros((len(poses), 0, 2)), np.zeros((len(poses), 0))
         if len(self.landmarks):
             uv, depth = project(camera.K, poses, self.landmarks.xyz, camera.distortion)
-        return Views(observations, sun, earth, uv, depth)
+        return Views(observations, sun, place, uv, depth)
 
 
 def scene_of(options: RenderOptions) -> Scene:

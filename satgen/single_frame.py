@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from satgen.camera import Camera
-from satgen.config import TargetRef, earth_vectors, resolve, source_path, sun_vectors
+from satgen.config import TargetRef, places_of, resolve, source_path, sun_vectors
 from satgen.errors import InputError
 from satgen.frame import Frame
-from satgen.frame_maker import FrameMaker, Viewpoint, viewpoints
+from satgen.frame_maker import FrameMaker, Viewpoint, viewpoint, viewpoints
 from satgen.geometry import Floats, matrix_to_quaternion
 from satgen.keywords import check_keywords, field_names
 from satgen.model import TargetModel
@@ -56,8 +56,9 @@ def render_frame(
     Args:
         target: a bundled target's name, the path of a model file, or a loaded target.
         pose: T_cam_target, (4, 4): takes target-frame to camera-frame coordinates, metres, camera
-            x right, y down, z forward. Or an observation index, 1 to 8100, of the trajectory: that
-            frame then has the pixels that a dataset of the same options has.
+            x right, y down, z forward; the Earth is as at index 1. Or an observation index, 1 to
+            8100, of the trajectory: that frame then has the pixels that a dataset of the same
+            options has.
         sun: such as "phase:35" or "body:40,10": see `satgen.sun`.
         camera: intrinsics and size; by default those of the options, 512 x 512 with 20° of view.
         options: other fields of `satgen.options.RenderOptions`: fov, size, sensor, exposure,
@@ -145,18 +146,18 @@ def _checked_pose(pose: ArrayLike) -> Floats:
 
 
 def _view_of(maker: FrameMaker, pose: Floats) -> Viewpoint:
-    """A pose as something to render, with the light that the configuration has there."""
+    """A pose as something to render, with the light that the configuration has there at index 1."""
     poses = pose[None]
     observation = Observations(
         np.zeros(1, dtype=np.int64),
         *angles_from_pose(poses, maker.config.trajectory.aim),
         poses,
         matrix_to_quaternion(poses[:, :3, :3]),
-        np.zeros(1),
+        np.full(1, INDEX_MIN * maker.config.trajectory.motion.frame_s),
         np.full((1, 3), np.nan),
     )
-    sun = sun_vectors(maker.config, observation)[0]
-    return Viewpoint(0, pose, sun, earth_vectors(maker.config, observation)[0])
+    sun = sun_vectors(maker.config, observation)
+    return viewpoint(0, pose, sun, places_of(maker.config, observation, sun), 0)
 
 
 # --- what is kept ---------------------------------------------------------------------------------

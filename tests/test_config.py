@@ -17,8 +17,9 @@ from satgen.camera import Camera
 from satgen.config import (
     RenderConfig,
     depth_scale_for,
-    earth_vectors,
+    places_of,
     resolve,
+    sun_vectors,
 )
 from satgen.errors import InputError
 from satgen.options import RenderOptions
@@ -163,14 +164,16 @@ def test_an_index_has_the_same_depth_scale_in_every_range(craft_path: Path, mode
     assert few.depth_scale == many.depth_scale
 
 
-def test_a_tumbling_target_turns_about_its_centre_of_mass_under_a_still_earth(
+def test_a_tumbling_target_turns_about_its_centre_of_mass_as_the_earth_goes_round(
     craft_path: Path, model
 ) -> None:
     config = config_of(craft_path, model, trajectory="tumble")
     views = observe(config.trajectory, [1, 900, 5000])
-    # The camera is fixed in inertial space, and so is the Earth: it stays where it is in the image.
-    earth = earth_vectors(config, views)
-    assert np.allclose(earth, earth[0], atol=1e-9)
+    # The camera is fixed in inertial space: before it the Earth circles as the orbit is flown.
+    earth = places_of(config, views, sun_vectors(config, views)).nadir
+    turns = (views.time_s - views.time_s[0]) / config.surroundings.period_s
+    assert np.allclose(earth @ earth[0], np.cos(2.0 * np.pi * turns), atol=1e-9)
+    assert turns[-1] > 0.05
     assert np.allclose(
         views.T_cam_target[:, :3, :3] @ config.trajectory.aim + views.T_cam_target[:, :3, 3],
         [0, 0, config.trajectory.distance_m],
@@ -235,7 +238,8 @@ def test_what_the_command_line_cannot_say_has_no_command(craft_path: Path, model
     dark = Lighting(ambient=0.0)
     options = RenderOptions(craft_path, lighting=dark, stop=362)
     assert options.command is None
-    assert resolve(options, model).lighting == dark
+    config = resolve(options, model)
+    assert config.lighting == replace(dark, earth_limb_deg=config.surroundings.limb_deg)
     assert RenderOptions(sensor=SensorConfig(psf_sigma_px=2.0)).command is None
     axes = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
     assert RenderOptions(trajectory=Tumble((1.0, 2.0, 2.5), axes)).command is None

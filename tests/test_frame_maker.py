@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 from satgen.config import resolve
 from satgen.frame_maker import bounding_box, depth_counts, viewpoints
@@ -32,6 +33,29 @@ def test_a_frame_is_the_same_in_any_order_and_noise_follows_seed_and_index(
     image = decode_png(forward[0][1][0])
     assert image is not None
     assert (image.dtype, image.shape) == (np.uint16, (64, 72))
+
+
+def test_the_earth_behind_changes_nothing_but_the_picture(craft_path: Path) -> None:
+    model = load_target(craft_path)
+    config = resolve(options(craft_path, start=1, stop=8100, bit_depth=16), model)
+    behind = replace(config, surroundings=replace(config.surroundings, background="earth"))
+    views = viewpoints(Scene(config, model).views.at([400, 1400, 6000]))
+    with frame_maker(config, model) as maker:
+        black = [(*maker.make(view), maker.draw(view)) for view in views]
+    with frame_maker(behind, model) as maker:
+        earth = [(*maker.make(view), maker.draw(view)) for view in reversed(views)][::-1]
+        again = [maker.make(view) for view in views]
+    assert [(record, files) for record, files, _ in earth] == again
+    for (one, before, seen), (two, after, drawn) in zip(black, earth, strict=True):
+        assert before[1:] == after[1:]
+        assert one == replace(two, sha256=(one.sha256[0], *two.sha256[1:]))
+        # Whole pixels of the target are as they were; those at its edge have no dark fringe.
+        inside = binary_erosion(seen[2] > 0, np.ones((3, 3)), iterations=2)
+        assert inside.any() and (seen[0][inside] == drawn[0][inside]).all()
+        assert (drawn[0] >= seen[0]).all()
+    # From above the Earth is all around, from below there is none.
+    assert (earth[0][2][0] > 0).all() and (earth[1][2][0] > black[1][2][0]).mean() > 0.7
+    assert earth[2][1] == black[2][1]
 
 
 def test_a_target_out_of_view_is_an_empty_frame(craft_path: Path) -> None:

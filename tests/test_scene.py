@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from satgen.config import earth_vectors, resolve, sun_vectors
+from satgen.config import places_of, resolve, sun_vectors
 from satgen.errors import InputError
 from satgen.geometry import project
 from satgen.keypoints import find_landmarks
@@ -36,7 +36,9 @@ def test_views_are_those_of_the_indices(craft_path: Path) -> None:
     observations = observe(scene.config.trajectory, [38, 10])
     assert np.array_equal(views.observations.T_cam_target, observations.T_cam_target)
     assert np.array_equal(views.sun, sun_vectors(scene.config, observations))
-    assert np.array_equal(views.earth, earth_vectors(scene.config, observations))
+    place = places_of(scene.config, observations, views.sun)
+    for ours, theirs in zip(vars(views.place).values(), vars(place).values(), strict=True):
+        assert np.array_equal(ours, theirs)
     uv, depth = project(scene.config.camera.K, observations.T_cam_target, scene.landmarks.xyz)
     assert np.array_equal(views.uv, uv) and np.array_equal(views.depth_m, depth)
     assert scene.views.at([]).uv.shape == (0, len(scene.landmarks), 2)

@@ -23,9 +23,9 @@ from bench.predict.known import forecast_known, known_frames
 from bench.predict.learned import LearnedModel
 from bench.predict.pose_models import load_pose_model
 from bench.predict.types import PoseModel
-from satgen.config import RenderConfig, earth_vectors, model_path, sun_vectors
+from satgen.config import RenderConfig, model_path, places_of, sun_vectors
 from satgen.errors import InputError
-from satgen.frame_maker import FrameMaker, Viewpoint
+from satgen.frame_maker import FrameMaker, Viewpoint, viewpoint
 from satgen.geometry import Bools, Floats
 from satgen.runfolder import file_sha256
 from satgen.scene import Scene
@@ -158,11 +158,11 @@ def _maker_of(scene: FrameScene) -> FrameMaker:
 def _views(config: RenderConfig, poses: Floats, indices: Floats) -> list[Viewpoint]:
     """Poses (N, 4, 4) at the times of indices (N,), with the light there."""
     truth = observe(config.trajectory, np.asarray(indices))
-    lights = [sun_vectors(config, truth), earth_vectors(config, truth)]
+    sun = sun_vectors(config, truth)
+    place = places_of(config, truth, sun)
     turn = poses[:, :3, :3] @ np.swapaxes(truth.T_cam_target[:, :3, :3], -1, -2)
-    with_target = (config.sun.mode == "body", truth.R_target_inertial is None)
-    sun, earth = (
-        np.einsum("nij,nj->ni", turn, light) if turns else light
-        for light, turns in zip(lights, with_target, strict=True)
-    )
-    return [Viewpoint(0, pose, s, e) for pose, s, e in zip(poses, sun, earth, strict=True)]
+    if config.sun.mode == "body":
+        sun = np.einsum("nij,nj->ni", turn, sun)
+    if truth.R_target_inertial is None:
+        place = place.turned(turn)
+    return [viewpoint(0, pose, sun, place, row) for row, pose in enumerate(poses)]

@@ -33,6 +33,7 @@ class ShadeUniforms:
         shadow_from_target: (4, 4), to texture coordinates and depth in the shadow map.
         shadow_offset: metres along the surface normal at which the shadow map is read.
         earthshine: (3,) mean radiance of the Earth's disc, linear RGB.
+        sunlight: share of the sun's light that reaches the target.
         ambient: radiance of everything else.
         cos_earth_limb: cosine of the Earth's angular radius.
     """
@@ -44,6 +45,7 @@ class ShadeUniforms:
     shadow_from_target: NDArray[np.float64]
     shadow_offset: float
     earthshine: NDArray[np.float64]
+    sunlight: float
     ambient: float
     cos_earth_limb: float
 
@@ -97,19 +99,19 @@ class Device:
 
     def _make_targets(self) -> None:
         self._visibility = texture_2d(self.grid, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT)
-        self._visibility_fb = _framebuffer(self._visibility)
+        self._visibility_fb = framebuffer(self._visibility)
         depth = GL.glGenRenderbuffers(1)
         GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, depth)
         GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, GL.GL_DEPTH_COMPONENT32F, *self.grid)
         GL.glFramebufferRenderbuffer(
             GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_RENDERBUFFER, depth
         )
-        _check_framebuffer()
+        check_framebuffer()
 
         layout = GL.GL_RGBA32F if self._dtype is np.float32 else GL.GL_RGBA16F
         radiance = texture_2d((LIST_WIDTH, LIST_ROWS), layout, GL.GL_RGBA, self._radiance_type)
-        self._radiance_fb = _framebuffer(radiance)
-        _check_framebuffer()
+        self._radiance_fb = framebuffer(radiance)
+        check_framebuffer()
 
         side = (self.shadow_side, self.shadow_side)
         self._shadow_map = texture_2d(
@@ -131,7 +133,7 @@ class Device:
         )
         GL.glDrawBuffer(GL.GL_NONE)
         GL.glReadBuffer(GL.GL_NONE)
-        _check_framebuffer()
+        check_framebuffer()
 
     def _make_programs(self, packed: PackedModel) -> None:
         constants = {
@@ -258,6 +260,7 @@ class Device:
         for name in ("eye", "sun", "earth", "earthshine"):
             GL.glUniform3f(program[name], *getattr(uniforms, name))
         GL.glUniform1f(program["shadow_offset"], uniforms.shadow_offset)
+        GL.glUniform1f(program["sunlight"], uniforms.sunlight)
         GL.glUniform1f(program["ambient"], uniforms.ambient)
         GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
         GL.glBindVertexArray(self._empty_vao)
@@ -278,7 +281,7 @@ class Device:
 def texture_2d(
     size: tuple[int, int], layout: Any, form: Any, kind: Any, data: NDArray[Any] | None = None
 ) -> int:
-    """A texture of one level that is read texel by texel, bound to the active unit."""
+    """A texture (w, h) that is read texel by texel, empty or of the array `data`."""
     texture = GL.glGenTextures(1)
     GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
     GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, layout, *size, 0, form, kind, data)
@@ -326,7 +329,8 @@ def buffer_texture(buffer: int, layout: Any) -> int:
     return int(texture)
 
 
-def _framebuffer(colour: int) -> int:
+def framebuffer(colour: int) -> int:
+    """A framebuffer, now bound, that draws into a texture."""
     framebuffer = GL.glGenFramebuffers(1)
     GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, framebuffer)
     GL.glFramebufferTexture2D(
@@ -335,7 +339,8 @@ def _framebuffer(colour: int) -> int:
     return int(framebuffer)
 
 
-def _check_framebuffer() -> None:
+def check_framebuffer() -> None:
+    """RunError if the bound framebuffer cannot be drawn into."""
     status = GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER)
     if status != GL.GL_FRAMEBUFFER_COMPLETE:
         raise RunError(f"this OpenGL driver refuses a framebuffer (status {int(status):#x})")
@@ -355,14 +360,17 @@ class Program:
         self._locations: dict[str, int] = {}
 
     def use(self) -> None:
+        """Draw with it from now on."""
         GL.glUseProgram(self._program)
 
     def __getitem__(self, name: str) -> int:
+        """Location of a uniform."""
         if name not in self._locations:
             self._locations[name] = GL.glGetUniformLocation(self._program, name)
         return self._locations[name]
 
     def matrix(self, name: str, matrix: NDArray[np.float64]) -> None:
+        """Set a uniform (4, 4)."""
         GL.glUniformMatrix4fv(
             self[name], 1, GL.GL_TRUE, np.ascontiguousarray(matrix, dtype=np.float32)
         )

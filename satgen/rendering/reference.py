@@ -112,9 +112,8 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         )
         self._eye_node = self._scene.add(self._eye)
         # White paper in the sun has radiance 1, as everywhere in satgen.
-        self._sun_node = self._scene.add(
-            pyrender.DirectionalLight(color=np.ones(3), intensity=float(np.pi))
-        )
+        self._sun = pyrender.DirectionalLight(color=np.ones(3), intensity=float(np.pi))
+        self._sun_node = self._scene.add(self._sun)
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -136,6 +135,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None = None,
         earthshine: NDArray[np.float64] | None = None,
+        sunlight: float = 1.0,
     ) -> RenderedView:
         """Render one view; see `satgen.rendering.renderer.Renderer.render`.
 
@@ -144,11 +144,12 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             sun_cam: (3,) unit vector from target to sun, camera frame.
             earth_cam: has no say here.
             earthshine: (3,) mean radiance of the Earth's disc; by default that of the lighting.
+            sunlight: share of the sun's light that reaches the target.
 
         Raises:
             RunError: the renderer is closed.
         """
-        seen = self.images(T_cam_target, sun_cam, earthshine=earthshine)
+        seen = self.images(T_cam_target, sun_cam, earthshine=earthshine, sunlight=sunlight)
         window = _window(seen.covered)
         x, y, w, h = window
         inside = np.s_[y : y + h, x : x + w]
@@ -166,6 +167,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         *,
         exact: bool = True,
         earthshine: NDArray[np.float64] | None = None,
+        sunlight: float = 1.0,
     ) -> Images:
         """What pyrender draws of one view.
 
@@ -175,6 +177,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             exact: a second pass for parts, and depth at the pixels' centres. Without it there are
                 no parts, and depth is that of one of the picture's samples.
             earthshine: (3,) mean radiance of the Earth's disc; by default that of the lighting.
+            sunlight: share of the sun's light that reaches the target.
 
         Raises:
             RunError: the renderer is closed.
@@ -198,6 +201,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         inverse = np.linalg.inv(pose)
         self._scene.set_pose(self._eye_node, inverse @ _OPENCV_TO_OPENGL)
         self._scene.set_pose(self._sun_node, _facing(inverse[:3, :3] @ sun_cam))
+        self._sun.intensity = float(np.pi * sunlight)
         self._scene.ambient_light = _fill(self._lighting, earthshine)
         with _LOCK:
             shown, depth = _SHARED.draw(self._scene, size)
@@ -234,7 +238,9 @@ def _facing(sun: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fill(lighting: Lighting, earthshine: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Radiance that comes evenly from everywhere: all else, and the Earth's over its share."""
     share = (1.0 - np.cos(np.radians(lighting.earth_limb_deg))) / 2.0
-    shine = np.asarray(lighting.earthshine if earthshine is None else earthshine, dtype=np.float64)
+    shine = np.asarray(
+        lighting.fixed_earthshine if earthshine is None else earthshine, dtype=np.float64
+    )
     return np.asarray(lighting.ambient + share * shine)
 
 

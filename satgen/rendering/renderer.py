@@ -140,6 +140,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None = None,
         earthshine: NDArray[np.float64] | None = None,
+        sunlight: float = 1.0,
     ) -> RenderedView:
         """Render one view.
 
@@ -150,13 +151,15 @@ class Renderer(AbstractContextManager["Renderer"]):
                 +z axis, nadir of a target that points there.
             earthshine: (3,) mean radiance of the Earth's disc as the target sees it, linear RGB; by
                 default that of the lighting.
+            sunlight: share of the sun's light that reaches the target.
 
         Raises:
             RunError: the renderer is closed.
         """
-        shine = np.asarray(self.lighting.earthshine if earthshine is None else earthshine, float)
+        if earthshine is None:
+            earthshine = np.asarray(self.lighting.fixed_earthshine)
         with self._context.current():
-            return self._render(T_cam_target, sun_cam, earth_cam, shine)
+            return self._render(T_cam_target, sun_cam, earth_cam, earthshine, sunlight)
 
     def _render(
         self,
@@ -164,6 +167,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None,
         earthshine: NDArray[np.float64],
+        sunlight: float,
     ) -> RenderedView:
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
@@ -192,7 +196,9 @@ class Renderer(AbstractContextManager["Renderer"]):
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
         depth, parts = self._per_pixel(seen, drawn, height, ray_from_pixel, window)
         samples = sample_pixels(seen, packed.surface[drawn])
-        uniforms = self._uniforms(ray_from_pixel, eye, rotation, sun_cam, earth_cam, earthshine)
+        uniforms = self._uniforms(
+            ray_from_pixel, eye, rotation, sun_cam, earth_cam, earthshine, sunlight
+        )
         chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
@@ -242,6 +248,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         sun_cam: NDArray[np.float64],
         earth_cam: NDArray[np.float64] | None,
         earthshine: NDArray[np.float64],
+        sunlight: float,
     ) -> ShadeUniforms:
         from satgen.rendering.device import ShadeUniforms
 
@@ -257,6 +264,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             shadow_from_target=shadow.from_target,
             shadow_offset=1.5 * shadow.texel,
             earthshine=earthshine,
+            sunlight=sunlight,
             ambient=self.lighting.ambient,
             cos_earth_limb=float(np.cos(np.radians(self.lighting.earth_limb_deg))),
         )

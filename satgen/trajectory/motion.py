@@ -175,12 +175,17 @@ class Motion(ABC):
     def frame_s(self) -> float:
         """The frame period: seconds from one index to the next."""
 
-    def nadir(self, observations: Observations) -> Floats:
-        """Unit vectors (N, 3) from target to Earth, target frame.
+    def local_vertical(self, observations: Observations, angle: Floats) -> Floats:
+        """Rotations (N, 3, 3) of the orbit's local-vertical axes to target axes.
 
-        The target's +z axis, as of a satellite that points at the Earth.
+        The axes are x along the velocity, y against the orbit's normal, z to nadir. By default they
+        are the target's own, as of a satellite that points at the Earth.
+
+        Args:
+            observations: N of this motion.
+            angle: (N,) radians flown along the orbit since index 1.
         """
-        return np.broadcast_to(np.array([0.0, 0.0, 1.0]), (len(observations), 3))
+        return np.broadcast_to(np.eye(3), (len(observations), 3, 3))
 
     @property
     def table(self) -> Path | None:

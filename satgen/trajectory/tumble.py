@@ -144,10 +144,10 @@ class Tumble(Motion):
             config,
         )
 
-    def nadir(self, observations: Observations) -> Floats:
-        """The inertial +z axis, which is the target's at index 1."""
+    def local_vertical(self, observations: Observations, angle: Floats) -> Floats:
+        """The inertial axes, which are the target's at index 1, turned as the orbit is flown."""
         assert observations.R_target_inertial is not None
-        return np.asarray(observations.R_target_inertial[:, :, 2])
+        return observations.R_target_inertial @ _rotation(1, -angle)
 
     def turning(self, index: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         """Time (N,) s since index 1, angular velocity (N, 3) rad/s and attitude (N, 3, 3).

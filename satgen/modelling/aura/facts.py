@@ -107,4 +107,5 @@ FACTS: Mapping[str, Mapping[str, Any]] = {
         "source": _EOPORTAL,
         "note": "eoPortal gives 4.71 m x 17.03 m x 6.85 m deployed",
     },
+    "orbit_altitude": {"value": 705, "unit": "km", "source": _NASA},
 }

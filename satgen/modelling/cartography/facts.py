@@ -88,4 +88,5 @@ FACTS: dict[str, dict[str, Any]] = {
         "source": "assumption",
         "note": "colours and borders are assumed",
     },
+    "orbit_altitude": {"value": 618, "unit": "km", "source": "Wikipedia, Cartosat-1"},
 }

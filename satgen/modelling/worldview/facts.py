@@ -93,4 +93,9 @@ FACTS: dict[str, dict[str, Any]] = {
         "antennas, sensors, radiators and thrusters are not published: three panels a wing, cells "
         "away from the aperture, are a reading of such pictures",
     },
+    "orbit_altitude": {
+        "value": 770,
+        "unit": "km",
+        "source": "eoPortal, satellite missions, WorldView-2",
+    },
 }

@@ -18,6 +18,7 @@ uniform mat4 shadow_from_target;
 uniform float shadow_step;       // filter step in texture units
 uniform float shadow_offset;     // metres along the normal at which the shadow map is read
 uniform vec3 earthshine;         // mean radiance of the Earth's disc
+uniform float sunlight;          // share of the sun's light that reaches the target
 uniform float ambient;           // radiance of everything else
 uniform float cos_earth_limb;
 
@@ -156,7 +157,7 @@ vec3 shade(int face, vec2 pixel) {
 
     Surface s = Surface(point, view, geometric, normal, albedo * (1.0 - metallic),
                         mix(vec3(0.04), albedo, metallic), alpha, max(dot(normal, view), 0.03));
-    return direct(s) + indirect(s, face, bc) + m2.rgb;
+    return sunlight * direct(s) + indirect(s, face, bc) + m2.rgb;
 }
 
 void main() {

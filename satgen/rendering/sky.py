@@ -1,0 +1,191 @@
+"""The Earth behind the target, drawn with OpenGL: one ray through each pixel's centre."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.camera import Camera
+from satgen.rendering.backend import choose_backend, create_context
+from satgen.surroundings.earth import CONSTANTS, ground_map, land_map, noise_volume
+
+COARSE = 2
+"""The Earth is drawn for blocks of so many pixels each way, and is linear between their middles:
+pixel by pixel it would cost more than the target."""
+
+
+class EarthRenderer(AbstractContextManager["EarthRenderer"]):
+    """Draws the Earth as one camera sees it. Holds an OpenGL context; a context manager.
+
+    Args:
+        camera: whose pixels are drawn.
+        seed: of the clouds.
+        float32: radiance in 32 instead of 16 bits.
+        platform: "egl" or "osmesa"; by default the first that answers.
+
+    Raises:
+        RunError: no OpenGL can be had here, or the driver lacks what is needed.
+    """
+
+    def __init__(
+        self, camera: Camera, seed: int, *, float32: bool = False, platform: str | None = None
+    ) -> None:
+        self.camera = camera
+        self._context = create_context(platform or choose_backend())
+        try:
+            with self._context.current():
+                self._make(seed, float32)
+        except Exception:
+            self.close()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the OpenGL context; again does nothing."""
+        self._context.close()
+
+    def _make(self, seed: int, float32: bool) -> None:
+        from OpenGL import GL
+
+        from satgen.rendering.device import Program, check_framebuffer, framebuffer, texture_2d
+
+        self._kind = GL.GL_FLOAT if float32 else GL.GL_HALF_FLOAT
+        self._dtype = np.float32 if float32 else np.float16
+        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+        GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 1)
+        camera = self.camera
+        directions = _coarse_rays(camera)
+        constants = {**CONSTANTS, "LAND_HEIGHT": float(land_map().shape[0])}
+        self._program = Program("list.vert", "earth.frag", constants)
+        self._program.use()
+        self._size = size = (directions.shape[1], directions.shape[0])
+        rays = texture_2d(size, GL.GL_RG32F, GL.GL_RG, GL.GL_FLOAT, directions)
+        land = _map(land_map()[..., None], GL.GL_R8, GL.GL_RED)
+        ground = _map(ground_map(), GL.GL_SRGB8, GL.GL_RGB)
+        textures = (
+            ("rays", GL.GL_TEXTURE_2D, rays),
+            ("land", GL.GL_TEXTURE_2D, land),
+            ("ground", GL.GL_TEXTURE_2D, ground),
+            ("noise", GL.GL_TEXTURE_3D, _volume(noise_volume(seed))),
+        )
+        for unit, (name, kind, texture) in enumerate(textures):
+            GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
+            GL.glBindTexture(kind, texture)
+            GL.glUniform1i(self._program[name], unit)
+        GL.glUniform1f(self._program["pixel"], COARSE / float(np.sqrt(camera.fx * camera.fy)))
+        GL.glActiveTexture(GL.GL_TEXTURE0 + len(textures))
+        layout = GL.GL_RGBA32F if float32 else GL.GL_RGBA16F
+        self._framebuffer = framebuffer(texture_2d(size, layout, GL.GL_RGBA, self._kind))
+        check_framebuffer()
+        GL.glBindVertexArray(GL.glGenVertexArrays(1))
+        GL.glViewport(0, 0, *size)
+
+    def draw(
+        self,
+        ground_from_cam: NDArray[np.float64],
+        sun_cam: NDArray[np.float64],
+        nadir_cam: NDArray[np.float64],
+        radius: float,
+    ) -> NDArray[np.float32]:
+        """Radiance of the Earth and its air.
+
+        Args:
+            ground_from_cam: (3, 3) rotation of camera axes to the Earth's.
+            sun_cam, nadir_cam: (3,) unit vectors, camera frame.
+            radius: distance from the Earth's centre, Earth radii.
+
+        Returns:
+            (H, W, 4) float32: linear RGB, and the share of the pixel that the solid Earth fills.
+        """
+        from OpenGL import GL
+
+        program, (w, h) = self._program, self._size
+        with self._context.current():
+            program.use()
+            GL.glUniformMatrix3fv(
+                program["ground_from_cam"], 1, GL.GL_TRUE, ground_from_cam.astype(np.float32)
+            )
+            GL.glUniform3f(program["sun"], *(ground_from_cam @ sun_cam))
+            GL.glUniform3f(program["up"], *(ground_from_cam @ -nadir_cam))
+            GL.glUniform1f(program["radius"], radius)
+            GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+            GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
+            image = np.empty((h, w, 4), dtype=self._dtype)
+            GL.glReadPixels(0, 0, w, h, GL.GL_RGBA, self._kind, image)
+        return _enlarged(image.astype(np.float32), self.camera.height, self.camera.width)
+
+
+def _coarse_rays(camera: Camera) -> NDArray[np.float32]:
+    """Rays (h, w, 2), x and y at z = 1, through the middles of blocks of 2 x 2 pixels."""
+    rays = camera.rays()
+    rays = rays[..., :2] / rays[..., 2:]
+    for axis in (0, 1):
+        if rays.shape[axis] % COARSE:
+            last = np.take(rays, [-1], axis)
+            before = np.take(rays, [-2 if rays.shape[axis] > 1 else -1], axis)
+            rays = np.concatenate([rays, 2.0 * last - before], axis)
+    h, w, _ = rays.shape
+    blocks = rays.reshape(h // COARSE, COARSE, w // COARSE, COARSE, 2)
+    return np.ascontiguousarray(blocks.mean(axis=(1, 3)), np.float32)
+
+
+def _enlarged(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """An image of blocks of 2 x 2 pixels, between whose middles it is linear, as pixels."""
+    for axis, size in ((0, height), (1, width)):
+        values = np.moveaxis(image, axis, 0)
+        before = np.concatenate([values[:1], values[:-1]])
+        after = np.concatenate([values[1:], values[-1:]])
+        larger = np.empty((2 * len(values), *values.shape[1:]), np.float32)
+        larger[0::2] = 0.75 * values + 0.25 * before
+        larger[1::2] = 0.75 * values + 0.25 * after
+        image = np.moveaxis(larger[:size], 0, axis)
+    return np.ascontiguousarray(image)
+
+
+def _map(values: NDArray[np.uint8], layout: Any, form: Any) -> int:
+    """A map of the Earth as a texture with levels, around which the meridians close."""
+    from OpenGL import GL
+
+    texture = GL.glGenTextures(1)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
+    height, width, _ = values.shape
+    GL.glTexImage2D(
+        GL.GL_TEXTURE_2D, 0, layout, width, height, 0, form, GL.GL_UNSIGNED_BYTE,
+        np.ascontiguousarray(values),
+    )  # fmt: skip
+    _filtered(GL.GL_TEXTURE_2D, GL.GL_CLAMP_TO_EDGE)
+    return int(texture)
+
+
+def _volume(values: NDArray[np.uint8]) -> int:
+    """Noise as a texture that repeats."""
+    from OpenGL import GL
+
+    texture = GL.glGenTextures(1)
+    GL.glBindTexture(GL.GL_TEXTURE_3D, texture)
+    depth, height, width, _ = values.shape
+    GL.glTexImage3D(
+        GL.GL_TEXTURE_3D, 0, GL.GL_RGBA8, width, height, depth, 0, GL.GL_RGBA,
+        GL.GL_UNSIGNED_BYTE, np.ascontiguousarray(values),
+    )  # fmt: skip
+    _filtered(GL.GL_TEXTURE_3D, GL.GL_REPEAT)
+    GL.glTexParameteri(GL.GL_TEXTURE_3D, GL.GL_TEXTURE_WRAP_R, GL.GL_REPEAT)
+    return int(texture)
+
+
+def _filtered(kind: Any, down: Any) -> None:
+    from OpenGL import GL
+
+    GL.glGenerateMipmap(kind)
+    for name, value in (
+        (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_NEAREST),
+        (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
+        (GL.GL_TEXTURE_WRAP_S, GL.GL_REPEAT),
+        (GL.GL_TEXTURE_WRAP_T, down),
+    ):
+        GL.glTexParameteri(kind, name, value)
