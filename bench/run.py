@@ -18,12 +18,12 @@ import numpy as np
 
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
 from bench.plan import BenchPlan
-from bench.workers import carried_out
 from matchers.truth.pairs import Pair
 from satgen.errors import InputError
 from satgen.parquet import read_frame
 from satgen.progress import Update
 from satgen.runfolder import Journal, RunFolder, RunKind
+from satgen.tasks import carried_out
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from satgen import folders
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -122,15 +123,7 @@ def cache_folder() -> Path:
 
     Linux: $XDG_CACHE_HOME/satgen/weights, by default ~/.cache/satgen/weights.
     """
-    if chosen := os.environ.get("SATGEN_CACHE"):
-        return Path(chosen).expanduser().absolute() / "weights"
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "satgen" / "weights"
+    return folders.cache_folder("weights")
 
 
 def ours() -> tuple[Weights, ...]:

@@ -14,10 +14,10 @@ from bench.predict.config import PredictConfig
 from bench.predict.rotations import log
 from bench.predict.run import POSES, Stages
 from bench.predict.visual_poses import TrackerConfig, TrackTask, track_task
-from bench.workers import carried_out
 from satgen.dataset import Dataset
 from satgen.geometry import Floats
 from satgen.runfolder import Journal, RunFolder, file_sha256
+from satgen.tasks import carried_out
 
 Known = dict[str, dict[int, Floats | None]]
 """By dataset and index of a frame its T_cam_target (4, 4); None where none was found."""

@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.workers import carried_out
 from satgen.errors import InputError
 from satgen.parquet import read_frame
 from satgen.runfolder import RunFolder, RunKind
+from satgen.tasks import carried_out
 
 if TYPE_CHECKING:
     import pandas as pd
