@@ -55,6 +55,7 @@ class PartBuilder:
     label: int
     name: str
     cls: str
+    surfaces: Mapping[str, Surface] = field(default_factory=lambda: MATERIALS)
     pieces: list[tuple[str, Shape]] = field(default_factory=list)
 
     def add(self, shape: Shape, material: str, uv_seed: int | str | None = None) -> PartBuilder:
@@ -63,10 +64,10 @@ class PartBuilder:
         The texture is shifted (and turned, where the material allows it) per piece of connected
         surface, drawn from the part's name and the number of the shape, or from `uv_seed`.
         """
-        if material not in MATERIALS:
-            raise ValueError(f"unknown material {material!r}: one of {', '.join(MATERIALS)}")
+        if material not in self.surfaces:
+            raise ValueError(f"unknown material {material!r}: one of {', '.join(self.surfaces)}")
         seed = f"{self.name}/{len(self.pieces)}" if uv_seed is None else f"seed/{uv_seed}"
-        self.pieces.append((material, _textured(shape, MATERIALS[material], seed)))
+        self.pieces.append((material, _textured(shape, self.surfaces[material], seed)))
         return self
 
     def primitives(self) -> list[Primitive]:
@@ -99,12 +100,14 @@ class Assembly:
             "extent_x:PATTERN,PATTERN" of the parts whose names match; "extent_(X,Y,Z)" is along a
             direction of the target frame, and " plus 0.25" at the end adds metres that the mesh
             does not show. The card then states the measured figure and the difference in per cent.
+        surfaces: the materials that its parts may be of, by name.
     """
 
     name: str
     title: str = ""
     frame: str = ""
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    surfaces: Mapping[str, Surface] = field(default_factory=lambda: MATERIALS)
     parts: list[PartBuilder] = field(default_factory=list)
     landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
@@ -116,7 +119,7 @@ class Assembly:
             raise ValueError(f"two parts are named {name!r}")
         if len(self.parts) >= MAX_LABEL:
             raise ValueError(f"more than {MAX_LABEL} parts")
-        self.parts.append(PartBuilder(len(self.parts) + 1, name, cls))
+        self.parts.append(PartBuilder(len(self.parts) + 1, name, cls, self.surfaces))
         return self.parts[-1]
 
     def landmark(self, name: str, xyz: ArrayLike) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -36,12 +36,12 @@ class Surface:
 
     def material(self) -> Material:
         """The material with its textures."""
-        return _cached(self.name)
+        return _cached(self)
 
 
-@cache
-def _cached(name: str) -> Material:
-    return MATERIALS[name].make()
+@lru_cache(maxsize=64)
+def _cached(surface: Surface) -> Material:
+    return surface.make()
 
 
 def _full(
