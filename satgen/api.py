@@ -41,7 +41,7 @@ def render(
     """Render a dataset, or what is missing of it, as `satgen render` does.
 
     Args:
-        target: a bundled target's name or the path of a model file.
+        target: a bundled target's name, random:SEED, or the path of a model file.
         out: the dataset's folder; by default datasets/TARGET.
         workers: processes; by default the cores. 0 renders in this process.
         overwrite: replace a dataset of another configuration.
@@ -81,6 +81,7 @@ def render(
 
 def default_folder(target: str | Path) -> Path:
     """Folder of a target's dataset where none is named."""
-    from satgen.targets.registry import TARGETS
+    from satgen.targets import registry
 
-    return DATASETS / (str(target) if target in TARGETS else Path(target).stem)
+    name = str(target)
+    return DATASETS / (registry.folder_name(name) if registry.is_name(name) else Path(name).stem)

@@ -54,7 +54,7 @@ class TargetRef:
 
     Attributes:
         name: short name.
-        file: the model file as the user named it; None for a bundled target.
+        file: the model file as the user named it; None for a target with a name.
         sha256: of the GLB or model file.
         scale, up: see `RenderOptions`.
     """
@@ -210,20 +210,20 @@ def resolve(
 def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
     """Reference to the target that `options` name."""
     name = str(options.target)
-    file = None if name in registry.TARGETS else name
+    file = None if registry.is_name(name) else name
     ref = TargetRef(model.name, file, "", float(options.scale), options.up)
     return replace(ref, sha256=file_sha256(model_path(ref)))
 
 
 def model_path(target: TargetRef) -> Path:
-    """The GLB of a bundled target, or the user's model file."""
+    """The GLB of a target with a name, or the user's model file."""
     return source_path(target.source)
 
 
 def source_path(source: str | Path) -> Path:
-    """The file that `load_target` reads for a name or path."""
+    """The file that `load_target` reads for a name or path; of a random craft, it is built."""
     name = str(source)
-    return registry.asset_path(name) if name in registry.TARGETS else Path(name)
+    return registry.asset_path(name) if registry.is_name(name) else Path(name)
 
 
 def depth_scale_for(trajectory: TrajectoryConfig, model: TargetModel) -> float:

@@ -88,7 +88,9 @@ class RenderOptions:
     """
 
     target: str | Path = setting(
-        "aura", "aura, worldview, cartography, all, or the path of a model file"
+        "aura",
+        "aura, worldview, cartography, all, random:SEED, random:FIRST-LAST, or the path of a model "
+        "file",
     )
     scale: float = setting(1.0, "Metres per unit of a model file")
     up: str = setting("z", "Axis of a model file that points up: x, y, z, -x, -y or -z")

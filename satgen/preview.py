@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +220,23 @@ def target_picture(model: TargetModel, out: str | Path, size: int = 480) -> None
         out: the picture to write.
         size: side of one view, pixels.
     """
+    captions = [f"azimuth {azimuth:.0f}°, elevation {el:+.0f}°" for azimuth, el in PICTURE_VIEWS]
+    save_picture(tiles(target_views(model, PICTURE_VIEWS, size), captions, 2), out)
+
+
+def target_sheet(models: Iterable[TargetModel], out: str | Path, size: int = 320) -> None:
+    """Draw targets beside one another, each from one side; see `target_picture`."""
+    images, captions = [], []
+    for model in models:
+        images += target_views(model, PICTURE_VIEWS[:1], size)
+        captions.append(model.name)
+    save_picture(tiles(images, captions, None), out)
+
+
+def target_views(
+    model: TargetModel, views: Sequence[tuple[float, float]], size: int
+) -> list[Image.Image]:
+    """Pictures of a target from azimuths and elevations, degrees; see `target_picture`."""
     from PIL import Image
 
     from satgen.camera import Camera
@@ -240,11 +257,10 @@ def target_picture(model: TargetModel, out: str | Path, size: int = 480) -> None
     )
     images = []
     with Renderer(model, camera) as renderer:
-        for azimuth, elevation in PICTURE_VIEWS:
+        for azimuth, elevation in views:
             distance = default_distance(radius, camera)
             pose = pose_from_angles(azimuth, elevation, distance, 0.0, centre)
             frame = renderer.render(pose, sun)
             image = expose(frame.linear, frame.window, (size, size), SensorConfig())
             images.append(Image.fromarray(image))
-    captions = [f"azimuth {azimuth:.0f}°, elevation {el:+.0f}°" for azimuth, el in PICTURE_VIEWS]
-    save_picture(tiles(images, captions, 2), out)
+    return images

@@ -173,7 +173,10 @@ def load_triangles(target: TargetRef) -> tuple[Floats, NDArray[np.int64]]:
     if not Path(path).is_file():
         raise InputError(f"{path}: not there; --deep casts rays at the file that was rendered")
     if file_sha256(path) != target.sha256:
-        raise InputError(f"{path}: not the file that was rendered, its SHA-256 is another")
+        raise InputError(
+            f"{target.source}: its model {path} is not the one that was rendered, its SHA-256 is "
+            "another"
+        )
     scene = trimesh.load_scene(path, process=False)
     triangles, owner = [], []
     for number, node in enumerate(scene.graph.nodes_geometry):

@@ -54,7 +54,7 @@ def render_frame(
     """Render one frame in this process.
 
     Args:
-        target: a bundled target's name, the path of a model file, or a loaded target.
+        target: a bundled target's name, random:SEED, the path of a model file, or a loaded target.
         pose: T_cam_target, (4, 4): takes target-frame to camera-frame coordinates, metres, camera
             x right, y down, z forward; the Earth is as at index 1. Or an observation index, 1 to
             8100, of the trajectory: that frame then has the pixels that a dataset of the same

@@ -120,13 +120,23 @@ def test_only_the_command_line_is_above_the_benchmark() -> None:
             assert not any(below(o, "satgen.cli") for o in imported(tree, at_once=False)), module
 
 
-def test_only_the_command_that_builds_targets_uses_what_builds_them() -> None:
+BUILDERS = {"satgen.cli.targets", "satgen.targets.generated"}
+"""What alone uses what builds targets: a command, and the cache of random craft when one is not in
+it."""
+
+
+def test_only_what_builds_targets_uses_what_builds_them() -> None:
     for module, tree in TREES.items():
         if not below(module, "satgen.modelling"):
             used = any(below(o, "satgen.modelling") for o in imported(tree, at_once=False))
-            assert not used or module == "satgen.cli.targets", module
+            assert not used or module in BUILDERS, module
+            assert not any(below(o, "satgen.modelling") for o in imported(tree, at_once=True))
     for module in RENDERS:  # whatever is imported inside functions, too
-        assert not [o for o in reached(module, at_once=False) if below(o, "satgen.modelling")]
+        found = reached(module, at_once=False)
+        assert {by for other, by in found.items() if below(other, "satgen.modelling")} <= {
+            "satgen.targets.generated",
+            *(other for other in found if below(other, "satgen.modelling")),
+        }
 
 
 @pytest.mark.parametrize(

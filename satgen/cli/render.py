@@ -25,6 +25,8 @@ from satgen.progress import Progress, Stage
 from satgen.trajectory import KINDS
 
 ALL = "all"
+CRAFT = "building"
+"""The stage in which random craft are built."""
 MOTION = "motion__"
 """In front of a trajectory's own parameters among the command's values."""
 
@@ -53,12 +55,14 @@ def command(
 ) -> None:
     """Render a target along a trajectory: RGB, depth and part images, poses and keypoints.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    A run that was stopped goes on where it was when the same command is given again. A random
+    craft, random:SEED, is the same for a seed; random:1-60 makes a dataset of each.
 
     \b
     Examples:
       satgen render --target aura
       satgen render --target all --workers 8
+      satgen render --target random:1-60 --step 30 --size 256 --out craft
       satgen render --target craft.glb --up y --trajectory orbit --sun inertial:40,10 --out d
     """
     options = request(values)
@@ -67,9 +71,12 @@ def command(
     from satgen.run import render
 
     summaries = []
-    jobs = list(_jobs(options, out))
-    shown = Progress([Stage(folder.name) for _, folder in jobs], quiet=quiet)
+    jobs = _jobs(options, out)
+    several = options.target != jobs[0][0].target
+    stages = [Stage(folder.name) for _, folder in jobs]
+    shown = Progress([Stage(CRAFT, "craft"), *stages], quiet=quiet)
     with resumable():
+        _build_craft(str(options.target), workers, shown)
         for job, folder in jobs:
             with shown.stage(folder.name) as progress:
                 summary = render(
@@ -85,7 +92,7 @@ def command(
                 click.echo(_line(summary))
     if as_json:
         answers = [summary.to_json() for summary in summaries]
-        echo_json(answers if options.target == ALL else answers[0])
+        echo_json(answers if several else answers[0])
     elif len(summaries) > 1:
         frames = sum(s.frames for s in summaries)
         seconds = sum(s.seconds for s in summaries)
@@ -127,11 +134,28 @@ def _check_conflicts(ctx: click.Context) -> None:
                 raise InputError(f"--{one} and --{other}: give one of them, not both")
 
 
+def _build_craft(target: str, workers: int | None, shown: Progress) -> None:
+    """Build the random craft that are asked for, several at a time."""
+    from satgen.processes import default_workers
+    from satgen.targets import generated
+
+    if generated.is_random(target):
+        with shown.stage(CRAFT) as progress:
+            count = default_workers() if workers is None else workers
+            generated.build_missing(generated.seeds_of(target), count, progress)
+
+
 def _jobs(options: RenderOptions, out: Path | None) -> list[tuple[RenderOptions, Path]]:
     """What to render, and where to."""
-    from satgen.targets.registry import TARGETS
+    from satgen.targets import generated, registry
 
-    if options.target == ALL:
+    names: tuple[str, ...] = ()
+    target = str(options.target)
+    if target == ALL:
+        names = registry.TARGETS
+    elif generated.is_range(target):
+        names = tuple(f"{generated.PREFIX}{k}" for k in generated.seeds_of(target))
+    if names:
         root = out or DATASETS
-        return [(replace(options, target=name), root / name) for name in TARGETS]
+        return [(replace(options, target=n), root / registry.folder_name(n)) for n in names]
     return [(options, out or default_folder(options.target))]

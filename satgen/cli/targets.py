@@ -1,13 +1,14 @@
-"""The command `satgen targets`: the list, and building the files."""
+"""The command `satgen targets`: the list, building the files, and random craft."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from satgen.cli.common import echo_json, json_option, megabytes
+from satgen.cli.common import echo_json, json_option, megabytes, progress_bar
 
 
 @click.group("targets", invoke_without_command=True, short_help="List the targets, or build them.")
@@ -20,6 +21,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Examples:
       satgen targets
       satgen targets build aura
+      satgen targets random 7 --preview
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -27,6 +29,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
         return
+    _echo(rows)
+    click.echo(f"{'random:SEED':<14}a craft made up from its seed; satgen targets random SEED")
+
+
+def _echo(rows: list[dict[str, Any]]) -> None:
+    """Two lines for each target."""
     for row in rows:
         click.echo(f"{row['name']:<14}{row['title']}")
         if "problem" in row:
@@ -39,12 +47,13 @@ def command(ctx: click.Context, as_json: bool) -> None:
         )
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """What is said of targets: those named, or the bundled ones."""
     from satgen.errors import InputError
     from satgen.targets import registry
 
     rows: list[dict[str, Any]] = []
-    for name in registry.TARGETS:
+    for name in registry.TARGETS if names is None else names:
         try:
             card = registry.load_card(name)
         except InputError as error:
@@ -100,3 +109,58 @@ def build_command(name: str | None, check: bool, out: Path | None, as_json: bool
         echo_json(answers)
     if check and any(answers.values()):
         raise SystemExit(1)
+
+
+@command.command("random", short_help="Make up random craft and look at them.")
+@click.argument("seeds", metavar="SEED|FIRST-LAST")
+@click.option("--preview", is_flag=True, help="Draw a picture, too.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The picture, with --preview.  [default: random-SEED.png]",
+)
+@json_option
+def random_command(seeds: str, preview: bool, out: Path | None, as_json: bool) -> None:
+    """Make up the craft of a seed, or of a range of seeds, and say what they are.
+
+    They are kept in a cache folder ($SATGEN_CACHE/targets, by default the platform's), where
+    `satgen render --target random:SEED` finds them. The same seed is the same craft.
+
+    \b
+    Examples:
+      satgen targets random 7 --preview
+      satgen targets random 1-16 --preview --out craft.png
+    """
+    from satgen.errors import InputError
+    from satgen.processes import default_workers
+    from satgen.targets import generated
+
+    if out is not None and not preview:
+        raise InputError("--out: is the picture's; give --preview, too")
+    numbers = generated.seeds_of(f"{generated.PREFIX}{seeds}")
+    names = [f"{generated.PREFIX}{number}" for number in numbers]
+    with progress_bar("building", "craft") as progress:
+        generated.build_missing(numbers, default_workers(), progress)
+    rows = _rows(names)
+    picture = (out or Path(f"random-{seeds}.png")) if preview else None
+    if picture is not None:
+        _draw(names, picture)
+    if as_json:
+        several = generated.is_range(f"{generated.PREFIX}{seeds}")
+        answer = [{**row, "picture": None if picture is None else str(picture)} for row in rows]
+        echo_json(answer if several else answer[0])
+        return
+    _echo(rows)
+    if picture is not None:
+        click.echo(str(picture))
+
+
+def _draw(names: Sequence[str], picture: Path) -> None:
+    """One craft from four sides, or a sheet of several."""
+    from satgen.preview import target_picture, target_sheet
+    from satgen.targets.load import load_target
+
+    if len(names) == 1:
+        target_picture(load_target(names[0]), picture)
+    else:
+        target_sheet((load_target(name) for name in names), picture)

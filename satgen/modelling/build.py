@@ -1,4 +1,5 @@
-"""Build the bundled targets: NAME.glb, NAME.json (card) and NAME.png (picture)."""
+"""Build targets: the files of the bundled ones, NAME.glb, NAME.json (card) and NAME.png (picture),
+and the bytes of the random ones."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from satgen.errors import InputError
 from satgen.model import Material
 from satgen.modelling.glb import MeshNode, MeshPrimitive, compute_tangents, write_glb
 from satgen.modelling.visibility import seen_from_outside
-from satgen.targets import registry
+from satgen.targets import generated, registry
 from satgen.targets.gltf import split_glb
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ MAX_BYTES = 15_000_000
 
 
 def assemble(name: str) -> Assembly:
-    """The assembly of a bundled target, from its module here.
+    """The assembly of a target, bundled or random:SEED, from its module here.
 
     Raises:
         InputError: unknown name.
     """
+    if generated.is_random(name):
+        from satgen.modelling import random
+
+        return random.assemble(generated.seed_of(name))
     module = importlib.import_module(f"satgen.modelling.{registry.check_name(name)}")
     result: Assembly = module.assemble()
     return result
@@ -43,10 +48,15 @@ def _rounded(value: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.round(np.asarray(value, dtype=np.float64), 6) + 0.0)
 
 
-def glb_bytes(assembly: Assembly, textures: bool = True) -> bytes:
-    """The GLB of an assembly; `textures=False` leaves the images out (for a quick look)."""
-    from satgen.modelling.materials import MATERIALS
+def glb_bytes(assembly: Assembly, textures: bool = True, hidden: bool = False) -> bytes:
+    """The GLB of an assembly.
 
+    Args:
+        assembly: what to write.
+        textures: False leaves the images out (for a quick look).
+        hidden: whether triangles that cannot be seen from outside stay; to leave them out takes
+            Embree, and most of the time of a build.
+    """
     names: list[str] = []
     nodes = []
     for part in assembly.parts:
@@ -70,9 +80,9 @@ def glb_bytes(assembly: Assembly, textures: bool = True) -> bytes:
                 )
             )
         nodes.append(MeshNode(part.name, part.label, part.cls, tuple(primitives)))
-    if textures:
+    if textures and not hidden:
         nodes = without_hidden(nodes)
-    materials = [MATERIALS[n].material() for n in names]
+    materials = [assembly.surfaces[n].material() for n in names]
     if not textures:
         materials = [
             Material(m.name, m.base_color, m.metallic, m.roughness, emissive=m.emissive)
@@ -124,8 +134,8 @@ def _kept(primitive: MeshPrimitive, seen: NDArray[np.bool_]) -> MeshPrimitive:
     )
 
 
-def card(assembly: Assembly, glb: bytes) -> dict[str, Any]:
-    """The JSON card of a target whose GLB is `glb`."""
+def card(assembly: Assembly, glb: bytes, hidden: bool = False) -> dict[str, Any]:
+    """The JSON card of a target whose GLB is `glb`; `hidden` as of `glb_bytes`."""
     import PIL
 
     facts: dict[str, Any] = {}
@@ -168,7 +178,7 @@ def card(assembly: Assembly, glb: bytes) -> dict[str, Any]:
         "built_with": {
             "numpy": np.__version__,
             "pillow": PIL.__version__,
-            "embreex": importlib.metadata.version("embreex"),
+            **({} if hidden else {"embreex": importlib.metadata.version("embreex")}),
         },
     }
 
@@ -186,7 +196,10 @@ def triangle_counts(glb: bytes) -> list[int]:
 
 
 def build_bytes(name: str) -> tuple[bytes, bytes]:
-    """The GLB and the card of a bundled target, in memory, checked.
+    """The GLB and the card of a target, in memory, checked.
+
+    A random craft keeps the triangles that are hidden inside it: Embree need not be there, and it
+    is built in seconds.
 
     Raises:
         InputError: unknown name.
@@ -196,13 +209,14 @@ def build_bytes(name: str) -> tuple[bytes, bytes]:
 
     assembly = assemble(name)
     assembly.check()
-    glb = glb_bytes(assembly)
+    hidden = generated.is_random(name)
+    glb = glb_bytes(assembly, hidden=hidden)
     if len(glb) > MAX_BYTES:
         raise ValueError(f"target {name}: {len(glb)} bytes, more than {MAX_BYTES}")
     count = sum(triangle_counts(glb))
     if not MIN_TRIANGLES <= count <= MAX_TRIANGLES:
         raise ValueError(f"target {name}: {count} triangles that can be seen")
-    text = json.dumps(card(assembly, glb), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(card(assembly, glb, hidden), indent=1, ensure_ascii=False) + "\n"
     return glb, text.encode()
 
 

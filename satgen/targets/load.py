@@ -42,10 +42,11 @@ class _Piece:
 
 
 def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> TargetModel:
-    """Load a bundled target by name, or a model file by path.
+    """Load a target by name, or a model file by path.
 
     Args:
-        name_or_path: a name in `registry.TARGETS`, or a .glb, .gltf, .obj, .stl or .ply file.
+        name_or_path: a name in `registry.TARGETS`, random:SEED, or a .glb, .gltf, .obj, .stl or
+            .ply file.
         scale: metres per unit of the file.
         up: the file's axis that becomes the target's +z: x, y, z, -x, -y or -z.
 
@@ -63,18 +64,20 @@ def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> 
     if up not in UP_AXES:
         raise InputError(f"up must be one of {', '.join(UP_AXES)}, got {up!r}")
     text = str(name_or_path)
-    if text in registry.TARGETS:
+    if registry.is_name(text):
         if scale != 1.0 or up != "z":
-            raise InputError(f"scale and up are for model files; {text} is a bundled target")
-        return _load_bundled(text)
+            raise InputError(f"scale and up are for model files; {text} is a target of satgen's")
+        return _load_named(text)
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
         names = ", ".join(registry.TARGETS)
-        raise InputError(f"unknown target {text!r}: one of {names}, or the path of a model file")
+        raise InputError(
+            f"unknown target {text!r}: one of {names}, random:SEED, or the path of a model file"
+        )
     return _load_file(path, float(scale), up)
 
 
-def _load_bundled(name: str) -> TargetModel:
+def _load_named(name: str) -> TargetModel:
     card = registry.load_card(name)
     path = registry.asset_path(name)
     try:

@@ -1,4 +1,4 @@
-"""The bundled targets: their names and where their files lie."""
+"""The targets that have a name: the bundled ones and the random ones, and where their files lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from satgen.errors import InputError
+from satgen.targets import generated
 
 TARGETS = ("aura", "worldview", "cartography")
 """Names of the bundled targets, in the order in which they are listed and rendered."""
@@ -22,6 +23,23 @@ def assets_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "assets"
 
 
+def is_name(name: str) -> bool:
+    """Whether `name` is a target's name, bundled or random:SEED, and not a file's.
+
+    Raises:
+        InputError: it asks for a random craft, but for none that there is.
+    """
+    if generated.is_random(name):
+        generated.seed_of(name)
+        return True
+    return name in TARGETS
+
+
+def folder_name(name: str) -> str:
+    """What a folder of the target `name` is called: a colon is no character for that."""
+    return name.replace(":", "-")
+
+
 def check_name(name: str) -> str:
     """`name` if it is a bundled target, else InputError."""
     if name not in TARGETS:
@@ -30,12 +48,21 @@ def check_name(name: str) -> str:
 
 
 def asset_path(name: str, suffix: str = ".glb") -> Path:
-    """File of a bundled target: `suffix` is .glb, .json or .png."""
+    """File of a target: `suffix` is .glb, .json, or, of a bundled one, .png.
+
+    A random craft is built if it is not in the cache.
+
+    Raises:
+        InputError: unknown name; RunError: a random craft cannot be kept.
+    """
+    if generated.is_random(name):
+        glb, card = generated.files_of(generated.seed_of(name))
+        return card if suffix == ".json" else glb
     return assets_dir() / f"{check_name(name)}{suffix}"
 
 
 def load_card(name: str) -> dict[str, Any]:
-    """The JSON card of a bundled target.
+    """The JSON card of a target.
 
     Raises:
         InputError: unknown name, or the card is missing or unreadable.
