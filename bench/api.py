@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ import numpy as np
 from bench.config import BenchConfig
 from bench.plan import PosedList, plan
 from bench.pose import RansacOptions
-from bench.run import BENCH, PAGE, SUMMARY, TABLE, read_run, run
+from bench.run import BENCH, BenchResult, run
 from matchers.registry import default_features
 from satgen.dataset import Dataset, folder_of
 from satgen.errors import InputError
@@ -25,53 +23,9 @@ from satgen.progress import Progress, Stage
 from satgen.runfolder import first_free
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 RUNS = Path("runs")
-
-
-class BenchResult:
-    """A finished run of the benchmark.
-
-    Printed, it is the table that `satgen bench` prints.
-
-    Attributes:
-        folder: of the run.
-
-    Raises:
-        InputError: the folder holds no finished run.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        if not (self.folder / TABLE).is_file():
-            raise InputError(f"{self.folder}: no finished run of satgen bench")
-
-    def __repr__(self) -> str:
-        """Shows the folder."""
-        return f"<BenchResult {self.folder}>"
-
-    def __str__(self) -> str:
-        """The summary as a table."""
-        from bench.table import table
-
-        return table(self.summary)
-
-    @cached_property
-    def summary(self) -> dict[str, Any]:
-        """The run's means and intervals: its results.json."""
-        summary: dict[str, Any] = json.loads((self.folder / SUMMARY).read_text(encoding="utf-8"))
-        return summary
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """One row for each pair of frames and way of matching: its pairs.parquet."""
-        return read_run(self.folder)[1]
-
-    @property
-    def report(self) -> Path:
-        """The page to open in a browser."""
-        return self.folder / PAGE
 
 
 def bench(

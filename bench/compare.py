@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.run import read_run
-from bench.summary import ACCURACY, AREAS, KEYS, Figures, clean, difference, figures, statistic_of
+from bench.result import clean
+from bench.run import BenchResult
+from bench.summary import ACCURACY, AREAS, DIGITS, KEYS, Figures, difference, figures, statistic_of
 from bench.table import columns, estimator, number
 from satgen.errors import InputError
 
@@ -58,7 +59,8 @@ def compare(run_a: str | Path, run_b: str | Path) -> Figures:
         )
     poses = [estimator(known["config"]) for known in (known_a, known_b)]
     found: Figures = clean(
-        {"a": str(run_a), "b": str(run_b), "poses": poses, "combinations": compared}
+        {"a": str(run_a), "b": str(run_b), "poses": poses, "combinations": compared},
+        DIGITS,
     )
     return found
 
@@ -101,16 +103,18 @@ def significant(found: Figures) -> bool:
 
 
 def _read(run: str | Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """`read_run`, of only the combination that is named behind the folder, if one is."""
+    """Description and table of a run, of only the combination that is named behind the folder."""
     folder, _, wanted = str(run).rpartition(":")
     if not folder or Path(run).exists():
-        return read_run(Path(run))
-    known, table = read_run(Path(folder))
+        result = BenchResult(run)
+        return result.description, result.table
+    result = BenchResult(folder)
+    known = result.description
     chosen = [entry for entry in known["combinations"] if entry["id"] == wanted]
     if not chosen:
         ids = ", ".join(entry["id"] for entry in known["combinations"])
         raise InputError(f"{folder}: combination {wanted!r}: must be one of {ids}")
-    return known | {"combinations": chosen}, table
+    return known | {"combinations": chosen}, result.table
 
 
 def _partners(

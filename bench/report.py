@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bench.gallery import Picture, pictures
 from bench.page import html_plot, html_table, page
 from bench.pose import RansacOptions
-from bench.run import MATCHES, PAGE, PLOTS, SUMMARY, TRACKS, read_run
+from bench.result import PAGE, SUMMARY
+from bench.run import MATCHES, PLOTS, TRACKS, BenchResult
 from bench.summary import ACCURACY, AREAS, summarise
 from bench.table import COLUMNS, SAVINGS, cells, judged_line, number, tracks_line
 from satgen.atomic import write_atomic
@@ -69,7 +70,8 @@ def write_report(folder: Path) -> Path:
     """
     from bench import plots
 
-    description, table = read_run(folder)
+    finished = BenchResult(folder)
+    description, table = finished.description, finished.table
     followed = (folder / TRACKS).is_file()
     tracks = read_frame((folder / TRACKS).read_bytes()) if followed else None
     summary = summarise(table, description, tracks)

@@ -7,20 +7,18 @@ plots and report.html. A run that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
 from bench.plan import BenchPlan
+from bench.result import PAGE, SUMMARY, Result
 from matchers.truth.pairs import Pair
-from satgen.errors import InputError
-from satgen.parquet import read_frame
 from satgen.progress import Update
 from satgen.runfolder import Journal, RunFolder, RunKind
 from satgen.tasks import carried_out
@@ -28,14 +26,12 @@ from satgen.tasks import carried_out
 if TYPE_CHECKING:
     import pandas as pd
 
-RUN, PAIRS, RESULTS, TABLE, TRACKS, SUMMARY, PAGE = (
+RUN, PAIRS, RESULTS, TABLE, TRACKS = (
     "run.json",
     "pairs.csv",
     "results.jsonl",
     "pairs.parquet",
     "tracks.parquet",
-    "results.json",
-    "report.html",
 )
 MATCHES, PLOTS = "matches", "plots"
 
@@ -117,18 +113,22 @@ def run(
     return table
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """run.json and the table of a finished run.
+class BenchResult(Result):
+    """A finished run of the benchmark."""
 
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        table = read_frame((folder / TABLE).read_bytes())
-    except (OSError, ValueError):
-        raise InputError(f"{folder}: no finished run of satgen bench") from None
-    return description, table
+    KIND = BENCH
+    TABLE = TABLE
+
+    def __str__(self) -> str:
+        """The summary as a table."""
+        from bench.table import table
+
+        return table(self.summary)
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """One row for each pair of frames and way of matching: its pairs.parquet."""
+        return self.table
 
 
 # -- tasks -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.metrics import PART_COUNTS
 from bench.pose import AUC_DEG, pose_auc
+from bench.result import clean
 from bench.statistics import paired_bootstrap, within_groups
 from bench.tracks import Tracks, survival
 from matchers.truth.rules import scores
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 2
+
+DIGITS = 6
+"""Significant digits of figures."""
 
 MEANS = (
     "num_keypoints0", "num_matches", "num_true_matches", "precision", "recall", "f1",
@@ -105,7 +109,8 @@ def summarise(
                 for entry in description["datasets"]
             ],
             "combinations": combinations,
-        }
+        },
+        DIGITS,
     )
     return found
 
@@ -133,17 +138,6 @@ def _means(
             if len(values):
                 found[name] = float(statistic(values))
     return found
-
-
-def clean(value: Any) -> Any:
-    """A value for JSON: floats of six significant digits, None in place of what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _accuracy(rows: pd.DataFrame) -> Figures:

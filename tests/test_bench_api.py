@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import satgen
-from bench.api import BenchResult
+from bench.run import BenchResult
 from satgen.errors import InputError
 from tests.datasets import make, tree
 

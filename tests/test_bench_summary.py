@@ -12,8 +12,9 @@ import pytest
 
 from bench.compare import compare, comparison_table
 from bench.config import BenchConfig, Combination, combination_json
+from bench.result import clean
 from bench.run import RUN, TABLE
-from bench.summary import clean, difference, summarise
+from bench.summary import difference, summarise
 from bench.table import table as as_text
 from satgen.errors import InputError
 
@@ -74,6 +75,7 @@ def rows() -> pd.DataFrame:
 
 def description(*combinations: Combination) -> dict[str, Any]:
     return {
+        "format": "satgen-bench",
         "command": "satgen bench",
         "versions": {"satgen": "0"},
         "machine": {"cpu": "one", "cores": 2, "threads": None, "device": "cpu", "platform": "p"},
@@ -156,7 +158,7 @@ def test_savings_against_full_depth() -> None:
 def test_what_is_not_finite_becomes_null() -> None:
     text = json.dumps(SUMMARY, allow_nan=False)
     assert json.loads(text) == SUMMARY
-    assert clean({1: [np.float64(np.nan), np.int64(3), np.inf, 0.123456789]}) == {
+    assert clean({1: [np.float64(np.nan), np.int64(3), np.inf, 0.123456789]}, 6) == {
         "1": [None, 3, None, 0.123457]
     }
 

@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,66 +13,15 @@ import numpy as np
 
 from bench.predict.choose import PROTOCOL_KINDS, experiment_of, protocol_of
 from bench.predict.config import PredictConfig
-from bench.predict.run import PAGE, PREDICT, SUMMARY, read_run, run
+from bench.predict.run import PREDICT, PredictResult, run
 from satgen.dataset import Dataset, folder_of
-from satgen.errors import InputError
 from satgen.keywords import check_keywords, field_names
 from satgen.runfolder import first_free
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 RUNS = Path("runs")
-
-
-class PredictResult:
-    """A finished run of a prediction experiment.
-
-    Printed, it is the table that `satgen predict` prints.
-
-    Attributes:
-        folder: of the run.
-
-    Raises:
-        InputError: the folder holds no finished run.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        if not (self.folder / SUMMARY).is_file():
-            raise InputError(f"{self.folder}: no finished run of satgen predict")
-
-    def __repr__(self) -> str:
-        """The folder."""
-        return f"<PredictResult {self.folder}>"
-
-    def __str__(self) -> str:
-        """The summary as a table."""
-        from bench.predict.table import table
-
-        return table(self.summary)
-
-    @cached_property
-    def summary(self) -> dict[str, Any]:
-        """The run's figures and how they came about: its results.json."""
-        return read_run(self.folder)[0]
-
-    @property
-    def rows(self) -> pd.DataFrame:
-        """One row for each model, motion, noise and horizon."""
-        import pandas as pd
-
-        return pd.DataFrame(self.summary["rows"])
-
-    @cached_property
-    def windows(self) -> pd.DataFrame:
-        """One row for each window, horizon and model: its windows.parquet."""
-        return read_run(self.folder)[1]
-
-    @property
-    def report(self) -> Path:
-        """The page to open in a browser."""
-        return self.folder / PAGE
 
 
 def predict(

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.compare import partners
-from bench.predict.run import clean, read_run
+from bench.predict.run import PredictResult
 from bench.predict.table import source_words
+from bench.result import clean
 from bench.statistics import paired_bootstrap
 from bench.table import columns, number
 from satgen.errors import InputError
@@ -146,18 +147,18 @@ def _group_words(task: str, row: dict[str, Any]) -> list[str]:
 def _read(run: str | Path) -> tuple[str, pd.DataFrame]:
     """Task and table of a run, of only the model that is named behind the folder, if one is."""
     if Path(run).exists():
-        summary, table = read_run(Path(run))
-        return summary["task"], table
+        result = PredictResult(run)
+        return result.description["task"], result.table
     words = str(run).split(":")
     for place in range(len(words) - 1, 0, -1):  # a model of one's own has a colon, too
         folder, wanted = ":".join(words[:place]), ":".join(words[place:])
         if Path(folder).exists():
-            summary, table = read_run(Path(folder))
-            chosen = table[table["model"] == wanted]
+            result = PredictResult(folder)
+            chosen = result.table[result.table["model"] == wanted]
             if chosen.empty:
-                known = ", ".join(dict.fromkeys(table["model"]))
+                known = ", ".join(dict.fromkeys(result.table["model"]))
                 raise InputError(f"{folder}: model {wanted!r}: must be one of {known}")
-            return summary["task"], chosen
+            return result.description["task"], chosen
     raise InputError(f"{run}: no finished run of satgen predict")
 
 

@@ -53,7 +53,8 @@ def write_report(folder: Path, summary: Mapping[str, Any], pictures: str) -> Pat
     """
     from bench import plots
     from bench.predict.plots import draw
-    from bench.predict.run import PAGE, PLOTS
+    from bench.predict.run import PLOTS
+    from bench.result import PAGE
 
     try:
         drawn = draw(summary)

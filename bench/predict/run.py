@@ -14,22 +14,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from satgen.errors import InputError
-from satgen.parquet import read_frame
+from bench.result import PAGE, SUMMARY, Result, clean
 from satgen.runfolder import RunFolder, RunKind
 from satgen.tasks import carried_out
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RUN, RESULTS, POSES, TABLE, SUMMARY, PAGE = (
-    "run.json",
-    "results.jsonl",
-    "poses.jsonl",
-    "windows.parquet",
-    "results.json",
-    "report.html",
-)
+RUN, RESULTS, POSES, TABLE = "run.json", "results.jsonl", "poses.jsonl", "windows.parquet"
 MODELS, PLOTS, CACHE = "models", "plots", "cache"
 
 PREDICT = RunKind(
@@ -183,29 +175,26 @@ def _summed_up(
     return summary
 
 
-def clean(value: Any) -> Any:
-    """Plain values for JSON: numbers that are none become None."""
-    if isinstance(value, Mapping):
-        return {key: clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean(item) for item in value]
-    if isinstance(value, float) and value != value:  # NaN
-        return None
-    return value
+class PredictResult(Result):
+    """A finished run of a prediction experiment."""
 
+    KIND = PREDICT
+    TABLE = TABLE
 
-def read_run(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """results.json and the table of a finished run.
+    def __str__(self) -> str:
+        """The summary as a table."""
+        from bench.predict.table import table
 
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        description = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        if description.get("format") != PREDICT.marks["format"]:
-            raise ValueError
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        table = read_frame((folder / TABLE).read_bytes())
-    except (OSError, ValueError):
-        raise InputError(f"{folder}: no finished run of satgen predict") from None
-    return summary, table
+        return table(self.summary)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row for each model, motion, noise and horizon."""
+        import pandas as pd
+
+        return pd.DataFrame(self.summary["rows"])
+
+    @property
+    def windows(self) -> pd.DataFrame:
+        """One row for each window, horizon and model: its windows.parquet."""
+        return self.table
