@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
@@ -13,14 +12,8 @@ from typing import Any
 import click
 
 from bench.config import SMALL_PAIRS, SMALL_REPEATS, BenchConfig
-from satgen.cli.common import (
-    duration,
-    echo_json,
-    features_or_default,
-    json_option,
-    resumable,
-    run_options,
-)
+from satgen.cli.common import features_or_default, resumable
+from satgen.cli.experiment import experiment_options, show_comparison, show_result
 from satgen.cli.options import configured, options_of
 from satgen.errors import InputError
 from satgen.installed import require
@@ -42,17 +35,7 @@ FRAMES_S, PAIR_S = 10.0, 0.3
     metavar="LIST IMAGES",
     help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
-)
-@run_options("Folder of the run.  [default: runs/bench, or runs/bench-N]")
-@click.option(
-    "--compare",
-    type=(str, str),
-    metavar="RUN_A RUN_B",
-    help="Put two runs side by side instead; RUN:COMBINATION picks one of a run's combinations.",
-)
-@json_option
+@experiment_options("bench", "COMBINATION")
 def command(
     datasets: tuple[Path, ...],
     compare: tuple[str, str] | None,
@@ -77,22 +60,14 @@ def command(
       satgen bench --compare runs/a:sift-nearest-r0.8 runs/a:sift-lightglue-full
     """
     if compare is not None:
-        if datasets:
-            raise InputError(f"--compare takes two runs and no dataset, got {datasets[0]}")
-        _compare(*compare, as_json)
+        from bench import compare as side_by_side
+
+        show_comparison(
+            side_by_side.compare, side_by_side.comparison_table, compare, datasets, as_json
+        )
         return
     with resumable():
         _bench(datasets, as_json, **options)
-
-
-def _compare(run_a: str, run_b: str, as_json: bool) -> None:
-    from bench.compare import compare, comparison_table
-
-    answer = compare(run_a, run_b)
-    if as_json:
-        echo_json(answer)
-    else:
-        click.echo(comparison_table(answer))
 
 
 def _bench(
@@ -110,9 +85,8 @@ def _bench(
 ) -> None:
     from bench.api import bench_folders
     from bench.plan import PosedList, check_matchers, chosen_pairs, plan
-    from bench.run import BENCH, PAGE, SUMMARY, run
+    from bench.run import BENCH, BenchResult, run
     from bench.small import small_datasets, small_indices
-    from bench.table import table
 
     small = not datasets and not posed
     config, pairs_file = _config(small, pairs_per_gap, options)
@@ -135,7 +109,7 @@ def _bench(
         command=shlex.join(["satgen", *sys.argv[1:]]),
     )
     folder = out or first_free(bench_folders(), BENCH, planned.identity)
-    start = time.perf_counter()
+    began = time.perf_counter()
     with shown.stage("pairs") as progress:
         run(
             planned,
@@ -146,12 +120,7 @@ def _bench(
             report=True,
             progress=progress,
         )
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    if as_json:
-        echo_json(summary)
-        return
-    click.echo(table(summary))
-    click.echo(f"{folder / PAGE} ({duration(time.perf_counter() - start)})")
+    show_result(BenchResult(folder), began, as_json)
 
 
 def _config(

@@ -12,11 +12,11 @@ import click
 
 from bench.predict.choose import FRAMES, PROTOCOL_KINDS, TRAINING_KINDS, protocol_of
 from bench.predict.config import FrameRules, PredictConfig
-from satgen.cli.common import echo_json, json_option, resumable, run_options
+from satgen.cli.common import resumable
+from satgen.cli.experiment import experiment_options, show_comparison, show_result
 from satgen.cli.options import chosen, configured, options_of, options_of_any
-from satgen.errors import InputError
 from satgen.installed import require
-from satgen.progress import Progress, Stage, duration
+from satgen.progress import Progress, Stage
 
 SMALL = Path("datasets") / "predict"
 
@@ -32,17 +32,7 @@ SMALL = Path("datasets") / "predict"
 @options_of(PredictConfig)
 @options_of_any(PROTOCOL_KINDS, "protocol_")
 @options_of_any(TRAINING_KINDS, "training_")
-@click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
-)
-@run_options("Folder of the run.  [default: runs/predict, or runs/predict-N]")
-@click.option(
-    "--compare",
-    type=(str, str),
-    metavar="RUN_A RUN_B",
-    help="Put two runs side by side instead; RUN:MODEL picks one of a run's models.",
-)
-@json_option
+@experiment_options("predict", "MODEL")
 def command(
     datasets: tuple[Path, ...],
     compare: tuple[str, str] | None,
@@ -71,9 +61,11 @@ def command(
       satgen predict --compare runs/a:gru runs/a:velocity
     """
     if compare is not None:
-        if datasets:
-            raise InputError(f"--compare takes two runs and no dataset, got {datasets[0]}")
-        _compare(*compare, as_json)
+        from bench.predict import compare as side_by_side
+
+        show_comparison(
+            side_by_side.compare, side_by_side.comparison_table, compare, datasets, as_json
+        )
         return
     with resumable():
         _predict(datasets, as_json, **options)
@@ -87,16 +79,6 @@ def _small_dataset(config: PredictConfig, protocol: str, rules: FrameRules, quie
     checked_words(config, protocol, rules)  # refused before anything is rendered
     with Progress([Stage(NAME, "frame", SECONDS)], quiet=quiet).stage(NAME) as update:
         return small_dataset(SMALL, update)
-
-
-def _compare(run_a: str, run_b: str, as_json: bool) -> None:
-    from bench.predict.compare import compare, comparison_table
-
-    answer = compare(run_a, run_b)
-    if as_json:
-        echo_json(answer)
-    else:
-        click.echo(comparison_table(answer))
 
 
 def _predict(
@@ -118,8 +100,7 @@ def _predict(
     require("satgen predict", "torch", "scipy", "matplotlib", "safetensors")
     from bench.predict.api import free_folder
     from bench.predict.choose import experiment_of
-    from bench.predict.run import PAGE, run
-    from bench.predict.table import table
+    from bench.predict.run import PredictResult, run
 
     if config.task == FRAMES and not datasets:
         datasets = (_small_dataset(config, name, FrameRules(**rules), quiet),)
@@ -127,9 +108,9 @@ def _predict(
         config, datasets, name, rules, training, shlex.join(["satgen", *sys.argv[1:]])
     )
     folder = out or free_folder(experiment.identity)
-    start = time.perf_counter()
+    began = time.perf_counter()
     stages = [Stage(*words) for words in experiment.stages()]
-    summary = run(
+    run(
         experiment,
         folder,
         workers=workers,
@@ -137,8 +118,4 @@ def _predict(
         overwrite=overwrite,
         stages=Progress(stages, quiet=quiet).stage,
     )
-    if as_json:
-        echo_json(summary)
-        return
-    click.echo(table(summary))
-    click.echo(f"{folder / PAGE} ({duration(time.perf_counter() - start)})")
+    show_result(PredictResult(folder), began, as_json)
