@@ -35,7 +35,7 @@ class Background:
             self._earth = EarthRenderer(
                 config.camera,
                 config.seed,
-                float32=config.sensor.bit_depth == 16,
+                float32=config.sensor.bit_depth > 8,
                 platform=platform,
             )
             # Of the optical axis and the farthest corner of the image.

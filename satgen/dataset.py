@@ -405,7 +405,7 @@ class Dataset:
     # --- images
 
     def rgb(self, index: int) -> NDArray[Any]:
-        """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16, sRGB-encoded."""
+        """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16; see `satgen.sensor`."""
         return self._image("rgb", index)
 
     def depth(self, index: int) -> NDArray[np.float64]:

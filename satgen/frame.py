@@ -106,7 +106,7 @@ class Frame:
 
     @cached_property
     def rgb(self) -> NDArray[Any]:
-        """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16, sRGB-encoded."""
+        """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16; see `satgen.sensor`."""
         return self._images("rgb")
 
     @cached_property

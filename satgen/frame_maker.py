@@ -118,7 +118,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
                 model,
                 config.camera,
                 config.lighting,
-                float32=config.sensor.bit_depth == 16,
+                float32=config.sensor.bit_depth > 8,
                 nearest_m=nearest,
                 platform=platform,
             )
@@ -184,7 +184,8 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             pixels = frame.pixels
         else:
             light, window = _before(frame, behind), (0, 0, *size)
-        rgb = expose(light, window, size, config.sensor, config.seed, view.index, pixels)
+        sensor, camera = config.sensor, config.camera
+        rgb = expose(light, window, size, sensor, config.seed, view.index, pixels, camera)
         return frame, rgb
 
 

@@ -18,7 +18,15 @@ from satgen.camera import MAX_SIDE, Camera
 from satgen.errors import InputError
 from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
-from satgen.sensor import PRESETS, SensorConfig, sensor_preset
+from satgen.sensor import (
+    BIT_DEPTHS,
+    CURVES,
+    PRESETS,
+    SensorConfig,
+    read_sensor,
+    sensor_preset,
+    with_changes,
+)
 from satgen.settings import check, numbers, option_words, setting
 from satgen.sun import SunConfig, check_sun, parse_sun
 from satgen.surroundings.config import BACKGROUNDS, HIGHEST_KM, LOWEST_KM
@@ -72,7 +80,8 @@ class RenderOptions:
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
         sun: see `satgen.sun`.
         distortion: the lens's (k1, k2, p1, p2, k3), as OpenCV has them.
-        sensor: name of a preset, or a sensor; exposure, mono and bit_depth override its own.
+        sensor: name of a preset, a JSON file of its fields, or a sensor; exposure, mono,
+            bit_depth, curve, exposure_time (seconds) and f_number override its own.
         seed: of the sensor's noise and the clouds.
         background: what is behind the target: see `satgen.surroundings`.
         altitude: of the orbit, km; None is that of trajectory orbit's period, or the target's own.
@@ -135,7 +144,9 @@ class RenderOptions:
     sun: SunConfig | str = setting(
         "phase:35", "phase:PHASE[,CLOCK], body:AZ,EL or inertial:AZ,EL, degrees"
     )
-    sensor: SensorConfig | str = setting("ideal", "ideal or navcam (mono, blurred, noisy)")
+    sensor: SensorConfig | str = setting(
+        "ideal", "ideal, navcam (mono, blurred, noisy), imx174, cmv4000, or a JSON file of fields"
+    )
     exposure: float | None = setting(
         None,
         "Radiance to full scale; white paper in the sun is 1",
@@ -149,7 +160,24 @@ class RenderOptions:
         shown="the sensor's",
     )
     bit_depth: int | None = setting(
-        None, "Bits a channel, 8 or 16", choices=(8, 16), shown="the sensor's"
+        None, "Bits a channel, 8, 10, 12 or 16", choices=BIT_DEPTHS, shown="the sensor's"
+    )
+    curve: str | None = setting(
+        None, "Encoding of the counts, srgb or linear", choices=CURVES, shown="the sensor's"
+    )
+    exposure_time: float | None = setting(
+        None,
+        "Time that the shutter is open: dark current, motion blur, and the exposure where the "
+        "sensor knows its aperture",
+        unit="seconds",
+        low=0.0,
+        shown="the sensor's",
+    )
+    f_number: float | None = setting(
+        None,
+        "Focal length over aperture, for a sensor that knows its pixels",
+        above=0.0,
+        shown="the sensor's",
     )
     background: str = setting(
         BACKGROUNDS[0], "What is behind the target: black, earth or stars", choices=BACKGROUNDS
@@ -211,11 +239,20 @@ class RenderOptions:
     @cached_property
     def sensor_config(self) -> SensorConfig:
         """The sensor asked for."""
-        changes = {"exposure": self.exposure, "mono": self.mono, "bit_depth": self.bit_depth}
+        changes = {
+            "exposure": self.exposure,
+            "mono": self.mono,
+            "bit_depth": self.bit_depth,
+            "curve": self.curve,
+            "exposure_time_s": self.exposure_time,
+            "f_number": self.f_number,
+        }
         given: dict[str, Any] = {n: value for n, value in changes.items() if value is not None}
-        if isinstance(self.sensor, str):
-            return sensor_preset(self.sensor, **given)
-        return replace(self.sensor, **given)
+        if not isinstance(self.sensor, str):
+            return with_changes(self.sensor, given)
+        if self.sensor.endswith(".json"):
+            return with_changes(read_sensor(Path(self.sensor)), given)
+        return sensor_preset(self.sensor, **given)
 
     @cached_property
     def sun_config(self) -> SunConfig:

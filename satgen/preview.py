@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.sensor import srgb_encode
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +48,11 @@ def spread(indices: NDArray[np.int64], count: int) -> list[int]:
 def _thumbnail(data: Dataset, index: int, width: int) -> Image.Image:
     from PIL import Image
 
-    image = Image.fromarray(eight_bit(data.rgb(index)))
+    pixels = data.rgb(index)
+    if data.config.sensor.curve == "linear":  # pictures are looked at with sRGB's
+        pixels = srgb_encode(pixels / float(np.iinfo(pixels.dtype).max)) * 255.0
+        pixels = np.rint(pixels).astype(np.uint8)
+    image = Image.fromarray(eight_bit(pixels))
     if width >= image.width:
         return image
     height = max(1, round(image.height * width / image.width))

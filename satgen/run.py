@@ -362,7 +362,12 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
         },
         "indices": {**data["indices"], "count": len(scene.indices)},
         "images": {
-            "rgb": {"channels": 1 if sensor.mono else 3, "bits": sensor.bit_depth},
+            "rgb": {
+                "channels": 1 if sensor.mono else 3,
+                "bits": sensor.stored_bits,
+                "significant_bits": sensor.bit_depth,
+                "curve": sensor.curve,
+            },
             "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
             "parts": {"channels": 1, "bits": 8},
         },

@@ -619,7 +619,7 @@ class _ImageChecker:
             return None
         sensor, camera = self.config.sensor, self.config.camera
         channels = 3 if kind == "rgb" and not sensor.mono else 1
-        bits = {"rgb": sensor.bit_depth, "depth": 16, "parts": 8}[kind]
+        bits = {"rgb": sensor.stored_bits, "depth": 16, "parts": 8}[kind]
         shape = (camera.height, camera.width, *((3,) if channels == 3 else ()))
         if image.shape != shape or image.dtype.itemsize * 8 != bits:
             found = f"{' × '.join(map(str, image.shape))} of {image.dtype.itemsize * 8} bits"

@@ -122,7 +122,7 @@ def test_where_a_model_file_lies_makes_no_difference(craft_path: Path, model) ->
         ({"sun": "moon:1"}, "moon:1"),
         ({"sun": "inertial:0,0"}, "no inertial frame"),
         ({"sensor": "eye"}, "eye"),
-        ({"bit_depth": 12}, "bit_depth 12"),
+        ({"bit_depth": 11}, "bit_depth 11"),
         ({"exposure": -1.0}, "exposure -1"),
         ({"fov": 180.0}, "180"),
         ({"width": 0}, "width 0"),

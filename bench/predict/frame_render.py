@@ -151,8 +151,8 @@ def _maker_of(scene: FrameScene) -> FrameMaker:
     config = scene.data.config
     target = config.target
     model = load_target(target.source, target.scale, target.up)
-    quiet = replace(config.sensor, full_well=0.0, read_noise=0.0)
-    return FrameMaker(Scene(replace(config, sensor=quiet), model), anywhere=True)
+    quiet = replace(config, sensor=config.sensor.quiet)
+    return FrameMaker(Scene(quiet, model), anywhere=True)
 
 
 def _views(config: RenderConfig, poses: Floats, indices: Floats) -> list[Viewpoint]:
