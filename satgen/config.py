@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
+from satgen.dataset import IMAGES
 from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
@@ -81,6 +82,7 @@ class RenderConfig:
         seed: of the sensor's noise and of the clouds.
         depth_scale: metres per count of the depth images.
         renderer: one of `satgen.rendering.RENDERERS`.
+        shadow: there is a shadow image for each frame.
     """
 
     target: TargetRef
@@ -96,6 +98,7 @@ class RenderConfig:
     depth_scale: float
     renderer: str = RENDERERS[0]
     surroundings: Surroundings = field(default_factory=Surroundings)
+    shadow: bool = False
 
     def indices(self) -> NDArray[np.int64]:
         """The indices to render, (N,) int64 ascending.
@@ -104,6 +107,21 @@ class RenderConfig:
         """
         wanted = np.arange(self.start, self.stop + 1, self.step, dtype=np.int64)
         return wanted[np.isin(wanted, available_indices(self.trajectory))]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The kinds of image that each frame has."""
+        return (*IMAGES, *(("shadow",) if self.shadow else ()))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the frame table has of `satgen.dataset.OPTIONAL_COLUMNS`, in order."""
+        wanted = {
+            "sunlight": self.surroundings.eclipse,
+            "lit": self.shadow,
+            "shadow_sha256": self.shadow,
+        }
+        return tuple(name for name, there in wanted.items() if there)
 
     def to_json(self) -> dict[str, Any]:
         """The part of dataset.json that says what was rendered, the default renderer left out."""
@@ -115,6 +133,7 @@ class RenderConfig:
             "trajectory": self.trajectory.to_json(),
             "background": self.surroundings.background,
             "surroundings": self.surroundings.to_json(),
+            "shadow": self.shadow,
             "lighting": {"sun": self.sun.to_json(), **self.lighting.to_json()},
             "sensor": self.sensor.to_json(),
             "indices": {"start": self.start, "stop": self.stop, "step": self.step},
@@ -152,6 +171,7 @@ class RenderConfig:
             float(data["depth_scale"]),
             str(data.get("renderer", RENDERERS[0])),
             Surroundings.from_json(data.get("background", "black"), data.get("surroundings", {})),
+            bool(data.get("shadow", False)),
         )
 
 
@@ -198,6 +218,7 @@ def resolve(
         depth_scale_for(trajectory, model),
         options.renderer,
         surroundings,
+        options.shadow,
     )
     if len(config.indices()) == 0:
         raise InputError(

@@ -8,6 +8,7 @@ DATASET/
   rgb/000361.png              8-bit or 16-bit, RGB or grey
   depth/000361.png            16-bit, metres = value × depth_scale, 0 for background
   parts/000361.png            8-bit part label, 0 for background
+  shadow/000361.png           only where asked for: 8-bit, see `SHADOW_LABELS`
   trajectory.csv              only of trajectory file: the poses that were given
 ```
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -105,6 +106,18 @@ with R the rotation of T_cam_target, dR/dt = R [w]x; NaN where a user's pose tab
 qi_w ... qi_z is the rotation of target to inertial axes and wi_x, wi_y, wi_z the angular velocity
 in the inertial frame, rad/s, target axes; NaN under trajectories without an inertial frame."""
 
+OPTIONAL_COLUMNS: dict[str, type] = {
+    "sunlight": float,
+    "exposure": float,
+    "lit": float,
+    "shadow_sha256": str,
+}
+"""Further columns at the frame table's end, of datasets whose dataset.json names them as `columns`.
+
+sunlight is the share of the sun's light that the Earth lets by; exposure the sensor's in that
+frame, where it is metered; lit the share of the target's pixels that the sun shines on, by the
+shadow image."""
+
 KEYPOINT_COLUMNS: dict[str, type] = {
     "index": int,
     "name": str,
@@ -117,7 +130,14 @@ KEYPOINT_COLUMNS: dict[str, type] = {
 what visible means."""
 
 IMAGES = ("rgb", "depth", "parts")
-"""The images of a frame, each in the dataset's folder of that name."""
+"""The images of every frame, each in the dataset's folder of that name."""
+
+OPTIONAL_IMAGES = ("shadow",)
+"""Further images, of datasets whose dataset.json has them among its `images`."""
+
+SHADOW_LABELS = {"background": 0, "lit": 1, "attached": 2, "cast": 3}
+"""Values of a shadow image, by what the surface at the pixel's centre is: in the sun, turned away
+from it, or turned to it but behind something."""
 
 Table = dict[str, NDArray[Any]]
 
@@ -128,13 +148,13 @@ def image_name(index: int) -> str:
 
 
 def image_path(folder: str | Path, kind: str, index: int) -> Path:
-    """File of one image of a frame; `kind` is one of `IMAGES`."""
+    """File of one image of a frame; `kind` is one of `IMAGES` or `OPTIONAL_IMAGES`."""
     return Path(folder) / kind / image_name(index)
 
 
 def places(folder: Path) -> tuple[Path, ...]:
-    """The folders that a dataset's files lie in: its own and those of its images."""
-    return (folder, *(folder / kind for kind in IMAGES))
+    """The folders that a dataset's files may lie in: its own and those of its images."""
+    return (folder, *(folder / kind for kind in (*IMAGES, *OPTIONAL_IMAGES)))
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
@@ -162,11 +182,30 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     return data
 
 
-def frame_columns(version: int = VERSION) -> dict[str, type]:
-    """The frame table's columns in a version of the format, in order."""
+def frame_columns(version: int = VERSION, more: Iterable[str] = ()) -> dict[str, type]:
+    """The frame table's columns in a version of the format, with some of `OPTIONAL_COLUMNS`."""
+    columns = FRAME_COLUMNS
     if version < 2:
-        return {name: kind for name, kind in FRAME_COLUMNS.items() if name not in _NEW_COLUMNS}
-    return FRAME_COLUMNS
+        columns = {name: kind for name, kind in columns.items() if name not in _NEW_COLUMNS}
+    return {**columns, **{name: OPTIONAL_COLUMNS[name] for name in more}}
+
+
+def described_columns(description: Mapping[str, Any]) -> dict[str, type]:
+    """The frame table's columns by dataset.json.
+
+    Raises:
+        InputError: it names a column that is not known.
+    """
+    more = description.get("columns", [])
+    if not isinstance(more, list) or not set(more) <= set(OPTIONAL_COLUMNS):
+        raise InputError(f"{DESCRIPTION}: columns {more}: some are not known to this satgen")
+    return frame_columns(description["version"], more)
+
+
+def described_images(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds of image that a dataset has, by dataset.json."""
+    images = description.get("images", {})
+    return (*IMAGES, *(kind for kind in OPTIONAL_IMAGES if kind in images))
 
 
 def is_dataset(folder: str | Path) -> bool:
@@ -340,7 +379,7 @@ class Dataset:
                 f"{self.folder}: not finished, it has no {FRAMES_PARQUET}; give the command that "
                 "renders it again"
             )
-        return read_parquet(path, frame_columns(self.description["version"]))
+        return read_parquet(path, described_columns(self.description))
 
     @cached_property
     def frames(self) -> pd.DataFrame:
@@ -416,6 +455,16 @@ class Dataset:
         """Part labels (H, W) uint8, 0 for background."""
         return np.asarray(self._image("parts", index), dtype=np.uint8)
 
+    def shadow(self, index: int) -> NDArray[np.uint8]:
+        """Shadow labels (H, W) uint8, by `SHADOW_LABELS`.
+
+        Raises:
+            InputError: the dataset has none; it was rendered without --shadow.
+        """
+        if "shadow" not in described_images(self.description):
+            raise InputError(f"{self.folder}: has no shadow images; render it with --shadow")
+        return np.asarray(self._image("shadow", index), dtype=np.uint8)
+
     def _image(self, kind: str, index: int) -> NDArray[Any]:
         """One image of a frame; of a dataset that is not finished, too, where it is there."""
         path = image_path(self.folder, kind, index)
@@ -462,7 +511,12 @@ class Dataset:
 
     def _read(self, index: int, kind: str) -> NDArray[Any]:
         """An image of a frame as `Frame` has it."""
-        readers = {"rgb": self.rgb, "depth": self.depth, "parts": self.parts}
+        readers: dict[str, Callable[[int], NDArray[Any]]] = {
+            "rgb": self.rgb,
+            "depth": self.depth,
+            "parts": self.parts,
+            "shadow": self.shadow,
+        }
         return readers[kind](index)
 
     def __iter__(self) -> Iterator[Frame]:

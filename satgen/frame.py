@@ -119,6 +119,12 @@ class Frame:
         """Part labels (H, W) uint8, 0 for background."""
         return self._images("parts")
 
+    @cached_property
+    def shadow(self) -> NDArray[np.uint8]:
+        """Shadow labels (H, W) uint8: 0 background, 1 lit, 2 turned away from the sun, 3 in a
+        shadow that something casts. Only where these were asked for."""
+        return self._images("shadow")
+
     @property
     def mask(self) -> NDArray[np.bool_]:
         """(H, W) bool: the pixel shows the target."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from satgen.background import Background
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS
+from satgen.dataset import SHADOW_LABELS
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
@@ -89,6 +90,13 @@ def bounding_box(parts: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
 
 
+def lit_share(shadow: NDArray[np.uint8]) -> float:
+    """Share of the target's pixels that are in the sun, by a shadow image; 0 without any."""
+    counts = np.bincount(shadow.ravel(), minlength=2)
+    target = int(counts[1:].sum())
+    return int(counts[SHADOW_LABELS["lit"]]) / target if target else 0.0
+
+
 class FrameMaker(AbstractContextManager["FrameMaker"]):
     """Renders frames of one dataset. Holds an OpenGL context; a context manager.
 
@@ -143,30 +151,39 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         """What renders: OpenGL "platform", "renderer" and "version"."""
         return self._renderer.gl_strings()
 
-    def make(self, view: Viewpoint) -> tuple[FrameRecord, tuple[bytes, bytes, bytes]]:
-        """Render a view: its record and the PNG files of rgb, depth and parts."""
+    def make(self, view: Viewpoint) -> tuple[FrameRecord, tuple[bytes, ...]]:
+        """Render a view: its record and its PNG files, in the order of `config.images`."""
         config = self.config
         frame, rgb = self._shoot(view)
         depth = _whole(depth_counts(frame.depth, config.depth_scale), frame, config.camera)
         parts = _whole(frame.parts, frame, config.camera)
-        files = (encode_png(rgb), encode_png(depth), encode_png(parts, labels=True))
+        files = [encode_png(rgb), encode_png(depth), encode_png(parts, labels=True)]
+        lit = None
+        if frame.shadow is not None:
+            lit = lit_share(frame.shadow)
+            files.append(encode_png(_whole(frame.shadow, frame, config.camera), labels=True))
         x, y, w, h = bounding_box(frame.parts)
         if w:
             x, y = x + frame.window[0], y + frame.window[1]
         seen = self.landmarks.visible(config.camera, view.pose, depth, config.depth_scale)
-        hashes = (_sha256(files[0]), _sha256(files[1]), _sha256(files[2]))
+        hashes = tuple(map(_sha256, files))
         coverage = np.count_nonzero(frame.parts) / parts.size
-        record = FrameRecord(view.index, (x, y, w, h), coverage, hashes, tuple(seen.tolist()))
-        return record, files
+        visible = tuple(seen.tolist())
+        record = FrameRecord(view.index, (x, y, w, h), coverage, hashes, visible, lit=lit)
+        return record, tuple(files)
 
-    def draw(self, view: Viewpoint) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.uint8]]:
-        """Render a view: rgb as a dataset has it, depth (H, W) in metres, not rounded, and parts.
+    def draw(self, view: Viewpoint) -> dict[str, NDArray[Any]]:
+        """Render a view: its images by kind, as a dataset has them, but the depth in metres and not
+        rounded.
 
         Nothing shares memory with what the maker holds.
         """
         frame, rgb = self._shoot(view)
+        images: dict[str, NDArray[Any]] = {"depth": frame.depth, "parts": frame.parts}
+        if frame.shadow is not None:
+            images["shadow"] = frame.shadow
         camera = self.config.camera
-        return rgb, _whole(frame.depth, frame, camera), _whole(frame.parts, frame, camera)
+        return {"rgb": rgb, **{k: _whole(v, frame, camera) for k, v in images.items()}}
 
     def _shoot(self, view: Viewpoint) -> tuple[RenderedView, NDArray[Any]]:
         """What the renderer sees, and the sensor's image of it."""
@@ -176,7 +193,9 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             turn = view.ground_from_cam
             radius = config.surroundings.radius
             shine = self._earth.shine(turn @ -view.earth, turn @ view.sun, radius)
-        frame = self._renderer.render(view.pose, view.sun, view.earth, shine, view.sunlight)
+        frame = self._renderer.render(
+            view.pose, view.sun, view.earth, shine, view.sunlight, shadow=config.shadow
+        )
         size = (config.camera.width, config.camera.height)
         behind = self._background.draw(view)
         light, window, pixels = frame.radiance, frame.window, None

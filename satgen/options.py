@@ -82,6 +82,7 @@ class RenderOptions:
         distortion: the lens's (k1, k2, p1, p2, k3), as OpenCV has them.
         sensor: name of a preset, a JSON file of its fields, or a sensor; exposure, mono,
             bit_depth, curve, exposure_time (seconds) and f_number override its own.
+        shadow: write an image of what is in shadow, and why, beside each frame's others.
         seed: of the sensor's noise and the clouds.
         background: what is behind the target: see `satgen.surroundings`.
         altitude: of the orbit, km; None is that of trajectory orbit's period, or the target's own.
@@ -193,6 +194,9 @@ class RenderOptions:
     eclipse: bool = setting(
         True, "The Earth's shadow falls on the target, of trajectory orbit with an inertial sun"
     )
+    shadow: bool = setting(
+        False, "Write shadow/: lit, turned away from the sun, or in a shadow that is cast"
+    )
     seed: int = setting(0, "Seed of the sensor's noise and of the clouds", low=0)
     renderer: str = setting(
         RENDERERS[0],
@@ -220,6 +224,8 @@ class RenderOptions:
             raise InputError(
                 f"background {self.background}: the renderer pyrender draws none, only satgen does"
             )
+        if self.renderer == "pyrender" and self.shadow:
+            raise InputError("shadow: the renderer pyrender writes no shadow images")
         check_sun(self.sun_config, self.motion)
         _ = self.view, self.sensor_config, self.camera_roll
 

@@ -20,15 +20,20 @@ class FrameRecord:
         index: observation index.
         bbox: (x, y, w, h) of the visible pixels, x and y of the first one; all 0 if there is none.
         coverage: share of the image's pixels that show the target.
-        sha256: of the bytes of the three images, in the order of `IMAGES`.
+        sha256: of the bytes of the images, in the order of `IMAGES`, and of those that were asked
+            for besides.
         visible: for each landmark whether the frame shows it.
+        exposure: the sensor's, where it is metered; else None.
+        lit: share of the target's pixels in the sun, of a dataset with shadow images; else None.
     """
 
     index: int
     bbox: tuple[int, int, int, int]
     coverage: float
-    sha256: tuple[str, str, str]
+    sha256: tuple[str, ...]
     visible: tuple[bool, ...]
+    exposure: float | None = None
+    lit: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that a line of the journal holds."""
@@ -38,19 +43,26 @@ class FrameRecord:
             "coverage": self.coverage,
             "sha256": self.sha256,
             "visible": [int(v) for v in self.visible],
+            **{name: value for name, value in self.measures.items() if value is not None},
         }
+
+    @property
+    def measures(self) -> dict[str, float | None]:
+        """What only some datasets have a column of."""
+        return {"exposure": self.exposure, "lit": self.lit}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FrameRecord:
         """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
         x, y, w, h = (int(v) for v in data["bbox"])
-        rgb, depth, parts = (str(v) for v in data["sha256"])
+        measures = {name: float(data[name]) for name in ("exposure", "lit") if name in data}
         return cls(
             int(data["index"]),
             (x, y, w, h),
             float(data["coverage"]),
-            (rgb, depth, parts),
+            tuple(str(v) for v in data["sha256"]),
             tuple(bool(v) for v in data["visible"]),
+            **measures,
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform as python_platform
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +24,7 @@ from satgen import dataset as ds
 from satgen.config import (
     source_path,
 )
-from satgen.dataset import IMAGES
+from satgen.dataset import IMAGES, OPTIONAL_IMAGES
 from satgen.errors import InputError
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
@@ -46,7 +47,7 @@ DATASET = RunKind(
     owns=(
         *reversed(ds.TABLES),
         ds.JOURNAL,
-        *(f"{kind}/{'[0-9]' * 6}.png" for kind in IMAGES),
+        *(f"{kind}/{'[0-9]' * 6}.png" for kind in (*IMAGES, *OPTIONAL_IMAGES)),
         f"{TABLE}.*",
     ),
     nested=False,
@@ -198,7 +199,8 @@ def _finished(folder: Path, scene: Scene) -> tuple[dict[int, FrameRecord], bool]
     wanted = set(scene.indices)
     claimed = [r for r in records if r.index in wanted and len(r.visible) == len(scene.landmarks)]
     with ThreadPoolExecutor(default_workers()) as threads:
-        good = list(threads.map(lambda record: _files_match(folder, record), claimed))
+        kinds = scene.config.images
+        good = list(threads.map(lambda record: _files_match(folder, kinds, record), claimed))
     kept = {r.index: r for r, ok in zip(claimed, good, strict=True) if ok}
     whole = whole and len(kept) == len(wanted) == len(records)
     return kept, whole and _tables_match(folder, scene, kept)
@@ -211,10 +213,11 @@ def _table_records(folder: Path, scene: Scene) -> tuple[list[FrameRecord], bool]
     the depth images say again what is visible.
     """
     found: list[ds.Table] = []
+    columns = ds.frame_columns(more=scene.config.columns)
     with suppress(InputError):
-        found.append(ds.read_csv(folder / ds.FRAMES_CSV))
+        found.append(ds.read_csv(folder / ds.FRAMES_CSV, columns))
     with suppress(InputError):
-        found.append(ds.read_parquet(folder / ds.FRAMES_PARQUET, ds.FRAME_COLUMNS))
+        found.append(ds.read_parquet(folder / ds.FRAMES_PARQUET, columns))
     if not found:
         return [], False
     try:
@@ -251,10 +254,12 @@ def _tables_match(folder: Path, scene: Scene, records: dict[int, FrameRecord]) -
     return False
 
 
-def _files_match(folder: Path, record: FrameRecord) -> bool:
+def _files_match(folder: Path, kinds: Sequence[str], record: FrameRecord) -> bool:
     import hashlib
 
-    for kind, digest in zip(IMAGES, record.sha256, strict=True):
+    if len(record.sha256) != len(kinds):
+        return False
+    for kind, digest in zip(kinds, record.sha256, strict=True):
         try:
             data = ds.image_path(folder, kind, record.index).read_bytes()
         except OSError:
@@ -318,7 +323,7 @@ def _begin(plan: RenderPlan, gl: dict[str, str]) -> None:
     motion = plan.scene.config.trajectory.motion
     poses = None if motion.table is None else _read(motion.table)
     folder.begin({**plan.description, "software": software})
-    for kind in IMAGES:
+    for kind in plan.scene.config.images:
         (folder.path / kind).mkdir(exist_ok=True)
     if poses is not None:
         copy = motion.in_folder(folder.path).table
@@ -349,6 +354,7 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
     config, model = scene.config, scene.model
     centre, radius = model.bounding_sphere
     sensor = config.sensor
+    shadow = {"labels": ds.SHADOW_LABELS}
     data = config.to_json()
     return {
         "format": ds.FORMAT,
@@ -370,7 +376,9 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
             },
             "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
             "parts": {"channels": 1, "bits": 8},
+            **({"shadow": {"channels": 1, "bits": 8, **shadow}} if config.shadow else {}),
         },
+        **({"columns": list(config.columns)} if config.columns else {}),
         "parts": {str(p.label): {"name": p.name, "class": p.cls} for p in model.parts},
         "landmarks": scene.landmarks.to_json(),
     }

@@ -89,7 +89,7 @@ def render_frame(
             view = _view_of(maker, _checked_pose(pose))
         else:
             view = viewpoints(maker.views.at([index]))[0]
-        rgb, depth, parts = maker.draw(view)
+        images = maker.draw(view)
     config = maker.config
     return Frame(
         index=index,
@@ -99,7 +99,7 @@ def render_frame(
         target=config.target.name,
         model_sha256=config.target.sha256,
         part_names={part.label: part.name for part in model.parts},
-        images={"rgb": rgb, "depth": depth, "parts": parts}.__getitem__,
+        images=images.__getitem__,
     )
 
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from satgen.atomic import write_atomic
 from satgen.dataset import (
-    FRAME_COLUMNS,
     FRAMES_CSV,
     FRAMES_PARQUET,
     IMAGES,
     KEYPOINT_COLUMNS,
     KEYPOINTS,
+    OPTIONAL_IMAGES,
     Table,
+    frame_columns,
 )
 from satgen.errors import InputError
 from satgen.records import FrameRecord
@@ -50,6 +51,15 @@ def frame_table(scene: Scene, records: Sequence[FrameRecord]) -> Table:
     table["coverage"] = np.array([r.coverage for r in records], dtype=np.float64)
     for i, kind in enumerate(IMAGES):
         table[f"{kind}_sha256"] = np.array([r.sha256[i] for r in records], dtype=object)
+    images = scene.config.images
+    for name in scene.config.columns:
+        if name == "sunlight":
+            table[name] = seen.place.sunlight
+        elif name.endswith("_sha256"):
+            at = images.index(name.removesuffix("_sha256"))
+            table[name] = np.array([r.sha256[at] for r in records], dtype=object)
+        else:
+            table[name] = np.array([r.measures[name] for r in records], dtype=np.float64)
     return table
 
 
@@ -103,7 +113,11 @@ def write_tables(folder: Path, scene: Scene, records: Iterable[FrameRecord]) -> 
     frames = frame_table(scene, ordered)
     keypoints = keypoint_table(scene, ordered)
     write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
-    write_atomic(folder / FRAMES_PARQUET, parquet_bytes(frames, FRAME_COLUMNS), sync=True)
+    write_atomic(
+        folder / FRAMES_PARQUET,
+        parquet_bytes(frames, frame_columns(more=scene.config.columns)),
+        sync=True,
+    )
     write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)
 
 
@@ -119,14 +133,17 @@ def records_of(frames: Table, keypoints: Table | None, landmarks: int) -> list[F
         if len(keypoints["index"]) != n * landmarks:
             raise InputError(f"{KEYPOINTS}: {len(keypoints['index'])} rows for {n} frames")
         seen = keypoints["visible"].reshape(n, landmarks)
+    kinds = (*IMAGES, *(kind for kind in OPTIONAL_IMAGES if f"{kind}_sha256" in frames))
+    measures = [name for name in ("exposure", "lit") if name in frames]
     boxes = np.stack([frames[f"bbox_{name}"] for name in "xywh"], axis=-1)
     return [
         FrameRecord(
             int(frames["index"][i]),
             tuple(boxes[i].tolist()),
             float(frames["coverage"][i]),
-            (frames["rgb_sha256"][i], frames["depth_sha256"][i], frames["parts_sha256"][i]),
+            tuple(frames[f"{kind}_sha256"][i] for kind in kinds),
             tuple(seen[i].tolist()),
+            **{name: float(frames[name][i]) for name in measures},
         )
         for i in range(n)
     ]

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from satgen import dataset as ds
 from satgen.atomic import TEMPORARY
-from satgen.config import RenderConfig, sun_vectors
-from satgen.dataset import IMAGES
+from satgen.config import RenderConfig, places_of, sun_vectors
 from satgen.errors import InputError
-from satgen.frame_maker import bounding_box
+from satgen.frame_maker import bounding_box, lit_share
 from satgen.geometry import make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks
 from satgen.png import decode_png
@@ -234,6 +233,12 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
             count = len(config.indices())
         except InputError as error:
             return [*problems, fault(str(error))]
+        wanted = list(config.columns)
+        if description.get("columns", []) != wanted:
+            problems.append(fault(f"columns {description.get('columns', [])}: {wanted}"))
+        kinds = ds.described_images(description)
+        if kinds != config.images:
+            problems.append(fault(f"images {', '.join(kinds)}: {', '.join(config.images)}"))
         if description["indices"].get("count") != count:
             problems.append(fault(f"indices.count {description['indices'].get('count')}: {count}"))
     return problems
@@ -241,7 +246,7 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
 
 def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) -> list[Problem]:
     problems = []
-    own = {ds.DESCRIPTION, *ds.TABLES, *IMAGES}
+    own = {ds.DESCRIPTION, *ds.TABLES, *config.images}
     table = config.trajectory.motion.table
     if table is not None:
         own.add(table.name)
@@ -260,7 +265,7 @@ def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) 
                 cause = "has changed since it was rendered from, its SHA-256 is another"
                 problems.append(Problem(None, table.name, cause))
     names = {ds.image_name(int(index)) for index in wanted}
-    for kind in IMAGES:
+    for kind in config.images:
         try:
             present = set(os.listdir(folder / kind))
         except OSError as error:
@@ -284,7 +289,7 @@ def _read_tables(data: ds.Dataset, landmarks: Landmarks, problems: list[Problem]
             problems.append(Problem(None, name, str(error).removeprefix(f"{folder / name}: ")))
             return None
 
-    columns = ds.frame_columns(data.description["version"])
+    columns = ds.described_columns(data.description)
     parquet = read(ds.FRAMES_PARQUET, lambda: ds.read_parquet(folder / ds.FRAMES_PARQUET, columns))
     csv = read(ds.FRAMES_CSV, lambda: ds.read_csv(folder / ds.FRAMES_CSV, columns))
     keypoints = read(
@@ -392,6 +397,12 @@ def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
         dots[1:][neighbours] = np.sum(quaternion[1:] * quaternion[:-1], axis=1)[neighbours]
         check("the quaternion's sign flips here", np.where(dots < 0.0, 1.0, 0.0))
         problems += _check_sun(config, tables, views, sun, finite)
+        if "sunlight" in t:
+            place = places_of(config, views, sun_vectors(config, views))
+            check("sunlight is not what the Earth lets by", np.abs(t["sunlight"] - place.sunlight))
+        if "exposure" in t:
+            bad = ~(np.isfinite(t["exposure"]) & (t["exposure"] > 0.0))
+            check("the exposure is not a positive number", np.where(bad, 1.0, 0.0))
         if "time_s" in t:
             problems += _check_motion(config, tables, views, finite)
     return problems
@@ -574,8 +585,11 @@ class _ImageChecker:
     def check(self, index: int, row: int | None) -> list[Problem]:
         """Problems of one frame's files; without a row, only of the files in themselves."""
         problems: list[Problem] = []
-        images = {kind: self._read(kind, index, row, problems) for kind in IMAGES}
+        images = {kind: self._read(kind, index, row, problems) for kind in self.config.images}
         depth, parts = images["depth"], images["parts"]
+        shadow = images.get("shadow")
+        if parts is not None and shadow is not None:
+            problems += self._check_shadow(index, row, parts, shadow)
         if parts is not None:
             unknown = set(np.flatnonzero(np.bincount(parts.ravel(), minlength=256)))
             unknown -= {0, *(int(label) for label in self.data.description["parts"])}
@@ -619,7 +633,7 @@ class _ImageChecker:
             return None
         sensor, camera = self.config.sensor, self.config.camera
         channels = 3 if kind == "rgb" and not sensor.mono else 1
-        bits = {"rgb": sensor.stored_bits, "depth": 16, "parts": 8}[kind]
+        bits = {"rgb": sensor.stored_bits, "depth": 16}.get(kind, 8)
         shape = (camera.height, camera.width, *((3,) if channels == 3 else ()))
         if image.shape != shape or image.dtype.itemsize * 8 != bits:
             found = f"{' × '.join(map(str, image.shape))} of {image.dtype.itemsize * 8} bits"
@@ -627,6 +641,24 @@ class _ImageChecker:
             problems.append(Problem(index, file, cause))
             return None
         return image
+
+    def _check_shadow(
+        self, index: int, row: int | None, parts: NDArray[Any], shadow: NDArray[Any]
+    ) -> list[Problem]:
+        file, labels = f"shadow/{ds.image_name(index)}", ds.SHADOW_LABELS
+        if shadow.max() > max(labels.values()):
+            return [Problem(index, file, f"has a label beyond {max(labels.values())}")]
+        problems = []
+        count = np.count_nonzero((shadow > 0) != (parts > 0))
+        if count:
+            cause = f"{count} pixels have a shadow label and no part, or a part and no label"
+            problems.append(Problem(index, file, cause))
+        if row is not None and self.tables is not None:
+            lit = lit_share(shadow)
+            if not abs(self.tables.frames["lit"][row] - lit) <= 1e-12:
+                cause = f"lit {self.tables.frames['lit'][row]}, the shadow image's is {lit}"
+                problems.append(Problem(index, ds.FRAMES_PARQUET, cause))
+        return problems
 
     def _compare_outline(self, index: int, row: int, parts: NDArray[Any]) -> list[Problem]:
         assert self.tables is not None

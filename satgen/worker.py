@@ -14,7 +14,7 @@ from pathlib import Path
 
 from satgen.atomic import write_atomic
 from satgen.config import RenderConfig
-from satgen.dataset import IMAGES, image_path
+from satgen.dataset import image_path
 from satgen.errors import RunError, SatgenError
 from satgen.frame_maker import FrameMaker, viewpoints
 from satgen.options import RenderOptions
@@ -128,15 +128,16 @@ def write_frames(
             if parent is not None and os.getppid() != parent:
                 raise EOFError
             record, files = maker.make(view)
-            writes.append(writer.submit(_write, folder, view.index, files))
+            kinds = maker.config.images
+            writes.append(writer.submit(_write, folder, view.index, kinds, files))
             records.append(record)
         for write in writes:
             write.result()
     return records
 
 
-def _write(folder: Path, index: int, files: Sequence[bytes]) -> None:
-    for kind, data in zip(IMAGES, files, strict=True):
+def _write(folder: Path, index: int, kinds: Sequence[str], files: Sequence[bytes]) -> None:
+    for kind, data in zip(kinds, files, strict=True):
         try:
             write_atomic(image_path(folder, kind, index), data)
         except OSError as error:

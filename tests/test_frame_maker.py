@@ -50,11 +50,12 @@ def test_the_earth_behind_changes_nothing_but_the_picture(craft_path: Path) -> N
         assert before[1:] == after[1:]
         assert one == replace(two, sha256=(one.sha256[0], *two.sha256[1:]))
         # Whole pixels of the target are as they were; those at its edge have no dark fringe.
-        inside = binary_erosion(seen[2] > 0, np.ones((3, 3)), iterations=2)
-        assert inside.any() and (seen[0][inside] == drawn[0][inside]).all()
-        assert (drawn[0] >= seen[0]).all()
+        inside = binary_erosion(seen["parts"] > 0, np.ones((3, 3)), iterations=2)
+        assert inside.any() and (seen["rgb"][inside] == drawn["rgb"][inside]).all()
+        assert (drawn["rgb"] >= seen["rgb"]).all()
     # From above the Earth is all around, from below there is none.
-    assert (earth[0][2][0] > 0).all() and (earth[1][2][0] > black[1][2][0]).mean() > 0.7
+    brighter = earth[1][2]["rgb"] > black[1][2]["rgb"]
+    assert (earth[0][2]["rgb"] > 0).all() and brighter.mean() > 0.7
     assert earth[2][1] == black[2][1]
 
 

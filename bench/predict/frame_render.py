@@ -79,9 +79,9 @@ class RenderedForecast:
             poses[:, :3, :3], poses[:, :3, 3] = rotations[row], translations[row]
             poses[:, 3, 3] = 1.0
             for at, view in enumerate(_views(maker.config, poses, observed.future_index[row])):
-                rgb, _, parts = maker.draw(view)
-                frames[row, at] = scene.on_grid(rgb)
-                silhouettes[row, at] = scene.labels_on_grid(parts) > 0
+                images = maker.draw(view)
+                frames[row, at] = scene.on_grid(images["rgb"])
+                silhouettes[row, at] = scene.labels_on_grid(images["parts"]) > 0
         return FrameForecast(frames, silhouettes)
 
     def poses(self, observed: ObservedFrames) -> tuple[Floats, Floats, Bools]:

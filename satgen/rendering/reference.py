@@ -136,6 +136,8 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         earth_cam: NDArray[np.float64] | None = None,
         earthshine: NDArray[np.float64] | None = None,
         sunlight: float = 1.0,
+        *,
+        shadow: bool = False,
     ) -> RenderedView:
         """Render one view; see `satgen.rendering.renderer.Renderer.render`.
 
@@ -145,6 +147,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             earth_cam: has no say here.
             earthshine: (3,) mean radiance of the Earth's disc; by default that of the lighting.
             sunlight: share of the sun's light that reaches the target.
+            shadow: has no say here.
 
         Raises:
             RunError: the renderer is closed.

@@ -48,6 +48,8 @@ class RenderedView:
             over a background B the pixel is radiance + (1 - coverage) B.
         depth: (h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing.
         parts: (h, w) uint8 part label at the pixel centre, 0 for none.
+        shadow: (h, w) uint8 label at the pixel centre, by `satgen.dataset.SHADOW_LABELS`; None
+            where it was not asked for.
     """
 
     window: PixelBox
@@ -56,6 +58,7 @@ class RenderedView:
     coverage: NDArray[np.float32]
     depth: NDArray[np.float64]
     parts: NDArray[np.uint8]
+    shadow: NDArray[np.uint8] | None = None
 
     @property
     def linear(self) -> NDArray[np.float32]:
@@ -107,6 +110,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
+        self._kept_rays: NDArray[np.float64] | None = None
         self._context: Context = create_context(platform or choose_backend())
         try:
             # Imported here: PyOpenGL binds itself to the platform that was just chosen.
@@ -141,6 +145,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         earth_cam: NDArray[np.float64] | None = None,
         earthshine: NDArray[np.float64] | None = None,
         sunlight: float = 1.0,
+        *,
+        shadow: bool = False,
     ) -> RenderedView:
         """Render one view.
 
@@ -152,6 +158,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             earthshine: (3,) mean radiance of the Earth's disc as the target sees it, linear RGB; by
                 default that of the lighting.
             sunlight: share of the sun's light that reaches the target.
+            shadow: say which pixels are in shadow, too.
 
         Raises:
             RunError: the renderer is closed.
@@ -159,7 +166,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         if earthshine is None:
             earthshine = np.asarray(self.lighting.fixed_earthshine)
         with self._context.current():
-            return self._render(T_cam_target, sun_cam, earth_cam, earthshine, sunlight)
+            return self._render(T_cam_target, sun_cam, earth_cam, earthshine, sunlight, shadow)
 
     def _render(
         self,
@@ -168,6 +175,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         earth_cam: NDArray[np.float64] | None,
         earthshine: NDArray[np.float64],
         sunlight: float,
+        shadow: bool,
     ) -> RenderedView:
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
@@ -205,10 +213,43 @@ class Renderer(AbstractContextManager["Renderer"]):
         if self._curved is not None:  # what is shaded is where a pinhole would see it
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
         chosen[:, 2] = drawn[samples.primitive]
-        radiance = self._device.shade(chosen, uniforms)
+        radiance = samples.resolve(self._device.shade(chosen, uniforms))
+        labels = None
+        if shadow:
+            labels = self._shadow_labels(seen, drawn, depth, window, rotation, eye, uniforms.sun)
         return RenderedView(
-            window, samples.pixels, samples.resolve(radiance), samples.coverage, depth, parts
+            window, samples.pixels, radiance, samples.coverage, depth, parts, labels
         )
+
+    def _shadow_labels(
+        self,
+        seen: NDArray[np.uint32],
+        drawn: NDArray[np.intp],
+        depth: NDArray[np.float64],
+        window: PixelBox,
+        rotation: NDArray[np.float64],
+        eye: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> NDArray[np.uint8]:
+        """What is in shadow, (h, w), at the pixel centres."""
+        from satgen.rendering.shadow import shadow_labels
+
+        x, y, w, _ = window
+        labels = np.zeros(depth.shape, dtype=np.uint8)
+        centres = seen[1::2, 1::2].reshape(-1)
+        at = np.flatnonzero(centres != 0)
+        rows, columns = np.divmod(at, w)
+        rays = self._rays()[rows + y, columns + x] @ rotation
+        points = eye + rays * depth.reshape(-1)[at][:, None]
+        faces = drawn[centres[at] - np.uint32(1)]
+        labels.reshape(-1)[at] = shadow_labels(self._device, self._packed, points, faces, rays, sun)
+        return labels
+
+    def _rays(self) -> NDArray[np.float64]:
+        """Rays through the pixel centres, (H, W, 3), camera frame, z = 1; kept."""
+        if self._kept_rays is None:
+            self._kept_rays = self.camera.rays()
+        return self._kept_rays
 
     def _per_pixel(
         self,
