@@ -16,7 +16,7 @@ import pytest
 
 from satgen.dataset import frame_columns
 from satgen.trajectory import Tumble
-from tests.datasets import command, make, satgen, tree
+from tests.datasets import command, make, satgen, satgen_here, tree
 from tests.limits import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -196,10 +196,24 @@ def test_bad_input_is_one_line_and_changes_nothing(
     before = tree(tmp_path)
     given = [folders.get(str(word), word) for word in words]
     out = [] if "--compare" in words else ["--out", "run"]
-    done = satgen("predict", *given, *out, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    done = satgen_here("predict", *given, *out, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert tree(tmp_path) == before and not (tmp_path / "run").exists()
+
+
+def test_a_process_ends_as_its_refusal_says(tumbling: Path, tmp_path: Path) -> None:
+    """The same from a shell: by click's own check, by ours, and of a file that is not there."""
+    for words, said in (
+        (["--noise", "nan"], "--noise nan"),
+        ([tumbling, "--windows", "all"], "its longest run of frames has 24 frames"),
+        (["--model", "nowhere.py:forecast"], "cannot import"),
+    ):
+        done = satgen(
+            "predict", *words, "--out", "run", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
+        )
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+        assert not done.stdout and not list(tmp_path.iterdir())
 
 
 def _copied(source: Path, folder: Path) -> Path:

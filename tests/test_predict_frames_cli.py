@@ -19,7 +19,7 @@ from bench.predict.api import predict
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.trajectory import Tumble
-from tests.datasets import make, satgen, tree
+from tests.datasets import make, satgen, satgen_here, tree
 from tests.limits import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,7 +188,14 @@ def test_bad_input_is_one_line_and_changes_nothing(
 ) -> None:
     given = [tumbling if word == "DATA" else word for word in words]
     before = tree(tumbling)
-    done = satgen("predict", "--task", "frames", *given, "--out", tmp_path / "run")
+    done = satgen_here("predict", "--task", "frames", *given, "--out", tmp_path / "run")
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert tree(tumbling) == before and not list(tmp_path.iterdir())
+
+
+def test_a_process_ends_as_its_refusal_says(tumbling: Path, tmp_path: Path) -> None:
+    words = [tumbling, "--protocol", "10-20-64", "--windows", "all", "--model", "render-gru"]
+    done = satgen("predict", "--task", "frames", *words, "--out", tmp_path / "run")
+    assert done.returncode == 2 and "has no weights" in done.stderr
+    assert done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
