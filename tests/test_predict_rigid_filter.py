@@ -35,6 +35,8 @@ def episodes(motion: str, noise: float, observed: int = 12) -> Episodes:
 def errors(motion: str, noise: float, observed: int, ratios: bool) -> tuple[Errors, Floats]:
     """Errors of a filter and of the fitted constant velocity, degrees (B, H)."""
     part = episodes(motion, noise, observed)
+    if ratios:  # slower: every other window
+        part = part.take(np.arange(0, len(part), 2))
     model = filter_ratios() if ratios else filter_known()
     plain = errors_of(velocity().forecast(part.observed, part.future), part)
     return errors_of(model.forecast(part.observed, part.future), part), plain.rotation_deg
@@ -180,9 +182,9 @@ def test_targets_of_the_filter_that_knows_the_inertia() -> None:
 
 
 @pytest.mark.parametrize("motion", ["tumble-3", "tumble-6-disc"])
-@pytest.mark.parametrize(("observed", "ratios"), [(12, False), (40, False), (40, True)])
+@pytest.mark.parametrize(("observed", "ratios"), [(12, False), (12, True), (40, False), (40, True)])
 def test_covariances_are_honest(motion: str, observed: int, ratios: bool) -> None:
-    """The mean NEES of 200 windows, within the interval of 99.9 times of 100."""
+    """The mean NEES of 100 or 200 windows, within the interval of 99.9 times of 100."""
     found, _ = errors(motion, 0.1, observed, ratios)
     assert found.nees is not None and found.translation_nees is not None
     low, high = nees_interval(len(found.nees), confidence=0.999)
@@ -192,17 +194,17 @@ def test_covariances_are_honest(motion: str, observed: int, ratios: bool) -> Non
 
 
 def test_unknown_inertia_is_of_use_and_admits_that_it_is_unknown() -> None:
-    """After 12 frames the ratios are hardly seen: the forecast is worse, its covariance wider, and
-    beyond 20 frames even that is no Gaussian any more."""
+    """After 12 frames the ratios are hardly seen: the forecast is worse, its covariance wider. At
+    80 frames the error is no Gaussian, and few windows with large squares make the mean."""
     found, plain = errors("tumble-3", 0.1, 12, True)
     assert (np.median(found.rotation_deg, axis=0)[3:] < np.median(plain, axis=0)[3:] / 4.0).all()
     assert found.nees is not None
-    assert (found.nees.mean(axis=0)[:5] < 4.0).all()
+    assert found.nees[:, 6].mean() < 4.5 and np.mean(found.nees[:, 6] < 7.815) > 0.85
 
 
 def test_unknown_inertia_after_40_frames() -> None:
-    """Within 1.5 times of known inertia 2 frames ahead, and as near as the data allow beyond: the
-    NEES says that the covariance, which is that of the least-squares problem, is the error's."""
+    """Within 1.5 times of known inertia 2 frames ahead, and as near as the frames allow beyond:
+    see tests/test_predict_bound.py."""
     ratios, _ = errors("tumble-3", 0.1, 40, True)
     known, _ = errors("tumble-3", 0.1, 40, False)
     share = np.median(ratios.rotation_deg, axis=0) / np.median(known.rotation_deg, axis=0)

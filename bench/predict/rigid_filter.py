@@ -1,27 +1,17 @@
 """A multiplicative Kalman filter with the dynamics of a free rigid body.
 
-State: the rotation from principal to camera axes, the angular velocity about the principal axes
-and, where the moments of inertia are to be estimated, two parameters of their ratios. The error of
-the rotation is a rotation vector on its right, in the principal axes (Lefferts, Markley and
-Shuster 1982; Markley 2003), so the state has six or eight numbers and no constraint.
+Its state, with six or eight numbers and no constraint, is that of `rigid_state`. The filter starts
+from a least-squares fit of the whole motion to the first frames (Levenberg and Marquardt), whose
+inverse normal matrix is its first covariance, and takes every later frame by predict and update. At
+the end the motion is fitted once more, to all frames and from where the filter is: the iterated
+smoother, which makes up for updates that were linearised about poor ratios of the moments. Only the
+dynamics say how the target moves: where the camera turns, as on the spiral, they are wrong, and so
+are the forecasts.
 
-The filter starts from a least-squares fit of the whole motion to the first frames (Levenberg and
-Marquardt), whose inverse normal matrix is its first covariance, and takes every later frame by
-predict and update. At the end the motion is fitted once more, to all frames and from where the
-filter is: the iterated smoother, which makes up for updates that were linearised about poor ratios
-of the moments. Only the dynamics say how the target moves: where the camera turns, as on the
-spiral, they are wrong, and so are the forecasts.
-
-The forecast's covariance is taken from sigma points, as of the unscented filter (Julier and Uhlmann
-1997), about the forecast of the state itself. The ratios of the moments are uncertain by so much
-after a short window that derivatives would promise too much.
-
-Of the inertia, second moments of mass s_i = (I_j + I_l - I_i) / 2 are estimated through their
-logarithms: any three numbers are a body that can exist, and the dynamics are
-
-    k_i = (I_j - I_l) / I_i = -tanh((log s_j - log s_l) / 2),
-
-in which a common factor drops out; the three logarithms are held to a sum of 0.
+Where the inertia is known the forecast's covariance is taken from sigma points, as of the unscented
+filter (Julier and Uhlmann 1997), about the forecast of the state itself. Where the ratios of the
+moments are estimated, they are uncertain by so much after a short window that sigma points would
+promise too much: the forecast is the mean over a grid of ratios, see `inertia_grid`.
 
 The translation is that of a point of the target, the centre of mass, that moves uniformly:
 t = p + v s - R c, with p, v and, where the inertia is not known, c by linear least squares.
@@ -30,26 +20,23 @@ t = p + v s - R c, with p, v and, where the inertia is not known, c by linear le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from bench.predict.inertia_grid import mixture_of
 from bench.predict.kinematic import fit_rotations
 from bench.predict.rigid_body import coupling, propagate
-from bench.predict.rotations import exp, hat, left_jacobian_inverse, log
+from bench.predict.rigid_state import ORDER, State, fit_states, path_of
+from bench.predict.rotations import hat, log
 from bench.predict.types import Forecast, Observed, check_observed
 from satgen.errors import InputError
 from satgen.geometry import Floats
 
-_ORDER = 8
-"""Order of the series, for 1e-8 a step: far below any noise."""
-
 _LEAST_RAD, _LEAST_M = 1e-6, 1e-6
 """Least standard deviation of what is observed, so that noiseless poses can be weighed."""
 
-_BASIS = np.array([[1.0, -0.5, -0.5], [0.0, 0.75**0.5, -(0.75**0.5)]]).T
-"""(3, 2): logarithms of the second moments, of sum 0, by the two parameters."""
+_TOGETHER = 64
+"""Sequences whose grids are held in memory together."""
 
 _CENTRE_M = 2.0
 """Standard deviation of the centre of mass from the target's origin, along each axis, metres."""
@@ -93,13 +80,23 @@ class RigidBodyFilter:
         to_principal = np.swapaxes(bodies.axes, -1, -2)
         # The camera from principal axes, which is what the dynamics speak of.
         rotations = observed.rotations @ to_principal[:, None]
-        state = self._estimate(observed, rotations)
+        state, noise = self._estimate(observed, rotations)
         ahead = future - observed.times[:, -1:]
-        later, covariance = _spread(state, ahead)
-        centre = None
-        if bodies.centre is not None and not self.estimate_inertia:
-            centre = np.einsum("bij,bj->bi", bodies.axes, bodies.centre)
-        translations, spread = _translations(observed, state, ahead, later, covariance, centre)
+        if self.estimate_inertia and self.smooth and self.torque_rad_s2 == 0.0:
+            parts = [
+                self._over_ratios(observed.take(rows), rotations[rows], part, noise[rows], to)
+                for rows in np.array_split(np.arange(len(ahead)), -(-len(ahead) // _TOGETHER))
+                for part, to in [(state.take(rows), ahead[rows])]
+            ]
+            later, covariance, translations, spread = (
+                np.concatenate(each) for each in zip(*parts, strict=True)
+            )
+        else:
+            later, covariance = _spread(state, ahead)
+            centre = None
+            if bodies.centre is not None and not self.estimate_inertia:
+                centre = np.einsum("bij,bj->bi", bodies.axes, bodies.centre)
+            translations, spread = _translations(observed, state, ahead, later, covariance, centre)
         axes = bodies.axes[:, None]
         return Forecast(
             later @ axes,
@@ -108,8 +105,25 @@ class RigidBodyFilter:
             spread,
         )
 
-    def _estimate(self, observed: Observed, rotations: Floats) -> _State:
-        """The state at the last observed frame."""
+    def _over_ratios(
+        self, observed: Observed, rotations: Floats, state: State, noise: Floats, ahead: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Rotations and translations (B, H) to come with their covariances, as means over the
+        ratios of the moments."""
+        mixture = mixture_of(state, observed.times, rotations, noise, self.log_inertia)
+        row = mixture.row
+        path = path_of(mixture.state, ahead[row])
+        within = path.by @ mixture.state.covariance[:, None] @ np.swapaxes(path.by, -1, -2)
+        shifts, spread = _translations(
+            observed.take(row), mixture.state, ahead[row], path.rotations, within, None
+        )
+        return (
+            *mixture.rotations(path.rotations, within),
+            *mixture.vectors(shifts, spread),
+        )
+
+    def _estimate(self, observed: Observed, rotations: Floats) -> tuple[State, Floats]:
+        """The state at the last observed frame, and the noise (B,) of the rotations, radians."""
         times = observed.times
         frames = times.shape[1]
         start = min(max(self.start_frames, 3), frames)
@@ -126,9 +140,9 @@ class RigidBodyFilter:
             state = _update(state, rotations[:, frame], known)
         if self.smooth and frames > start and self.torque_rad_s2 == 0.0:
             state = self._fit(state, times, rotations, known)
-        return state
+        return state, known
 
-    def _guess(self, times: Floats, rotations: Floats, observed: Observed) -> _State:
+    def _guess(self, times: Floats, rotations: Floats, observed: Observed) -> State:
         """A first state from a smooth curve through the frames."""
         degree = 2 if times.shape[1] >= 4 else 1
         fit = fit_rotations(times, rotations, degree)
@@ -136,7 +150,7 @@ class RigidBodyFilter:
         assert observed.bodies is not None
         moments = observed.bodies.moments
         parameters = 2 if self.estimate_inertia else 0
-        return _State(
+        return State(
             fit.base,
             fit.omega(),
             np.zeros((count, parameters)),
@@ -144,49 +158,10 @@ class RigidBodyFilter:
             None if self.estimate_inertia else coupling(moments),
         )
 
-    def _fit(self, state: _State, times: Floats, rotations: Floats, noise: Floats) -> _State:
-        """Least squares of the state at the last of the frames, from a guess."""
-        back = (times - times[:, -1:])[:, ::-1]
-        poses = rotations[:, ::-1]
-        weight = np.concatenate(
-            [np.zeros(6), np.full(state.shape.shape[1], self.log_inertia**-2.0)]
-        )
-        damping = np.full(len(times), 1e-3)
-        cost, normal, gradient = _normal(state, back, poses, noise, weight)
-        active = np.arange(len(times))
-        for _ in range(self.iterations):
-            part = state.take(active)
-            damped = normal[active] + damping[active, None, None] * (
-                normal[active] * np.eye(normal.shape[-1])
-            )
-            step = np.linalg.solve(damped, gradient[active, :, None])[..., 0]
-            trial = part.moved(step)
-            n_cost, n_normal, n_gradient = _normal(
-                trial, back[active], poses[active], noise[active], weight
-            )
-            better = n_cost <= cost[active]
-            rows = active[better]
-            gain = cost[rows] - n_cost[better]
-            small = gain <= 1e-9 * cost[rows] + 1e-6
-            state = state.replaced(rows, trial.take(np.flatnonzero(better)))
-            cost[rows], normal[rows] = n_cost[better], n_normal[better]
-            gradient[rows] = n_gradient[better]
-            damping[rows] = np.maximum(damping[rows] / 10.0, 1e-12)
-            worse = active[~better]
-            damping[worse] = damping[worse] * 10.0
-            done = np.concatenate([rows[small], worse[damping[worse] > 1e8]])
-            active = np.setdiff1d(active, done)
-            if not len(active):
-                break
-        return _State(
-            state.rotation,
-            state.omega,
-            state.shape,
-            np.asarray(np.linalg.inv(normal), dtype=np.float64),
-            state.known,
-        )
+    def _fit(self, state: State, times: Floats, rotations: Floats, noise: Floats) -> State:
+        return fit_states(state, times, rotations, noise, self.log_inertia, self.iterations)
 
-    def _predict(self, state: _State, dt: Floats) -> _State:
+    def _predict(self, state: State, dt: Floats) -> State:
         """The state dt (B,) seconds on."""
         motion = propagate(
             state.coupling(),
@@ -194,7 +169,7 @@ class RigidBodyFilter:
             dt[:, None],
             k_by=state.coupling_by(),
             derivatives=True,
-            order=_ORDER,
+            order=ORDER,
         )
         size = state.covariance.shape[-1]
         transition = np.broadcast_to(np.eye(size), state.covariance.shape).copy()
@@ -206,7 +181,7 @@ class RigidBodyFilter:
         for a, b, power, over in ((0, 0, 3, 3.0), (0, 3, 2, 2.0), (3, 0, 2, 2.0), (3, 3, 1, 1.0)):
             block = q * np.abs(dt) ** power / over
             covariance[:, a : a + 3, b : b + 3] += block[:, None, None] * np.eye(3)
-        return _State(
+        return State(
             state.rotation @ motion.turn[:, 0],
             motion.omega[:, 0],
             state.shape,
@@ -215,110 +190,16 @@ class RigidBodyFilter:
         )
 
 
-@dataclass(frozen=True)
-class _State:
-    """B states: rotation (B, 3, 3), omega (B, 3), shape (B, P), covariance (B, 6+P, 6+P).
-
-    `known` is the coupling (B, 3) where the moments are known; then P is 0.
-    """
-
-    rotation: Floats
-    omega: Floats
-    shape: Floats
-    covariance: Floats
-    known: Floats | None
-
-    def coupling(self) -> Floats:
-        """Coefficients of Euler's equations, (B, 3)."""
-        if self.known is not None:
-            return self.known
-        logs = self.shape @ _BASIS.T
-        return np.asarray(-np.tanh((logs[:, [1, 2, 0]] - logs[:, [2, 0, 1]]) / 2.0))
-
-    def coupling_by(self) -> Floats | None:
-        """Derivatives of the coefficients by the parameters, (B, 3, P)."""
-        if self.known is not None:
-            return None
-        slope = -(1.0 - self.coupling() ** 2) / 2.0
-        return np.asarray(slope[..., None] * (_BASIS[[1, 2, 0]] - _BASIS[[2, 0, 1]]))
-
-    def take(self, rows: ArrayLike) -> _State:
-        """The given states."""
-        rows = np.asarray(rows)
-        return _State(
-            self.rotation[rows],
-            self.omega[rows],
-            self.shape[rows],
-            self.covariance[rows],
-            None if self.known is None else self.known[rows],
-        )
-
-    def replaced(self, rows: NDArray[np.intp], by: _State) -> _State:
-        """These states, with some rows taken from others."""
-        rotation, omega, shape = self.rotation.copy(), self.omega.copy(), self.shape.copy()
-        rotation[rows], omega[rows], shape[rows] = by.rotation, by.omega, by.shape
-        return _State(rotation, omega, shape, self.covariance, self.known)
-
-    def moved(self, step: NDArray[np.floating[Any]]) -> _State:
-        """These states moved by errors (B, 6+P)."""
-        return _State(
-            self.rotation @ exp(step[:, :3]),
-            self.omega + step[:, 3:6],
-            self.shape + step[:, 6:],
-            self.covariance,
-            self.known,
-        )
-
-
-@dataclass(frozen=True)
-class _Path:
-    """Rotations (B, N, 3, 3) from principal axes to the camera, and the derivative (B, N, 3, 6+P)
-    of their right rotation vector by the state's error."""
-
-    rotations: Floats
-    by: Floats
-
-
-def _path(state: _State, ahead: Floats) -> _Path:
-    """Where states are `ahead` (B, N) seconds later."""
-    motion = propagate(
-        state.coupling(),
-        state.omega,
-        ahead,
-        k_by=state.coupling_by(),
-        derivatives=True,
-        order=_ORDER,
-    )
-    by = np.concatenate([np.swapaxes(motion.turn, -1, -2), motion.turn_by], axis=-1)
-    return _Path(state.rotation[:, None] @ motion.turn, by)
-
-
-def _normal(
-    state: _State, times: Floats, rotations: Floats, noise: Floats, weight: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Cost (B,), normal matrix (B, n, n) and descent direction (B, n) of the fit to rotations."""
-    path = _path(state, times)
-    residual = log(np.swapaxes(path.rotations, -1, -2) @ rotations)
-    design = left_jacobian_inverse(residual) @ path.by / noise[:, None, None, None]
-    residual = residual / noise[:, None, None]
-    prior = weight[6:] * state.shape
-    cost = np.sum(residual**2, axis=(1, 2)) + np.sum(prior * state.shape, axis=1)
-    normal = np.einsum("btin,btim->bnm", design, design) + np.diag(weight)
-    gradient = np.einsum("btin,bti->bn", design, residual)
-    gradient[:, 6:] -= prior
-    return cost, normal, gradient
-
-
-def _residual_noise(state: _State, times: Floats, rotations: Floats) -> Floats:
+def _residual_noise(state: State, times: Floats, rotations: Floats) -> Floats:
     """Standard deviation (B,) of rotations about a fitted motion, radians about each axis."""
     frames = times.shape[1]
-    path = _path(state, (times - times[:, -1:])[:, ::-1])
+    path = path_of(state, (times - times[:, -1:])[:, ::-1])
     residual = log(np.swapaxes(path.rotations, -1, -2) @ rotations[:, :frames][:, ::-1])
     freedom = max(1, 3 * frames - state.covariance.shape[-1])
     return np.asarray(np.sqrt(np.sum(residual**2, axis=(1, 2)) / freedom))
 
 
-def _update(state: _State, rotation: Floats, noise: Floats) -> _State:
+def _update(state: State, rotation: Floats, noise: Floats) -> State:
     """The state after a rotation (B, 3, 3) is observed."""
     residual = log(np.swapaxes(state.rotation, -1, -2) @ rotation)
     prior = state.covariance
@@ -330,10 +211,10 @@ def _update(state: _State, rotation: Floats, noise: Floats) -> _State:
     covariance = keep @ prior @ np.swapaxes(keep, -1, -2)
     covariance += gain @ spread @ np.swapaxes(gain, -1, -2)
     moved = state.moved(step)
-    return _State(moved.rotation, moved.omega, moved.shape, covariance, state.known)
+    return State(moved.rotation, moved.omega, moved.shape, covariance, state.known)
 
 
-def _spread(state: _State, ahead: Floats) -> tuple[Floats, Floats]:
+def _spread(state: State, ahead: Floats) -> tuple[Floats, Floats]:
     """Rotations (B, H, 3, 3) later and the covariance (B, H, 3, 3) of their right rotation vector,
     by sigma points."""
     bodies, size = state.covariance.shape[:2]
@@ -343,7 +224,7 @@ def _spread(state: _State, ahead: Floats) -> tuple[Floats, Floats]:
     points = steps.shape[-1]
     each = state.take(np.repeat(np.arange(bodies), points))
     each = each.moved(np.swapaxes(steps, -1, -2).reshape(-1, size))
-    motion = propagate(each.coupling(), each.omega, np.repeat(ahead, points, axis=0), order=_ORDER)
+    motion = propagate(each.coupling(), each.omega, np.repeat(ahead, points, axis=0), order=ORDER)
     rotations = each.rotation[:, None] @ motion.turn
     rotations = rotations.reshape(bodies, points, *ahead.shape[1:], 3, 3)
     later = rotations[:, 0]
@@ -353,7 +234,7 @@ def _spread(state: _State, ahead: Floats) -> tuple[Floats, Floats]:
 
 def _translations(
     observed: Observed,
-    state: _State,
+    state: State,
     ahead: Floats,
     later: Floats,
     covariance: Floats,
@@ -365,7 +246,7 @@ def _translations(
     rotations to come and `covariance` is theirs.
     """
     since = observed.times - observed.times[:, -1:]
-    past = _path(state, since[:, ::-1]).rotations[:, ::-1]
+    past = path_of(state, since[:, ::-1]).rotations[:, ::-1]
     eye = np.eye(3)
 
     def design(time: Floats, turned: Floats) -> Floats:
