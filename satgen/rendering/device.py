@@ -15,7 +15,7 @@ from OpenGL import GL
 from OpenGL.GL import shaders
 
 from satgen.errors import RunError
-from satgen.rendering.packing import FACE_TEXELS, MATERIAL_TEXELS, PackedModel
+from satgen.rendering.packing import FACE_TEXELS, FLATNESS, MATERIAL_TEXELS, PackedModel
 
 SHADERS = Path(__file__).parent / "shaders"
 LIST_WIDTH, LIST_ROWS = 512, 256
@@ -30,8 +30,8 @@ class ShadeUniforms:
         ray_from_pixel: (3, 3), pixel (u, v, 1) to the direction whose camera z is 1.
         eye: (3,) camera centre, metres.
         sun, earth: (3,) unit vectors.
-        shadow_from_target: (4, 4), to texture coordinates and depth in the shadow map.
-        shadow_offset: metres along the surface normal at which the shadow map is read.
+        shadow_from_target: (4, 4), to texels (x, y) of the shadow map, whose first is centred at
+            (0.5, 0.5), and depth.
         earthshine: (3,) mean radiance of the Earth's disc, linear RGB.
         sunlight: share of the sun's light that reaches the target.
         ambient: radiance of everything else.
@@ -43,7 +43,6 @@ class ShadeUniforms:
     sun: NDArray[np.float64]
     earth: NDArray[np.float64]
     shadow_from_target: NDArray[np.float64]
-    shadow_offset: float
     earthshine: NDArray[np.float64]
     sunlight: float
     ambient: float
@@ -114,25 +113,14 @@ class Device:
         check_framebuffer()
 
         side = (self.shadow_side, self.shadow_side)
-        self._shadow_map = texture_2d(
-            side, GL.GL_DEPTH_COMPONENT32F, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT
+        self._shadow_map = texture_2d(side, GL.GL_RG32UI, GL.GL_RG_INTEGER, GL.GL_UNSIGNED_INT)
+        self._shadow_fb = framebuffer(self._shadow_map)
+        depth = GL.glGenRenderbuffers(1)
+        GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, depth)
+        GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, GL.GL_DEPTH_COMPONENT32F, *side)
+        GL.glFramebufferRenderbuffer(
+            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_RENDERBUFFER, depth
         )
-        for name, value in (
-            (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR),
-            (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
-            (GL.GL_TEXTURE_WRAP_S, GL.GL_CLAMP_TO_EDGE),
-            (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
-            (GL.GL_TEXTURE_COMPARE_MODE, GL.GL_COMPARE_REF_TO_TEXTURE),
-            (GL.GL_TEXTURE_COMPARE_FUNC, GL.GL_LEQUAL),
-        ):
-            GL.glTexParameteri(GL.GL_TEXTURE_2D, name, value)
-        self._shadow_fb = GL.glGenFramebuffers(1)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
-        GL.glFramebufferTexture2D(
-            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, self._shadow_map, 0
-        )
-        GL.glDrawBuffer(GL.GL_NONE)
-        GL.glReadBuffer(GL.GL_NONE)
         check_framebuffer()
 
     def _make_programs(self, packed: PackedModel) -> None:
@@ -143,12 +131,14 @@ class Device:
             "TEXTURE_SIZE": float(packed.base_roughness.shape[1]),
         }
         self._visibility_program = Program("geometry.vert", "visibility.frag", constants)
-        self._depth_program = Program("geometry.vert", "depth.frag", constants)
+        self._shadow_program = Program("geometry.vert", "shadow.frag", constants)
         self._shade_program = Program("list.vert", "shade.frag", constants)
         self._shade_program.use()
         faces = buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
         materials = buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
         samples = buffer_texture(self._samples_buffer, GL.GL_RGBA32F)
+        self._casters_buffer = _static_buffer(packed.casters)
+        casters = buffer_texture(self._casters_buffer, GL.GL_RG32UI)
         textures = (
             ("samples", GL.GL_TEXTURE_BUFFER, samples),
             ("faces", GL.GL_TEXTURE_BUFFER, faces),
@@ -169,8 +159,13 @@ class Device:
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
             GL.glBindTexture(kind, texture)
             GL.glUniform1i(self._shade_program[name], unit)
-        # A quarter of a texel short of the next: four bilinear lookups cover 3 × 3 texels evenly.
-        GL.glUniform1f(self._shade_program["shadow_step"], 0.75 / self.shadow_side)
+        # One unit of its own, as the shader of the shadow map reads it while others are bound.
+        GL.glActiveTexture(GL.GL_TEXTURE0 + len(textures))
+        GL.glBindTexture(GL.GL_TEXTURE_BUFFER, casters)
+        self._shadow_program.use()
+        GL.glUniform1i(self._shadow_program["casters"], len(textures))
+        self._shade_program.use()
+        GL.glUniform1f(self._shade_program["flatness"], FLATNESS * packed.radius)
 
     # -- a view ------------------------------------------------------------------------------
 
@@ -182,21 +177,29 @@ class Device:
     def draw_shadow_map(
         self,
         faces: NDArray[np.uint32],
+        casters: NDArray[np.uint32],
         clip_from_target: NDArray[np.float64],
         size: tuple[int, int],
     ) -> None:
-        """Depth of `faces` (N, 3) as the sun sees them, in the texture's first (w, h) texels."""
+        """What the sun sees of faces, in the map's first (w, h) texels.
+
+        Args:
+            faces: (N, 3) vertex indices.
+            casters: (N, 2) what the map remembers of each.
+            clip_from_target: (4, 4).
+            size: (w, h) in texels.
+        """
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
         GL.glViewport(0, 0, *size)
         GL.glScissor(0, 0, *size)
         GL.glEnable(GL.GL_DEPTH_TEST)
+        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
-        self._depth_program.use()
-        self._depth_program.matrix("clip_from_target", clip_from_target)
-        GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
-        GL.glPolygonOffset(1.5, 2.0)
+        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._casters_buffer)
+        GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, casters.nbytes, casters)
+        self._shadow_program.use()
+        self._shadow_program.matrix("clip_from_target", clip_from_target)
         self._draw_mesh(faces)
-        GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
 
     def draw_visibility(
         self,
@@ -259,7 +262,6 @@ class Device:
         program.matrix("shadow_from_target", uniforms.shadow_from_target)
         for name in ("eye", "sun", "earth", "earthshine"):
             GL.glUniform3f(program[name], *getattr(uniforms, name))
-        GL.glUniform1f(program["shadow_offset"], uniforms.shadow_offset)
         GL.glUniform1f(program["sunlight"], uniforms.sunlight)
         GL.glUniform1f(program["ambient"], uniforms.ambient)
         GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
@@ -309,7 +311,7 @@ def _texture_array(layers: NDArray[np.uint8], layout: Any) -> int:
     return int(texture)
 
 
-def _static_buffer(texels: NDArray[np.float32]) -> int:
+def _static_buffer(texels: NDArray[Any]) -> int:
     if len(texels) > GL.glGetIntegerv(GL.GL_MAX_TEXTURE_BUFFER_SIZE):
         raise RunError(
             f"{len(texels) // FACE_TEXELS} triangles: more than this OpenGL driver can address"

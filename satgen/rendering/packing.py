@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.model import Material, TargetModel
+from satgen.rendering.patches import find_neighbours, find_patches
 
-FACE_TEXELS = 6
+FACE_TEXELS = 7
 MATERIAL_TEXELS = 3
+FLATNESS = 1e-5
+"""Share of the model's radius by which points may be off a plane and still count as on it."""
+
 MAX_TEXTURE_BYTES = 256 * 1024 * 1024
 """Both texture arrays together: a user's model with many large pictures is scaled down to this."""
 
@@ -29,9 +33,12 @@ class PackedModel:
         face_offsets: (F,) float64, normal · first vertex.
         face_part: (F,) uint8 part label.
         surface: (F,) uint32 smooth surface, from 1.
+        casters: (F, 2) uint32 what the shadow map remembers of a face: its number from 1, and four
+            times its patch plus 1 if that is simple (see patches.py).
         double_sided: (F,) bool.
-        face_texels: (F * FACE_TEXELS, 4) float32: v0, 0 | e1, material | e2, 0 |
-            uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2, with unit normals in octahedral coordinates.
+        face_texels: (F * FACE_TEXELS, 4) float32: v0, patch | e1, material | e2, 0 |
+            uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), 0, with
+            unit normals in octahedral coordinates.
         material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
             normal scale, texture layer, 0 | emissive, 0.
         base_roughness, normal_metallic: (L, S, S, 4) uint8 texture arrays; layer 0 is neutral.
@@ -46,6 +53,7 @@ class PackedModel:
     face_offsets: NDArray[np.float64]
     face_part: NDArray[np.uint8]
     surface: NDArray[np.uint32]
+    casters: NDArray[np.uint32]
     double_sided: NDArray[np.bool_]
     face_texels: NDArray[np.float32]
     material_texels: NDArray[np.float32]
@@ -124,12 +132,17 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     encoded = octahedral(model.normals)[model.faces]
 
     texels = np.zeros((len(model.faces), FACE_TEXELS, 4), dtype=np.float32)
-    texels[:, 0, :3] = corners[:, 0]
+    neighbours = find_neighbours(faces)
+    patch, simple = find_patches(vertices, faces, face_normals, neighbours, FLATNESS * radius)
+    casters = np.stack([np.arange(1, len(faces) + 1), 4 * patch + simple], axis=1)
+    texels[:, 0, :3], texels[:, 0, 3] = corners[:, 0], patch
     texels[:, 1, :3], texels[:, 1, 3] = edges1, model.face_material
     texels[:, 2, :3] = edges2
     texels[:, 3, :2], texels[:, 3, 2:] = uv[:, 0], uv[:, 1] - uv[:, 0]
     texels[:, 4, :2], texels[:, 4, 2:] = uv[:, 2] - uv[:, 0], encoded[:, 0]
     texels[:, 5, :2], texels[:, 5, 2:] = encoded[:, 1], encoded[:, 2]
+
+    texels[:, 6, :3] = neighbours
 
     limit = _texture_limit(uv, np.linalg.norm(cross, axis=1), pixel_m)
     base, relief, layers = _texture_arrays(model.materials, limit)
@@ -149,6 +162,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         face_offsets=np.einsum("ij,ij->i", face_normals, corners[:, 0]),
         face_part=model.face_part,
         surface=surface.astype(np.uint32),
+        casters=casters.astype(np.uint32),
         double_sided=double_sided[model.face_material],
         face_texels=texels.reshape(-1, 4),
         material_texels=materials.reshape(-1, 4),

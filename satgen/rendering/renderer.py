@@ -1,11 +1,12 @@
 """The renderer: a visibility buffer, shaded once a surface and pixel.
 
-Two geometry passes write next to nothing: the shadow map, and the number of the triangle that each
-sample sees (after Burns and Hunt, "The Visibility Buffer", JCGT 2013). Samples lie half a pixel
-apart, so that every pixel centre is one of them: depth and part follow from that sample alone, in
-double precision, and radiance from it and the pixel's corners (`sampling.py`). A last pass shades
-the list of what the pixels see, each surface in a pixel once: its cost follows the pixels that the
-target covers, not its triangles.
+Two geometry passes write next to nothing: the number of the triangle that the sun sees at each
+texel of the shadow map (`patches.py` says why the number and no depth), and that of the one that
+each sample sees (after Burns and Hunt, "The Visibility Buffer", JCGT 2013). Samples lie half a
+pixel apart, so that every pixel centre is one of them: depth and part follow from that sample
+alone, in double precision, and radiance from it and the pixel's corners (`sampling.py`). A last
+pass shades the list of what the pixels see, each surface in a pixel once: its cost follows the
+pixels that the target covers, not its triangles.
 
 The image is drawn with row 0 at the bottom of the framebuffer, so that what is read back is already
 top row first; OpenGL's axes appear in this module and nowhere else.
@@ -73,7 +74,6 @@ class _ShadowMap:
     """The shadow map that is on the device: for which sun and texel (metres), how to look it up."""
 
     sun: NDArray[np.float64]
-    texel_asked: float
     texel: float
     from_target: NDArray[np.float64]
 
@@ -303,7 +303,6 @@ class Renderer(AbstractContextManager["Renderer"]):
             sun=sun,
             earth=earth,
             shadow_from_target=shadow.from_target,
-            shadow_offset=1.5 * shadow.texel,
             earthshine=earthshine,
             sunlight=sunlight,
             ambient=self.lighting.ambient,
@@ -313,14 +312,14 @@ class Renderer(AbstractContextManager["Renderer"]):
     def _shadow_map(self, sun: NDArray[np.float64], texel: float) -> _ShadowMap:
         """The shadow map for a sun direction in the target frame, drawn unless it is there."""
         last = self._shadow
-        if last is not None and last.texel_asked == texel and np.array_equal(last.sun, sun):
+        if last is not None and last.texel == texel and np.array_equal(last.sun, sun):
             return last
         packed = self._packed
         light = _light_axes(sun, packed.extents)
         in_light = light.astype(np.float32) @ packed.vertices.T
         low = in_light.min(axis=1).astype(np.float64)
         high = in_light.max(axis=1).astype(np.float64)
-        # A border of three texels, so that the filter reads lit texels beyond the outline.
+        # A border of three texels, so that the filter reads empty texels beyond the outline.
         side = self._device.shadow_side
         extent = high - low
         size = max(texel, float(extent[:2].max()) / (side - 8))
@@ -332,15 +331,20 @@ class Renderer(AbstractContextManager["Renderer"]):
         clip[:3, 3] = -middle / half
         clip[2] *= -1.0  # depth grows away from the sun
         # The map takes a corner of its texture.
-        share = np.append(counts / side, 1.0)
+        scale = np.append(counts, 1.0) / 2.0
         from_target = np.eye(4)
-        from_target[:3] = 0.5 * share[:, None] * clip[:3]
-        from_target[:3, 3] += 0.5 * share
-        casting = (self._normals32 @ sun.astype(np.float32) > 0.0) | packed.double_sided
-        self._device.draw_shadow_map(
-            packed.faces[np.flatnonzero(casting)], clip, (int(counts[0]), int(counts[1]))
+        from_target[:3] = scale[:, None] * clip[:3]
+        from_target[:3, 3] += scale
+        casting = np.flatnonzero(
+            (self._normals32 @ sun.astype(np.float32) > 0.0) | packed.double_sided
         )
-        self._shadow = _ShadowMap(sun.copy(), texel, size, from_target)
+        self._device.draw_shadow_map(
+            packed.faces[casting],
+            packed.casters[casting],
+            clip,
+            (int(counts[0]), int(counts[1])),
+        )
+        self._shadow = _ShadowMap(sun.copy(), texel, from_target)
         return self._shadow
 
     def _extent(

@@ -8,15 +8,14 @@ uniform samplerBuffer faces;         // FACE_TEXELS a face, see packing.py
 uniform samplerBuffer materials;     // MATERIAL_TEXELS a material
 uniform sampler2DArray base_roughness;   // sRGB base colour, linear roughness in alpha
 uniform sampler2DArray normal_metallic;  // tangent-space normal, metallic in alpha
-uniform sampler2DShadow shadow_map;
+uniform usampler2D shadow_map;       // face from 1, or 0; four times its patch, + 2 front, + 1 simple
 
 uniform mat3 ray_from_pixel;     // (u, v, 1) -> target-frame direction with camera z = 1
 uniform vec3 eye;                // camera centre, target frame, about the model's centre
 uniform vec3 sun;                // unit vector to the sun, target frame
 uniform vec3 earth;              // unit vector to the Earth, target frame
 uniform mat4 shadow_from_target;
-uniform float shadow_step;       // filter step in texture units
-uniform float shadow_offset;     // metres along the normal at which the shadow map is read
+uniform float flatness;          // metres that a point may be off a plane and count as on it
 uniform vec3 earthshine;         // mean radiance of the Earth's disc
 uniform float sunlight;          // share of the sun's light that reaches the target
 uniform float ambient;           // radiance of everything else
@@ -26,6 +25,7 @@ const float PI = 3.14159265;
 
 // What is shaded: a point, its frame on the viewer's side, and how it reflects.
 struct Surface {
+    uint patch;      // twice its number, plus whether the triangle's front is to the viewer
     vec3 point;      // target frame, metres
     vec3 view;       // unit vector to the eye
     vec3 geometric;  // the triangle's normal
@@ -59,11 +59,90 @@ Hit intersect(vec3 v0, vec3 e1, vec3 e2, vec3 direction) {
     return hit;
 }
 
-float sunlit(vec3 point) {
-    vec3 s = (shadow_from_target * vec4(point, 1.0)).xyz;
-    float d = shadow_step;
-    return 0.25 * (texture(shadow_map, s + vec3(-d, -d, 0.0)) + texture(shadow_map, s + vec3(d, -d, 0.0))
-                 + texture(shadow_map, s + vec3(-d, d, 0.0)) + texture(shadow_map, s + vec3(d, d, 0.0)));
+const int CLEAR = 0;    // is not in the light's way
+const int BEYOND = 1;   // might be but for its outline, which lies between
+const int COVERED = 2;  // is in the way
+
+// What a triangle that the sun sees near a point has to do with the point's light. From the place where
+// it was seen the surface is followed, edge by edge as the sun sees it, until it is over the point.
+int fate(int face, vec3 place, Surface s) {
+    float side = 0.0;
+    for (int k = 0; k < 4; k++) {
+        vec3 v0 = texelFetch(faces, face * FACE_TEXELS).xyz;
+        vec3 e1 = texelFetch(faces, face * FACE_TEXELS + 1).xyz;
+        vec3 e2 = texelFetch(faces, face * FACE_TEXELS + 2).xyz;
+        vec3 n = cross(e1, e2);
+        float toward = dot(n, sun);
+        if (k == 0) side = toward < 0.0 ? -1.0 : 1.0;
+        else if (toward * side <= 0.0) return BEYOND;
+        // No ray from the point to the sun meets it: the point is before its plane, or it is behind
+        // the point's own.
+        vec3 t = s.point - v0;
+        float above = -dot(t, s.geometric);
+        if (dot(t, n) * side > -flatness * length(n)
+            || above + max(max(dot(e1, s.geometric), dot(e2, s.geometric)), 0.0) < flatness) return CLEAR;
+        // Twice the area, as the sun sees it, between each edge and the point, and edge and place.
+        vec3 to_point = vec3(dot(cross(e1, t), sun), 0.0, dot(cross(t, e2), sun)) * side;
+        to_point.y = toward * side - to_point.x - to_point.z;
+        if (min(min(to_point.x, to_point.y), to_point.z) >= 0.0) return COVERED;
+        t = place - v0;
+        vec3 to_place = vec3(dot(cross(e1, t), sun), 0.0, dot(cross(t, e2), sun)) * side;
+        to_place.y = toward * side - to_place.x - to_place.z;
+        to_place = max(to_place, 0.0);
+        vec3 crossing = mix(vec3(2.0), to_place / (to_place - to_point), lessThan(to_point, vec3(0.0)));
+        vec3 next = texelFetch(faces, face * FACE_TEXELS + 6).xyz;
+        face = int(crossing.x <= min(crossing.y, crossing.z) ? next.x
+                   : crossing.y <= crossing.z ? next.y : next.z);
+        if (face < 0) return BEYOND;
+    }
+    return COVERED;
+}
+
+// Share of the sun that a point sees. A texel of the shadow map speaks for the light where it shows the
+// point's own patch, and against it where it shows a surface that is in the way; else it says nothing.
+// No depth is compared: however large a texel is, light gets through no shell, and no surface shadows
+// itself.
+float sunlit(Surface s) {
+    vec2 at = (shadow_from_target * vec4(s.point, 1.0)).xy - 0.5;
+    ivec2 corner = ivec2(floor(at));
+    vec2 share = at - floor(at);
+    uvec2 t0 = texelFetch(shadow_map, corner, 0).rg;
+    uvec2 t1 = texelFetch(shadow_map, corner + ivec2(1, 0), 0).rg;
+    uvec2 t2 = texelFetch(shadow_map, corner + ivec2(0, 1), 0).rg;
+    uvec2 t3 = texelFetch(shadow_map, corner + ivec2(1, 1), 0).rg;
+    uvec4 seen = uvec4(t0.x, t1.x, t2.x, t3.x);
+    uvec4 patches = uvec4(t0.y, t1.y, t2.y, t3.y);
+    bvec4 own = equal(patches >> 1, uvec4(s.patch));
+    bvec4 plain = equal(patches, uvec4(2u * s.patch + 1u));
+    if (all(plain)) return 1.0;
+
+    vec4 weight = vec4(1.0 - share.x, share.x, 1.0 - share.x, share.x)
+                  * vec4(vec2(1.0 - share.y), vec2(share.y));
+    vec3 across = vec3(shadow_from_target[0].x, shadow_from_target[1].x, shadow_from_target[2].x);
+    vec3 down = vec3(shadow_from_target[0].y, shadow_from_target[1].y, shadow_from_target[2].y);
+    across /= dot(across, across);
+    down /= dot(down, down);
+    float lit = dot(weight, vec4(plain));
+    float blocked = 0.0;
+    bool covered = false;
+    seen *= uvec4(not(plain));
+    // The triangles that are seen, one after the other.
+    for (uvec2 pair = max(seen.xy, seen.zw); (pair.x | pair.y) != 0u; pair = max(seen.xy, seen.zw)) {
+        uint face = max(pair.x, pair.y);
+        vec4 same = vec4(equal(seen, uvec4(face)));
+        seen *= uvec4(not(equal(seen, uvec4(face))));
+        float number = dot(same, vec4(1.0));
+        vec2 off = vec2(same.y + same.w, same.z + same.w) / number - share;
+        int end = fate(int(face) - 1, s.point + off.x * across + off.y * down, s);
+        float of_face = dot(weight, same);
+        if (end != CLEAR) blocked += of_face;
+        else lit += dot(weight, same * vec4(own));
+        covered = covered || end == COVERED;
+    }
+    // Where the sun sees the patch nowhere near, being less than a texel wide, only what is right over
+    // the point counts.
+    if (lit == 0.0) return covered ? 0.0 : 1.0 - blocked;
+    return lit / (lit + blocked);
 }
 
 // Radiance that the sun's light leaves with. Its irradiance is pi, so that a white Lambertian surface
@@ -80,8 +159,9 @@ vec3 direct(Surface s) {
     float vh = 1.0 - max(dot(s.view, h), 0.0);
     float vh2 = vh * vh;
     vec3 fresnel = s.f_zero + (1.0 - s.f_zero) * (vh2 * vh2 * vh);
-    return (s.diffuse + PI * distribution * masking * fresnel)
-           * (nl * facing * sunlit(s.point + s.geometric * shadow_offset));
+    float light = nl * facing;
+    if (light > 0.0) light *= sunlit(s);
+    return (s.diffuse + PI * distribution * masking * fresnel) * light;
 }
 
 // Radiance from all that is not the sun: the Earth, a disc of uniform radiance that is seen diffusely
@@ -155,7 +235,8 @@ vec3 shade(int face, vec2 pixel) {
     alpha *= alpha;
     alpha = sqrt(min(alpha * alpha + (1.0 - shortened) / shortened * m1.y * 0.5, 1.0));
 
-    Surface s = Surface(point, view, geometric, normal, albedo * (1.0 - metallic),
+    uint patch = 2u * uint(f0.w) + (side > 0.0 ? 1u : 0u);
+    Surface s = Surface(patch, point, view, geometric, normal, albedo * (1.0 - metallic),
                         mix(vec3(0.04), albedo, metallic), alpha, max(dot(normal, view), 0.03));
     return sunlight * direct(s) + indirect(s, face, bc) + m2.rgb;
 }

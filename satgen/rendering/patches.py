@@ -1,0 +1,104 @@
+"""Patches: what the shadow map tells apart.
+
+A sample of the shadow map remembers which triangle the sun sees there. A point is in the sun where
+the sun sees the point's own patch, a piece of surface without sharp edges; no depth is compared, so
+that nothing leaks through a panel however thin, and nothing shadows itself (after Hourcade and
+Nicolas, "Algorithms for antialiased cast shadows", Computers & Graphics 1985).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMOOTH_COSINE = float(np.cos(np.radians(35.0)))
+"""Faces that meet at an edge with less of an angle than this belong to one patch."""
+
+_MOST_PAIRS = 4_000_000
+"""Patches with more pairs of face and vertex are not examined, and taken as not simple."""
+
+
+def find_neighbours(faces: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """The face across each edge, (F, 3): of edge k from corner k to the next. -1 where there is
+    none, or not one alone that runs along it the other way.
+
+    Args:
+        faces: (F, 3) vertex indices, counter-clockwise from outside, of vertices that are each a
+            place of their own.
+    """
+    start = faces.ravel().astype(np.int64)
+    end = np.roll(faces, -1, axis=1).ravel().astype(np.int64)
+    key = np.minimum(start, end) * (int(faces.max()) + 1) + np.maximum(start, end)
+    order = np.argsort(key, kind="stable")
+    key, forward = key[order], (start < end)[order]
+    same = key[1:] == key[:-1]
+    before, after = np.append(False, same), np.append(same, False)
+    alone = same & ~before[:-1] & ~after[1:] & (forward[1:] != forward[:-1])
+    first, second = order[:-1][alone], order[1:][alone]
+    neighbours = np.full(faces.size, -1)
+    neighbours[first], neighbours[second] = second // 3, first // 3
+    return neighbours.reshape(-1, 3)
+
+
+def find_patches(
+    vertices: NDArray[np.float32],
+    faces: NDArray[np.uint32],
+    normals: NDArray[np.float64],
+    neighbours: NDArray[np.int64],
+    tolerance: float,
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Number the patches, and say which cannot shadow themselves.
+
+    Args:
+        vertices: (V, 3), each place once.
+        faces: (F, 3) vertex indices, counter-clockwise from outside.
+        normals: (F, 3) unit face normals.
+        neighbours: (F, 3) as `find_neighbours` has them.
+        tolerance: metres that a vertex may be off a plane.
+
+    Returns:
+        (F,) uint32 number of each face's patch, from 0, and (F,) bool, whether that is simple:
+        flat, or curved to one side only, so that no ray from its outside to a light that it faces
+        meets it again.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, edge = np.nonzero(neighbours > np.arange(len(faces))[:, None])
+    second = neighbours[first, edge]
+    smooth = np.einsum("ij,ij->i", normals[first], normals[second]) > SMOOTH_COSINE
+    first, second = first[smooth], second[smooth]
+    graph = coo_array(
+        (np.ones(len(first), dtype=np.int8), (first, second)), shape=(len(faces), len(faces))
+    )
+    count, patch = connected_components(graph, directed=False)
+    order = np.argsort(patch, kind="stable")
+    starts = np.searchsorted(patch[order], np.arange(count))
+    flat = _flat(vertices[faces[order]], normals[order], starts)
+    simple = flat <= tolerance
+    members = np.split(order, starts[1:])
+    for number in np.flatnonzero(~simple):
+        corners = vertices[faces[members[number]]].astype(np.float64)
+        points = np.unique(corners.reshape(-1, 3), axis=0)
+        if len(corners) * len(points) <= _MOST_PAIRS:
+            planes = normals[members[number]]
+            height = points @ planes.T - np.einsum("ij,ij->i", planes, corners[:, 0])
+            simple[number] = height.max() <= tolerance or height.min() >= -tolerance
+    return patch.astype(np.uint32), simple[patch]
+
+
+def _flat(
+    corners: NDArray[np.float32], normals: NDArray[np.float64], starts: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """How far each patch's vertices are off the plane of its first face, (P,) metres.
+
+    Args:
+        corners: (F, 3, 3) of the faces, patch by patch.
+        normals: (F, 3) of the same.
+        starts: (P,) first face of each patch.
+    """
+    sizes = np.diff(np.append(starts, len(corners)))
+    plane = np.repeat(normals[starts], sizes, axis=0)
+    place = np.repeat(corners[starts, 0], sizes, axis=0)
+    off = np.abs(np.einsum("fki,fi->fk", corners - place[:, None], plane)).max(axis=1)
+    return np.asarray(np.maximum.reduceat(off, starts))

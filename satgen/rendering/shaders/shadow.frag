@@ -1,0 +1,5 @@
+#version 330 core
+// Shadow map: what the sun sees, as packing.py has it, plus 2 on the patch if it is the front.
+layout(location = 0) out uvec2 seen;
+uniform usamplerBuffer casters;
+void main() { seen = texelFetch(casters, gl_PrimitiveID).rg + uvec2(0u, gl_FrontFacing ? 2u : 0u); }
