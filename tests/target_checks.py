@@ -195,6 +195,26 @@ def back_faces_seen(solid: Solid, rays: int = 60_000) -> tuple[int, set[str]]:
     return int(bad.sum()), {solid.assembly.parts[k].name for k in solid.owner[face[bad]]}
 
 
+def unseen_parts(solid: Solid, views: int = 120, rays: int = 60) -> list[str]:
+    """Parts that none of `views` cameras around the target sees: of each part, `rays` points of its
+    surface are looked for from each."""
+    rng = np.random.default_rng(23)
+    ways = rng.normal(size=(views, 3))
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    reach = float(np.linalg.norm(np.ptp(solid.triangles.reshape(-1, 3), axis=0)))
+    out = []
+    for number, tri in enumerate(solid.by_part):
+        area = np.linalg.norm(np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]), axis=1)
+        pick = rng.choice(len(tri), rays, p=area / area.sum())
+        aim = np.einsum("nk,nkd->nd", rng.dirichlet((1, 1, 1), rays), tri[pick])
+        start = (aim[None] + reach * ways[:, None]).reshape(-1, 3)
+        toward = np.repeat(-ways, rays, axis=0)
+        face = solid.mesh.ray.intersects_id(start, toward, multiple_hits=False)[0]
+        if not (solid.owner[face] == number).any():
+            out.append(solid.assembly.parts[number].name)
+    return out
+
+
 def coplanar_overlaps(
     solid: Solid, rays: int = 40_000, gap: float = 0.002, least: int = 3
 ) -> dict[str, int]:

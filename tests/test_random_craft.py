@@ -65,7 +65,9 @@ def test_it_keeps_the_rules_of_the_other_targets(seed: int) -> None:
     assert checks.far_landmarks(solid) == {}
     assert checks.hidden_landmarks(solid) == []
     assert checks.floating_parts(solid) == []
-    assert checks.back_faces_seen(solid)[0] <= 2
+    assert checks.unseen_parts(solid) == []
+    # A craft is up to 40 m wide, and single precision errs in proportion: a hole shows in hundreds.
+    assert checks.back_faces_seen(solid)[0] <= 5
     assert checks.coplanar_overlaps(solid) == {}
 
 
@@ -267,6 +269,9 @@ def test_a_range_is_rendered_resumed_and_verified(kept: Path, tmp_path: Path) ->
     target = data.config.target
     assert target.name == "random:3" and target.file is None
     assert target.sha256 == hashlib.sha256(glb.read_bytes()).hexdigest()
+    boxes = data.frames[["bbox_x", "bbox_y", "bbox_w", "bbox_h"]].to_numpy()
+    assert (boxes[:, :2] > 0).all() and (boxes[:, :2] + boxes[:, 2:] < 64).all()  # framed
+    assert (boxes[:, 2:].max(axis=1) > 16).all()
     again = satgen(*words, cwd=tmp_path)
     assert [a["rendered"] for a in json.loads(again.stdout)] == [0, 0]
     glb.unlink()  # verify builds it again

@@ -22,11 +22,10 @@ from satgen.errors import InputError
 from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
 from satgen.progress import Progress, Stage
-from satgen.rig import rig_requests
 from satgen.trajectory import KINDS
 
 ALL = "all"
-CRAFT = "building"
+BUILDING = "building"
 """The stage in which random craft are built."""
 MOTION = "motion__"
 """In front of a trajectory's own parameters among the command's values."""
@@ -39,12 +38,6 @@ MOTION = "motion__"
 @options_of(RenderOptions)
 @options_of_any(KINDS, MOTION)
 @click.option(
-    "--rig",
-    type=click.Path(path_type=Path),
-    help="JSON or TOML file of several cameras that fly together: a dataset each in OUT/NAME. "
-    "Needs --distance.",
-)
-@click.option(
     "--workers", type=int, help="Worker processes; 0 renders in this one.  [default: the cores]"
 )
 @json_option
@@ -53,7 +46,6 @@ def command(
     ctx: click.Context,
     /,
     out: Path | None,
-    rig: Path | None,
     workers: int | None,
     overwrite: bool,
     resume: bool,
@@ -75,16 +67,20 @@ def command(
     """
     options = request(values)
     _check_conflicts(ctx)
-    jobs = _jobs(options, out, rig)  # a rig that is none is refused before anything is done
     require_for_rendering()
     from satgen.run import render
 
     summaries = []
-    several = len(jobs) > 1 or rig is not None or options.target != jobs[0][0].target
-    stages = [Stage(folder.name) for _, folder in jobs]
-    shown = Progress([Stage(CRAFT, "craft"), *stages], quiet=quiet)
+    jobs = _jobs(options, out)
+    several = options.target != jobs[0][0].target
+    stages = [Stage(folder.name, seconds=30.0) for _, folder in jobs]
+    seeds = _seeds(str(options.target))
+    if seeds:
+        stages.insert(0, Stage(BUILDING, "model", 5.0 * len(seeds)))
+    shown = Progress(stages, quiet=quiet)
     with resumable():
-        _build_craft(str(options.target), workers, shown)
+        if seeds:
+            _build_craft(seeds, workers, shown)
         for job, folder in jobs:
             with shown.stage(folder.name) as progress:
                 summary = render(
@@ -142,20 +138,24 @@ def _check_conflicts(ctx: click.Context) -> None:
                 raise InputError(f"--{one} and --{other}: give one of them, not both")
 
 
-def _build_craft(target: str, workers: int | None, shown: Progress) -> None:
-    """Build the random craft that are asked for, several at a time."""
+def _seeds(target: str) -> list[int]:
+    """The random craft that are asked for; none for another target."""
+    from satgen.targets import generated
+
+    return generated.seeds_of(target) if generated.is_random(target) else []
+
+
+def _build_craft(seeds: list[int], workers: int | None, shown: Progress) -> None:
+    """Build the random craft that are not in the cache, several at a time."""
     from satgen.processes import default_workers
     from satgen.targets import generated
 
-    if generated.is_random(target):
-        with shown.stage(CRAFT) as progress:
-            count = default_workers() if workers is None else workers
-            generated.build_missing(generated.seeds_of(target), count, progress)
+    with shown.stage(BUILDING) as progress:
+        count = default_workers() if workers is None else workers
+        generated.build_missing(seeds, count, progress)
 
 
-def _jobs(
-    options: RenderOptions, out: Path | None, rig: Path | None
-) -> list[tuple[RenderOptions, Path]]:
+def _jobs(options: RenderOptions, out: Path | None) -> list[tuple[RenderOptions, Path]]:
     """What to render, and where to."""
     from satgen.targets import generated, registry
 
@@ -167,13 +167,5 @@ def _jobs(
         names = tuple(f"{generated.PREFIX}{k}" for k in generated.seeds_of(target))
     if names:
         root = out or DATASETS
-        jobs = [(replace(options, target=n), root / registry.folder_name(n)) for n in names]
-    else:
-        jobs = [(options, out or default_folder(options.target))]
-    if rig is None:
-        return jobs
-    return [
-        (request, folder / name)
-        for job, folder in jobs
-        for name, request in rig_requests(job, rig).items()
-    ]
+        return [(replace(options, target=n), root / registry.folder_name(n)) for n in names]
+    return [(options, out or default_folder(options.target))]

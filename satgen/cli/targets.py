@@ -139,7 +139,7 @@ def random_command(seeds: str, preview: bool, out: Path | None, as_json: bool) -
         raise InputError("--out: is the picture's; give --preview, too")
     numbers = generated.seeds_of(f"{generated.PREFIX}{seeds}")
     names = [f"{generated.PREFIX}{number}" for number in numbers]
-    with progress_bar("building", "craft") as progress:
+    with progress_bar("building", "model") as progress:
         generated.build_missing(numbers, default_workers(), progress)
     rows = _rows(names)
     picture = (out or Path(f"random-{seeds}.png")) if preview else None

@@ -71,8 +71,8 @@ def _structure(c: Craft, outline: list[Point]) -> None:
     """The core, a post along every edge, the decks."""
     d, e = c.design, c.unit
     draw = c.draw("structure")
-    core = c.part("bus_core", "bus")
-    core.add(shapes.prism(scaled(outline, -CORE_INSET), d.height - 0.02), "cfrp")
+    body = c.part("bus_structure", "bus")
+    body.add(shapes.prism(scaled(outline, -CORE_INSET), d.height - 0.02), "cfrp")
     if d.form != "cylinder":
         posts = c.part("bus_edges", "structure")
         material = draw.choice(("aluminium", "anodised", "cfrp", c.palette.paint))
@@ -84,7 +84,7 @@ def _structure(c: Craft, outline: list[Point]) -> None:
     for name, sign in (("top", 1.0), ("base", -1.0)):
         plate = shapes.prism(scaled(outline, 0.05), thick, 0.008)
         z = sign * (d.height / 2.0 - thick / 2.0 + 0.012)
-        part = c.part(f"bus_deck_{name}", "structure")
+        part = body if name == "base" else c.part("bus_deck_top", "structure")
         part.add(plate.translate((0.0, 0.0, z)), material)
         corners = scaled(outline, 0.05)
         step = max(1, len(corners) // 8)

@@ -171,8 +171,9 @@ def add_antennas(c: Craft) -> None:
     for _ in range(draw.integer(1, 3)):
         _patch(c, draw, draw.choice((c.top, c.top, *c.sides)))
     for face in (c.top, *c.sides, c.bottom):
-        if not any(p.cls == "antenna" for p in c.assembly.parts):
-            _patch(c, draw, face)
+        for scale in (1.0, 0.5, 0.25):  # where everything is full, a small one
+            if not any(p.cls == "antenna" for p in c.assembly.parts):
+                _patch(c, draw, face, scale)
     if draw.chance(0.4):
         _helix(c, draw, draw.choice((c.top, *c.free_sides())))
 
@@ -248,9 +249,9 @@ def _omni(c: Craft, draw: Draw, face: Face) -> None:
     c.landmark(f"omni_{face.name}_tip", face.placing.point((x, y, tall + 0.18 * e)))
 
 
-def _patch(c: Craft, draw: Draw, face: Face) -> None:
-    e = c.unit
-    spot = face.claim(draw, 0.22 * e, 0.22 * e, 0.02)
+def _patch(c: Craft, draw: Draw, face: Face, scale: float = 1.0) -> None:
+    e = scale * c.unit
+    spot = face.claim(draw, 0.22 * e, 0.22 * e, 0.02 * scale)
     if spot is None:
         return
     part = c.next("patch_antenna", "antenna")

@@ -147,7 +147,7 @@ def palette(seed: int) -> Palette:
     )
     reflector = paint(draw.weighted({"white": 5.0, "black": 1.5, "grey": 2.0, "sand": 1.0}))
 
-    kind = draw.weighted({"blue": 3.0, "deep_blue": 3.0, "violet": 1.0, "black": 3.0, "teal": 0.6})
+    kind = draw.weighted({"blue": 3.0, "deep_blue": 3.0, "violet": 0.6, "black": 3.0, "teal": 0.5})
     cells = f"cells_{kind}"
     tint = CELLS[kind]
     add(

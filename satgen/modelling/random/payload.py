@@ -11,6 +11,7 @@ from satgen.modelling.fittings import dish_feed
 from satgen.modelling.random.craft import Craft
 from satgen.modelling.random.draw import Draw
 from satgen.modelling.random.mounts import Array, Box, Face, Placing, around
+from satgen.modelling.shapes import Shape
 from satgen.modelling.worldview.forms import bolts, curved_blanket, framed
 
 
@@ -214,12 +215,7 @@ def _side_reflector(c: Craft, draw: Draw, face: Face, diameter: float) -> None:
     part.add(dish.aim(beam).translate(middle), c.palette.dish)
     rim = shapes.ring(0.995 * r, 0.014 * e, 44, 6).translate((0, 0, deep))
     part.add(rim.aim(beam).translate(middle), "cfrp")
-    ribs = [
-        shapes.strut(
-            (0.12 * r, 0, -0.045), (0.86 * r, 0, 0.74 * deep - 0.045), 0.018 * e, 6
-        ).rotate("z", 60.0 * k)
-        for k in range(6)
-    ]
+    ribs = _ribs(r, deep, 0.02 + 0.006 * r, 0.018 * e, 6)
     part.add(shapes.join(*ribs).aim(beam).translate(middle), "cfrp")
     hub = shapes.cylinder(0.16 * r, 0.10 * e, 20, 0.008).translate((0, 0, -0.05 * e))
     part.add(hub.aim(beam).translate(middle), "anodised")
@@ -235,6 +231,16 @@ def _side_reflector(c: Craft, draw: Draw, face: Face, diameter: float) -> None:
         t = 2.0 * math.pi * k / 3.0 + 0.3
         at = np.array([0.995 * r * math.cos(t), 0.995 * r * math.sin(t), deep + 0.014 * e])
         c.landmark(f"reflector_{number}_rim_{k + 1}", _aimed(at, beam, middle))
+
+
+def _ribs(radius: float, deep: float, thick: float, rod: float, count: int) -> list[Shape]:
+    """Rods along the back of a dish that opens toward +z, from near its hub to near its rim."""
+    steps = np.linspace(0.12, 0.93, 6)
+    slope = 2.0 * deep * steps / radius
+    down = thick * np.hypot(1.0, slope) + 0.6 * rod
+    path = np.stack([radius * steps, 0.0 * steps, deep * steps**2 - down], axis=-1)
+    rib = shapes.pipe(path, rod, 6)
+    return [rib.rotate("z", 360.0 * k / count) for k in range(count)]
 
 
 def _aimed(point: Array, beam: Array, at: Array) -> Array:
@@ -321,15 +327,7 @@ def _reflector(c: Craft) -> None:
     dish.add(bowl.aim(beam).translate(at), c.palette.dish)
     rim = shapes.ring(0.995 * radius, 0.016 * e, 48, 6).translate((0, 0, deep + 0.12 * radius))
     dish.add(rim.aim(beam).translate(at), "aluminium")
-    ribs = [
-        shapes.strut(
-            (0.1 * radius, 0, 0.10 * radius),
-            (0.88 * radius, 0, 0.76 * deep + 0.07 * radius),
-            0.022 * e,
-            6,
-        ).rotate("z", 45.0 * k)
-        for k in range(8)
-    ]
+    ribs = [rib.translate((0, 0, 0.12 * radius)) for rib in _ribs(radius, deep, thick, 0.02 * e, 8)]
     dish.add(shapes.join(*ribs).aim(beam).translate(at), "cfrp")
     focus = radius**2 / (4.0 * deep)
     low = 0.12 * radius
@@ -442,17 +440,21 @@ def _sun_shield(c: Craft, draw: Draw, reach: float, z: float) -> None:
 
 
 def _instrument(c: Craft, draw: Draw, face: Face, scale: float | None = None) -> bool:
-    """A box with an opening: camera, scanner or spectrometer. Whether there was room."""
-    e = c.unit
+    """A box with an opening: camera, scanner or spectrometer. Whether there was room.
+
+    One of a given scale does not mind what is in space around it.
+    """
+    e, needed = c.unit, scale is not None
     scale = draw.uniform(0.3, 0.75) if scale is None else scale
     w, d = scale * e * draw.uniform(0.8, 1.2), scale * e * draw.uniform(0.8, 1.2)
     h = scale * e * draw.uniform(0.6, 1.3)
-    spot = face.claim(draw, w + 0.08, d + 0.08, 0.02)
+    room = min(0.08, 0.4 * w)
+    spot = face.claim(draw, w + room, d + room, 0.25 * room)
     if spot is None:
         return False
     x, y = spot
     box = face.placing.box((x - w / 2, y - d / 2, 0.03), (x + w / 2, y + d / 2, 1.6 * h))
-    if not c.space.claim(box, margin=0.0):
+    if not needed and not c.space.claim(box, margin=0.0):
         return False
     part = c.next("instrument", "instrument")
     soft = draw.chance(0.6) and min(w, d, h) > 0.2
