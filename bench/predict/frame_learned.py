@@ -1,7 +1,7 @@
-"""Networks that forecast frames, with their weights: what is trained once and used then.
+"""Networks that forecast frames, with their weights; saved to files and loaded from them.
 
-Weights are float32 safetensors whose metadata hold the network's configuration and that of the
-windows it was trained on, so a file is a model.
+A file is a whole model: float32 safetensors whose metadata hold the network's configuration and the
+shape of the windows that it was trained on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS = ("simvp", "convlstm")
 TRANSLATORS = ("convmixer", "gsta")
 
 MOST_PARAMETERS = 4_000_000
-"""What a network here may have."""
+"""Numbers to learn that a network may have."""
 
 _CHUNK = 16
 """Windows forecast at a time."""
@@ -204,7 +204,8 @@ class LearnedFrames:
 
 
 def base_of(config: NetworkConfig, observed: Frames, horizons: Sequence[int]) -> Frames:
-    """What a network begins with: frames (B, N, C, S, S) of observed ones (B, T, C, S, S)."""
+    """Frames (B, N, C, S, S) that a network corrects, of observed ones (B, T, C, S, S): the last
+    one carried on by its optical flow, or as it is."""
     if config.carry:
         return CarriedFlow().carry(observed, horizons)
     return np.repeat(observed[:, -1:], len(horizons), axis=1)

@@ -35,7 +35,7 @@ RENDER = "render"
 
 @dataclass(frozen=True)
 class BlackFrame:
-    """Nothing at all: what an empty background is worth."""
+    """A black frame: it shows what an empty background alone scores."""
 
     def forecast(self, observed: ObservedFrames) -> Frames:
         """Zeros."""
@@ -46,16 +46,16 @@ class BlackFrame:
 
 @dataclass(frozen=True)
 class LastFrame:
-    """The target stands still."""
+    """The last observed frame again, as if the target stood still."""
 
     def forecast(self, observed: ObservedFrames) -> Frames:
-        """The last observed frame, at every horizon."""
+        """That frame, at every horizon."""
         return np.repeat(observed.frames[:, -1:], len(observed.horizons), axis=1)
 
 
 @dataclass(frozen=True)
 class FunctionFrames:
-    """A model that is one function.
+    """A model made of a function `forecast(observed)`.
 
     Attributes:
         function: of what was observed.
@@ -64,7 +64,7 @@ class FunctionFrames:
     function: Callable[[ObservedFrames], FrameForecast | NDArray[Any]]
 
     def forecast(self, observed: ObservedFrames) -> FrameForecast | NDArray[Any]:
-        """What the function says."""
+        """The function's answer."""
         return self.function(observed)
 
 

@@ -18,19 +18,19 @@ from bench.predict.frame_learned import TRANSLATORS
 from satgen.errors import InputError
 
 LEAST_REDUCTION = 4
+"""Pixels along a side, at least, that become one place of the hidden grid."""
 
 _OPEN = 3.0
 """Logit of a gate that lets 95 % through."""
 
 
 class FrameNetwork(Protocol):
-    """What is trained: see `frame_training`."""
+    """A network that forecasts frames."""
 
     def __call__(self, frames: Tensor, base: Tensor, horizons: Sequence[int]) -> Tensor:
         """Observed frames (B, T, C, S, S) to those (B, N, C, S, S) at N horizons, from 1 to H.
 
-        `base` (B, N, C, S, S) is what it begins with: the last frame over and over, or carried on
-        by its optical flow.
+        `base` (B, N, C, S, S), from `frame_learned.base_of`, is what it may correct.
         """
 
 

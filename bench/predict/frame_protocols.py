@@ -1,4 +1,4 @@
-"""What is observed and what is asked for of frames, and the windows that it is asked of.
+"""Protocols of frames: how many are seen and forecast, of what size; and windows to evaluate on.
 
 protocol = load_protocol("10-20-128")
 windows = held_out(["datasets/aura"], protocol, cache="cache")
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 FIELDS = ("frames", "parts", "poses", "time")
-"""What is read of every test window."""
+"""Fields that are read of every window to evaluate on."""
 
 BACKGROUND = 0.06
-"""So much brighter than the background, of 1, is a pixel that is taken for the target."""
+"""A pixel that is brighter than the background by more than this, of 1, is taken for the target."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class FrameProtocol:
         size: side of the images, pixels.
         horizons: frames ahead that are evaluated; the longest is H.
         colour: three channels instead of one.
-        crop: "none", the whole frame; or "dataset", the square about the target in all frames.
+        crop: "none", the whole frame; or "dataset", the smallest square that holds the target in
+            every frame of the dataset.
         step: every step-th frame of a dataset.
         stride: frames from the start of a test window to that of the next.
 
@@ -78,7 +79,7 @@ class FrameProtocol:
         self.windows()
 
     def windows(self, *, fields: tuple[str, ...] = FIELDS, stride: int = 1) -> WindowConfig:
-        """The windows that it is about.
+        """How windows are cut from datasets.
 
         Args:
             fields: of `WindowConfig`.
@@ -224,7 +225,7 @@ class HeldOut:
         return len(self.windows)
 
     def scenes(self) -> dict[str, FrameScene]:
-        """What a forecast may know of each dataset, in order."""
+        """A `FrameScene` of each dataset, by name, in order."""
         return {name: FrameScene(name, d, self.windows.config) for name, d in self.data.items()}
 
     def numbers(self, dataset: str) -> list[int]:

@@ -1,13 +1,13 @@
 """Render what you predict: poses that are forecast, drawn by our own renderer.
 
 The dataset's target, camera, lighting and sensor are those it was rendered with, its noise left
-out. The light at the time of a frame to come is known, as it is to whoever flies there: where sun
-and Earth stand still in the target's axes they turn with the forecast pose; elsewhere they are
-known in the camera's. With the true pose the frame is the dataset's, to the last bit.
+out. Where sun and Earth will be at the time of a frame to come is taken as known: in the target's
+axes where they stand still in these, so that they turn with the forecast pose; elsewhere in the
+camera's. With the true pose the frame is the dataset's, to the last bit.
 
-Pose models that carry the translation on as a polynomial are given that of the point that the
-camera is aimed at, where a dataset's target turns: the origin of the target's frame swings about
-it, which no velocity carries on.
+Pose models that extrapolate the translation by a polynomial are given that of the point that the
+camera is aimed at, about which the target turns; the origin of the target's frame moves on a circle
+about that point, which a polynomial does not follow.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def suited_pose_model(scene: FrameScene) -> str:
 
 @dataclass
 class RenderedForecast:
-    """See the module.
+    """The pose that is forecast, rendered.
 
     Attributes:
         pose_model: name of the pose model (`pose_models.load_pose_model`), one that is ready to
             forecast, or "auto" (`suited_pose_model`).
-        wants_poses: it does.
+        wants_poses: True; see `FrameModel`.
     """
 
     pose_model: str | PoseModel = AUTO

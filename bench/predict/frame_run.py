@@ -118,7 +118,7 @@ def forecast_part(part: FramePart) -> Line:
 
 
 def ready_model(name: str, weights: Path | None, device: str) -> FrameModel:
-    """A model that forecasts."""
+    """A model by its name, or with the weights of a file, on a device."""
     model = load_frame_model(name) if weights is None else LearnedFrames.load(weights)
     if isinstance(model, LearnedFrames):
         model.network.to(device)

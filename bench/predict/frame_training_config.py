@@ -1,4 +1,4 @@
-"""How the networks that forecast frames are trained; each default once."""
+"""Options of the training of networks that forecast frames, with their defaults."""
 
 from __future__ import annotations
 

@@ -33,12 +33,12 @@ Frames = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FrameScene:
-    """The dataset that windows are of, as far as a forecast may know it.
+    """The dataset of some windows: what a model may use of it beside the observed frames.
 
     Attributes:
         name: of its folder.
-        data: the dataset: target, camera and light. What it says of the frames to come, other than
-            their sun, is not for a model to look at.
+        data: the dataset: target, camera and light. Of the frames to come a model may look at the
+            sun only.
         windows: how windows were cut.
     """
 

@@ -11,10 +11,10 @@ from satgen.trajectory import Tumble
 
 NAME = "aura-tumble"
 START, STOP = 361, 960
-"""Long enough for held-out blocks of windows of 30 frames."""
+"""Indices: long enough for held-out blocks to hold windows of 30 frames."""
 
 SECONDS = 30.0
-"""About what it takes on two cores."""
+"""About how long that takes on two cores."""
 
 
 def small_options() -> RenderOptions:
