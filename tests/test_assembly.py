@@ -105,6 +105,22 @@ def test_texture_shifts_differ_between_pieces_and_keep_its_scale() -> None:
     assert np.array_equal(again.pieces[0][1].uv, first.uv)
 
 
+def test_trim_wears_the_tape_and_the_rest_keeps_off_it() -> None:
+    shape = s.join(s.blanket_box((1.9, 1.5, 0.8), 0.01, 0.2), s.box((0.4, 0.3, 0.2), 0.02))
+    assert 0 < shape.trimmed.sum() < len(shape.vertices)
+    placed = Assembly("tex").part("one", "bus").add(shape, "mli_gold").pieces[0][1]
+    low, high = MATERIALS["mli_gold"].tape_v or (0.0, 0.0)
+    piece = connected_pieces(len(placed.vertices), placed.faces)
+    for k in range(piece.max() + 1):
+        v = placed.uv[piece == k, 1]
+        if shape.trimmed[piece == k].all():
+            assert v.mean() == pytest.approx((low + high) / 2, abs=0.02)
+            assert low - 1e-6 <= v.min() and v.max() <= high + 1e-6
+        else:
+            assert not shape.trimmed[piece == k].any()
+            assert v.min() >= high - 1e-6 and v.max() <= 1.0 + low + 1e-6
+
+
 def test_grid_materials_shift_by_whole_cells() -> None:
     front = s.solar_panel(1.0, 1.0, 0.02, 10, 10)["front"]
     part = Assembly("tex").part("one", "solar_array").add(front, "solar_cells")

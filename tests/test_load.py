@@ -541,4 +541,4 @@ def test_shapes_survive_the_round_trip_closed(tmp_path: Path) -> None:
         assert solid.volume == pytest.approx(
             sum(trimesh.Trimesh(x.vertices, x.faces).volume for _, x in part.pieces), rel=1e-4
         )
-    assert s.CELLS_PER_TILE == 8
+    assert s.CELLS_PER_TILE == 16

@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -231,10 +231,45 @@ def _textured(shape: Shape, surface: Surface, seed: str) -> Shape:
             turn = rng.uniform(0.0, 2.0 * math.pi, count)
             if surface.jitter == "quarter":
                 turn = np.floor(turn / (0.5 * math.pi)) * (0.5 * math.pi)
+            shift = rng.uniform(0.0, 1.0, (count, 2))
+            trim = np.zeros(count, dtype=bool)
+            if surface.tape_v is not None:
+                trim[piece[shape.trimmed]] = True
+                size = _spans(uv, piece, count)
+                size = size[:, 1] - size[:, 0]
+                turn[trim] = np.where(size[trim, 0] < size[trim, 1], 0.5 * math.pi, 0.0)
             c, s = np.cos(turn)[piece], np.sin(turn)[piece]
             uv = np.stack([c * uv[:, 0] - s * uv[:, 1], s * uv[:, 0] + c * uv[:, 1]], axis=-1)
-            uv = uv + rng.uniform(0.0, 1.0, (count, 2))[piece]
-    return Shape(shape.vertices, shape.faces, shape.normals, np.asarray(uv), True)
+            if surface.tape_v is not None:
+                low, high = _spans(uv, piece, count).transpose(1, 0, 2)[..., 1]
+                shift[:, 1] = _beside_tape(low, high, shift[:, 1], trim, surface.tape_v)
+            uv = uv + shift[piece]
+    return replace(shape, uv=np.asarray(uv), uv_unit=True)
+
+
+def _spans(uv: Array, piece: NDArray[np.int64], count: int) -> Array:
+    """(count, 2, 2) least and greatest uv of every piece."""
+    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
+    np.minimum.at(low, piece, uv)
+    np.maximum.at(high, piece, uv)
+    return np.stack([low, high], axis=1)
+
+
+def _beside_tape(
+    low: Array, high: Array, chance: Array, trim: NDArray[np.bool_], tape: tuple[float, float]
+) -> Array:
+    """Shifts (P,) of v that put trim on the texture's tape and, where it fits, the rest off it.
+
+    Args:
+        low, high: (P,) least and greatest v of every piece.
+        chance: (P,) 0..1, which of the places that are left.
+        trim: (P,) bool.
+        tape: v from and to.
+    """
+    room = 1.0 - (tape[1] - tape[0]) - (high - low)
+    beside = tape[1] + chance * np.maximum(room, 0.0) - low
+    free = np.where(room > 0.0, beside, chance)
+    return np.where(trim, 0.5 * (tape[0] + tape[1]) - 0.5 * (low + high), free)
 
 
 def connected_pieces(n: int, faces: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -100,15 +100,20 @@ def _normalised(v: NDArray[np.float64]) -> NDArray[np.float64]:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def encode_image(image: NDArray[np.uint8], quality: int) -> bytes:
-    """An (H, W, 3) texture as JPEG without chroma subsampling."""
+def encode_image(image: NDArray[np.uint8], quality: int) -> tuple[bytes, str]:
+    """An (H, W, 3) texture and its MIME type: JPEG without chroma subsampling, or PNG if smaller.
+
+    Flat fields that step from tile to tile, as mirrors' normals do, are smaller as PNG, and exact.
+    """
     from PIL import Image
 
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(
-        out, "JPEG", quality=quality, subsampling=0, optimize=True
-    )
-    return out.getvalue()
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture.save(jpeg, "JPEG", quality=quality, subsampling=0, optimize=True)
+    picture.save(png, "PNG", compress_level=9)
+    if len(png.getvalue()) <= len(jpeg.getvalue()):
+        return png.getvalue(), "image/png"
+    return jpeg.getvalue(), "image/jpeg"
 
 
 class _Buffer:
@@ -180,11 +185,11 @@ def write_glb(
     def texture(image: NDArray[np.uint8] | None, name: str) -> dict[str, Any] | None:
         if image is None:
             return None
-        raw = encode_image(image, quality)
+        raw, kind = encode_image(image, quality)
         if raw not in encoded:
             encoded.append(raw)
             view = buffer.add(raw)
-            images.append({"bufferView": view, "mimeType": "image/jpeg", "name": name})
+            images.append({"bufferView": view, "mimeType": kind, "name": name})
         return {"index": encoded.index(raw)}
 
     gltf_materials = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -26,13 +26,16 @@ class Surface:
         tile_m: metres that one repeat of the texture covers.
         jitter: how a piece of surface may shift the texture, so that nothing repeats: "free" (any
             shift and turn), "quarter" (any shift, quarter turns), "grid" (shift by whole cells of
-            1/8 tile, no turn), "none".
+            1/16 tile, no turn), "none".
+        tape_v: where its texture shows tape, from and to upward: pieces marked as trim lie there,
+            along u, and other pieces keep off it where they are small enough.
     """
 
     name: str
     make: Callable[[], Material]
     tile_m: float = 1.0
     jitter: Jitter = "free"
+    tape_v: tuple[float, float] | None = None
 
     def material(self) -> Material:
         """The material with its textures."""
@@ -64,39 +67,38 @@ def _full(
 
 
 SIZE = 1024
+CELLS = ("solar_cells", "solar_cells_b", "solar_cells_c")
+"""The solar cells' surfaces, for neighbouring panels to take in turn."""
 _MLI_TILE = 2.0
 
 
-def _mli_gold() -> Material:
-    stops = ((0.30, 0.14, 0.025), (0.72, 0.43, 0.10), (0.97, 0.68, 0.24), (1.0, 0.88, 0.55))
-    tape = (0.87, 0.64, 0.27)
-    return _full(
-        "mli_gold", textures.mli(SIZE, 7, _MLI_TILE, stops, tape, 0.50, (0.34, 0.50), 1.0, 1.15)
-    )
+def _film(
+    name: str,
+    seed: int,
+    tint: tuple[float, float, float],
+    tape: tuple[float, float, float],
+    metallic: float,
+    roughness: tuple[float, float],
+    crumple: float = 1.0,
+) -> Surface:
+    """A blanket under a film of one colour."""
+
+    def make() -> Material:
+        return _full(
+            name, textures.mli(SIZE, seed, _MLI_TILE, tint, tape, metallic, roughness, crumple)
+        )
+
+    return Surface(name, make, _MLI_TILE, "quarter", textures.TAPE_V)
 
 
-def _mli_amber() -> Material:
-    stops = ((0.20, 0.07, 0.015), (0.52, 0.24, 0.05), (0.80, 0.45, 0.12), (1.0, 0.75, 0.36))
-    tape = (0.60, 0.33, 0.10)
-    return _full(
-        "mli_amber", textures.mli(SIZE, 19, _MLI_TILE, stops, tape, 0.50, (0.31, 0.47), 1.0, 1.1)
-    )
-
-
-def _mli_silver() -> Material:
-    stops = ((0.30, 0.31, 0.33), (0.58, 0.59, 0.61), (0.80, 0.81, 0.82), (0.97, 0.97, 0.96))
-    tape = (0.74, 0.75, 0.76)
-    return _full(
-        "mli_silver", textures.mli(SIZE, 29, _MLI_TILE, stops, tape, 0.58, (0.32, 0.48), 0.95, 1.1)
-    )
-
-
-def _mli_black() -> Material:
-    stops = ((0.045, 0.045, 0.05), (0.12, 0.12, 0.125), (0.20, 0.20, 0.205), (0.36, 0.36, 0.37))
-    tape = (0.22, 0.215, 0.21)
-    return _full(
-        "mli_black", textures.mli(SIZE, 43, _MLI_TILE, stops, tape, 0.10, (0.30, 0.46), 0.9, 0.9)
-    )
+_FILMS = (
+    _film("mli_gold", 7, (0.955, 0.70, 0.31), (0.91, 0.65, 0.27), 0.94, (0.15, 0.20), 1.35),
+    _film("mli_amber", 19, (0.82, 0.50, 0.19), (0.76, 0.45, 0.16), 0.94, (0.15, 0.20), 1.35),
+    _film("mli_black", 43, (0.17, 0.17, 0.175), (0.20, 0.195, 0.19), 0.0, (0.26, 0.36), 1.2),
+    _film("mli_silver", 29, (0.93, 0.935, 0.94), (0.90, 0.905, 0.91), 0.95, (0.15, 0.20), 1.3),
+)
+"""Second-surface films: aluminium seen through Kapton, new and darkened, and through Teflon; and
+black Kapton, which is no mirror. What is left of 1 of the metalness is their haze."""
 
 
 def _baffle_black() -> Material:
@@ -108,22 +110,21 @@ def _glass_lens() -> Material:
     return Material("glass_lens", (0.012, 0.014, 0.035), 0.0, 0.06)
 
 
+def _cells(name: str, seed: int) -> Material:
+    return _full(name, textures.solar_cells(SIZE, CELLS_PER_TILE, seed))
+
+
 _SURFACES = (
-    Surface("mli_gold", _mli_gold, _MLI_TILE, "quarter"),
-    Surface("mli_amber", _mli_amber, _MLI_TILE, "quarter"),
-    Surface("mli_black", _mli_black, _MLI_TILE, "quarter"),
-    Surface("mli_silver", _mli_silver, _MLI_TILE, "quarter"),
+    *_FILMS,
     Surface(
         "cloth_white",
         lambda: _full("cloth_white", textures.cloth(SIZE, 61, 1.6, (0.91, 0.905, 0.89))),
         1.6,
         "quarter",
     ),
-    Surface(
-        "solar_cells",
-        lambda: _full("solar_cells", textures.solar_cells(SIZE, CELLS_PER_TILE, 3)),
-        0.4,
-        "grid",
+    *(
+        Surface(name, partial(_cells, name, seed), 0.05 * CELLS_PER_TILE, "grid")
+        for seed, name in enumerate(CELLS, start=3)
     ),
     Surface(
         "panel_back", lambda: _full("panel_back", textures.panel_back(SIZE, 3, 1.5)), 1.5, "quarter"
@@ -135,16 +136,18 @@ _SURFACES = (
         ),
         1.5,
         "quarter",
+        textures.TAPE_V,
     ),
     Surface(
         "black_paint",
         lambda: _full(
-            "black_paint", textures.paint(SIZE, 17, 1.5, (0.185, 0.185, 0.19), 0.55, 0.10)
+            "black_paint", textures.paint(SIZE, 17, 1.5, (0.185, 0.185, 0.19), 0.55, 0.08, 0.3)
         ),
         1.5,
         "quarter",
+        textures.TAPE_V,
     ),
-    Surface("osr", lambda: _full("osr", textures.osr(SIZE, 16, 23)), 0.64, "grid"),
+    Surface("osr", lambda: _full("osr", textures.osr(SIZE, 32, 23)), 1.28, "grid"),
     Surface(
         "aluminium",
         lambda: _full("aluminium", textures.metal(SIZE, 31, 1.0, (0.80, 0.80, 0.805), 0.40)),
@@ -155,10 +158,13 @@ _SURFACES = (
         "anodised",
         lambda: _full(
             "anodised",
-            textures.metal(SIZE // 2, 37, 1.0, (0.47, 0.475, 0.49), 0.52, 0.4, 0.70, 0.06),
+            textures.metal(
+                SIZE // 2, 37, 1.0, (0.47, 0.475, 0.49), 0.52, 0.4, 0.70, 0.06, edges=True
+            ),
         ),
         1.0,
         "quarter",
+        textures.TAPE_V,
     ),
     Surface("baffle_black", _baffle_black, 0.6, "free"),
     Surface("cfrp", lambda: _full("cfrp", textures.cfrp(SIZE // 2, 41)), 0.32, "quarter"),
@@ -188,6 +194,13 @@ _SURFACES = (
         ),
         1.0,
         "free",
+    ),
+    Surface("labels", lambda: _full("labels", textures.labels(SIZE // 2, 71)), 1.0, "none"),
+    Surface(
+        "harness",
+        lambda: _full("harness", textures.harness(SIZE // 2, 73, 0.32)),
+        0.32,
+        "none",
     ),
     Surface("glass_lens", _glass_lens, 1.0, "none"),
     Surface(

@@ -263,7 +263,7 @@ def foil_height(n: int, tile_m: float, seed: int, crumple: float) -> Array:
     warp_y = 0.035 * value_noise(n, 5, seed + 3) + 0.012 * value_noise(n, 14, seed + 4)
     slack = np.clip(0.55 + 0.65 * fbm(n, 4, 2, seed + 5), 0.15, 1.0)
     height = np.zeros((n, n))
-    for k, (cells, slope) in enumerate(((7, 0.20), (17, 0.26), (41, 0.20))):
+    for k, (cells, slope) in enumerate(((7, 0.22), (17, 0.36), (41, 0.40))):
         sheet = facets(n, cells, seed + 10 + k, 0.36 if k == 0 else 0.42)
         sheet = sample(sheet, x + warp_x / (k + 1), y + warp_y / (k + 1))
         amplitude = 0.5 * slope * tile_m / cells
@@ -274,89 +274,100 @@ def foil_height(n: int, tile_m: float, seed: int, crumple: float) -> Array:
     return crumple * height
 
 
+def crinkle(n: int, tile_m: float, seed: int) -> tuple[Array, Array]:
+    """Slopes of the fine wrinkles that handling leaves in a film, to the right and up the image.
+
+    Sharp little ridges a few centimetres and about a centimetre long, patchy: a film that was
+    creased in one place is smooth in another.
+    """
+    right, up = np.zeros((n, n)), np.zeros((n, n))
+    for k, (pitch_m, slope) in enumerate(((0.036, 0.17), (0.014, 0.11))):
+        cells = max(2, round(tile_m / pitch_m))
+        patchy = np.clip(0.35 + 1.1 * fbm(n, 5 + 3 * k, 3, seed + 10 * k), 0.04, 1.0)
+        ridge = 1.0 - np.abs(value_noise(n, cells, seed + 10 * k + 1))
+        ridge = ridge**3 * (0.6 + 0.4 * value_noise(n, cells // 2, seed + 10 * k + 2))
+        a, b = slopes(ridge, tile_m)
+        scale = slope / max(float(np.sqrt(np.mean(a**2 + b**2))), 1e-12)
+        right += scale * patchy * a
+        up += scale * patchy * b
+    return right, up
+
+
+TAPE_V = (0.345, 0.372)
+"""Where the tape lies in a blanket's tile, from and to in texture units upward: it runs along u."""
+
+
 def mli(
     n: int,
     seed: int,
     tile_m: float,
-    stops: Sequence[tuple[float, float, float]],
+    tint: tuple[float, float, float],
     tape: tuple[float, float, float],
     metallic: float,
     roughness: tuple[float, float],
     crumple: float = 1.0,
-    relief: float = 1.0,
 ) -> tuple[Image, Image, Image]:
     """A multi-layer-insulation blanket: base colour, roughness and metallic, normal map.
+
+    The film has one colour; all play of light is in the normal map. Its lobe is narrow where the
+    film lies smooth and wider where it is creased, and what `metallic` leaves of 1 is its haze.
 
     Args:
         n: pixels of a side.
         seed: draws the creases.
         tile_m: metres of a side.
-        stops: sRGB colours (0..1) from the facets that look away from the light of a room to those
-            that face it; the renderer has no surroundings to mirror, so a part of their play is
-            painted in.
-        tape: sRGB colour of the tape over the seams.
-        metallic: 0..1; roughness: smooth facets, creased places.
-        crumple: strength of the facets; relief: of the painted play of light.
+        tint: sRGB colour (0..1) of the film.
+        tape: sRGB colour of the tape at TAPE_V and of patches.
+        metallic: 0..1; roughness: smooth film, creased places.
+        crumple: strength of facets and folds.
     """
     x, y = pixel_grid(n)
     height = foil_height(n, tile_m, seed, crumple)
-    right, up = _limit(*slopes(height, tile_m), 0.62)
+    right, up = slopes(height, tile_m)
+    fine_right, fine_up = crinkle(n, tile_m, seed + 60)
+    right, up = _limit(right + crumple * fine_right, up + crumple * fine_up, 1.1)
 
-    # seams: one tape each way, laced with stitches; buttons that hold the layers together
-    seam_x, seam_y = 0.315, 0.64
-    wide = 0.045 / tile_m
-    wander = 0.0015 * value_noise(n, 6, seed + 40)
-    tape_v = band(x + wander, seam_x, wide, 1.5 / n)
-    tape_h = band(y + wander, seam_y, wide, 1.5 / n)
-    lap = np.maximum(tape_v, tape_h)
+    # a band of tape with a row of stitches along both edges, a few patches, buttons between layers
+    middle, wide = 1.0 - 0.5 * sum(TAPE_V), TAPE_V[1] - TAPE_V[0]
+    lap = band(y, middle, wide, 1.0 / n)
     rng = generator(seed, 41)
     patches = np.zeros((n, n))
-    for _ in range(5):
-        cx, cy = rng.random(2)
+    for _ in range(4):
+        at_x, at_y = rng.random(2)
         w, h = rng.uniform(0.04, 0.09, 2) / tile_m
-        patches = np.maximum(patches, band(x, cx, w, 1.5 / n) * band(y, cy, h, 1.5 / n))
-    stitch_pitch = 1.0 / round(tile_m / 0.04)
-    stitch = np.arange(0.5 * stitch_pitch, 1.0, stitch_pitch)
-    side = 0.5 * wide + 0.010 / tile_m
-    lace = np.concatenate(
-        [np.column_stack([np.full_like(stitch, seam_x + s * side), stitch]) for s in (-1, 1)]
-        + [np.column_stack([stitch, np.full_like(stitch, seam_y + s * side)]) for s in (-1, 1)]
+        patches = np.maximum(patches, band(x, at_x, w, 1.5 / n) * band(y, at_y, h, 1.5 / n))
+    pitch = 1.0 / round(tile_m / 0.025)
+    run = np.arange(0.5 * pitch, 1.0, pitch)
+    rows = [np.full_like(run, middle + s * 0.40 * wide) for s in (-1, 1)]
+    stitches = dots(
+        n, np.concatenate([np.column_stack([run, r]) for r in rows]), 0.0022 / tile_m, 1.2 / n
     )
-    stitches = dots(n, lace % 1.0, 0.0035 / tile_m, 1.2 / n)
     per = max(2, round(tile_m / 0.5))
     grid = (np.stack(np.meshgrid(np.arange(per), np.arange(per)), -1).reshape(-1, 2) + 0.5) / per
-    grid = (grid + rng.uniform(-0.012, 0.012, grid.shape)) % 1.0
-    buttons = dots(n, grid, 0.011 / tile_m, 1.5 / n)
-    hollow = blur(dots(n, grid, 0.05 / tile_m, 0.09 / tile_m), max(2, n // 200))
+    grid = (grid + rng.uniform(-0.03, 0.03, grid.shape)) % 1.0
+    buttons = dots(n, grid, 0.010 / tile_m, 1.5 / n) * (1.0 - lap)
+    hollow = blur(dots(n, grid, 0.05 / tile_m, 0.09 / tile_m), max(2, n // 200)) * (1.0 - lap)
 
-    # tape lies flatter than the foil, with a step at its border and small wrinkles across it
-    calm = 1.0 - 0.62 * np.maximum(lap, 0.8 * patches)
-    detail = 0.003 * tile_m / 2.0 * (lap + patches) + 0.0012 * stitches + 0.0035 * buttons
-    detail = detail - 0.006 * hollow * crumple
+    # tape lies flatter than the film, puckered across its run
+    cover = np.maximum(lap, 0.8 * patches)
+    calm = 1.0 - 0.75 * cover
+    detail = 0.0005 * patches - 0.0012 * stitches + 0.002 * buttons - 0.006 * crumple * hollow
     d_right, d_up = slopes(detail, tile_m)
-    limit = 0.45
-    d_right, d_up = np.clip(d_right, -limit, limit), np.clip(d_up, -limit, limit)
-    n_right, n_up = right * calm + d_right, up * calm + d_up
+    d_right, d_up = np.clip(d_right, -0.45, 0.45), np.clip(d_up, -0.45, 0.45)
+    pucker = 0.05 * lap * value_noise(n, (round(tile_m / 0.022), 4), seed + 45)
+    n_right, n_up = right * calm + d_right + pucker, up * calm + d_up
     normal = normal_map(n_right, n_up)
 
-    # the painted play of light: facets by their slope, creases as thin lines
-    facing = 0.5 + relief * (0.62 * n_up - 0.48 * n_right)
-    curve = height - blur(height, max(2, n // 170))
-    line = np.clip(curve / (np.std(curve) + 1e-12) * 0.06, -0.2, 0.2)
-    shade = np.clip(facing + relief * line + 0.05 * fbm(n, 6, 3, seed + 50), 0.0, 1.0)
-    base = colour(shade, stops)
-    tone = 1.0 + 0.10 * (shade - 0.5) + 0.03 * value_noise(n, 24, seed + 51)
-    base = mix(base, np.asarray(tape) * tone[..., None], 0.8 * np.maximum(lap, 0.9 * patches))
-    edge = np.clip(blur(lap, 2) * (1.0 - blur(lap, 2)) * 4.0, 0.0, 1.0)
-    base = mix(base, 0.55 * base, 0.55 * edge)
-    base = mix(base, 0.35 * base, 0.7 * stitches)
-    base = mix(base, np.asarray(stops[-1]) * 0.85, 0.75 * buttons)
+    base = np.broadcast_to(np.asarray(tint), (n, n, 3))
+    base = mix(base, tape, cover)
+    base = mix(base, 0.45 * np.asarray(tape), 0.7 * stitches)
+    base = mix(base, np.asarray(tape), buttons)
 
+    curve = height - blur(height, max(2, n // 170))
     creased = np.clip(np.abs(curve) / (2.5 * np.std(curve) + 1e-12), 0.0, 1.0)
     rough = roughness[0] + (roughness[1] - roughness[0]) * creased
-    rough = rough + 0.03 * fbm(n, 10, 2, seed + 52) + 0.05 * np.maximum(lap, patches)
-    metal = metallic * (1.0 - 0.5 * stitches)
-    packed = roughness_metallic(shrink(rough), shrink(metal))
+    rough = rough + 0.02 * fbm(n, 10, 3, seed + 52) + 0.05 * cover
+    packed = roughness_metallic(shrink(rough), shrink(metallic * (1.0 - 0.5 * stitches)))
     return to_bytes(base), packed, normal
 
 
@@ -382,14 +393,19 @@ def cloth(
 
 
 def solar_cells(n: int, cells: int, seed: int) -> tuple[Image, Image, Image]:
-    """`cells` by `cells` solar cells with cover glass: base colour, roughness/metallic, normals."""
+    """`cells` by `cells` solar cells under cover glass: base colour, roughness/metallic, normals.
+
+    Every cell has its own tone, and its glass its own slight tilt, so that the Sun's image breaks
+    up over a panel; glass is a smooth dielectric, grids and tabs are metal, gaps show the panel.
+    """
     x, y = pixel_grid(n)
     rng = generator(seed, 61)
     per = n // cells
+    k = per / 128.0  # widths below are pixels of a cell of 128
     cx, cy = (np.arange(n) // per)[None, :], (np.arange(n) // per)[:, None]
     u = ((np.arange(n) % per) + 0.5)[None, :] + 0.0 * y  # pixels inside the cell
     v = ((np.arange(n) % per) + 0.5)[:, None] + 0.0 * x
-    gap, crop = 2.6, 0.11 * per
+    gap, crop = 2.6 * k, 0.11 * per
     inset = np.minimum(np.minimum(u, per - u), np.minimum(v, per - v)) - gap
     corner = np.minimum(np.minimum(u, per - u) + np.minimum(v, per - v) - 2 * gap - crop, per)
     low_corner = np.where(v > 0.5 * per, corner, per)  # cropped at two of the corners
@@ -399,40 +415,41 @@ def solar_cells(n: int, cells: int, seed: int) -> tuple[Image, Image, Image]:
     hue = rng.normal(0.0, 1.0, (cells, cells))[cy, cx]
     gradient = rng.normal(0.0, 1.0, (2, cells, cells))
     drift = gradient[0][cy, cx] * (u / per - 0.5) + gradient[1][cy, cx] * (v / per - 0.5)
-    light = 1.0 + 0.085 * tone + 0.08 * drift + 0.04 * fbm(n, 16, 3, seed + 62)
+    batch = fbm(n, 2, 3, seed + 67)  # cells of one delivery lie together
+    light = 1.0 + 0.10 * tone + 0.09 * drift + 0.04 * fbm(n, 2 * cells, 3, seed + 62) + 0.14 * batch
     cell = np.stack(
         [
-            0.088 * light * (1.0 + 0.07 * hue),
+            0.088 * light * (1.0 + 0.09 * hue),
             0.125 * light,
-            0.285 * light * (1.0 - 0.05 * hue),
+            0.285 * light * (1.0 - 0.06 * hue),
         ],
         axis=-1,
     )
-    fingers = np.clip(0.9 - np.abs((u - gap) % (per / 16.0) - per / 32.0), 0.0, 1.0)
-    bus = np.clip(2.4 - np.abs(v - (gap + 5.0)), 0.0, 1.0)
-    cell = mix(cell, (0.30, 0.33, 0.42), 0.34 * fingers * (v > gap + 5.0))
+    fingers = np.clip(0.9 - np.abs((u - gap) % (per / 16.0) - per / 32.0) / k, 0.0, 1.0)
+    bus = np.clip(2.4 - np.abs(v - (gap + 5.0 * k)) / k, 0.0, 1.0)
+    cell = mix(cell, (0.30, 0.33, 0.42), 0.34 * fingers * (v > gap + 5.0 * k))
     cell = mix(cell, (0.62, 0.63, 0.65), 0.85 * bus)
-    rim = np.clip(1.6 - np.abs(inset - 1.2), 0.0, 1.0)
+    rim = np.clip(1.6 - np.abs(inset / k - 1.2), 0.0, 1.0)
     cell = mix(cell, (0.22, 0.25, 0.36), 0.35 * rim)
 
     substrate = np.broadcast_to(np.array([0.34, 0.25, 0.16]), cell.shape)
-    substrate = substrate * (1.0 + 0.10 * value_noise(n, 64, seed + 63))[..., None]
+    substrate = substrate * (1.0 + 0.10 * value_noise(n, 8 * cells, seed + 63))[..., None]
     tabs = np.zeros((n, n))
     for at in (0.2, 0.5, 0.8):
-        tabs = np.maximum(tabs, np.clip(2.6 - np.abs(u - at * per), 0.0, 1.0))
-    tabs = tabs * np.clip(gap + 5.0 - np.minimum(v, per - v), 0.0, 1.0)
-    wire = np.clip(1.5 - np.abs(np.minimum(u, per - u) - 0.5), 0.0, 1.0) * (cx % 4 == 0)
+        tabs = np.maximum(tabs, np.clip(2.6 - np.abs(u - at * per) / k, 0.0, 1.0))
+    tabs = tabs * np.clip((gap - np.minimum(v, per - v)) / k + 5.0, 0.0, 1.0)
+    wire = np.clip(1.5 - np.abs(np.minimum(u, per - u) - 0.5) / k, 0.0, 1.0) * (cx % 4 == 0)
     base = substrate + (cell - substrate) * glass[..., None]
     base = mix(base, (0.72, 0.73, 0.74), 0.9 * tabs)
     base = mix(base, (0.55, 0.55, 0.54), 0.5 * wire * (1 - glass))
 
     silver = np.maximum(0.9 * tabs, np.maximum(0.75 * bus, 0.25 * fingers) * glass)
-    rough = 0.50 + (0.13 + 0.015 * tone - 0.50) * glass + 0.22 * tabs
-    rough = rough + 0.02 * fbm(n, 32, 2, seed + 64)
-    tilt = rng.normal(0.0, 0.006, (2, cells, cells))
-    step_right, step_up = slopes(0.0004 * blur(glass, 1) + 0.0003 * tabs, 0.4)
-    right = tilt[0][cy, cx] * glass + 0.55 * step_right + 0.004 * value_noise(n, 40, seed + 65)
-    up = tilt[1][cy, cx] * glass + 0.55 * step_up + 0.004 * value_noise(n, 40, seed + 66)
+    smooth = 0.085 + 0.006 * np.clip(tone, -2.0, 2.0)
+    rough = 0.50 + (smooth - 0.50) * glass + 0.22 * tabs
+    tilt = rng.normal(0.0, 0.009, (2, cells, cells))
+    step_right, step_up = slopes(0.0004 * blur(glass, 1) + 0.0003 * tabs, 0.05 * cells)
+    right = tilt[0][cy, cx] * glass + 0.55 * step_right * (1 - 0.8 * glass)
+    up = tilt[1][cy, cx] * glass + 0.55 * step_up * (1 - 0.8 * glass)
     packed = roughness_metallic(shrink(rough), shrink(silver))
     return to_bytes(base), packed, normal_map(right, up)
 
@@ -510,23 +527,86 @@ def cfrp(n: int, seed: int) -> tuple[Image, Image, Image]:
     return to_bytes(base), roughness_metallic(rough, 0.15), normal_map(right, up)
 
 
+_GLYPHS = {
+    "0": "01110 10001 10011 10101 11001 10001 01110",
+    "1": "00100 01100 00100 00100 00100 00100 01110",
+    "2": "01110 10001 00001 00110 01000 10000 11111",
+    "3": "11110 00001 00001 01110 00001 00001 11110",
+    "4": "00010 00110 01010 10010 11111 00010 00010",
+    "5": "11111 10000 11110 00001 00001 10001 01110",
+    "6": "00110 01000 10000 11110 10001 10001 01110",
+    "7": "11111 00001 00010 00100 01000 01000 01000",
+    "8": "01110 10001 10001 01110 10001 10001 01110",
+    "9": "01110 10001 10001 01111 00001 00010 01100",
+    "J": "00111 00010 00010 00010 00010 10010 01100",
+    "P": "11110 10001 10001 11110 10000 10000 10000",
+    "T": "11111 00100 00100 00100 00100 00100 00100",
+    "W": "10001 10001 10001 10101 10101 11011 10001",
+}
+LABELS = (4, 8)
+"""Labels across and down the label sheet."""
+
+
+def labels(n: int, seed: int) -> tuple[Image, Image, Image]:
+    """A sheet of LABELS printed plates, each with a designation and a bar code."""
+    across, down = LABELS
+    wide, high = n // across, n // down
+    unit = max(1, high // 16)
+    rng = generator(seed, 97)
+    ink = np.zeros((n, n))
+    for k in range(across * down):
+        cell = ink[(k // across) * high :, (k % across) * wide :][:high, :wide]
+        cell[:unit] = cell[-unit:] = cell[:, :unit] = cell[:, -unit:] = 0.6
+        text = "JPTW"[k % 4] + f"{int(rng.integers(0, 1000)):03d}"
+        for place, letter in enumerate(text):
+            rows = _GLYPHS[letter].split()
+            dots_ = np.array([[float(c) for c in row] for row in rows])
+            image = np.kron(dots_, np.ones((unit, unit)))
+            x = 3 * unit + place * 7 * unit
+            cell[2 * unit : 9 * unit, x : x + 5 * unit] = image
+        bars = np.repeat(rng.integers(0, 2, (wide - 6 * unit) // unit), unit).astype(float)
+        cell[11 * unit : 14 * unit, 3 * unit : 3 * unit + len(bars)] = bars[None, :]
+    base = np.broadcast_to(np.array([0.84, 0.84, 0.81]), (n, n, 3))
+    base = base * (1.0 + 0.02 * fbm(n, 8, 4, seed))[..., None]
+    base = mix(base, (0.06, 0.06, 0.07), 0.9 * ink)
+    rough = 0.42 + 0.05 * fbm(n, 16, 3, seed + 1)
+    right, up = 0.02 * fbm(n, 24, 3, seed + 2), 0.02 * fbm(n, 24, 3, seed + 3)
+    return to_bytes(base), roughness_metallic(shrink(rough), 0.0), normal_map(right, up)
+
+
+def harness(n: int, seed: int, tile_m: float) -> tuple[Image, Image, Image]:
+    """A bundle of wires along v: strands of several colours under a tie every 8 cm."""
+    x, y = pixel_grid(n)
+    count = round(tile_m / 0.004)
+    rng = generator(seed, 99)
+    wander = 0.10 / count * value_noise(n, (6, 10), seed + 1)
+    place = (x + wander) * count
+    strand = np.floor(place).astype(np.int64) % count
+    across = place - np.floor(place) - 0.5
+    palette = np.array([[0.78, 0.77, 0.74], [0.66, 0.62, 0.55], [0.20, 0.20, 0.21]])
+    pick = rng.choice(3, count, p=(0.60, 0.25, 0.15))
+    base = palette[pick][strand] * (1.0 - 1.5 * np.abs(across) ** 3)[..., None]
+    base = base * (1.0 + 0.05 * fbm(n, 12, 3, seed + 2))[..., None]
+    ties = round(tile_m / 0.08)
+    tie = band((y * ties) % 1.0, 0.5, 0.07, 0.02)
+    base = mix(base, (0.84, 0.83, 0.80), tie)
+    right = -0.9 * across * (1.0 - tie)
+    up = np.clip(slopes(0.0008 * tie, tile_m)[1], -0.5, 0.5)
+    rough = 0.50 - 0.08 * tie + 0.04 * fbm(n, 20, 2, seed + 3)
+    return to_bytes(base), roughness_metallic(shrink(rough), 0.0), normal_map(right, up)
+
+
 # --- paints, mirrors, metals --------------------------------------------------------------------
 
 
-def _fasteners(n: int, tile_m: float, pitch: float, radius: float) -> tuple[Array, Array]:
-    """Heads (n, n) 0..1 on a grid along two panel borders, and their height in metres."""
-    k = max(2, round(tile_m / pitch))
-    run = (np.arange(k) + 0.5) / k
-    inset = 0.02 / tile_m
-    centres = np.concatenate(
-        [
-            np.column_stack([np.full(k, s), run])
-            for s in (inset, 1 - inset, 0.5 + inset, 0.5 - inset)
-        ]
-        + [np.column_stack([run, np.full(k, s)]) for s in (inset, 1 - inset)]
-    )
-    heads = dots(n, centres % 1.0, radius / tile_m, 1.5 / n)
-    return heads, 0.0016 * heads
+def worn(n: int, seed: int, tile_m: float) -> Array:
+    """Where a finish is rubbed off (n, n), 0..1: along the band at TAPE_V, which edges wear."""
+    _, y = pixel_grid(n)
+    middle = 1.0 - 0.5 * sum(TAPE_V)
+    across = np.abs(y - middle) * tile_m  # metres from the ridge of the edge
+    chips = 0.0022 * (1.0 + 1.5 * fbm(n, round(tile_m / 0.05), 3, seed + 81))
+    gone = np.clip((chips - across) / 0.0015 + 0.5, 0.0, 1.0)
+    return gone * np.clip(0.7 + 1.6 * fbm(n, round(tile_m / 0.12), 2, seed + 82), 0.0, 1.0)
 
 
 def paint(
@@ -536,53 +616,81 @@ def paint(
     tint: tuple[float, float, float],
     roughness: float,
     mottle: float = 0.02,
+    stain: float = 1.0,
 ) -> tuple[Image, Image, Image]:
-    """Sprayed paint over panels: mottling, faint joints, fastener heads."""
+    """Sprayed paint: mottling, stains, runs, touched-up spots, scratches, rubbed edges.
+
+    Args:
+        n: pixels of a side.
+        seed: draws all of it.
+        tile_m: metres of a side.
+        tint: sRGB colour (0..1).
+        roughness: of clean paint.
+        mottle: relative unevenness of the spray.
+        stain: strength of the yellow-brown stains that outgassing and handling leave.
+    """
     x, y = pixel_grid(n)
-    heads, raised = _fasteners(n, tile_m, 0.15, 0.0065)
-    joint = np.maximum(
-        np.maximum(band(x, 0.0, 0.004 / tile_m, 1.3 / n), band(x, 0.5, 0.004 / tile_m, 1.3 / n)),
-        band(y, 0.0, 0.004 / tile_m, 1.3 / n),
-    )
     cloud = fbm(n, 4, 5, seed, 0.6)
     light = 1.0 + mottle * cloud + 0.4 * mottle * fbm(n, 64, 2, seed + 1)
     base = np.asarray(tint) * light[..., None]
-    ring = np.clip(blur(heads, 1) - heads, 0.0, 1.0)
-    base = mix(base, 0.55 * base, 0.5 * joint)
-    base = mix(base, 0.72 * base, np.clip(ring * 1.6, 0.0, 1.0))
-    streak = np.clip(value_noise(n, (48, 3), seed + 3) - 0.55, 0.0, 1.0)
-    base = mix(base, 0.93 * base, streak)
-    height = raised - 0.0012 * joint
-    right, up = slopes(height, tile_m)
-    right, up = np.clip(right, -0.5, 0.5), np.clip(up, -0.5, 0.5)
+
+    blotch = np.clip(2.2 * fbm(n, 3, 5, seed + 2, 0.62) - 0.45, 0.0, 1.0)
+    base = mix(base, base * (0.93, 0.885, 0.80), 0.45 * stain * blotch)
+    run = np.clip(value_noise(n, (60, 3), seed + 3) - 0.6, 0.0, 1.0)
+    base = mix(base, base * (0.93, 0.90, 0.85), stain * run)
+    rng = generator(seed, 83)
+    fresh, border = np.zeros((n, n)), np.zeros((n, n))
+    for _ in range(5):
+        at_x, at_y = rng.random(2)
+        wide, high = rng.uniform(0.03, 0.12, 2) / tile_m
+        soft = 0.004 / tile_m
+        spot = band(x, at_x, wide, soft) * band(y, at_y, high, soft)
+        fresh = np.maximum(fresh, spot)
+        border = np.maximum(border, 4.0 * spot * (1.0 - spot))
+    base = mix(base, np.asarray(tint), 0.8 * fresh)
+    base = mix(base, 0.9 * base, 0.5 * border)
+    scratch = np.abs(creases(n, 26, seed + 6, (0.02, 0.16), (0.0008, 0.0014)))
+    base = mix(base, 0.80 * base, np.clip(1.2 * scratch, 0.0, 0.7))
+    bare = worn(n, seed, tile_m)
+    base = mix(base, (0.62, 0.62, 0.63), 0.9 * bare)
+
+    right, up = slopes(0.00012 * fresh - 0.0002 * bare, tile_m)
     right += 0.012 * fbm(n, 90, 2, seed + 4)
     up += 0.012 * fbm(n, 90, 2, seed + 5)
-    rough = roughness + 0.05 * cloud - 0.12 * heads
-    return to_bytes(base), roughness_metallic(shrink(rough), 0.0), normal_map(right, up)
+    rough = roughness + 0.05 * cloud - 0.06 * blotch * stain + 0.04 * fresh
+    rough = rough + (0.4 - rough) * bare
+    packed = roughness_metallic(shrink(rough), shrink(0.9 * bare))
+    return to_bytes(base), packed, normal_map(right, up)
 
 
 def osr(n: int, tiles: int, seed: int) -> tuple[Image, Image, Image]:
-    """Second-surface mirrors: `tiles` by `tiles`, each tilted a little on its own, dark joints."""
+    """Second-surface mirrors, `tiles` by `tiles`: silver under quartz, grey joints between.
+
+    Each mirror leans and bows a little on its own; a few are chipped or were replaced.
+    """
     rng = generator(seed, 91)
     per = n // tiles
     cx, cy = (np.arange(n) // per)[None, :], (np.arange(n) // per)[:, None]
     u, v = ((np.arange(n) % per) + 0.5)[None, :], ((np.arange(n) % per) + 0.5)[:, None]
     inset = np.minimum(np.minimum(u, per - u), np.minimum(v, per - v))
-    joint = 1.0 - np.clip(inset - 0.8, 0.0, 1.0)
-    tone = rng.normal(0.0, 1.0, (tiles, tiles))[cy, cx]
+    joint = 0.40 * (1.0 - np.clip(inset - 0.4, 0.0, 1.0))
+    chip = rng.uniform(0.0, 1.0, (tiles, tiles)) < 0.03
+    broken = np.clip(0.16 * per - u - v + 0.5, 0.0, 1.0) * chip[cy, cx]
+    joint = np.maximum(joint, broken)
+    tone = np.clip(rng.normal(0.0, 1.0, (tiles, tiles)), -2.0, 2.0)[cy, cx]
     hue = rng.normal(0.0, 1.0, (tiles, tiles))[cy, cx]
-    light = 1.0 + 0.022 * tone + 0.02 * fbm(n, 5, 3, seed)
+    light = 1.0 + 0.008 * tone
     base = np.stack(
-        [0.83 * light * (1 - 0.005 * hue), 0.865 * light, 0.905 * light * (1 + 0.004 * hue)],
+        [0.940 * light * (1 - 0.004 * hue), 0.950 * light, 0.955 * light * (1 + 0.003 * hue)],
         axis=-1,
     )
-    base = mix(base, (0.16, 0.16, 0.17), 0.85 * joint)
-    tilt = rng.normal(0.0, 0.012, (2, tiles, tiles))
+    base = mix(base, (0.25, 0.25, 0.26), joint)
+    tilt = rng.normal(0.0, 0.011, (2, tiles, tiles))
     bow = 0.01
     right = tilt[0][cy, cx] - bow * (u / per - 0.5) + 0.0 * v
     up = tilt[1][cy, cx] + bow * (v / per - 0.5) + 0.0 * u
-    rough = 0.10 + 0.02 * tone + 0.5 * joint
-    packed = roughness_metallic(shrink(rough), shrink(0.65 * (1 - joint)))
+    rough = 0.10 + 0.008 * tone + 0.5 * joint
+    packed = roughness_metallic(shrink(rough), shrink(0.98 * (1 - joint)))
     return to_bytes(base), packed, normal_map(right, up)
 
 
@@ -595,8 +703,10 @@ def metal(
     brushed: float = 1.0,
     metallic: float = 0.95,
     stain: float = 0.04,
+    *,
+    edges: bool = False,
 ) -> tuple[Image, Image, Image]:
-    """Bare or anodised metal: brushed along x, faint stains, scratches."""
+    """Bare or anodised metal: brushed along x, faint stains, scratches; `edges` rubbed bare."""
     streaks = value_noise(n, (4, n // 2), seed) + 0.6 * value_noise(n, (9, n // 4), seed + 1)
     cloud = fbm(n, 4, 4, seed + 2)
     scratch = np.abs(creases(n, 40, seed + 3, (0.05, 0.3), (0.0015, 0.0025)))
@@ -607,9 +717,14 @@ def metal(
     rough = roughness + 0.05 * brushed * streaks + 0.06 * cloud - 0.08 * scratch
     up = 0.028 * brushed * streaks + 0.01 * cloud
     right = 0.008 * fbm(n, 12, 3, seed + 5)
+    metalness = np.full((n, n), metallic)
+    if edges:
+        bare = worn(n, seed, tile_m)
+        base = mix(base, (0.74, 0.74, 0.75), 0.85 * bare)
+        metalness = metalness + (0.95 - metalness) * bare
     return (
         to_bytes(base),
-        roughness_metallic(shrink(np.clip(rough, 0.06, 1.0)), metallic),
+        roughness_metallic(shrink(np.clip(rough, 0.06, 1.0)), shrink(metalness)),
         normal_map(right, up),
     )
 

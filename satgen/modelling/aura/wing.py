@@ -16,6 +16,7 @@ from satgen.modelling.aura.layout import (
     WING_ROOT,
     WING_TILT_DEG,
 )
+from satgen.modelling.materials import CELLS
 from satgen.modelling.shapes import Shape
 
 HINGE_CHORDS = (-1.95, -0.70, 0.70, 1.95)
@@ -112,7 +113,7 @@ def _panel(a: Assembly, k: int) -> None:
     made = sh.solar_panel(PANEL_CHORD, PANEL_SPAN, PANEL_THICKNESS, 76, 22, margin=0.025, seed=k)
     at = (0.0, -_span(k), 0.0)
     panel.add(_place(made["edge"].translate(at)), "cfrp")
-    panel.add(_place(made["front"].translate(at)), "solar_cells")
+    panel.add(_place(made["front"].translate(at)), CELLS[k % len(CELLS)])
     panel.add(_place(made["back"].translate(at)), "panel_back")
     low = -PANEL_THICKNESS / 2.0
     for chord in (-0.30, 0.30):

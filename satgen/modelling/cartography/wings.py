@@ -15,6 +15,7 @@ from satgen.modelling.cartography.layout import (
     WING_TILT_DEG,
     WING_Z,
 )
+from satgen.modelling.materials import CELLS
 
 HINGES_X = (-0.66, 0.66)
 
@@ -78,7 +79,8 @@ def _panel(a: Assembly, name: str, sign: float, k: int) -> None:
     seed = k + (0 if sign > 0 else 60)
     pieces = shapes.solar_panel(PANEL_CHORD, PANEL_LENGTH, PANEL_THICKNESS, 36, 28, 0.03, seed)
     part = a.part(f"wing_panel_{name}_{k + 1}", "solar_array")
-    for key, material in (("front", "solar_cells"), ("edge", "cfrp"), ("back", "panel_back")):
+    cells = CELLS[(k + (sign > 0)) % len(CELLS)]
+    for key, material in (("front", cells), ("edge", "cfrp"), ("back", "panel_back")):
         part.add(_turned(pieces[key].rotate("y", 180.0).translate((0, y, 0)), sign), material)
     ribs = [
         shapes.box((0.04, PANEL_LENGTH - 0.08, 0.03), 0.004).translate((x, y, 0.03))

@@ -21,40 +21,15 @@ SMALL = 256
 Maps = tuple[Image, Image, Image]
 Colour = tuple[float, float, float]
 
-FOILS: Mapping[str, tuple[tuple[Colour, Colour, Colour, Colour], Colour, float]] = {
-    "gold": (
-        ((0.30, 0.14, 0.025), (0.72, 0.43, 0.10), (0.97, 0.68, 0.24), (1.0, 0.88, 0.55)),
-        (0.87, 0.64, 0.27),
-        0.50,
-    ),
-    "amber": (
-        ((0.20, 0.07, 0.015), (0.52, 0.24, 0.05), (0.80, 0.45, 0.12), (1.0, 0.75, 0.36)),
-        (0.60, 0.33, 0.10),
-        0.50,
-    ),
-    "bronze": (
-        ((0.14, 0.08, 0.04), (0.36, 0.23, 0.13), (0.58, 0.41, 0.26), (0.82, 0.66, 0.48)),
-        (0.42, 0.30, 0.19),
-        0.50,
-    ),
-    "silver": (
-        ((0.30, 0.31, 0.33), (0.58, 0.59, 0.61), (0.80, 0.81, 0.82), (0.97, 0.97, 0.96)),
-        (0.74, 0.75, 0.76),
-        0.58,
-    ),
-    "black": (
-        ((0.045, 0.045, 0.05), (0.12, 0.12, 0.125), (0.20, 0.20, 0.205), (0.36, 0.36, 0.37)),
-        (0.22, 0.215, 0.21),
-        0.10,
-    ),
-    "white_cloth": (
-        ((0.62, 0.62, 0.60), (0.76, 0.76, 0.74), (0.85, 0.85, 0.83), (0.93, 0.93, 0.91)),
-        (0.80, 0.80, 0.78),
-        0.0,
-    ),
+FOILS: Mapping[str, tuple[Colour, Colour, float]] = {
+    "gold": ((0.955, 0.70, 0.31), (0.91, 0.65, 0.27), 0.94),
+    "amber": ((0.82, 0.50, 0.19), (0.76, 0.45, 0.16), 0.94),
+    "bronze": ((0.66, 0.50, 0.35), (0.56, 0.42, 0.29), 0.94),
+    "silver": ((0.93, 0.935, 0.94), (0.90, 0.905, 0.91), 0.95),
+    "black": ((0.17, 0.17, 0.175), (0.20, 0.195, 0.19), 0.0),
+    "white_cloth": ((0.91, 0.905, 0.89), (0.85, 0.85, 0.83), 0.0),
 }
-"""Blankets: sRGB colours from facets that look away to those that face the light, tape, metalness.
-"""
+"""Blankets: sRGB colours of the film and of its tape, metalness."""
 
 FOIL_WEIGHTS = {
     "gold": 4.0,
@@ -118,17 +93,26 @@ def palette(seed: int) -> Palette:
     found: dict[str, Surface] = {}
 
     def add(
-        name: str, make: Callable[[int], Maps], tile_m: float, jitter: Jitter = "quarter"
+        name: str,
+        make: Callable[[int], Maps],
+        tile_m: float,
+        jitter: Jitter = "quarter",
+        tape_v: tuple[float, float] | None = None,
     ) -> str:
         if name not in found:
             own = number + 7919 * len(found)
-            found[name] = Surface(name, lambda: _material(name, make(own)), tile_m, jitter)
+            found[name] = Surface(name, lambda: _material(name, make(own)), tile_m, jitter, tape_v)
         return name
 
     def foil() -> str:
         kind = draw.weighted(FOIL_WEIGHTS)
-        tile, crumple = draw.uniform(1.4, 2.6), draw.uniform(0.75, 1.15)
-        return add(f"foil_{kind}", lambda own: _foil(kind, own, tile, crumple), tile)
+        tile, crumple = draw.uniform(1.4, 2.6), draw.uniform(0.9, 1.5)
+        return add(
+            f"foil_{kind}",
+            lambda own: _foil(kind, own, tile, crumple),
+            tile,
+            tape_v=textures.TAPE_V,
+        )
 
     def paint(kind: str) -> str:
         tile, mottle = draw.uniform(1.0, 1.8), draw.uniform(0.015, 0.05)
@@ -137,6 +121,7 @@ def palette(seed: int) -> Palette:
             f"paint_{kind}",
             lambda own: textures.paint(SIZE, own, tile, PAINTS[kind], rough, mottle),
             tile,
+            tape_v=textures.TAPE_V,
         )
 
     main, second = foil(), foil()
@@ -191,6 +176,6 @@ def _tinted(images: Maps, tint: Colour) -> Maps:
 
 
 def _foil(kind: str, seed: int, tile_m: float, crumple: float) -> Maps:
-    stops, tape, metallic = FOILS[kind]
-    rough = (0.75, 0.85) if kind == "white_cloth" else (0.32, 0.48)
-    return textures.mli(SIZE, seed, tile_m, stops, tape, metallic, rough, crumple, 1.05)
+    tint, tape, metallic = FOILS[kind]
+    rough = {"white_cloth": (0.75, 0.85), "black": (0.26, 0.36)}.get(kind, (0.15, 0.20))
+    return textures.mli(SIZE, seed, tile_m, tint, tape, metallic, rough, crumple)

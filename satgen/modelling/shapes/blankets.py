@@ -42,6 +42,7 @@ def blanket_box(
     points: list[Array] = []
     uvs: list[Array] = []
     creased: list[NDArray[np.bool_]] = []
+    taped: list[bool] = []
     for axis in range(3):
         i, j = (axis + 1) % 3, (axis + 2) % 3
         phase = rng.uniform(0, 2 * math.pi, (2, 8))
@@ -62,9 +63,11 @@ def blanket_box(
                     points.append(core + d * (r + height)[..., None])
                     uvs.append(np.stack([u, v * sign], axis=-1))
                     creased.append(_seam(u, gi, h[i]) | _seam(v, gj, h[j]))
+                    taped.append(tape_i or tape_j)
     mesh = Mesh()
-    for p, n, t in zip(points, _smooth_normals(points, creased), uvs, strict=True):
-        mesh.grid(p, n, t)
+    smooth = _smooth_normals(points, creased)
+    for p, n, t, tape in zip(points, smooth, uvs, taped, strict=True):
+        mesh.grid(p, n, t, tape)
     return mesh.shape()
 
 

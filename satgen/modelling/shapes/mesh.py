@@ -26,6 +26,7 @@ class Shape:
         normals: (V, 3) float64 unit, outward.
         uv: (V, 2) float64, metres on the surface (texture units if `uv_unit`), v up.
         uv_unit: whether `uv` is in texture units already.
+        trim: (V,) bool, vertices of pieces that are tape over a seam or an edge's binding, if any.
     """
 
     vertices: Array
@@ -33,11 +34,17 @@ class Shape:
     normals: Array
     uv: Array
     uv_unit: bool = False
+    trim: NDArray[np.bool_] | None = None
 
     @property
     def triangles(self) -> int:
         """Number of triangles."""
         return len(self.faces)
+
+    @property
+    def trimmed(self) -> NDArray[np.bool_]:
+        """(V,) bool: `trim`, or False for all."""
+        return np.zeros(len(self.vertices), dtype=bool) if self.trim is None else self.trim
 
     @property
     def bounds(self) -> Array:
@@ -121,12 +128,16 @@ def join(*shapes: Shape) -> Shape:
         raise ValueError("join cannot mix shapes with uv in metres and in texture units")
     offsets = np.cumsum([0] + [len(s.vertices) for s in shapes[:-1]])
     faces = [s.faces + start for s, start in zip(shapes, offsets, strict=True)]
+    trim = None
+    if any(s.trim is not None for s in shapes):
+        trim = np.concatenate([s.trimmed for s in shapes])
     return Shape(
         np.concatenate([s.vertices for s in shapes]),
         np.concatenate(faces).astype(np.int32),
         np.concatenate([s.normals for s in shapes]),
         np.concatenate([s.uv for s in shapes]),
         shapes[0].uv_unit,
+        trim,
     )
 
 
@@ -184,16 +195,25 @@ class Mesh:
         self.n: list[Array] = []
         self.t: list[Array] = []
         self.f: list[NDArray[np.int64]] = []
+        self.tape: list[bool] = []
         self.count = 0
 
-    def add(self, vertices: Array, normals: Array, uv: Array, faces: NDArray[Any]) -> None:
+    def add(
+        self,
+        vertices: Array,
+        normals: Array,
+        uv: Array,
+        faces: NDArray[Any],
+        tape: bool = False,
+    ) -> None:
         self.v.append(np.asarray(vertices, dtype=float).reshape(-1, 3))
         self.n.append(np.asarray(normals, dtype=float).reshape(-1, 3))
         self.t.append(np.asarray(uv, dtype=float).reshape(-1, 2))
         self.f.append(np.asarray(faces, dtype=np.int64).reshape(-1, 3) + self.count)
+        self.tape.append(tape)
         self.count += len(self.v[-1])
 
-    def grid(self, points: Array, normals: Array, uv: Array) -> None:
+    def grid(self, points: Array, normals: Array, uv: Array, tape: bool = False) -> None:
         """A patch of (m, n) points: rows along v, columns along u, (u, v, normal) right-handed."""
         m, n = points.shape[:2]
         i = np.arange(m * n).reshape(m, n)
@@ -204,7 +224,7 @@ class Mesh:
         p, q, r = flat[faces[:, 0]], flat[faces[:, 1]], flat[faces[:, 2]]
         area = np.linalg.norm(np.cross(q - p, r - p), axis=1)
         keep = area > 1e-12
-        self.add(flat, normals, uv, faces[keep])
+        self.add(flat, normals, uv, faces[keep], tape)
 
     def pieces(self, points: Array, normals: Array, uv: Array) -> None:
         """A grid whose uv grow along its columns and rows, cut into pieces of at most MAX_PIECE."""
@@ -220,6 +240,7 @@ class Mesh:
         corners: Array,
         normals: Array | None = None,
         split: tuple[int, int] = (1, 1),
+        tape: bool = False,
     ) -> None:
         """A flat quadrilateral (4, 3), counter-clockwise from outside, u along its first side,
         cut into (along u, along v) pieces."""
@@ -233,7 +254,7 @@ class Mesh:
                 w = _bilinear(at)
                 points = w @ corners
                 uv = planar_uv(points, normal, b - a)
-                self.add(points, w @ ends, uv, np.array([[0, 1, 2], [0, 2, 3]]))
+                self.add(points, w @ ends, uv, np.array([[0, 1, 2], [0, 2, 3]]), tape)
 
     def polygon(self, points: Array, normal: Array, u_axis: Array, triangles: NDArray[Any]) -> None:
         """A flat polygon, triangulated by `triangles`."""
@@ -250,7 +271,10 @@ class Mesh:
         used = np.unique(f)
         index = np.full(len(v), -1, dtype=np.int64)
         index[used] = np.arange(len(used))
-        return Shape(v[used], index[f].astype(np.int32), unit(n[used]), t[used], uv_unit)
+        trim = None
+        if any(self.tape):
+            trim = np.repeat(self.tape, [len(v) for v in self.v])[used]
+        return Shape(v[used], index[f].astype(np.int32), unit(n[used]), t[used], uv_unit, trim)
 
 
 def unit_circle(segments: int) -> Array:
@@ -299,7 +323,8 @@ def faceted(shape: Shape) -> Shape:
     corner = shape.faces.reshape(-1)
     faces = np.arange(len(corner), dtype=np.int32).reshape(-1, 3)
     normals = np.repeat(normal, 3, axis=0)
-    return Shape(tri.reshape(-1, 3), faces, normals, shape.uv[corner], shape.uv_unit)
+    trim = None if shape.trim is None else shape.trim[corner]
+    return Shape(tri.reshape(-1, 3), faces, normals, shape.uv[corner], shape.uv_unit, trim)
 
 
 def positive(**values: float) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 from satgen.modelling.shapes.mesh import Array, Mesh, Shape, positive
 from satgen.modelling.shapes.solids import box
 
-CELLS_PER_TILE = 8
-"""The solar-cell texture shows this many cells each way."""
+CELLS_PER_TILE = 16
+"""The solar-cell textures show this many cells each way."""
+MODULE = 8
+"""Most cells of a module each way: as many in a row lie on one piece of texture."""
 
 
 def solar_panel(
@@ -39,7 +41,8 @@ def solar_panel(
 
     def skin_uv(block: Array) -> Array:
         shift = rng.integers(0, CELLS_PER_TILE, 2)
-        return np.asarray((block - block.reshape(-1, 2)[0] + shift) / CELLS_PER_TILE)
+        turn = 1.0 - 2.0 * rng.integers(0, 2)  # strings run to and fro
+        return np.asarray((turn * (block - block.reshape(-1, 2)[0]) + shift) / CELLS_PER_TILE)
 
     z = thickness / 2.0
     lines = _modules(cells_x), _modules(cells_y)
@@ -49,8 +52,8 @@ def solar_panel(
 
 
 def _modules(cells: int) -> Array:
-    """Borders of modules of at most CELLS_PER_TILE cells, in cells."""
-    return np.round(np.linspace(0, cells, math.ceil(cells / CELLS_PER_TILE) + 1))
+    """Borders of modules of at most MODULE cells, in cells."""
+    return np.round(np.linspace(0, cells, math.ceil(cells / MODULE) + 1))
 
 
 def _slab(

@@ -21,7 +21,8 @@ from satgen.modelling.shapes.mesh import (
 
 
 def box(size_xyz: ArrayLike, bevel: float = 0.0) -> Shape:
-    """A box of (3,) metres; `bevel` chamfers all edges, shaded round so that they catch the light.
+    """A box of (3,) metres; `bevel` chamfers all edges, shaded round so that they catch the light,
+    and marked as trim.
 
     12 triangles, 44 with a bevel; more where a side is longer than MAX_PIECE.
     """
@@ -65,7 +66,7 @@ def _box_chamfers(mesh: Mesh, h: Array, b: float, split: list[int]) -> None:
                     pts.append(p)
                     nrm.append(n)
                 order = [1, 0, 3, 2] if si * sj > 0 else [0, 1, 2, 3]
-                mesh.quad(np.stack(pts)[order], np.stack(nrm)[order], (split[axis], 1))
+                mesh.quad(np.stack(pts)[order], np.stack(nrm)[order], (split[axis], 1), tape=True)
     for sx in (-1.0, 1.0):
         for sy in (-1.0, 1.0):
             for sz in (-1.0, 1.0):
@@ -75,9 +76,8 @@ def _box_chamfers(mesh: Mesh, h: Array, b: float, split: list[int]) -> None:
                 if sx * sy * sz < 0:
                     pts_, nrm_ = pts_[::-1], nrm_[::-1]
                 normal = unit(s)
-                mesh.add(
-                    pts_, nrm_, planar_uv(pts_, normal, pts_[1] - pts_[0]), np.array([[0, 1, 2]])
-                )
+                uv = planar_uv(pts_, normal, pts_[1] - pts_[0])
+                mesh.add(pts_, nrm_, uv, np.array([[0, 1, 2]]), tape=True)
 
 
 def plate(width_x: float, height_y: float, thickness_z: float, bevel: float = 0.0) -> Shape:

@@ -55,36 +55,41 @@ def slab(outer: Array, inner: Array) -> Shape:
     """A closed slab between two grids of points, (m, n, 3) each.
 
     Rows run along v, columns along u, so that (u, v, outward) is right-handed seen from outside.
-    The outside and the inside are shaded smooth, the four edges hard; uv are in metres.
+    The outside and the inside are shaded smooth, the four edges hard; uv are in metres. The outer
+    row of cells around the outside is trim: the tape that binds the edge.
     """
+    mesh = shapes.Mesh()
+    rows, cols = outer.shape[:2]
+    normals, uv = _grid_normals(outer), _grid_uv(outer)
+    for r0, r1, c0, c1 in (
+        (1, rows - 1, 1, cols - 1),
+        (0, 2, 0, cols),
+        (rows - 2, rows, 0, cols),
+        (1, rows - 1, 0, 2),
+        (1, rows - 1, cols - 2, cols),
+    ):
+        at = slice(r0, r1), slice(c0, c1)
+        mesh.grid(outer[at], normals[at], uv[at], tape=(r0, c0) != (1, 1))
     patches = [
-        outer,
         inner[:, ::-1],
         np.stack([inner[0], outer[0]]),
         np.stack([outer[-1], inner[-1]]),
         np.stack([inner[:, 0], outer[:, 0]], axis=1),
         np.stack([outer[:, -1], inner[:, -1]], axis=1),
     ]
-    vertices, faces, normals, uvs = [], [], [], []
-    start = 0
     for grid in patches:
-        rows, cols = grid.shape[:2]
-        index = np.arange(rows * cols).reshape(rows, cols)
-        a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
-        tri = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], axis=2)
-        tri = tri.reshape(-1, 3)
-        flat = grid.reshape(-1, 3)
-        vertices.append(flat)
-        normals.append(shapes.corner_normals(flat, tri, np.arange(len(flat))))
-        uvs.append(_grid_uv(grid).reshape(-1, 2))
-        faces.append(tri + start)
-        start += len(flat)
-    return Shape(
-        np.concatenate(vertices),
-        np.concatenate(faces).astype(np.int32),
-        np.concatenate(normals),
-        np.concatenate(uvs),
-    )
+        mesh.grid(grid, _grid_normals(grid), _grid_uv(grid))
+    return mesh.shape()
+
+
+def _grid_normals(grid: Array) -> Array:
+    """Angle-weighted normals of a grid of points, (m, n, 3)."""
+    rows, cols = grid.shape[:2]
+    index = np.arange(rows * cols).reshape(rows, cols)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
+    tri = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], axis=2)
+    flat = grid.reshape(-1, 3)
+    return shapes.corner_normals(flat, tri.reshape(-1, 3), np.arange(len(flat))).reshape(grid.shape)
 
 
 def _grid_uv(grid: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from satgen.modelling import shapes
 from satgen.modelling.assembly import Assembly
+from satgen.modelling.materials import CELLS
 from satgen.modelling.worldview.layout import (
     FACE,
     PANEL_GAP,
@@ -70,7 +71,8 @@ def _panel(a: Assembly, name: str, sign: float, k: int) -> None:
     at = (0.0, sign * y, WING_Z)
     pieces = shapes.solar_panel(PANEL_WIDTH, PANEL_LENGTH, PANEL_THICKNESS, 48, 12, 0.025, seed)
     part = a.part(f"wing_panel_{name}_{k + 1}", "solar_array")
-    for key, material in (("front", "solar_cells"), ("edge", "cfrp"), ("back", "panel_back")):
+    cells = CELLS[(k + (sign > 0)) % len(CELLS)]
+    for key, material in (("front", cells), ("edge", "cfrp"), ("back", "panel_back")):
         part.add(pieces[key].rotate("y", 180.0).translate(at), material)
     ribs = [
         shapes.box((0.045, PANEL_LENGTH - 0.06, 0.03), 0.004).translate((x, 0, 0.03))
