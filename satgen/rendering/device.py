@@ -16,6 +16,7 @@ from OpenGL.GL import shaders
 
 from satgen.errors import RunError
 from satgen.rendering.packing import FACE_TEXELS, FLATNESS, MATERIAL_TEXELS, PackedModel
+from satgen.rendering.reflectance import DIELECTRIC, SIDE, table
 
 SHADERS = Path(__file__).parent / "shaders"
 LIST_WIDTH, LIST_ROWS = 512, 256
@@ -128,6 +129,8 @@ class Device:
             "FACE_TEXELS": FACE_TEXELS,
             "MATERIAL_TEXELS": MATERIAL_TEXELS,
             "LIST_WIDTH": LIST_WIDTH,
+            "TABLE_SIDE": SIDE,
+            "DIELECTRIC": DIELECTRIC,
             "TEXTURE_SIZE": float(packed.base_roughness.shape[1]),
         }
         self._visibility_program = Program("geometry.vert", "visibility.frag", constants)
@@ -153,6 +156,7 @@ class Device:
                 GL.GL_TEXTURE_2D_ARRAY,
                 _texture_array(packed.normal_metallic, GL.GL_RGBA8),
             ),
+            ("reflectance", GL.GL_TEXTURE_2D, _table_texture(table())),
             ("shadow_map", GL.GL_TEXTURE_2D, self._shadow_map),
         )
         for unit, (name, kind, texture) in enumerate(textures):
@@ -308,6 +312,24 @@ def _texture_array(layers: NDArray[np.uint8], layout: Any) -> int:
         (GL.GL_TEXTURE_WRAP_T, GL.GL_REPEAT),
     ):
         GL.glTexParameteri(GL.GL_TEXTURE_2D_ARRAY, name, value)
+    return int(texture)
+
+
+def _table_texture(values: NDArray[np.float32]) -> int:
+    """A table (H, W, 4) to look up between its entries."""
+    texture = GL.glGenTextures(1)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
+    height, width, _ = values.shape
+    GL.glTexImage2D(
+        GL.GL_TEXTURE_2D, 0, GL.GL_RGBA32F, width, height, 0, GL.GL_RGBA, GL.GL_FLOAT, values
+    )
+    for name, value in (
+        (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR),
+        (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
+        (GL.GL_TEXTURE_WRAP_S, GL.GL_CLAMP_TO_EDGE),
+        (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
+    ):
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, name, value)
     return int(texture)
 
 

@@ -40,7 +40,7 @@ class PackedModel:
             uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), 0, with
             unit normals in octahedral coordinates.
         material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
-            normal scale, texture layer, 0 | emissive, 0.
+            normal scale, texture layer, variance of the normal map's slopes | emissive, 0.
         base_roughness, normal_metallic: (L, S, S, 4) uint8 texture arrays; layer 0 is neutral.
     """
 
@@ -149,7 +149,8 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     materials = np.zeros((len(model.materials), MATERIAL_TEXELS, 4), dtype=np.float32)
     for i, material in enumerate(model.materials):
         materials[i, 0] = (*material.base_color, material.roughness)
-        materials[i, 1] = (material.metallic, material.normal_scale, layers[i], 0.0)
+        slopes = material.normal_scale**2 * _slope_variance(relief[layers[i]])
+        materials[i, 1] = (material.metallic, material.normal_scale, layers[i], slopes)
         materials[i, 2] = (*material.emissive, 0.0)
     double_sided = np.array([material.double_sided for material in model.materials], dtype=bool)
     return PackedModel(
@@ -215,6 +216,12 @@ def _texture_arrays(
         if material.normal_image is not None:
             relief[layer, ..., :3] = _resized(material.normal_image, size)
     return base, relief, layers
+
+
+def _slope_variance(relief: NDArray[np.uint8]) -> float:
+    """Mean square slope along an axis of a normal map (S, S, 4), 0 where it is neutral."""
+    x, y, z = (relief[..., k].astype(np.float32) / 127.5 - 256.0 / 255.0 for k in range(3))
+    return float(np.mean((x * x + y * y) / np.maximum(z, 0.1) ** 2) / 2.0)
 
 
 def _images(material: Material) -> list[NDArray[np.uint8]]:

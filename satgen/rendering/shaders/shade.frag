@@ -8,6 +8,7 @@ uniform samplerBuffer faces;         // FACE_TEXELS a face, see packing.py
 uniform samplerBuffer materials;     // MATERIAL_TEXELS a material
 uniform sampler2DArray base_roughness;   // sRGB base colour, linear roughness in alpha
 uniform sampler2DArray normal_metallic;  // tangent-space normal, metallic in alpha
+uniform sampler2D reflectance;   // by cosine and roughness, see reflectance.py
 uniform usampler2D shadow_map;       // face from 1, or 0; four times its patch, + 2 front, + 1 simple
 
 uniform mat3 ray_from_pixel;     // (u, v, 1) -> target-frame direction with camera z = 1
@@ -22,6 +23,8 @@ uniform float ambient;           // radiance of everything else
 uniform float cos_earth_limb;
 
 const float PI = 3.14159265;
+const float SUN_RADIANCE = 46200.0;  // of its disc, pi over its solid angle: no mirror image is brighter
+const float GAIN = 0.996;         // so that no error of the table lets a surface mirror more than it gets
 
 // What is shaded: a point, its frame on the viewer's side, and how it reflects.
 struct Surface {
@@ -29,11 +32,15 @@ struct Surface {
     vec3 point;      // target frame, metres
     vec3 view;       // unit vector to the eye
     vec3 geometric;  // the triangle's normal
+    vec3 even;       // interpolated between its corners
     vec3 normal;     // with the relief of the normal map
-    vec3 diffuse;    // albedo of what is not mirrored
+    float relief;    // variance of the slopes that are seen of that
+    vec3 diffuse;    // albedo of what is not metal
     vec3 f_zero;     // reflectance at normal incidence
     float alpha;     // GGX roughness
     float nv;        // cosine between normal and view
+    vec4 terms;      // of the table of reflectance toward the view
+    vec3 gain;       // what the lobe is multiplied with for light that meets it several times
 };
 
 struct Hit { vec3 n0; vec3 a; vec3 b; float inverse; vec2 barycentric; };
@@ -145,34 +152,73 @@ float sunlit(Surface s) {
     return lit / (lit + blocked);
 }
 
+vec4 reflectance_at(float cosine, float alpha) {
+    const float n = float(TABLE_SIDE);
+    return textureLod(reflectance, (vec2(cosine, sqrt(alpha)) * (n - 1.0) + 0.5) / n, 0.0);
+}
+
+// Share of the light that grazes a surface which its bumps, before it and above it, let through, such
+// that bumps add none (Smith's masking for slopes as Beckmann has them, in the rational fit of Walter et
+// al., "Microfacet models for refraction through rough surfaces", EGSR 2007).
+float past_bumps(float cosine, float variance) {
+    float a2 = cosine * cosine / (max(1.0 - cosine * cosine, 1e-6) * max(2.0 * variance, 1e-6));
+    float a = sqrt(a2);
+    return a < 1.6 ? (3.535 * a + 2.181 * a2) / (1.0 + 2.276 * a + 2.577 * a2) : 1.0;
+}
+
 // Radiance that the sun's light leaves with. Its irradiance is pi, so that a white Lambertian surface
 // facing it has radiance one.
 vec3 direct(Surface s) {
-    float nl = max(dot(s.normal, sun), 0.0);
-    float facing = smoothstep(-0.01, 0.08, dot(s.geometric, sun));
+    float nl = dot(s.normal, sun);
+    float facing = dot(s.geometric, sun);
+    float even = dot(s.even, sun);
+    if (min(nl, min(facing, even)) <= 0.0) return vec3(0.0);
+    // Dark before the triangle itself faces away, without an edge (Chiang, Li and Burley, "Taming the
+    // shadow terminator", SIGGRAPH talks 2019).
+    float g = min(facing / (even * dot(s.even, s.geometric)), 1.0);
+    float light = nl * g * (1.0 + g - g * g) * past_bumps(even, s.relief);
+    light *= sunlit(s);
+    if (light <= 0.0) return vec3(0.0);
+
     vec3 h = normalize(s.view + sun);
-    float nh = clamp(dot(s.normal, h), 0.0, 1.0);
-    float t = nh * nh * (s.alpha * s.alpha - 1.0) + 1.0;
-    float distribution = s.alpha * s.alpha / (PI * t * t);                      // GGX
-    float k = 0.5 * s.alpha;
-    float masking = 0.25 / ((nl * (1.0 - k) + k) * (s.nv * (1.0 - k) + k));     // Smith, Schlick's form
+    float nh = dot(s.normal, h);
+    vec3 across = cross(s.normal, h);
+    float a2 = s.alpha * s.alpha;
+    float t = dot(across, across) + nh * nh * a2;
+    float distribution = a2 / (PI * t * t);                                  // GGX
+    float masking = 0.5 / (nl * sqrt(s.nv * s.nv * (1.0 - a2) + a2)
+                           + s.nv * sqrt(nl * nl * (1.0 - a2) + a2));        // Smith, height-correlated
     float vh = 1.0 - max(dot(s.view, h), 0.0);
     float vh2 = vh * vh;
-    vec3 fresnel = s.f_zero + (1.0 - s.f_zero) * (vh2 * vh2 * vh);
-    float light = nl * facing;
-    if (light > 0.0) light *= sunlit(s);
-    return (s.diffuse + PI * distribution * masking * fresnel) * light;
+    vec3 fresnel = s.f_zero + (1.0 - s.f_zero) * (vh2 * vh2 * vh);           // Schlick
+    float let_in = (1.0 - s.terms.z) * (1.0 - reflectance_at(nl, s.alpha).z) * s.terms.w;
+    return (s.diffuse * let_in + s.gain * fresnel * (PI * distribution * masking)) * light;
 }
 
-// Radiance from all that is not the sun: the Earth, a disc of uniform radiance that is seen diffusely
-// and mirrored, and an ambient light from everywhere else.
+// Irradiance, over pi, of a disc in the sky of radiance one, cut off by the surface's own horizon (the
+// form factor of a sphere; Snyder, "Radiant energy transfer within space stations", 1969; exact).
+float disc_irradiance(float toward) {
+    float sine2 = 1.0 - cos_earth_limb * cos_earth_limb;
+    float sine = sqrt(max(1.0 - toward * toward, 1e-8));
+    if (toward >= sqrt(sine2)) return sine2 * toward;   // all of it above the horizon
+    if (toward <= -sqrt(sine2)) return 0.0;
+    float cotangent = cos_earth_limb / sqrt(sine2);
+    float up = asin(clamp(cos_earth_limb / sine, -1.0, 1.0));
+    float low = acos(clamp(-cotangent * toward / sine, -1.0, 1.0));
+    return 0.5 - up / PI + sine2 / PI * (toward * low - cotangent * sqrt(max(1.0 - toward * toward / sine2, 0.0)));
+}
+
+// Radiance from all that is not the sun: the Earth, a disc that is seen diffusely and mirrored, and an
+// ambient light from everywhere else.
 vec3 indirect(Surface s, int face, vec2 barycentric) {
-    float toward = 0.5 + 0.5 * dot(s.normal, earth);
     vec3 mirrored = reflect(-s.view, s.normal);
-    float soft = 0.1 + s.alpha;
+    // Share of the lobe that the disc fills: fitted to sums over the lobe, to 0.08 up to 35 degrees of
+    // incidence, worse (0.2) where rough surfaces are seen at a graze.
+    float soft = 0.004 + 3.7 * s.alpha / (1.0 + 1.35 * s.alpha);
     float disc = smoothstep(cos_earth_limb - soft, cos_earth_limb + soft, dot(mirrored, earth));
-    return s.diffuse * (earthshine * (toward * toward) + ambient)
-           + s.f_zero * (earthshine * disc + ambient);
+    vec3 specular = s.gain * (s.f_zero * s.terms.x + s.terms.y);
+    return s.diffuse * (1.0 - s.terms.z) * (earthshine * disc_irradiance(dot(s.normal, earth)) + ambient)
+           + specular * (earthshine * disc + ambient);
 }
 
 vec3 shade(int face, vec2 pixel) {
@@ -184,7 +230,7 @@ vec3 shade(int face, vec2 pixel) {
     vec4 f5 = texelFetch(faces, face * FACE_TEXELS + 5);
     int material = int(f1.w);
     vec4 m0 = texelFetch(materials, material * MATERIAL_TEXELS);      // base colour, roughness
-    vec4 m1 = texelFetch(materials, material * MATERIAL_TEXELS + 1);  // metallic, normal scale, layer, -
+    vec4 m1 = texelFetch(materials, material * MATERIAL_TEXELS + 1);  // metallic, normal scale, layer, variance of slopes
     vec4 m2 = texelFetch(materials, material * MATERIAL_TEXELS + 2);  // emissive, -
 
     vec3 direction = ray_from_pixel * vec3(pixel, 1.0);
@@ -236,13 +282,19 @@ vec3 shade(int face, vec2 pixel) {
     alpha = sqrt(min(alpha * alpha + (1.0 - shortened) / shortened * m1.y * 0.5, 1.0));
 
     uint patch = 2u * uint(f0.w) + (side > 0.0 ? 1u : 0u);
-    Surface s = Surface(patch, point, view, geometric, normal, albedo * (1.0 - metallic),
-                        mix(vec3(0.04), albedo, metallic), alpha, max(dot(normal, view), 0.03));
+    vec3 f_zero = mix(vec3(DIELECTRIC), albedo, metallic);
+    float nv = max(dot(normal, view), 0.03);
+    vec4 terms = reflectance_at(nv, alpha);
+    float all_in = terms.x + terms.y;
+    vec3 gain = GAIN * (1.0 + f_zero * ((1.0 - all_in) / all_in));
+    float relief_seen = max(m1.w - (1.0 - shortened) / shortened * m1.y * m1.y, 0.0);
+    Surface s = Surface(patch, point, view, geometric, vertex, normal, relief_seen,
+                        albedo * (1.0 - metallic), f_zero, alpha, nv, terms, gain);
     return sunlight * direct(s) + indirect(s, face, bc) + m2.rgb;
 }
 
 void main() {
     ivec2 at = ivec2(gl_FragCoord.xy);
     vec4 chosen = texelFetch(samples, at.y * LIST_WIDTH + at.x);
-    radiance = vec4(min(shade(int(chosen.z), chosen.xy), vec3(60000.0)), 1.0);
+    radiance = vec4(min(shade(int(chosen.z), chosen.xy), vec3(SUN_RADIANCE)), 1.0);
 }
