@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matchers.training.api import train as train
     from satgen.api import open_dataset as open
     from satgen.api import render as render
+    from satgen.api import render_rig as render_rig
     from satgen.camera import Camera as Camera
     from satgen.dataset import Dataset as Dataset
     from satgen.errors import InputError as InputError
@@ -72,6 +73,7 @@ _PLACES = {
     "predict": "bench.predict.api:predict",
     "render": "satgen.api:render",
     "render_frame": "satgen.single_frame:render_frame",
+    "render_rig": "satgen.api:render_rig",
     "train": "matchers.training.api:train",
 }
 """Public name -> the module and the name in it. The imports above tell type checkers the same."""
@@ -100,6 +102,7 @@ __all__ = [
     "predict",
     "render",
     "render_frame",
+    "render_rig",
     "train",
 ]
 

@@ -11,6 +11,7 @@ from satgen.errors import InputError
 from satgen.keywords import check_keywords, field_names
 from satgen.options import RenderOptions
 from satgen.progress import Progress, Stage
+from satgen.rig import rig_requests
 
 DATASETS = Path("datasets")
 """Folder of the datasets for which none is named."""
@@ -77,6 +78,51 @@ def render(
             progress=progress,
         )
     return Dataset(folder)
+
+
+def render_rig(
+    target: str | os.PathLike[str],
+    rig: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    resume: bool = True,
+    quiet: bool = False,
+    **options: Any,
+) -> dict[str, Dataset]:
+    """Render a dataset for each camera of a rig, as `satgen render --rig` does.
+
+    Args:
+        target: a bundled target's name or the path of a model file.
+        rig: JSON or TOML file, see `satgen.rig`.
+        out: folder of the datasets, each in one of its camera's name; by default datasets/TARGET.
+        workers, overwrite, resume, quiet, options: as `render`; `distance` is needed.
+
+    Returns:
+        The datasets by the cameras' names.
+
+    Raises:
+        InputError, RunError: as `render`.
+    """
+    check_keywords("render_rig", options, field_names(RenderOptions, "target", "rig", "mount"))
+    name = os.fspath(target)
+    folder = default_folder(name) if out is None else Path(out)
+    requests = rig_requests(RenderOptions(target=name, **options), os.fspath(rig))
+    from satgen.run import render as run
+
+    shown = Progress([Stage(camera) for camera in requests], quiet=quiet)
+    for camera, request in requests.items():
+        with shown.stage(camera) as progress:
+            run(
+                request,
+                folder / camera,
+                workers=workers,
+                overwrite=overwrite,
+                resume=resume,
+                progress=progress,
+            )
+    return {camera: Dataset(folder / camera) for camera in requests}
 
 
 def default_folder(target: str | Path) -> Path:

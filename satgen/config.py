@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from satgen.model import TargetModel
 from satgen.options import RenderOptions
 from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
+from satgen.rig import Rig
 from satgen.runfolder import file_sha256
 from satgen.sensor import SensorConfig
 from satgen.sun import SunConfig, sun_in_camera
@@ -45,6 +47,8 @@ from satgen.trajectory import (
     default_distance,
     observe,
 )
+from satgen.trajectory.motion import Vector
+from satgen.trajectory.mount import Mount, turned_to
 
 DEPTH_LEVELS = 65535
 
@@ -83,6 +87,7 @@ class RenderConfig:
         depth_scale: metres per count of the depth images.
         renderer: one of `satgen.rendering.RENDERERS`.
         shadow: there is a shadow image for each frame.
+        rig: the rig that the camera is one of.
     """
 
     target: TargetRef
@@ -99,6 +104,7 @@ class RenderConfig:
     renderer: str = RENDERERS[0]
     surroundings: Surroundings = field(default_factory=Surroundings)
     shadow: bool = False
+    rig: Rig | None = None
 
     def indices(self) -> NDArray[np.int64]:
         """The indices to render, (N,) int64 ascending.
@@ -125,7 +131,11 @@ class RenderConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The part of dataset.json that says what was rendered, the default renderer left out."""
-        other = {} if self.renderer == RENDERERS[0] else {"renderer": self.renderer}
+        other: dict[str, Any] = {}
+        if self.renderer != RENDERERS[0]:
+            other["renderer"] = self.renderer
+        if self.rig is not None:
+            other["rig"] = self.rig.to_json()
         return {
             **other,
             "target": {**asdict(self.target), "aim": list(self.trajectory.aim)},
@@ -172,6 +182,7 @@ class RenderConfig:
             str(data.get("renderer", RENDERERS[0])),
             Surroundings.from_json(data.get("background", "black"), data.get("surroundings", {})),
             bool(data.get("shadow", False)),
+            Rig.from_json(data["rig"]) if "rig" in data else None,
         )
 
 
@@ -193,12 +204,20 @@ def resolve(
     sun = options.sun_config
     asked = options.motion
     motion, aim, radius = asked.of_target(model)
+    if options.aim is not None:
+        if motion.pivoted:
+            raise InputError(
+                f"aim {options.aim}: under trajectory {motion.kind} the target turns about its "
+                "centre of mass, which the camera looks at; frame it with offset, distance and fov"
+            )
+        aim = point_of(model, options.aim)
     distance = options.distance
     trajectory = TrajectoryConfig(
         motion=motion,
         distance_m=default_distance(radius, camera) if distance is None else distance,
         aim=aim,
         roll=options.camera_roll,
+        mount=mount_for(options),
     )
     surroundings = surroundings_of(options, motion, model)
     lighting = options.lighting
@@ -219,6 +238,7 @@ def resolve(
         options.renderer,
         surroundings,
         options.shadow,
+        options.rig,
     )
     if len(config.indices()) == 0:
         raise InputError(
@@ -226,6 +246,41 @@ def resolve(
             f"{motion.table or motion.kind} has none of them"
         )
     return config
+
+
+def point_of(model: TargetModel, place: str | tuple[float, float, float]) -> Vector:
+    """A target-frame point, metres: given, or that of a landmark, or the middle of a part.
+
+    Raises:
+        InputError: no such landmark or part.
+    """
+    if not isinstance(place, str):
+        x, y, z = place
+        return x, y, z
+    if place in model.landmarks:
+        x, y, z = (float(value) for value in model.landmarks[place])
+        return x, y, z
+    labels = {part.name: part.label for part in model.parts}
+    if place in labels:
+        corners = model.vertices[model.faces[model.face_part == labels[place]]].reshape(-1, 3)
+        x, y, z = ((corners.min(axis=0) + corners.max(axis=0)) / 2.0).tolist()
+        return x, y, z
+    near = get_close_matches(place, [*model.landmarks, *labels], 3, 0.0)
+    raise InputError(
+        f"aim {place}: no landmark or part of {model.name}, nor X,Y,Z in metres; nearest are "
+        f"{', '.join(near)}"
+    )
+
+
+def mount_for(options: RenderOptions) -> Mount | None:
+    """How the camera asked for sits on the trajectory's frame."""
+    place = options.offset_pixel
+    if place is None:
+        return options.mount
+    ray = options.view.rays_at(np.array(place))
+    if np.isnan(ray).any():
+        raise InputError(f"offset {options.offset}: the lens shows nothing there")
+    return turned_to(ray)
 
 
 def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
@@ -284,7 +339,11 @@ def surroundings_of(options: RenderOptions, motion: Motion, model: TargetModel) 
 
 def sun_vectors(config: RenderConfig, observations: Observations) -> NDArray[np.float64]:
     """Unit vectors (N, 3) from target to sun, camera frame."""
-    return sun_in_camera(config.sun, observations)
+    sun = sun_in_camera(config.sun, observations)
+    mount = config.trajectory.mount
+    if config.sun.mode == "phase" and mount is not None:  # fixed in the trajectory's frame
+        sun = sun @ np.array(mount)[:3, :3].T
+    return sun
 
 
 def places_of(config: RenderConfig, observations: Observations, sun: NDArray[np.float64]) -> Place:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from satgen.config import RenderConfig
+    from satgen.rig import Rig
 
 FORMAT = "satgen-dataset"
 VERSION = 3
@@ -343,6 +344,14 @@ class Dataset:
         """The camera's intrinsics."""
         with self._described():
             return Camera.from_json(self.description["camera"])
+
+    @cached_property
+    def rig(self) -> Rig | None:
+        """The rig that the camera is one of; None if it flies alone."""
+        from satgen.rig import Rig
+
+        with self._described():
+            return Rig.from_json(self.description["rig"]) if "rig" in self.description else None
 
     @cached_property
     def part_names(self) -> dict[int, str]:

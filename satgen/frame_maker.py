@@ -116,6 +116,8 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             centre, radius = model.bounding_sphere
             aside = np.linalg.norm(centre - np.asarray(config.trajectory.aim))
             nearest = config.trajectory.distance_m - float(aside) - radius
+            if config.trajectory.mount is not None:
+                nearest -= float(np.linalg.norm(np.array(config.trajectory.mount)[:3, 3]))
         self._renderer: Renderer | ReferenceRenderer
         if config.renderer == "pyrender":
             self._renderer = ReferenceRenderer(

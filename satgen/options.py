@@ -7,6 +7,7 @@ Scene, camera and sensor may be asked for in the command line's words or as obje
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,7 @@ from satgen.camera import MAX_SIDE, Camera
 from satgen.errors import InputError
 from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
+from satgen.rig import Rig
 from satgen.sensor import (
     BIT_DEPTHS,
     CURVES,
@@ -40,6 +42,7 @@ from satgen.trajectory import (
     motion_of,
     parse_roll,
 )
+from satgen.trajectory.mount import Mount, mount_of
 
 
 def _intrinsics(text: str) -> tuple[float, ...]:
@@ -56,6 +59,38 @@ def _distortion(text: str) -> tuple[float, ...]:
     if len(found) not in (4, 5):
         raise InputError("must be five numbers K1,K2,P1,P2,K3")
     return (*found, 0.0)[:5]
+
+
+def _aim(text: str) -> str | tuple[float, ...]:
+    """A point X,Y,Z, or a name as it is."""
+    try:
+        found = numbers(text)
+    except InputError:
+        return text
+    if len(found) != 3:
+        raise InputError("must be a landmark, a part, or X,Y,Z in metres")
+    return found
+
+
+_OFFSET = "must be two of pixels or percent, U,V, such as 128,300 or 25%,60%"
+
+
+def _place(text: str, sides: tuple[int, int]) -> tuple[float, float]:
+    """A pixel (u, v) from pixels, or shares of an image of (W, H) in percent."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) != 2:
+        raise InputError(f"offset {text}: {_OFFSET}")
+    found = []
+    for word, side in zip(words, sides, strict=True):
+        try:
+            number = float(word.removesuffix("%"))
+        except ValueError:
+            number = math.nan
+        pixel = number / 100.0 * side - 0.5 if word.endswith("%") else number
+        if not -0.5 <= pixel <= side - 0.5:
+            raise InputError(f"offset {text}: {_OFFSET}, within the image")
+        found.append(pixel)
+    return found[0], found[1]
 
 
 def _roll(text: str) -> Roll | float:
@@ -75,6 +110,10 @@ class RenderOptions:
         start, stop, step: observation indices, `stop` included.
         distance: camera to aim point, metres; None frames the bounding sphere.
         roll: turn about the optical axis: degrees, a `Roll`, or what the command line takes.
+        aim: what the camera looks at: a landmark's or part's name, or (x, y, z), target frame,
+            metres; None is the centre of the bounding sphere.
+        offset: pixel of the image where that is: (u, v), or "U,V" in pixels or percent of the
+            image; the camera turns so. None is on the optical axis.
         size: side of a square image, pixels; width and height override it.
         fov: vertical field of view, degrees.
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
@@ -90,6 +129,8 @@ class RenderOptions:
             sun.
         camera: in place of size, width, height, fov, intrinsics and distortion.
         lighting: what lights the target besides the sun.
+        mount: 4 x 4 T_cam_rig of a camera of a rig: see `satgen.trajectory.mount`.
+        rig: the rig that this is a camera of: see `satgen.rig`.
         renderer: satgen, or pyrender for a plain, slow, outside look at the same scene.
 
     Raises:
@@ -125,6 +166,20 @@ class RenderOptions:
         "random[:SEED]",
         parse=_roll,
         metavar="ROLL",
+    )
+    aim: str | tuple[float, float, float] | None = setting(
+        None,
+        "What the camera looks at: a landmark, a part, or a point of the target's frame in metres",
+        metavar="NAME|X,Y,Z",
+        parse=_aim,
+        shown="the centre of the bounding sphere",
+    )
+    offset: str | tuple[float, float] | None = setting(
+        None,
+        "Where in the image that is, in pixels or percent; the camera turns so",
+        metavar="U,V",
+        parse=str,
+        shown="on the optical axis",
     )
     size: int = setting(512, "Side of a square image", unit="pixels", low=1, high=MAX_SIDE)
     width: int | None = setting(None, "Image width", unit="pixels", low=1, high=MAX_SIDE)
@@ -205,6 +260,8 @@ class RenderOptions:
     )
     camera: Camera | None = None
     lighting: Lighting = field(default_factory=Lighting)
+    mount: Mount | None = None
+    rig: Rig | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.target, str):
@@ -227,7 +284,11 @@ class RenderOptions:
         if self.renderer == "pyrender" and self.shadow:
             raise InputError("shadow: the renderer pyrender writes no shadow images")
         check_sun(self.sun_config, self.motion)
-        _ = self.view, self.sensor_config, self.camera_roll
+        _ = self.view, self.sensor_config, self.camera_roll, self.offset_pixel
+        if self.mount is not None:
+            object.__setattr__(self, "mount", mount_of(self.mount))
+            if self.offset is not None:
+                raise InputError("mount and offset: give one of them, not both")
 
     @cached_property
     def view(self) -> Camera:
@@ -269,6 +330,14 @@ class RenderOptions:
     def motion(self) -> Motion:
         """The motion asked for."""
         return motion_of(self.trajectory) if isinstance(self.trajectory, str) else self.trajectory
+
+    @cached_property
+    def offset_pixel(self) -> tuple[float, float] | None:
+        """The pixel that the aim is to be seen at; None is the optical axis."""
+        if self.offset is None:
+            return None
+        text = self.offset if isinstance(self.offset, str) else ",".join(map(repr, self.offset))
+        return _place(text, (self.view.width, self.view.height))
 
     @cached_property
     def camera_roll(self) -> Roll:
@@ -333,5 +402,7 @@ _WORDS: dict[str, Callable[[Any], list[str] | None]] = {
     "sensor": _sensor_words,
     "camera": _camera_words,
     "lighting": lambda lighting: None,
+    "mount": lambda mount: None,
+    "rig": lambda rig: None,
 }
 """How the command line asks for what may be an object."""

@@ -8,8 +8,8 @@ a sequence. The detector follows EMVA 1288's linear model: photons and dark curr
 gain and the black level bring electrons to the converter, which clips and rounds. A last step
 encodes with sRGB's curve, as pictures have it, or leaves the counts linear.
 
-Noise follows from (seed, index) alone, fixed patterns from the camera's serial number: they are the
-same in every frame.
+Noise follows from seed, index and the camera's serial number alone, fixed patterns from the serial
+number: they are the same in every frame.
 """
 
 from __future__ import annotations
@@ -374,7 +374,8 @@ def _signal(
         pattern = _pattern(sensor.serial, light.shape, sensor.hot_pixels)
         signal *= np.maximum(1.0 + np.float32(sensor.prnu) * pattern.response, 0.0)
     if sensor.noisy:
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
+        draws = [seed, index, sensor.serial] if sensor.serial else [seed, index]
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(draws)))
         scale = sensor.full_well / sensor.gain  # electrons at full scale
         mean = signal * scale
         dark = sensor.dark_current * sensor.exposure_time_s

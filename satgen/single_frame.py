@@ -36,7 +36,7 @@ from satgen.trajectory import INDEX_MAX, INDEX_MIN, Observations, angles_from_po
 KEPT = 4
 """Renderers, and models, that are kept."""
 
-OF_A_SWEEP = ("trajectory", "distance", "roll")
+OF_A_SWEEP = ("trajectory", "distance", "roll", "aim", "offset", "mount")
 """Options that place the camera, which a pose does already."""
 
 POSE_TOLERANCE = 1e-4

@@ -42,6 +42,7 @@ from satgen.trajectory import (
     observe,
     rotation_from_angles,
 )
+from satgen.trajectory.mount import unmounted
 
 TOLERANCE = 1e-9
 """How far rotations, directions and angles may be off; lengths, relative to the distance."""
@@ -379,7 +380,9 @@ def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
         )
         azimuth, elevation, distance, roll = angles
         aim = np.array(config.trajectory.aim)
-        eye = -np.einsum("nji,nj->ni", matrix, translation)
+        looking = unmounted(make_pose(matrix, translation), config.trajectory.mount)
+        matrix = looking[:, :3, :3]
+        eye = -np.einsum("nji,nj->ni", matrix, looking[:, :3, 3])
         direction = camera_direction(azimuth, elevation)
         check(
             "angles and translation disagree",
@@ -463,8 +466,12 @@ def _check_sun(
     error = np.abs(sun - sun_vectors(config, views)).max(axis=1)
     # The phase from the angles' definition: between the sun and the way back to the camera.
     aim = np.append(np.array(config.trajectory.aim), 1.0)
-    back = -(views.T_cam_target @ aim)[:, :3]
+    looking = unmounted(views.T_cam_target, config.trajectory.mount)
+    back = -(looking @ aim)[:, :3]
     back = back / np.linalg.norm(back, axis=1, keepdims=True)
+    sun = np.einsum(
+        "nij,nj->ni", looking[:, :3, :3] @ np.swapaxes(views.T_cam_target[:, :3, :3], 1, 2), sun
+    )
     phase = np.degrees(
         2.0 * np.arctan2(np.linalg.norm(sun - back, axis=1), np.linalg.norm(sun + back, axis=1))
     )

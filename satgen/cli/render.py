@@ -22,6 +22,7 @@ from satgen.errors import InputError
 from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
 from satgen.progress import Progress, Stage
+from satgen.rig import rig_requests
 from satgen.trajectory import KINDS
 
 ALL = "all"
@@ -38,6 +39,12 @@ MOTION = "motion__"
 @options_of(RenderOptions)
 @options_of_any(KINDS, MOTION)
 @click.option(
+    "--rig",
+    type=click.Path(path_type=Path),
+    help="JSON or TOML file of several cameras that fly together: a dataset each in OUT/NAME. "
+    "Needs --distance.",
+)
+@click.option(
     "--workers", type=int, help="Worker processes; 0 renders in this one.  [default: the cores]"
 )
 @json_option
@@ -46,6 +53,7 @@ def command(
     ctx: click.Context,
     /,
     out: Path | None,
+    rig: Path | None,
     workers: int | None,
     overwrite: bool,
     resume: bool,
@@ -67,12 +75,12 @@ def command(
     """
     options = request(values)
     _check_conflicts(ctx)
+    jobs = _jobs(options, out, rig)  # a rig that is none is refused before anything is done
     require_for_rendering()
     from satgen.run import render
 
     summaries = []
-    jobs = _jobs(options, out)
-    several = options.target != jobs[0][0].target
+    several = len(jobs) > 1 or rig is not None or options.target != jobs[0][0].target
     stages = [Stage(folder.name, seconds=30.0) for _, folder in jobs]
     seeds = _seeds(str(options.target))
     if seeds:
@@ -155,7 +163,9 @@ def _build_craft(seeds: list[int], workers: int | None, shown: Progress) -> None
         generated.build_missing(seeds, count, progress)
 
 
-def _jobs(options: RenderOptions, out: Path | None) -> list[tuple[RenderOptions, Path]]:
+def _jobs(
+    options: RenderOptions, out: Path | None, rig: Path | None
+) -> list[tuple[RenderOptions, Path]]:
     """What to render, and where to."""
     from satgen.targets import generated, registry
 
@@ -167,5 +177,13 @@ def _jobs(options: RenderOptions, out: Path | None) -> list[tuple[RenderOptions,
         names = tuple(f"{generated.PREFIX}{k}" for k in generated.seeds_of(target))
     if names:
         root = out or DATASETS
-        return [(replace(options, target=n), root / registry.folder_name(n)) for n in names]
-    return [(options, out or default_folder(options.target))]
+        jobs = [(replace(options, target=n), root / registry.folder_name(n)) for n in names]
+    else:
+        jobs = [(options, out or default_folder(options.target))]
+    if rig is None:
+        return jobs
+    return [
+        (request, folder / name)
+        for job, folder in jobs
+        for name, request in rig_requests(job, rig).items()
+    ]

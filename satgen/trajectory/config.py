@@ -10,6 +10,7 @@ from typing import Any
 from satgen.errors import InputError
 from satgen.trajectory.kinds import KINDS
 from satgen.trajectory.motion import Motion, finite, finite_vector
+from satgen.trajectory.mount import Mount, mount_of
 from satgen.trajectory.roll import Roll
 from satgen.trajectory.spiral import Spiral
 
@@ -27,12 +28,15 @@ class TrajectoryConfig:
             pass the centre of mass for a camera that stands truly still.
         roll: extra turn of the camera about its optical axis, right-handed about +z (forward), so
             that the target's image turns counter-clockwise.
+        mount: how the camera sits on the frame that all this moves: see `satgen.trajectory.mount`;
+            None: it is that frame.
     """
 
     motion: Motion = field(default_factory=Spiral)
     distance_m: float
     aim: tuple[float, float, float] = (0.0, 0.0, 0.0)
     roll: Roll = field(default_factory=Roll)
+    mount: Mount | None = None
 
     def __post_init__(self) -> None:
         """Bring the fields to plain types; raise InputError where they make no sense."""
@@ -41,6 +45,8 @@ class TrajectoryConfig:
             raise InputError(f"distance {distance:g}: must be more than 0 metres")
         object.__setattr__(self, "distance_m", distance)
         object.__setattr__(self, "aim", finite_vector(self.aim, 3, "aim point"))
+        if self.mount is not None:
+            object.__setattr__(self, "mount", mount_of(self.mount))
 
     def in_folder(self, folder: Path) -> TrajectoryConfig:
         """The configuration with its pose table, if any, looked for in a dataset's folder."""
@@ -53,6 +59,7 @@ class TrajectoryConfig:
             "distance_m": self.distance_m,
             "aim": list(self.aim),
             **self.roll.to_json(),
+            **({} if self.mount is None else {"mount": [list(row) for row in self.mount]}),
             "params": self.motion.to_json(),
         }
 
@@ -67,4 +74,5 @@ class TrajectoryConfig:
             distance_m=data["distance_m"],
             aim=tuple(data["aim"]),
             roll=Roll.from_json(dict(data)),
+            mount=data.get("mount"),
         )

@@ -122,6 +122,7 @@ class Motion(ABC):
         inertial: whether there is an inertial frame, in which a sun can be placed.
         aimed: whether the camera looks at the aim point, from no nearer than the distance asked
             for.
+        pivoted: whether the target turns about the aim point.
         smooth: whether the angular velocity is the derivative of the pose at every index.
 
     Raises:
@@ -131,6 +132,7 @@ class Motion(ABC):
     kind: ClassVar[str]
     inertial: ClassVar[bool] = False
     aimed: ClassVar[bool] = True
+    pivoted: ClassVar[bool] = False
     smooth: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from satgen.errors import InputError
 from satgen.trajectory.config import TrajectoryConfig
 from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Observations
+from satgen.trajectory.mount import mounted
 
 
 def observe(config: TrajectoryConfig, indices: Iterable[int]) -> Observations:
@@ -60,6 +61,8 @@ def _as_indices(indices: Iterable[int]) -> NDArray[np.int64]:
 def _sweep_of(config: TrajectoryConfig) -> Observations:
     """The whole sweep of a configuration, read-only arrays."""
     sweep = config.motion.sweep(config)
+    if config.mount is not None:
+        sweep = mounted(sweep, config.mount)
     for array in vars(sweep).values():
         if array is not None:
             array.setflags(write=False)

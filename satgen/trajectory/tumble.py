@@ -90,6 +90,7 @@ class Tumble(Motion):
     )
 
     kind: ClassVar[str] = "tumble"
+    pivoted: ClassVar[bool] = True
     inertial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
