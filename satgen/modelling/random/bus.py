@@ -286,7 +286,7 @@ def add_launch_ring(c: Craft) -> None:
     tube = shapes.tube(radius, radius - wall, tall + 0.04, 44)
     part.add(c.bottom.put(tube, lift=tall / 2.0 - 0.02), material)
     flange = shapes.tube(radius + 0.03 * e, radius - wall - 0.004, 0.03 * e, 44)
-    part.add(c.bottom.put(flange, lift=tall - 0.012 * e), material)
+    part.add(c.bottom.put(flange, lift=tall - 0.015 * e + 0.006), material)
     gusset = shapes.box((0.08 * e, 0.016 * e, 0.8 * tall)).translate((radius + 0.03 * e, 0, 0))
     for k in range(12):
         turned = gusset.rotate("z", 30.0 * k + 15.0)
@@ -296,7 +296,7 @@ def add_launch_ring(c: Craft) -> None:
     c.bottom.take(0.0, 0.0, 0.7 * wide, wide)
     for k, t in enumerate((0.3, 0.3 + 2 * math.pi / 3, 0.3 + 4 * math.pi / 3)):
         r = radius + 0.03 * e
-        point = (r * math.cos(t), r * math.sin(t), tall + 0.003 * e)
+        point = (r * math.cos(t), r * math.sin(t), tall + 0.005)
         c.landmark(f"launch_ring_{k + 1}", c.bottom.placing.point(point))
     _engine(c, draw, radius - wall)
 

@@ -480,7 +480,7 @@ def _instrument(c: Craft, draw: Draw, face: Face, scale: float | None = None) ->
     r = 0.3 * min(w, d)
     if kind == "hood":
         tube = shapes.baffle(r, draw.uniform(0.5, 1.6) * r, 2, 22, 0.008 * e, draw.uniform(1, 1.4))
-        part.add(face.put(tube, x, y, h - 0.012), "paint_black")
+        part.add(face.put(tube, x, y, h - 0.03), "paint_black")
         lens = shapes.hemisphere(0.7 * r, 14, 3).scale((1, 1, 0.4))
         part.add(face.put(lens, x, y, h + 0.003), "glass_lens")
     elif kind == "slit":
