@@ -49,6 +49,7 @@ from satgen.trajectory import (
 )
 from satgen.trajectory.motion import Vector
 from satgen.trajectory.mount import Mount, turned_to
+from satgen.truth_images import FLOWS
 
 DEPTH_LEVELS = 65535
 
@@ -88,6 +89,7 @@ class RenderConfig:
         renderer: one of `satgen.rendering.RENDERERS`.
         shadow: there is a shadow image for each frame.
         rig: the rig that the camera is one of.
+        normals, flow: there are images of these for each frame.
     """
 
     target: TargetRef
@@ -105,6 +107,15 @@ class RenderConfig:
     surroundings: Surroundings = field(default_factory=Surroundings)
     shadow: bool = False
     rig: Rig | None = None
+    normals: bool = False
+    flow: bool = False
+
+    def beside(self, index: int, steps: int) -> NDArray[np.float64] | None:
+        """The pose (4, 4) some steps after an index, rendered or not; None where there is none."""
+        wanted = index + steps * self.step
+        if wanted not in available_indices(self.trajectory):
+            return None
+        return np.asarray(observe(self.trajectory, [wanted]).T_cam_target[0])
 
     def indices(self) -> NDArray[np.int64]:
         """The indices to render, (N,) int64 ascending.
@@ -117,7 +128,8 @@ class RenderConfig:
     @property
     def images(self) -> tuple[str, ...]:
         """The kinds of image that each frame has."""
-        return (*IMAGES, *(("shadow",) if self.shadow else ()))
+        wanted = {"shadow": self.shadow, "normals": self.normals, **dict.fromkeys(FLOWS, self.flow)}
+        return (*IMAGES, *(kind for kind, there in wanted.items() if there))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -126,6 +138,8 @@ class RenderConfig:
             "sunlight": self.surroundings.eclipse,
             "lit": self.shadow,
             "shadow_sha256": self.shadow,
+            "normals_sha256": self.normals,
+            **{f"{kind}_sha256": self.flow for kind in FLOWS},
         }
         return tuple(name for name, there in wanted.items() if there)
 
@@ -144,6 +158,8 @@ class RenderConfig:
             "background": self.surroundings.background,
             "surroundings": self.surroundings.to_json(),
             "shadow": self.shadow,
+            "normals": self.normals,
+            "flow": self.flow,
             "lighting": {"sun": self.sun.to_json(), **self.lighting.to_json()},
             "sensor": self.sensor.to_json(),
             "indices": {"start": self.start, "stop": self.stop, "step": self.step},
@@ -183,6 +199,8 @@ class RenderConfig:
             Surroundings.from_json(data.get("background", "black"), data.get("surroundings", {})),
             bool(data.get("shadow", False)),
             Rig.from_json(data["rig"]) if "rig" in data else None,
+            bool(data.get("normals", False)),
+            bool(data.get("flow", False)),
         )
 
 
@@ -239,6 +257,8 @@ def resolve(
         surroundings,
         options.shadow,
         options.rig,
+        options.normals,
+        options.flow,
     )
     if len(config.indices()) == 0:
         raise InputError(

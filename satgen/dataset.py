@@ -9,6 +9,8 @@ DATASET/
   depth/000361.png            16-bit, metres = value × depth_scale, 0 for background
   parts/000361.png            8-bit part label, 0 for background
   shadow/000361.png           only where asked for: 8-bit, see `SHADOW_LABELS`
+  normals/, flow_forward/, flow_backward/
+                              only where asked for: 16-bit, see `satgen.truth_images`
   trajectory.csv              only of trajectory file: the poses that were given
 ```
 
@@ -37,6 +39,7 @@ from satgen.geometry import Flow, make_pose, quaternion_to_matrix
 from satgen.keypoints import Landmarks
 from satgen.parquet import column_values, read_table
 from satgen.png import decode_png
+from satgen.truth_images import decode_flow, decode_normals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +115,9 @@ OPTIONAL_COLUMNS: dict[str, type] = {
     "exposure": float,
     "lit": float,
     "shadow_sha256": str,
+    "normals_sha256": str,
+    "flow_forward_sha256": str,
+    "flow_backward_sha256": str,
 }
 """Further columns at the frame table's end, of datasets whose dataset.json names them as `columns`.
 
@@ -133,7 +139,7 @@ what visible means."""
 IMAGES = ("rgb", "depth", "parts")
 """The images of every frame, each in the dataset's folder of that name."""
 
-OPTIONAL_IMAGES = ("shadow",)
+OPTIONAL_IMAGES = ("shadow", "normals", "flow_forward", "flow_backward")
 """Further images, of datasets whose dataset.json has them among its `images`."""
 
 SHADOW_LABELS = {"background": 0, "lit": 1, "attached": 2, "cast": 3}
@@ -470,9 +476,35 @@ class Dataset:
         Raises:
             InputError: the dataset has none; it was rendered without --shadow.
         """
-        if "shadow" not in described_images(self.description):
-            raise InputError(f"{self.folder}: has no shadow images; render it with --shadow")
+        self._check_kind("shadow", "--shadow")
         return np.asarray(self._image("shadow", index), dtype=np.uint8)
+
+    def normals(self, index: int) -> NDArray[np.float64]:
+        """Surface normals (H, W, 3) float64, camera axes, on the camera's side; 0 for background.
+
+        Raises:
+            InputError: the dataset has none; it was rendered without --normals.
+        """
+        self._check_kind("normals", "--normals")
+        return decode_normals(self._image("normals", index))
+
+    def flow_forward(self, index: int) -> Flow:
+        """Flow of a frame's pixels to the index a step later, to 1/64 pixel, as it was kept.
+
+        Raises:
+            InputError: the dataset has none; it was rendered without --flow.
+        """
+        self._check_kind("flow_forward", "--flow")
+        return decode_flow(self._image("flow_forward", index))
+
+    def flow_backward(self, index: int) -> Flow:
+        """The same to the index a step earlier."""
+        self._check_kind("flow_backward", "--flow")
+        return decode_flow(self._image("flow_backward", index))
+
+    def _check_kind(self, kind: str, option: str) -> None:
+        if kind not in described_images(self.description):
+            raise InputError(f"{self.folder}: has no {kind} images; render it with {option}")
 
     def _image(self, kind: str, index: int) -> NDArray[Any]:
         """One image of a frame; of a dataset that is not finished, too, where it is there."""
@@ -518,13 +550,16 @@ class Dataset:
             source=str(self.folder),
         )
 
-    def _read(self, index: int, kind: str) -> NDArray[Any]:
+    def _read(self, index: int, kind: str) -> Any:
         """An image of a frame as `Frame` has it."""
-        readers: dict[str, Callable[[int], NDArray[Any]]] = {
+        readers: dict[str, Callable[[int], Any]] = {
             "rgb": self.rgb,
             "depth": self.depth,
             "parts": self.parts,
             "shadow": self.shadow,
+            "normals": self.normals,
+            "flow_forward": self.flow_forward,
+            "flow_backward": self.flow_backward,
         }
         return readers[kind](index)
 

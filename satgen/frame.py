@@ -74,7 +74,7 @@ class Frame:
         target: str,
         model_sha256: str,
         part_names: Mapping[int, str],
-        images: Callable[[str], NDArray[Any]],
+        images: Callable[[str], Any],
         source: str = "",
     ) -> None:
         self.index = index
@@ -107,23 +107,42 @@ class Frame:
     @cached_property
     def rgb(self) -> NDArray[Any]:
         """Image (H, W, 3), or (H, W) of a mono sensor, uint8 or uint16; see `satgen.sensor`."""
-        return self._images("rgb")
+        return np.asarray(self._images("rgb"))
 
     @cached_property
     def depth(self) -> Floats:
         """Depth (H, W) float64: z in the camera frame, metres; 0 where there is no surface."""
-        return self._images("depth")
+        return np.asarray(self._images("depth"))
 
     @cached_property
     def parts(self) -> NDArray[np.uint8]:
         """Part labels (H, W) uint8, 0 for background."""
-        return self._images("parts")
+        return np.asarray(self._images("parts"))
 
     @cached_property
     def shadow(self) -> NDArray[np.uint8]:
         """Shadow labels (H, W) uint8: 0 background, 1 lit, 2 turned away from the sun, 3 in a
         shadow that something casts. Only where these were asked for."""
-        return self._images("shadow")
+        return np.asarray(self._images("shadow"))
+
+    @cached_property
+    def normals(self) -> Floats:
+        """Surface normals (H, W, 3) float64, camera axes, on the camera's side; 0 for background.
+        Only where these were asked for."""
+        return np.asarray(self._images("normals"))
+
+    @cached_property
+    def flow_forward(self) -> Flow:
+        """Flow to the index a step later, to 1/64 pixel. Only where it was asked for; without, and
+        between any two frames, there is `TwoViews.flow`."""
+        flow: Flow = self._images("flow_forward")
+        return flow
+
+    @cached_property
+    def flow_backward(self) -> Flow:
+        """Flow to the index a step earlier, likewise."""
+        flow: Flow = self._images("flow_backward")
+        return flow
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from satgen.background import Background
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS
 from satgen.dataset import SHADOW_LABELS
+from satgen.geometry import warp
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
@@ -26,6 +27,7 @@ from satgen.scene import Scene, Views
 from satgen.sensor import expose
 from satgen.surroundings.earth import coarse_earth
 from satgen.surroundings.place import Place
+from satgen.truth_images import FLOWS, encode_flow, encode_normals
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             nearest = config.trajectory.distance_m - float(aside) - radius
             if config.trajectory.mount is not None:
                 nearest -= float(np.linalg.norm(np.array(config.trajectory.mount)[:3, 3]))
+        self._depths: dict[int, NDArray[np.float64]] = {}
         self._renderer: Renderer | ReferenceRenderer
         if config.renderer == "pyrender":
             self._renderer = ReferenceRenderer(
@@ -164,6 +167,10 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         if frame.shadow is not None:
             lit = lit_share(frame.shadow)
             files.append(encode_png(_whole(frame.shadow, frame, config.camera), labels=True))
+        if frame.normals is not None:
+            files.append(encode_png(encode_normals(_whole(frame.normals, frame, config.camera))))
+        if config.flow:
+            files += [encode_png(flow) for flow in self._flows(view, frame)]
         x, y, w, h = bounding_box(frame.parts)
         if w:
             x, y = x + frame.window[0], y + frame.window[1]
@@ -184,8 +191,46 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         images: dict[str, NDArray[Any]] = {"depth": frame.depth, "parts": frame.parts}
         if frame.shadow is not None:
             images["shadow"] = frame.shadow
+        if frame.normals is not None:
+            images["normals"] = frame.normals
         camera = self.config.camera
         return {"rgb": rgb, **{k: _whole(v, frame, camera) for k, v in images.items()}}
+
+    def _flows(self, view: Viewpoint, frame: RenderedView) -> list[NDArray[np.uint16]]:
+        """Images of the flow to the indices beside a view's, in the order of `FLOWS`."""
+        camera = self.config.camera
+        depth = _whole(frame.depth, frame, camera)
+        self._depths[view.index] = depth
+        v, u = np.nonzero(depth > 0.0)
+        pixels = np.stack([u, v], axis=-1)
+        images = []
+        for steps in FLOWS.values():
+            pose = self.config.beside(view.index, steps)
+            if pose is None:
+                images.append(np.zeros((*depth.shape, 3), dtype=np.uint16))
+                continue
+            moved = warp(
+                camera.K,
+                depth,
+                view.pose,
+                self._depth_at(view.index + steps * self.config.step, pose),
+                pose,
+                pixels,
+                z=depth[v, u],
+                distortion=camera.distortion,
+            )
+            images.append(encode_flow(moved, pixels, (camera.height, camera.width)))
+        return images
+
+    def _depth_at(self, index: int, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Depth (H, W) of an index: one of the last few, or drawn, without any light."""
+        if index not in self._depths:
+            assert isinstance(self._renderer, Renderer)
+            frame = self._renderer.geometry(pose)
+            self._depths[index] = _whole(frame.depth, frame, self.config.camera)
+        while len(self._depths) > 4:
+            self._depths.pop(next(iter(self._depths)))
+        return self._depths[index]
 
     def _shoot(self, view: Viewpoint) -> tuple[RenderedView, NDArray[Any]]:
         """What the renderer sees, and the sensor's image of it."""
@@ -196,7 +241,9 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             radius = config.surroundings.radius
             shine = self._earth.shine(turn @ -view.earth, turn @ view.sun, radius)
         frame = self._renderer.render(
-            view.pose, view.sun, view.earth, shine, view.sunlight, shadow=config.shadow
+            *(view.pose, view.sun, view.earth, shine, view.sunlight),
+            shadow=config.shadow,
+            normals=config.normals,
         )
         size = (config.camera.width, config.camera.height)
         behind = self._background.draw(view)
@@ -222,7 +269,7 @@ def _before(frame: RenderedView, background: NDArray[np.float32]) -> NDArray[np.
 
 def _whole(values: NDArray[Any], frame: RenderedView, camera: Camera) -> NDArray[Any]:
     """A window's values in the whole image."""
-    image = np.zeros((camera.height, camera.width), dtype=values.dtype)
+    image = np.zeros((camera.height, camera.width, *values.shape[2:]), dtype=values.dtype)
     x, y, w, h = frame.window
     image[y : y + h, x : x + w] = values
     return image

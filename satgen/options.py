@@ -122,6 +122,7 @@ class RenderOptions:
         sensor: name of a preset, a JSON file of its fields, or a sensor; exposure, mono,
             bit_depth, curve, exposure_time (seconds) and f_number override its own.
         shadow: write an image of what is in shadow, and why, beside each frame's others.
+        normals, flow: write images of these beside each frame's others: see `satgen.truth_images`.
         seed: of the sensor's noise and the clouds.
         background: what is behind the target: see `satgen.surroundings`.
         altitude: of the orbit, km; None is that of trajectory orbit's period, or the target's own.
@@ -252,6 +253,10 @@ class RenderOptions:
     shadow: bool = setting(
         False, "Write shadow/: lit, turned away from the sun, or in a shadow that is cast"
     )
+    normals: bool = setting(False, "Write normals/: the surface's normal at each pixel")
+    flow: bool = setting(
+        False, "Write flow_forward/ and flow_backward/: optical flow to the next index and back"
+    )
     seed: int = setting(0, "Seed of the sensor's noise and of the clouds", low=0)
     renderer: str = setting(
         RENDERERS[0],
@@ -281,8 +286,9 @@ class RenderOptions:
             raise InputError(
                 f"background {self.background}: the renderer pyrender draws none, only satgen does"
             )
-        if self.renderer == "pyrender" and self.shadow:
-            raise InputError("shadow: the renderer pyrender writes no shadow images")
+        for name in ("shadow", "normals", "flow"):
+            if self.renderer == "pyrender" and getattr(self, name):
+                raise InputError(f"{name}: the renderer pyrender writes no {name} images")
         check_sun(self.sun_config, self.motion)
         _ = self.view, self.sensor_config, self.camera_roll, self.offset_pixel
         if self.mount is not None:

@@ -37,6 +37,7 @@ from satgen.runfolder import RunFolder, RunKind, difference
 from satgen.scene import Scene, scene_of
 from satgen.tables import csv_bytes, frame_table, records_of, write_tables
 from satgen.trajectory.file import TABLE
+from satgen.truth_images import FATES, FLOWS
 from satgen.worker import RenderJob, Start
 
 DATASET = RunKind(
@@ -354,7 +355,12 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
     config, model = scene.config, scene.model
     centre, radius = model.bounding_sphere
     sensor = config.sensor
-    shadow = {"labels": ds.SHADOW_LABELS}
+    flow = {"channels": 3, "bits": 16, "unit_px": 1.0 / 64.0, "labels": FATES}
+    optional = {
+        "shadow": {"channels": 1, "bits": 8, "labels": ds.SHADOW_LABELS},
+        "normals": {"channels": 3, "bits": 16, "axes": "camera"},
+        **dict.fromkeys(FLOWS, flow),
+    }
     data = config.to_json()
     return {
         "format": ds.FORMAT,
@@ -376,7 +382,7 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
             },
             "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
             "parts": {"channels": 1, "bits": 8},
-            **({"shadow": {"channels": 1, "bits": 8, **shadow}} if config.shadow else {}),
+            **{kind: optional[kind] for kind in config.images if kind in optional},
         },
         **({"columns": list(config.columns)} if config.columns else {}),
         "parts": {str(p.label): {"name": p.name, "class": p.cls} for p in model.parts},

@@ -71,7 +71,7 @@ def render_frame(
         InputError: a value that makes no sense; one line.
         RunError: nothing here renders; one line says what to install.
     """
-    known = field_names(RenderOptions, "target", "start", "stop", "step", "sun", "camera")
+    known = field_names(RenderOptions, "target", "start", "stop", "step", "sun", "camera", "flow")
     check_keywords("render_frame", options, known)
     index = _index(pose)
     if index is None:

@@ -26,7 +26,7 @@ from satgen.atomic import TEMPORARY
 from satgen.config import RenderConfig, places_of, sun_vectors
 from satgen.errors import InputError
 from satgen.frame_maker import bounding_box, lit_share
-from satgen.geometry import make_pose, project, quaternion_to_matrix
+from satgen.geometry import backproject, make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks
 from satgen.png import decode_png
 from satgen.processes import default_workers
@@ -43,6 +43,7 @@ from satgen.trajectory import (
     rotation_from_angles,
 )
 from satgen.trajectory.mount import unmounted
+from satgen.truth_images import FLOWS, decode_flow, decode_normals
 
 TOLERANCE = 1e-9
 """How far rotations, directions and angles may be off; lengths, relative to the distance."""
@@ -597,6 +598,12 @@ class _ImageChecker:
         shadow = images.get("shadow")
         if parts is not None and shadow is not None:
             problems += self._check_shadow(index, row, parts, shadow)
+        if parts is not None and images.get("normals") is not None:
+            problems += self._check_normals(index, parts, images["normals"])
+        if depth is not None and row is not None and self.poses is not None:
+            for kind in FLOWS:
+                if images.get(kind) is not None:
+                    problems += self._check_flow(kind, index, self.poses[row], depth, images[kind])
         if parts is not None:
             unknown = set(np.flatnonzero(np.bincount(parts.ravel(), minlength=256)))
             unknown -= {0, *(int(label) for label in self.data.description["parts"])}
@@ -639,8 +646,9 @@ class _ImageChecker:
             problems.append(Problem(index, file, "is not a readable PNG image"))
             return None
         sensor, camera = self.config.sensor, self.config.camera
-        channels = 3 if kind == "rgb" and not sensor.mono else 1
-        bits = {"rgb": sensor.stored_bits, "depth": 16}.get(kind, 8)
+        three = ("normals", *FLOWS) if sensor.mono else ("rgb", "normals", *FLOWS)
+        channels = 3 if kind in three else 1
+        bits = {"rgb": sensor.stored_bits, "parts": 8, "shadow": 8}.get(kind, 16)
         shape = (camera.height, camera.width, *((3,) if channels == 3 else ()))
         if image.shape != shape or image.dtype.itemsize * 8 != bits:
             found = f"{' × '.join(map(str, image.shape))} of {image.dtype.itemsize * 8} bits"
@@ -666,6 +674,53 @@ class _ImageChecker:
                 cause = f"lit {self.tables.frames['lit'][row]}, the shadow image's is {lit}"
                 problems.append(Problem(index, ds.FRAMES_PARQUET, cause))
         return problems
+
+    def _check_normals(self, index: int, parts: NDArray[Any], normals: Any) -> list[Problem]:
+        file = f"normals/{ds.image_name(index)}"
+        count = np.count_nonzero(normals.any(axis=-1) != (parts > 0))
+        if count:
+            cause = f"{count} pixels have a normal and no part, or a part and no normal"
+            return [Problem(index, file, cause)]
+        there = parts > 0
+        length = np.linalg.norm((normals[there].astype(np.float64) - 32768.0) / 32767.0, axis=-1)
+        rays = self.config.camera.rays()[there]
+        away = np.einsum("ij,ij->i", decode_normals(normals)[there], rays) > 1e-4
+        problems = []
+        if (np.abs(length - 1.0) > 1e-4).any():
+            problems.append(Problem(index, file, "has normals that are not of unit length"))
+        if away.any():
+            problems.append(Problem(index, file, "has normals that are turned from the camera"))
+        return problems
+
+    def _check_flow(
+        self, kind: str, index: int, pose: NDArray[np.float64], counts: NDArray[Any], image: Any
+    ) -> list[Problem]:
+        """Against what depth and poses say, within what the depth image's rounding allows."""
+        file = f"{kind}/{ds.image_name(index)}"
+        config, camera = self.config, self.config.camera
+        there = decode_flow(image)
+        known = np.isfinite(there.flow[..., 0])
+        if (known & (counts == 0)).any():
+            return [Problem(index, file, "has flow where the frame shows nothing")]
+        target = config.beside(index, FLOWS[kind])
+        if target is None:
+            return (
+                [Problem(index, file, "has flow to an index without a pose")] if known.any() else []
+            )
+        v, u = np.nonzero(counts > 0)
+        pixels = np.stack([u, v], axis=-1).astype(np.float64)
+        ends = []
+        for share in (-0.5, 0.0, 0.5):
+            z = (counts[v, u] + share) * config.depth_scale
+            points = backproject(camera.K, pose, pixels, z, camera.distortion)
+            ends.append(project(camera.K, target, points, camera.distortion)[0])
+        with np.errstate(invalid="ignore"):
+            slack = np.abs(ends[2] - ends[0]).max(axis=-1) + 1.0 / 64.0
+            off = np.abs(there.flow[v, u] + pixels - ends[1]).max(axis=-1)
+            large = np.abs(ends[1] - pixels).max(axis=-1) > 510.0
+        wrong = np.where(known[v, u], ~(off <= slack), np.isfinite(ends[1][:, 0]) & ~large)
+        count = np.count_nonzero(wrong)
+        return [Problem(index, file, f"{count} pixels do not flow as they should")] if count else []
 
     def _compare_outline(self, index: int, row: int, parts: NDArray[Any]) -> list[Problem]:
         assert self.tables is not None

@@ -138,6 +138,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         sunlight: float = 1.0,
         *,
         shadow: bool = False,
+        normals: bool = False,
     ) -> RenderedView:
         """Render one view; see `satgen.rendering.renderer.Renderer.render`.
 
@@ -147,7 +148,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             earth_cam: has no say here.
             earthshine: (3,) mean radiance of the Earth's disc; by default that of the lighting.
             sunlight: share of the sun's light that reaches the target.
-            shadow: has no say here.
+            shadow, normals: have no say here.
 
         Raises:
             RunError: the renderer is closed.

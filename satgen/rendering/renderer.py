@@ -51,6 +51,8 @@ class RenderedView:
         parts: (h, w) uint8 part label at the pixel centre, 0 for none.
         shadow: (h, w) uint8 label at the pixel centre, by `satgen.dataset.SHADOW_LABELS`; None
             where it was not asked for.
+        normals: (h, w, 3) unit normal at the pixel centre, camera axes, on the camera's side, 0 for
+            none; None likewise.
     """
 
     window: PixelBox
@@ -60,6 +62,7 @@ class RenderedView:
     depth: NDArray[np.float64]
     parts: NDArray[np.uint8]
     shadow: NDArray[np.uint8] | None = None
+    normals: NDArray[np.float64] | None = None
 
     @property
     def linear(self) -> NDArray[np.float32]:
@@ -67,6 +70,29 @@ class RenderedView:
         image = np.zeros((*self.depth.shape, 3), dtype=np.float32)
         image.reshape(-1, 3)[self.pixels] = self.radiance
         return image
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The visibility buffer of a view, and what was drawn into it how.
+
+    Attributes:
+        seen: (2h + 1, 2w + 1) uint32, index into `drawn` plus one, or zero.
+        drawn: (N,) faces of the model.
+        height: (F,) of the eye above each of the model's faces' planes, metres.
+        window: (x, y, w, h) of the pixels.
+        rotation: (3, 3) of T_cam_target.
+        eye: (3,) camera centre, target frame about the model's centre.
+        ray_from_pixel: (3, 3), pixel (u, v, 1) of a pinhole to a target-frame direction.
+    """
+
+    seen: NDArray[np.uint32]
+    drawn: NDArray[np.intp]
+    height: NDArray[np.float64]
+    window: PixelBox
+    rotation: NDArray[np.float64]
+    eye: NDArray[np.float64]
+    ray_from_pixel: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -147,6 +173,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         sunlight: float = 1.0,
         *,
         shadow: bool = False,
+        normals: bool = False,
     ) -> RenderedView:
         """Render one view.
 
@@ -159,6 +186,7 @@ class Renderer(AbstractContextManager["Renderer"]):
                 default that of the lighting.
             sunlight: share of the sun's light that reaches the target.
             shadow: say which pixels are in shadow, too.
+            normals: say how the surface is turned at each pixel, too.
 
         Raises:
             RunError: the renderer is closed.
@@ -166,24 +194,45 @@ class Renderer(AbstractContextManager["Renderer"]):
         if earthshine is None:
             earthshine = np.asarray(self.lighting.fixed_earthshine)
         with self._context.current():
-            return self._render(T_cam_target, sun_cam, earth_cam, earthshine, sunlight, shadow)
+            seen = self._look(T_cam_target)
+            if seen is None:
+                return self._empty(shadow, normals)
+            light = (sun_cam, earth_cam, earthshine, sunlight)
+            uniforms = self._uniforms(seen.ray_from_pixel, seen.eye, seen.rotation, *light)
+            pixels, radiance, coverage = self._shade(seen, uniforms)
+            depth, parts = self._per_pixel(seen)
+            labels = self._shadow_labels(seen, depth, uniforms.sun) if shadow else None
+            turned = self._normals(seen) if normals else None
+            return RenderedView(
+                seen.window, pixels, radiance, coverage, depth, parts, labels, turned
+            )
 
-    def _render(
-        self,
-        T_cam_target: NDArray[np.float64],
-        sun_cam: NDArray[np.float64],
-        earth_cam: NDArray[np.float64] | None,
-        earthshine: NDArray[np.float64],
-        sunlight: float,
-        shadow: bool,
-    ) -> RenderedView:
+    def geometry(self, T_cam_target: NDArray[np.float64]) -> RenderedView:
+        """What a view shows, without light: depth and parts; no pixel has radiance.
+
+        Args:
+            T_cam_target: as `render`.
+
+        Raises:
+            RunError: the renderer is closed.
+        """
+        with self._context.current():
+            seen = self._look(T_cam_target)
+            if seen is None:
+                return self._empty()
+            empty = self._empty()
+            dark = (empty.pixels, empty.radiance, empty.coverage)
+            return RenderedView(seen.window, *dark, *self._per_pixel(seen))
+
+    def _look(self, T_cam_target: NDArray[np.float64]) -> _Seen | None:
+        """The visibility buffer of a view; None where the target is out of it."""
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
         translation = T_cam_target[:3, 3] + rotation @ packed.centre
         eye = -rotation.T @ translation
         near, far, window = self._extent(rotation, translation)
         if window[2] <= 0 or window[3] <= 0:
-            return self._empty()
+            return None
 
         # Distance of the eye from each face's plane: only the faces turned to it can be seen.
         height = packed.face_normals @ eye - packed.face_offsets
@@ -198,15 +247,17 @@ class Renderer(AbstractContextManager["Renderer"]):
             triangles = self._curved.triangles(vertices, packed.faces[drawn], near)
             drawn, window = drawn[triangles.chosen], triangles.window
             if window[2] <= 0 or window[3] <= 0:
-                return self._empty()
+                return None
             seen = self._curved.draw(triangles, near)
-
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
-        depth, parts = self._per_pixel(seen, drawn, height, ray_from_pixel, window)
-        samples = sample_pixels(seen, packed.surface[drawn])
-        uniforms = self._uniforms(
-            ray_from_pixel, eye, rotation, sun_cam, earth_cam, earthshine, sunlight
-        )
+        return _Seen(seen, drawn, height, window, rotation, eye, ray_from_pixel)
+
+    def _shade(
+        self, view: _Seen, uniforms: ShadeUniforms
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Pixels that see anything, their radiance and coverage: see `RenderedView`."""
+        window, drawn = view.window, view.drawn
+        samples = sample_pixels(view.seen, self._packed.surface[drawn])
         chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
@@ -214,27 +265,27 @@ class Renderer(AbstractContextManager["Renderer"]):
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
         chosen[:, 2] = drawn[samples.primitive]
         radiance = samples.resolve(self._device.shade(chosen, uniforms))
-        labels = None
-        if shadow:
-            labels = self._shadow_labels(seen, drawn, depth, window, rotation, eye, uniforms.sun)
-        return RenderedView(
-            window, samples.pixels, radiance, samples.coverage, depth, parts, labels
-        )
+        return samples.pixels, radiance, samples.coverage
+
+    def _normals(self, view: _Seen) -> NDArray[np.float64]:
+        """Normals of the triangles at the pixel centres, (h, w, 3), camera axes, to the camera."""
+        _, _, w, h = view.window
+        normals = np.zeros((h * w, 3))
+        centres = view.seen[1::2, 1::2].reshape(-1)
+        at = np.flatnonzero(centres != 0)
+        faces = view.drawn[centres[at] - np.uint32(1)]
+        side = np.where(view.height[faces] < 0.0, -1.0, 1.0)  # seen from behind
+        normals[at] = (side[:, None] * self._packed.face_normals[faces]) @ view.rotation.T
+        return normals.reshape(h, w, 3)
 
     def _shadow_labels(
-        self,
-        seen: NDArray[np.uint32],
-        drawn: NDArray[np.intp],
-        depth: NDArray[np.float64],
-        window: PixelBox,
-        rotation: NDArray[np.float64],
-        eye: NDArray[np.float64],
-        sun: NDArray[np.float64],
+        self, view: _Seen, depth: NDArray[np.float64], sun: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
         """What is in shadow, (h, w), at the pixel centres."""
         from satgen.rendering.shadow import shadow_labels
 
-        x, y, w, _ = window
+        seen, drawn, rotation, eye = view.seen, view.drawn, view.rotation, view.eye
+        x, y, w, _ = view.window
         labels = np.zeros(depth.shape, dtype=np.uint8)
         centres = seen[1::2, 1::2].reshape(-1)
         at = np.flatnonzero(centres != 0)
@@ -251,17 +302,16 @@ class Renderer(AbstractContextManager["Renderer"]):
             self._kept_rays = self.camera.rays()
         return self._kept_rays
 
-    def _per_pixel(
-        self,
-        seen: NDArray[np.uint32],
-        drawn: NDArray[np.intp],
-        height: NDArray[np.float64],
-        ray_from_pixel: NDArray[np.float64],
-        window: PixelBox,
-    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    def _per_pixel(self, view: _Seen) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
         packed = self._packed
-        x, y, w, h = window
+        seen, drawn, height, ray_from_pixel = (
+            view.seen,
+            view.drawn,
+            view.height,
+            view.ray_from_pixel,
+        )
+        x, y, w, h = view.window
         centres = seen[1::2, 1::2].reshape(-1)
         depth = np.zeros((h, w))
         parts = np.zeros((h, w), dtype=np.uint8)
@@ -389,7 +439,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             ]
         )
 
-    def _empty(self) -> RenderedView:
+    def _empty(self, shadow: bool = False, normals: bool = False) -> RenderedView:
         return RenderedView(
             (0, 0, 0, 0),
             np.zeros(0, np.int64),
@@ -397,6 +447,8 @@ class Renderer(AbstractContextManager["Renderer"]):
             np.zeros(0, np.float32),
             np.zeros((0, 0)),
             np.zeros((0, 0), np.uint8),
+            np.zeros((0, 0), np.uint8) if shadow else None,
+            np.zeros((0, 0, 3)) if normals else None,
         )
 
 
