@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgen.background import Background
+from satgen.blur import poses_during
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS
 from satgen.dataset import SHADOW_LABELS
@@ -27,6 +29,7 @@ from satgen.scene import Scene, Views
 from satgen.sensor import expose
 from satgen.surroundings.earth import coarse_earth
 from satgen.surroundings.place import Place
+from satgen.trajectory import observe
 from satgen.truth_images import FLOWS, encode_flow, encode_normals
 
 
@@ -120,6 +123,8 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             nearest = config.trajectory.distance_m - float(aside) - radius
             if config.trajectory.mount is not None:
                 nearest -= float(np.linalg.norm(np.array(config.trajectory.mount)[:3, 3]))
+        low, high = model.vertices.min(axis=0), model.vertices.max(axis=0)
+        self._corners = np.array(list(product(*zip(low, high, strict=True))), dtype=np.float64)
         self._depths: dict[int, NDArray[np.float64]] = {}
         self._renderer: Renderer | ReferenceRenderer
         if config.renderer == "pyrender":
@@ -246,15 +251,38 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             normals=config.normals,
         )
         size = (config.camera.width, config.camera.height)
+        moving = self._moving(view, frame)
         behind = self._background.draw(view)
-        light, window, pixels = frame.radiance, frame.window, None
+        light, window, pixels = moving.radiance, moving.window, None
         if behind is None:
-            pixels = frame.pixels
+            pixels = moving.pixels
         else:
-            light, window = _before(frame, behind), (0, 0, *size)
+            light, window = _before(moving, behind), (0, 0, *size)
         sensor, camera = config.sensor, config.camera
         rgb = expose(light, window, size, sensor, config.seed, view.index, pixels, camera)
         return frame, rgb
+
+    def _moving(self, view: Viewpoint, frame: RenderedView) -> RenderedView:
+        """A frame's light as the open shutter gathers it; all else as it is."""
+        config, camera = self.config, self.config.camera
+        if config.sensor.exposure_time_s == 0.0 or view.index == 0:
+            return frame
+        aim = np.array(config.trajectory.aim)
+        velocity = observe(config.trajectory, [view.index]).angular_velocity[0]
+        exposure = config.sensor.exposure_time_s
+        poses = poses_during(view.pose, velocity, exposure, aim, self._corners, camera)
+        if poses is None:
+            return frame
+        assert isinstance(self._renderer, Renderer)
+        radiance, coverage = self._renderer.averaged(poses)
+        pixels = np.flatnonzero(coverage)
+        return replace(
+            frame,
+            window=(0, 0, camera.width, camera.height),
+            pixels=pixels,
+            radiance=radiance.reshape(-1, 3)[pixels],
+            coverage=coverage.reshape(-1)[pixels],
+        )
 
 
 def _before(frame: RenderedView, background: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -289,6 +289,11 @@ class RenderOptions:
         for name in ("shadow", "normals", "flow"):
             if self.renderer == "pyrender" and getattr(self, name):
                 raise InputError(f"{name}: the renderer pyrender writes no {name} images")
+        opened = self.sensor_config.exposure_time_s
+        if self.renderer == "pyrender" and opened > 0.0:
+            raise InputError(
+                f"exposure_time {opened:g}: the renderer pyrender draws no motion blur, must be 0"
+            )
         check_sun(self.sun_config, self.motion)
         _ = self.view, self.sensor_config, self.camera_roll, self.offset_pixel
         if self.mount is not None:

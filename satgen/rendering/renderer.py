@@ -15,7 +15,7 @@ top row first; OpenGL's axes appear in this module and nowhere else.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,6 +136,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
+        self._lit: ShadeUniforms | None = None
         self._kept_rays: NDArray[np.float64] | None = None
         self._context: Context = create_context(platform or choose_backend())
         try:
@@ -194,11 +195,13 @@ class Renderer(AbstractContextManager["Renderer"]):
         if earthshine is None:
             earthshine = np.asarray(self.lighting.fixed_earthshine)
         with self._context.current():
+            self._lit = None
             seen = self._look(T_cam_target)
             if seen is None:
                 return self._empty(shadow, normals)
             light = (sun_cam, earth_cam, earthshine, sunlight)
             uniforms = self._uniforms(seen.ray_from_pixel, seen.eye, seen.rotation, *light)
+            self._lit = uniforms
             pixels, radiance, coverage = self._shade(seen, uniforms)
             depth, parts = self._per_pixel(seen)
             labels = self._shadow_labels(seen, depth, uniforms.sun) if shadow else None
@@ -206,6 +209,34 @@ class Renderer(AbstractContextManager["Renderer"]):
             return RenderedView(
                 seen.window, pixels, radiance, coverage, depth, parts, labels, turned
             )
+
+    def averaged(
+        self, poses: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean radiance (H, W, 3) and coverage (H, W), float32, of several poses (M, 4, 4).
+
+        Light and shadows are those of the view that was rendered last, at rest on the target; black
+        where that showed nothing.
+
+        Raises:
+            RunError: the renderer is closed.
+        """
+        radiance = np.zeros((self.camera.height, self.camera.width, 3), dtype=np.float32)
+        coverage = np.zeros(radiance.shape[:2], dtype=np.float32)
+        with self._context.current():
+            for pose in poses if self._lit is not None else ():
+                seen = self._look(pose)
+                if seen is None:
+                    continue
+                assert self._lit is not None
+                light = replace(self._lit, ray_from_pixel=seen.ray_from_pixel, eye=seen.eye)
+                pixels, shaded, covers = self._shade(seen, light)
+                x, y, w, _ = seen.window
+                row, column = np.divmod(pixels, w)
+                radiance[row + y, column + x] += shaded
+                coverage[row + y, column + x] += covers
+        share = np.float32(1.0 / len(poses))
+        return radiance * share, np.minimum(coverage * share, np.float32(1.0))
 
     def geometry(self, T_cam_target: NDArray[np.float64]) -> RenderedView:
         """What a view shows, without light: depth and parts; no pixel has radiance.
