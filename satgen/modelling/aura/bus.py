@@ -6,6 +6,7 @@ from satgen.modelling import shapes as sh
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.aura.forms import bell_nozzle, bolts, facing, open_box
 from satgen.modelling.aura.layout import AFT_X, BUS_HALF, DECK_Z, FORWARD_X, PANEL_FACE, ZENITH_Z
+from satgen.modelling.fittings import tag
 
 BAYS = (-1.80, -0.60, 0.60, 1.80)
 """x of the middles of the equipment bays, 1.2 m each."""
@@ -84,6 +85,10 @@ def _side_panels(a: Assembly) -> None:
             seams.add(strip.translate((x, side * (PANEL_FACE + 0.002), 0)), "aluminium")
             heads = [(x, side * (PANEL_FACE + 0.012), z) for z in (-0.5, 0.0, 0.5)]
             seams.add(bolts(heads, 0.011, "y"), "steel_dark")
+        for k, x in enumerate(BAYS):
+            mark = facing(tag(14 + k + (side > 0) * 4, 0.11), "+y" if side > 0 else "-y")
+            at = (x + 0.40, side * (PANEL_FACE + 0.007), -0.575)
+            seams.add(mark.translate(at), "labels")
 
 
 def _radiators(a: Assembly) -> None:

@@ -190,7 +190,7 @@ def _harness(a: Assembly) -> None:
     }
     for name, points in runs.items():
         part = a.part(name, "structure")
-        part.add(sh.pipe(points, 0.022, 8), "mli_black")
+        part.add(sh.pipe(points, 0.022, 8), "harness")
         for k in range(len(points) - 1):
             p, q = points[k], points[k + 1]
             mid = [0.5 * (p[i] + q[i]) for i in range(3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from satgen.modelling import shapes as sh
 from satgen.modelling.assembly import Assembly
@@ -24,6 +25,7 @@ from satgen.modelling.aura.layout import (
     mls_dish_point,
     mls_line_of_sight,
 )
+from satgen.modelling.fittings import connectors
 from satgen.modelling.shapes import Shape
 
 DISH_LONG, DISH_WIDE = 1.60, 0.80
@@ -152,10 +154,17 @@ def _ghz_radiometers(a: Assembly) -> None:
         "white_paint",
     )
     front = a.part("mls_receiver_boxes", "instrument")
+    for k, dy in enumerate((-0.32, 0.0, 0.31)):
+        place = _on_receivers(dy)
+        connectors(front, place, [(0.0, 0.0)], (0.0, 0.055), 24 + 2 * k, 0.015)
     for k, (dy, w, h) in enumerate(((-0.32, 0.24, 0.20), (0.0, 0.26, 0.24), (0.31, 0.22, 0.18))):
         box_k = sh.box((0.12, w, h))
         surface = ("anodised", "mli_silver", "anodised")[k]
         front.add(box_k.translate((3.125, -0.31 + dy, -0.50)), surface)
+
+
+def _on_receivers(dy: float) -> Callable[[Shape], Shape]:
+    return lambda shape: facing(shape, "+x").translate((3.185, -0.31 + dy, -0.52))
 
 
 def _thz_module(a: Assembly) -> None:
@@ -206,4 +215,4 @@ def _harness(a: Assembly) -> None:
         [(2.56, 0.60, 0.20), (2.56, 0.60, 0.04)],
     )
     for run in runs:
-        cables.add(sh.pipe(run, 0.022, 8), "steel_dark")
+        cables.add(sh.pipe(run, 0.022, 8), "harness")

@@ -8,7 +8,17 @@ from satgen.modelling import shapes as sh
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.aura.forms import bolts, facing, open_box, rect_tube
 from satgen.modelling.aura.layout import HIRDLS_AT, OMI_AT, TES_AT
+from satgen.modelling.fittings import connectors, tag
 from satgen.modelling.shapes import Shape
+
+
+def facing_at(
+    at: tuple[float, float, float], offset: tuple[float, float, float], side: str
+) -> Callable[[Shape], Shape]:
+    """Puts a shape that faces +z on a side of an instrument, `offset` from its footprint."""
+    where = [a + o for a, o in zip(at, offset, strict=True)]
+    return lambda shape: facing(shape, side).translate(where)
+
 
 Put = Callable[[Shape, float, float, float], Shape]
 """Moves a shape to (x, y, z) from the middle of an instrument's footprint on the deck."""
@@ -110,6 +120,11 @@ def _hirdls_outside(a: Assembly, put: Put) -> None:
     ipu = a.part("hirdls_electronics", "instrument")
     ipu.add(put(sh.box((0.40, 0.10, 0.28)), 0.22, -0.765, 0.30), "anodised")
     ipu.add(put(sh.box((0.30, 0.09, 0.22)), -0.24, -0.760, 0.28), "mli_black")
+    front = facing_at(HIRDLS_AT, (0.22, -0.815, 0.30), "-y")
+    connectors(ipu, front, [(-0.11, 0.05), (0.0, 0.05), (0.11, 0.05)], (0.0, -0.075), 8)
+    for k, x in enumerate((-0.30, 0.28)):
+        mark = facing_at(HIRDLS_AT, (x, -0.772, 1.12), "-y")
+        ipu.add(mark(tag(12 + k)), "labels")
     ties = a.part("hirdls_tie_points", "structure")
     spots = [
         (HIRDLS_AT[0] + x, HIRDLS_AT[1] + y, HIRDLS_AT[2] + 1.292)
@@ -201,6 +216,8 @@ def _tes_earth_shade(a: Assembly, put: Put) -> None:
 def _tes_details(a: Assembly, put: Put) -> None:
     box = a.part("tes_electronics_box", "instrument")
     box.add(put(sh.box((0.10, 0.62, 0.40)), 0.70, -0.30, 0.36), "anodised")
+    front = facing_at(TES_AT, (0.75, -0.30, 0.36), "+x")
+    connectors(box, front, [(-0.1, 0.10), (0.1, 0.10)], (0.0, 0.07), 3)
     fins = [sh.box((0.03, 0.018, 0.36)).translate((0, y, 0)) for y in (-0.2, 0.0, 0.2)]
     box.add(put(sh.join(*fins), 0.76, -0.30, 0.36), "aluminium")
     cooler = a.part("tes_cryocoolers", "instrument")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from satgen.modelling import shapes
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.cartography.forms import on_side
 from satgen.modelling.cartography.layout import BUS_LOW, CORNERS, DECK_TOP, HALF
+from satgen.modelling.fittings import connectors, tag
+from satgen.modelling.shapes import Shape
 
 ARRAY_AT = (0.83, -0.80)
 ARRAY_RADIUS = 0.175
@@ -120,16 +123,22 @@ def _harness(a: Assembly) -> None:
     }
     for name, path in runs.items():
         part = a.part(f"harness_{name}", "structure")
-        part.add(shapes.pipe(path, 0.018, 8), "black_paint")
+        part.add(shapes.pipe(path, 0.018, 8), "harness")
     for k, (azimuth, along) in enumerate(((0.0, 0.06), (180.0, 0.15))):
         box = shapes.box((0.34, 0.20, 0.10), 0.010)
-        plugs = [shapes.cylinder(0.028, 0.06, 12).translate((x, 0, 0.07)) for x in (-0.1, 0.0, 0.1)]
         part = a.part(f"umbilical_{k + 1}", "structure")
         part.add(on_side(box, azimuth, HALF + 0.03, along, -0.74), "anodised")
-        part.add(
-            on_side(shapes.join(*plugs), azimuth, HALF + 0.03, along, -0.74),
-            "steel_dark",
-        )
+        place = _on(azimuth, HALF + 0.08, along, -0.74)
+        connectors(part, place, [(x, 0.03) for x in (-0.11, 0.0, 0.11)], (0.0, 0.055), 4 * k)
+    part = a.part("bus_labels", "structure")
+    spots = ((0.0, 0.90, 0.08), (90.0, -0.95, -0.60), (180.0, 0.90, -0.30), (270.0, -0.95, -0.60))
+    for k, (azimuth, along, z) in enumerate(spots):
+        part.add(_on(azimuth, HALF + 0.020, along, z)(tag(8 + k, 0.12)), "labels")
+
+
+def _on(azimuth: float, out: float, along: float, z: float) -> Callable[[Shape], Shape]:
+    """Puts a shape that faces +z on an upright side."""
+    return lambda shape: on_side(shape, azimuth, out, along, z)
 
 
 def _handling(a: Assembly) -> None:

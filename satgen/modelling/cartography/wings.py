@@ -113,7 +113,7 @@ def _harness(a: Assembly, name: str, sign: float) -> None:
     end = _middle(PANELS - 1) + 0.3
     path = [(0.04, HALF + 0.28, 0.05), (0.14, WING_ROOT - 0.05, 0.04), (0.14, WING_ROOT + 0.06, z)]
     part = a.part(f"wing_harness_{name}", "solar_array")
-    part.add(_turned(shapes.pipe([*path, (0.14, end, z)], 0.014, 6), sign), "gold_foil_smooth")
+    part.add(_turned(shapes.pipe([*path, (0.14, end, z)], 0.014, 6), sign), "harness")
     for k in range(PANELS):
         box = shapes.box((0.16, 0.10, 0.045), 0.005).translate((0.14, _middle(k) + 0.2, z))
         part.add(_turned(box, sign), "anodised")

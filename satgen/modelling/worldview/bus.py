@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from satgen.modelling import shapes
 from satgen.modelling.assembly import Assembly
+from satgen.modelling.fittings import connectors, tag
 from satgen.modelling.worldview.forms import bolts, flat_blanket, framed, octagon, on_face
 from satgen.modelling.worldview.layout import (
     BASE_Z,
@@ -138,6 +140,8 @@ def _equipment(a: Assembly) -> None:
             *(shapes.box((0.07, 0.05, 0.05)).translate((x, y, -0.005)) for x, y in feet)
         )
         part.add(on_face(lugs, SIDES[side], FACE, along, z), "aluminium")
+        label = tag(len(name), 0.09).translate((0.0, -0.30 * h, proud))
+        part.add(on_face(label, SIDES[side], FACE, along, z), "labels")
         plug = shapes.cylinder(0.022, 0.05, 10).rotate("x", 90.0).translate((-0.2 * w, h / 2, 0.03))
         plug = shapes.join(plug, plug.translate((0.2 * w, 0, 0)), plug.translate((0.4 * w, 0, 0)))
         part.add(on_face(plug, SIDES[side], FACE, along, z), "steel_dark")
@@ -149,6 +153,40 @@ def _equipment(a: Assembly) -> None:
     part.add(on_face(panel, 0.0, FACE, 0.40, -1.672), "mli_silver")
     part.add(on_face(rim, 0.0, FACE, 0.40, -1.672), "steel_dark")
     _harness(a)
+    _connectors(a)
+
+
+def _connectors(a: Assembly) -> None:
+    """Rows of connectors on the fronts of three boxes, and labels beside the radiators."""
+    rows = (
+        ("battery_box", "mx", 0.36, -1.76, 0.085, (-0.14, 0.0, 0.14), 0.10),
+        ("power_box", "mx", 0.30, -2.30, 0.07, (-0.12, 0.0, 0.12), 0.04),
+        ("avionics_box_py", "py", 0.46, -2.05, 0.07, (-0.07, 0.07), 0.10),
+        ("avionics_box_my", "my", -0.46, -2.05, 0.07, (-0.07, 0.07), 0.10),
+    )
+    parts = {p.name: p for p in a.parts}
+    for k, (name, side, along, z, proud, xs, y) in enumerate(rows):
+        place = _on_box(SIDES[side], along, z, proud)
+        connectors(parts[name], place, [(x, y) for x in xs], (0.0, 0.075), 5 * k)
+    marks = a.part("bus_labels", "structure")
+    for k, (side, along, z) in enumerate(
+        (
+            ("px", -0.60, -1.67),
+            ("mx", 0.60, -1.50),
+            ("py", -0.62, -1.62),
+            ("my", 0.62, -1.62),
+            ("px", 0.20, -2.54),
+            ("my", -0.15, -2.48),
+        )
+    ):
+        marks.add(on_face(tag(20 + k, 0.11), SIDES[side], FACE + 0.012, along, z), "labels")
+
+
+def _on_box(
+    azimuth: float, along: float, z: float, proud: float
+) -> Callable[[shapes.Shape], shapes.Shape]:
+    """Puts a shape that faces +z on the front of a box that is `proud` of a side's blankets."""
+    return lambda shape: on_face(shape.translate((0, 0, proud)), azimuth, FACE, along, z)
 
 
 def _harness(a: Assembly) -> None:
@@ -161,7 +199,7 @@ def _harness(a: Assembly) -> None:
     )
     for k, run in enumerate(runs):
         path = [(x, z, 0.022 + 0.008 * (k == 1)) for x, z in run]
-        part.add(on_face(shapes.pipe(path, 0.018, 6), 180.0, FACE), "black_paint")
+        part.add(on_face(shapes.pipe(path, 0.018, 8), 180.0, FACE), "harness")
     clamps = [(0.018, -1.9), (0.018, -2.15), (-0.62, -1.95), (-0.62, -1.4), (-0.62, -0.95)]
     clamp = shapes.box((0.085, 0.03, 0.07), 0.004)
     for x, z in clamps:

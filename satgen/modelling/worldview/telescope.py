@@ -261,7 +261,7 @@ def _barrel_fittings(a: Assembly) -> None:
             _polar(r + 0.01, azimuth, 0.72),
             _polar(r, azimuth, BARREL_TOP + 0.02),
         ]
-        harness.add(shapes.pipe(path, 0.018, 6), "black_paint")
+        harness.add(shapes.pipe(path, 0.018, 8), "harness")
     for z in (0.95, 1.25, 1.6, 1.9, 2.2, 2.5):
         clamp = shapes.box((0.13, 0.03, 0.05), 0.004)
         harness.add(on_face(clamp, 206.5, r, 0.0, z), "aluminium")

@@ -111,7 +111,7 @@ def _wing_harness(a: Assembly, name: str, sign: float) -> None:
         (0.25, WING_ROOT + 0.06, z),
         (0.25, stop - 0.1, z),
     ]
-    part.add(_side(shapes.pipe(path, 0.014, 6), sign), "black_paint")
+    part.add(_side(shapes.pipe(path, 0.014, 6), sign), "harness")
     for k in range(PANELS):
         box = shapes.box((0.16, 0.09, 0.04), 0.005).translate((0.25, _panel_y(k) + 0.1, z))
         part.add(_side(box, sign), "anodised")
