@@ -203,8 +203,6 @@ HOT = 100.0
 
 PRESETS = {
     "ideal": SensorConfig(),
-    # A small monochrome navigation camera: 12,000 e- full well, 12 e- read noise, and optics whose
-    # point spread has a full width at half maximum of 1.6 pixels. No particular camera.
     "navcam": SensorConfig(
         preset="navcam",
         psf_sigma_px=0.68,
@@ -213,10 +211,6 @@ PRESETS = {
         black_level=0.004,
         mono=True,
     ),
-    # Sony IMX174 in Point Grey's Grasshopper 3 GS3-U3-23S6M, 5.86 um, 12 bits; of EMVA 1288 the
-    # maker's "Mono Camera Sensor Performance Review" has quantum efficiency 76 % at 525 nm, 32.5
-    # ke- saturation capacity, 7 e- temporal dark noise. Non-uniformities, hot pixels and optics
-    # are our assumptions, of usual size.
     "imx174": SensorConfig(
         preset="imx174",
         psf_sigma_px=0.5,
@@ -239,10 +233,6 @@ PRESETS = {
         bloom=0.01,
         bloom_sigma_px=6.0,
     ).lit(),
-    # ams (CMOSIS) CMV4000, 2048 x 2048 of 5.5 um, global shutter, flown on small satellites. Data
-    # sheet: full well 13.5 ke-, dark noise 13 e-, dark current 125 e-/s at 25 C, quantum
-    # efficiency 60 % at 550 nm, PRNU below 1 %, fixed pattern noise below 0.1 % of full swing, 10
-    # or 12 bits. Hot pixels and optics are our assumptions.
     "cmv4000": SensorConfig(
         preset="cmv4000",
         psf_sigma_px=0.6,
@@ -266,7 +256,23 @@ PRESETS = {
         bloom_sigma_px=8.0,
     ).lit(),
 }
-"""White paper in the sun comes to about 0.9 of full scale with each."""
+"""Cameras by name; white paper in the sun comes to about 0.9 of full scale with each.
+
+- ideal: no noise, no optics.
+- navcam: a small monochrome navigation camera of no particular make: 12,000 e- full well, 12 e-
+  read noise, and a point spread with a full width at half maximum of 1.6 pixels.
+- imx174: Sony IMX174 in Point Grey's Grasshopper 3 GS3-U3-23S6M, 5.86 um, 12 bits. EMVA 1288
+  figures of the maker's "Mono Camera Sensor Performance Review": quantum efficiency 76 % at 525 nm,
+  saturation capacity 32.5 ke-, temporal dark noise 7 e-.
+- cmv4000: ams (CMOSIS) CMV4000, 2048 x 2048 of 5.5 um, global shutter, flown on small satellites.
+  Data sheet: full well 13.5 ke-, dark noise 13 e-, dark current 125 e-/s at 25 C, quantum
+  efficiency 60 % at 550 nm, PRNU below 1 %, fixed pattern noise below 0.1 % of full swing, 10 or
+  12 bits.
+
+The figures are rounded, and were not checked against the sheets again: look there before you cite
+them. What no sheet states (imx174's non-uniformities and dark current, hot pixels, point spread,
+vignetting, halo and glare, aperture and time of both) is assumed, and of usual size.
+"""
 
 
 def sensor_preset(name: str, **changes: Any) -> SensorConfig:

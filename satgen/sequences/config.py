@@ -60,6 +60,7 @@ class WindowConfig:
             Always there: `index` (n,) int64, the frames' observation indices; `dataset` int64, its
             place in the list of datasets; `K` (3, 3) float64, the intrinsics of the images as given
             here (pixels; (0, 0) is the centre of the top-left one); without images, of the frames.
+            A lens's coefficients, `Dataset.camera.distortion`, go with it unchanged.
         dt: seconds from an index to the next one, for datasets whose table has no column time_s.
         dtype: of "frames": "float32", in 0…1; or "stored", uint8 or uint16 as in the files.
 
