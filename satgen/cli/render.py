@@ -70,7 +70,7 @@ def command(
     Examples:
       satgen render --target aura
       satgen render --target all --workers 8
-      satgen render --target random:1-60 --step 30 --size 256 --out craft
+      satgen render --target random:1-60 --step 10 --size 256 --out craft
       satgen render --target craft.glb --up y --trajectory orbit --sun inertial:40,10 --out d
     """
     options = request(values)
