@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.dataset import IMAGES
 from satgen.errors import InputError
+from satgen.light import PRESETS as LIGHTS
+from satgen.light import Metering
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
 from satgen.rendering import RENDERERS
@@ -90,6 +92,7 @@ class RenderConfig:
         shadow: there is a shadow image for each frame.
         rig: the rig that the camera is one of.
         normals, flow: there are images of these for each frame.
+        metering: how the exposure is found; None where it is the sensor's.
     """
 
     target: TargetRef
@@ -109,6 +112,7 @@ class RenderConfig:
     rig: Rig | None = None
     normals: bool = False
     flow: bool = False
+    metering: Metering | None = None
 
     def beside(self, index: int, steps: int) -> NDArray[np.float64] | None:
         """The pose (4, 4) some steps after an index, rendered or not; None where there is none."""
@@ -136,6 +140,7 @@ class RenderConfig:
         """What the frame table has of `satgen.dataset.OPTIONAL_COLUMNS`, in order."""
         wanted = {
             "sunlight": self.surroundings.eclipse,
+            "exposure": self.metering is not None,
             "lit": self.shadow,
             "shadow_sha256": self.shadow,
             "normals_sha256": self.normals,
@@ -160,6 +165,7 @@ class RenderConfig:
             "shadow": self.shadow,
             "normals": self.normals,
             "flow": self.flow,
+            "metering": None if self.metering is None else self.metering.to_json(),
             "lighting": {"sun": self.sun.to_json(), **self.lighting.to_json()},
             "sensor": self.sensor.to_json(),
             "indices": {"start": self.start, "stop": self.stop, "step": self.step},
@@ -201,6 +207,7 @@ class RenderConfig:
             Rig.from_json(data["rig"]) if "rig" in data else None,
             bool(data.get("normals", False)),
             bool(data.get("flow", False)),
+            Metering.from_json(data.get("metering")),
         )
 
 
@@ -239,6 +246,8 @@ def resolve(
     )
     surroundings = surroundings_of(options, motion, model)
     lighting = options.lighting
+    if options.light is not None and lighting.ambient == Lighting.ambient:
+        lighting = replace(lighting, ambient=LIGHTS[options.light].ambient)
     if lighting.earth_limb_deg == Lighting.earth_limb_deg:
         lighting = replace(lighting, earth_limb_deg=surroundings.limb_deg)
     config = RenderConfig(
@@ -259,6 +268,7 @@ def resolve(
         options.rig,
         options.normals,
         options.flow,
+        options.metering,
     )
     if len(config.indices()) == 0:
         raise InputError(

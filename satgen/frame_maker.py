@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 from satgen.background import Background
 from satgen.blur import poses_during
 from satgen.camera import Camera
-from satgen.config import DEPTH_LEVELS
+from satgen.config import DEPTH_LEVELS, places_of, sun_vectors
 from satgen.dataset import SHADOW_LABELS
 from satgen.geometry import warp
+from satgen.light import block_of, middle_index
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
-from satgen.rendering.renderer import RenderedView, Renderer
+from satgen.rendering.renderer import PixelBox, RenderedView, Renderer
 from satgen.scene import Scene, Views
 from satgen.sensor import expose
 from satgen.surroundings.earth import coarse_earth
 from satgen.surroundings.place import Place
-from satgen.trajectory import observe
+from satgen.trajectory import available_indices, observe
 from satgen.truth_images import FLOWS, encode_flow, encode_normals
 
 
@@ -140,6 +141,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
                 nearest_m=nearest,
                 platform=platform,
             )
+        self._exposures: dict[int, float] = {}
         self._earth = None
         if config.lighting.earthshine is None:
             self._earth = coarse_earth(config.seed)
@@ -164,7 +166,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
     def make(self, view: Viewpoint) -> tuple[FrameRecord, tuple[bytes, ...]]:
         """Render a view: its record and its PNG files, in the order of `config.images`."""
         config = self.config
-        frame, rgb = self._shoot(view)
+        frame, rgb, exposure = self._shoot(view)
         depth = _whole(depth_counts(frame.depth, config.depth_scale), frame, config.camera)
         parts = _whole(frame.parts, frame, config.camera)
         files = [encode_png(rgb), encode_png(depth), encode_png(parts, labels=True)]
@@ -183,7 +185,9 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         hashes = tuple(map(_sha256, files))
         coverage = np.count_nonzero(frame.parts) / parts.size
         visible = tuple(seen.tolist())
-        record = FrameRecord(view.index, (x, y, w, h), coverage, hashes, visible, lit=lit)
+        record = FrameRecord(
+            view.index, (x, y, w, h), coverage, hashes, visible, exposure=exposure, lit=lit
+        )
         return record, tuple(files)
 
     def draw(self, view: Viewpoint) -> dict[str, NDArray[Any]]:
@@ -192,7 +196,7 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
 
         Nothing shares memory with what the maker holds.
         """
-        frame, rgb = self._shoot(view)
+        frame, rgb, _ = self._shoot(view)
         images: dict[str, NDArray[Any]] = {"depth": frame.depth, "parts": frame.parts}
         if frame.shadow is not None:
             images["shadow"] = frame.shadow
@@ -237,8 +241,28 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             self._depths.pop(next(iter(self._depths)))
         return self._depths[index]
 
-    def _shoot(self, view: Viewpoint) -> tuple[RenderedView, NDArray[Any]]:
-        """What the renderer sees, and the sensor's image of it."""
+    def _shoot(self, view: Viewpoint) -> tuple[RenderedView, NDArray[Any], float | None]:
+        """What the renderer sees, the sensor's image, and the exposure where it is metered."""
+        config = self.config
+        frame, light, window, pixels = self._look(view, full=True)
+        sensor, exposure = config.sensor, None
+        if config.metering is not None:
+            exposure = self._exposure(block_of(view.index))
+            sensor = replace(sensor, exposure=exposure)
+        size = (config.camera.width, config.camera.height)
+        rgb = expose(light, window, size, sensor, config.seed, view.index, pixels, config.camera)
+        return frame, rgb, exposure
+
+    def _look(
+        self, view: Viewpoint, *, full: bool
+    ) -> tuple[RenderedView, NDArray[np.float32], PixelBox, NDArray[np.int64] | None]:
+        """What the renderer sees, and the light that comes, as `satgen.sensor.expose` takes it: in
+        a window of the image, of some of its pixels where the others are black.
+
+        Args:
+            view: what is seen.
+            full: with motion blur, shadow labels and normals, where these were asked for.
+        """
         config = self.config
         shine = None
         if self._earth is not None:
@@ -247,20 +271,30 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
             shine = self._earth.shine(turn @ -view.earth, turn @ view.sun, radius)
         frame = self._renderer.render(
             *(view.pose, view.sun, view.earth, shine, view.sunlight),
-            shadow=config.shadow,
-            normals=config.normals,
+            shadow=config.shadow and full,
+            normals=config.normals and full,
         )
-        size = (config.camera.width, config.camera.height)
-        moving = self._moving(view, frame)
+        moving = self._moving(view, frame) if full else frame
         behind = self._background.draw(view)
-        light, window, pixels = moving.radiance, moving.window, None
         if behind is None:
-            pixels = moving.pixels
-        else:
-            light, window = _before(moving, behind), (0, 0, *size)
-        sensor, camera = config.sensor, config.camera
-        rgb = expose(light, window, size, sensor, config.seed, view.index, pixels, camera)
-        return frame, rgb
+            return frame, moving.radiance, moving.window, moving.pixels
+        whole = (0, 0, config.camera.width, config.camera.height)
+        return frame, _before(moving, behind), whole, None
+
+    def _exposure(self, block: int) -> float:
+        """The exposure of a block of indices, metered when it is first asked for."""
+        metering, config = self.config.metering, self.config
+        assert metering is not None
+        if block not in self._exposures:
+            index = middle_index(block, available_indices(config.trajectory))
+            observation = observe(config.trajectory, [index])
+            sun = sun_vectors(config, observation)
+            place = places_of(config, observation, sun)
+            view = viewpoint(index, observation.T_cam_target[0], sun, place, 0)
+            _, light, _, _ = self._look(view, full=False)
+            exposure = metering.exposure(light.reshape(-1, 3), config.seed, block)
+            self._exposures[block] = exposure
+        return self._exposures[block]
 
     def _moving(self, view: Viewpoint, frame: RenderedView) -> RenderedView:
         """A frame's light as the open shutter gathers it; all else as it is."""

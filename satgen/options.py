@@ -17,6 +17,8 @@ from typing import Any
 
 from satgen.camera import MAX_SIDE, Camera
 from satgen.errors import InputError
+from satgen.light import PRESETS as LIGHTS
+from satgen.light import Metering
 from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
 from satgen.rig import Rig
@@ -118,6 +120,7 @@ class RenderOptions:
         fov: vertical field of view, degrees.
         intrinsics: (fx, fy, cx, cy) in pixels instead of the field of view.
         sun: see `satgen.sun`.
+        light: a preset of varied light (`satgen.light`) in place of sun and exposure.
         distortion: the lens's (k1, k2, p1, p2, k3), as OpenCV has them.
         sensor: name of a preset, a JSON file of its fields, or a sensor; exposure, mono,
             bit_depth, curve, exposure_time (seconds) and f_number override its own.
@@ -199,7 +202,15 @@ class RenderOptions:
         parse=_distortion,
     )
     sun: SunConfig | str = setting(
-        "phase:35", "phase:PHASE[,CLOCK], body:AZ,EL or inertial:AZ,EL, degrees"
+        "phase:35",
+        "phase:PHASE[,CLOCK], sweep:FROM,TO[,CLOCK], random:LOW,HIGH[,SEED], body:AZ,EL or "
+        "inertial:AZ,EL, degrees",
+    )
+    light: str | None = setting(
+        None,
+        "benign, varied or harsh: a sun for each block of 120 indices and a metered exposure",
+        choices=tuple(LIGHTS),
+        shown="the sun and the exposure asked for",
     )
     sensor: SensorConfig | str = setting(
         "ideal", "ideal, navcam (mono, blurred, noisy), imx174, cmv4000, or a JSON file of fields"
@@ -286,6 +297,10 @@ class RenderOptions:
             raise InputError(
                 f"background {self.background}: the renderer pyrender draws none, only satgen does"
             )
+        if self.light is not None:
+            for item in fields(self):
+                if item.name in ("sun", "exposure") and getattr(self, item.name) != item.default:
+                    raise InputError(f"light and {item.name}: give one of them, not both")
         for name in ("shadow", "normals", "flow"):
             if self.renderer == "pyrender" and getattr(self, name):
                 raise InputError(f"{name}: the renderer pyrender writes no {name} images")
@@ -335,7 +350,14 @@ class RenderOptions:
     @cached_property
     def sun_config(self) -> SunConfig:
         """The sun asked for."""
+        if self.light is not None:
+            return LIGHTS[self.light].sun(self.seed)
         return parse_sun(self.sun) if isinstance(self.sun, str) else self.sun
+
+    @property
+    def metering(self) -> Metering | None:
+        """How the exposure is found; None where it is the sensor's."""
+        return None if self.light is None else LIGHTS[self.light].metering
 
     @cached_property
     def motion(self) -> Motion:
