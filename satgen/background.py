@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from satgen.config import RenderConfig
 from satgen.surroundings.earth import CONSTANTS
+from satgen.surroundings.stars import star_image
 
 if TYPE_CHECKING:
     from satgen.frame_maker import Viewpoint
@@ -28,6 +29,11 @@ class Background:
         self._camera = config.camera
         self._radius = config.surroundings.radius
         self._kind = config.surroundings.background
+        # A quarter of the darkest step of the image's values.
+        sensor = config.sensor
+        metering = config.metering
+        exposure = sensor.exposure if metering is None else metering.brightest
+        self._faintest = 0.25 / (12.92 * (2**sensor.bit_depth - 1) * exposure)
         self._earth: EarthRenderer | None = None
         if self._kind == "earth":
             from satgen.rendering.sky import EarthRenderer
@@ -51,10 +57,22 @@ class Background:
 
     def draw(self, view: Viewpoint) -> NDArray[np.float32] | None:
         """Radiance (H, W, 3) float32 of the background, of no other's memory; None if black."""
+        if self._kind == "black":
+            return None
+        drawn = self._draw_earth(view)
+        if drawn is not None and drawn[..., 3].min() >= 1.0:
+            return np.ascontiguousarray(drawn[..., :3])
+        stars = star_image(self._camera, view.sky_from_cam, self._faintest)
+        if drawn is None:
+            return stars
+        earth = np.ascontiguousarray(drawn[..., :3])
+        return earth if stars is None else earth + (1.0 - drawn[..., 3:]) * stars
+
+    def _draw_earth(self, view: Viewpoint) -> NDArray[np.float32] | None:
+        """The Earth, (H, W, 4); None if it is not in view."""
         if self._earth is None:
             return None
         angle = math.acos(min(max(float(view.earth[2]), -1.0), 1.0))
         if angle > self._limb + self._reach:
             return None
-        drawn = self._earth.draw(view.ground_from_cam, view.sun, view.earth, self._radius)
-        return np.ascontiguousarray(drawn[..., :3])
+        return self._earth.draw(view.ground_from_cam, view.sun, view.earth, self._radius)
