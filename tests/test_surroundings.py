@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from satgen.camera import Camera
+from satgen.config import resolve
+from satgen.dataset import Dataset, described_columns, read_csv
 from satgen.errors import InputError
 from satgen.rendering.sky import EarthRenderer
+from satgen.run import render
 from satgen.sun import parse_sun, sun_in_camera
 from satgen.surroundings.config import (
     EARTH_RADIUS_KM,
@@ -22,7 +26,11 @@ from satgen.surroundings.config import (
 )
 from satgen.surroundings.earth import coarse_earth, disc_rays, land_map, mean_over_disc
 from satgen.surroundings.place import SUN_RADIUS_DEG, flown_angle, places, sunlight
+from satgen.tables import csv_bytes
+from satgen.targets.load import load_target
 from satgen.trajectory import KINDS, Orbit, Spiral, TrajectoryConfig, Tumble, observe
+from satgen.verify import verify
+from tests.datasets import options, tree
 
 INDICES = range(1, 8101, 97)
 
@@ -261,6 +269,37 @@ def test_the_picture_follows_from_its_seed() -> None:
     assert one.shape == (20, 33, 4)
     assert np.array_equal(one, same)
     assert np.abs(one - other).max() > 0.05
+
+
+def test_a_dataset_over_an_orbit_is_whole_and_the_same_over_workers(
+    craft_path: Path, tmp_path: Path
+) -> None:
+    wish = {"trajectory": "orbit", "sun": "inertial:20,10", "background": "earth", "step": 4}
+    request = options(craft_path, start=236, stop=276, **wish)
+    render(request, tmp_path / "two", workers=2)
+    render(request, tmp_path / "here", workers=0)
+    assert tree(tmp_path / "two") == tree(tmp_path / "here")
+    assert verify(tmp_path / "two").ok
+    data = Dataset(tmp_path / "two")
+    assert data.description["background"] == "earth"
+    assert data.description["surroundings"]["altitude_km"] == pytest.approx(703.0, abs=1.0)
+    light = data.frames["sunlight"].to_numpy()
+    assert list(data.frames)[-1] == "sunlight" and light.min() == 0.0 and light.max() == 1.0
+    means = {
+        k: np.mean([f.rgb[f.mask].mean() for f in data if light[data.indices == f.index] == k])
+        for k in (0.0, 1.0)
+    }
+    assert means[0.0] < 0.5 * means[1.0]
+    # A table that says otherwise is found.
+    table = read_csv(tmp_path / "two" / "frames.csv", described_columns(data.description))
+    table["sunlight"][0] = 0.5
+    (tmp_path / "two" / "frames.csv").write_bytes(csv_bytes(table))
+    (tmp_path / "two" / "frames.parquet").unlink()
+    assert any("sunlight" in problem.cause for problem in verify(tmp_path / "two").problems)
+    # The sun stays on where that is asked for, and where it is not placed in the orbit.
+    for changes in ({"eclipse": False}, {"sun": "phase:35"}):
+        config = resolve(options(craft_path, **{**wish, **changes}), load_target(craft_path))
+        assert config.columns == () and not config.surroundings.eclipse
 
 
 def test_a_spiral_flies_an_orbit_too() -> None:

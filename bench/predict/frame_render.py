@@ -165,4 +165,7 @@ def _views(config: RenderConfig, poses: Floats, indices: Floats) -> list[Viewpoi
         sun = np.einsum("nij,nj->ni", turn, sun)
     if truth.R_target_inertial is None:
         place = place.turned(turn)
-    return [viewpoint(0, pose, sun, place, row) for row, pose in enumerate(poses)]
+    # The index decides the exposure, where that is metered.
+    return [
+        viewpoint(int(truth.index[row]), pose, sun, place, row) for row, pose in enumerate(poses)
+    ]
