@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.predict.frame_models import RENDER
 from bench.predict.frame_types import FrameForecast, FrameScene, ObservedFrames
 from bench.predict.kinematic import Polynomial
 from bench.predict.known import forecast_known, known_frames
@@ -30,6 +31,9 @@ from satgen.geometry import Bools, Floats
 from satgen.runfolder import file_sha256
 from satgen.scene import Scene
 from satgen.trajectory import observe
+
+LIGHT_SINCE = 3
+"""Version of the dataset format since which frames have the light that the renderer draws now."""
 
 AUTO = "auto"
 """The pose model that suits the motion."""
@@ -132,14 +136,18 @@ def model_of(scene: FrameScene) -> Path:
     """The file of the model that a scene was rendered with.
 
     Raises:
-        InputError: it is not there any more, or has changed.
+        InputError: it is not there any more, or it or the renderer's light has changed since.
     """
+    anew = f"render it anew, or leave out --model {RENDER}"
     target = scene.data.config.target
     path = model_path(target)
     if not path.is_file():
-        raise InputError(f"{scene.name}: its model {path} is not there any more")
+        raise InputError(f"{scene.name}: its model {path} is not there any more; {anew}")
     if file_sha256(path) != target.sha256:
-        raise InputError(f"{scene.name}: {path} is not the model that it was rendered with")
+        raise InputError(f"{scene.name}: {path} is not the model that it was rendered with; {anew}")
+    version = scene.data.description["version"]
+    if version < LIGHT_SINCE:
+        raise InputError(f"{scene.name}: of format {version}, whose light was another; {anew}")
     return path
 
 
