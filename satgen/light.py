@@ -110,7 +110,7 @@ class LightPreset:
 PRESETS = {
     "benign": LightPreset((10.0, 60.0), Metering(99.0, 0.95, most=2.0), 0.012),
     "varied": LightPreset((0.0, 120.0), Metering(97.5, 1.0, bracket_ev=1.0, most=2.0), 0.003),
-    "harsh": LightPreset((60.0, 150.0), Metering(97.0, 1.0, bracket_ev=1.5, most=1.5), 0.0005),
+    "harsh": LightPreset((60.0, 150.0), Metering(94.0, 1.0, bracket_ev=1.5, most=2.0), 0.0005),
 }
 """By the name that --light takes. docs/scene.md has what they come to."""
 
