@@ -73,7 +73,7 @@ class RenderedView:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Visibility:
     """The visibility buffer of a view, and what was drawn into it how.
 
     Attributes:
@@ -255,7 +255,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             dark = (empty.pixels, empty.radiance, empty.coverage)
             return RenderedView(seen.window, *dark, *self._per_pixel(seen))
 
-    def _look(self, T_cam_target: NDArray[np.float64]) -> _Seen | None:
+    def _look(self, T_cam_target: NDArray[np.float64]) -> _Visibility | None:
         """The visibility buffer of a view; None where the target is out of it."""
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
@@ -281,10 +281,10 @@ class Renderer(AbstractContextManager["Renderer"]):
                 return None
             seen = self._curved.draw(triangles, near)
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
-        return _Seen(seen, drawn, height, window, rotation, eye, ray_from_pixel)
+        return _Visibility(seen, drawn, height, window, rotation, eye, ray_from_pixel)
 
     def _shade(
-        self, view: _Seen, uniforms: ShadeUniforms
+        self, view: _Visibility, uniforms: ShadeUniforms
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels that see anything, their radiance and coverage: see `RenderedView`."""
         window, drawn = view.window, view.drawn
@@ -298,7 +298,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         radiance = samples.resolve(self._device.shade(chosen, uniforms))
         return samples.pixels, radiance, samples.coverage
 
-    def _normals(self, view: _Seen) -> NDArray[np.float64]:
+    def _normals(self, view: _Visibility) -> NDArray[np.float64]:
         """Normals of the triangles at the pixel centres, (h, w, 3), camera axes, to the camera."""
         _, _, w, h = view.window
         normals = np.zeros((h * w, 3))
@@ -310,7 +310,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         return normals.reshape(h, w, 3)
 
     def _shadow_labels(
-        self, view: _Seen, depth: NDArray[np.float64], sun: NDArray[np.float64]
+        self, view: _Visibility, depth: NDArray[np.float64], sun: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
         """What is in shadow, (h, w), at the pixel centres."""
         from satgen.rendering.shadow import shadow_labels
@@ -333,7 +333,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             self._kept_rays = self.camera.rays()
         return self._kept_rays
 
-    def _per_pixel(self, view: _Seen) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
         packed = self._packed
         seen, drawn, height, ray_from_pixel = (
