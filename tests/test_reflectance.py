@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
@@ -15,7 +16,7 @@ from satgen.model import Material, Part, TargetModel
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.reflectance import albedo_terms, table
 from satgen.rendering.renderer import Renderer
-from tests.scenes import look
+from tests.scenes import Witness, look, model_of
 
 ROUGHNESS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ANGLES = (0.0, 20.0, 40.0, 60.0, 75.0, 85.0)
@@ -225,3 +226,59 @@ def test_the_table_holds_the_terms_and_they_hold_energy() -> None:
     assert np.allclose(b, (1.0 - cosine) ** 5, atol=2e-3) and np.allclose(a + b, 1.0, atol=2e-3)
     a, b = albedo_terms(np.array([1.0]), np.array([1.0]))
     assert a + b == pytest.approx(1.0 - np.log(2.0), abs=2e-3)
+
+
+# --- relief ---------------------------------------------------------------------------------------
+
+
+def bumps(rms_slope: float, side: int = 128) -> tuple[NDArray, NDArray]:
+    """A periodic heightfield (side, side) on a square of 1 m, metres, and its slopes (2, ...)."""
+    rng = np.random.default_rng(3)
+    frequency = np.fft.fftfreq(side, 1.0 / side)
+    fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
+    band = np.exp(-(((np.hypot(fx, fy) - 6.0) / 3.0) ** 2))
+    spectrum = np.fft.fft2(rng.standard_normal((side, side))) * band
+    slopes = np.stack([np.fft.ifft2(2j * np.pi * f * spectrum).real for f in (fx, fy)])
+    scale = rms_slope / slopes.std()
+    return np.fft.ifft2(spectrum).real * scale, slopes * scale
+
+
+def cast_light(height: NDArray, slopes: NDArray, sun: NDArray) -> NDArray:
+    """Radiance of a white matt heightfield seen from above: Embree's rays in a field of tiles."""
+    side, tiles = len(height), 3
+    n = tiles * side
+    grid = np.arange(n + 1)
+    z = height[np.ix_(grid % side, grid % side)]
+    y, x = np.meshgrid(grid / side, grid / side, indexing="ij")
+    vertices = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    corner = (grid[:-1, None] * (n + 1) + grid[:-1]).ravel()
+    halves = [(corner, corner + 1, corner + n + 2), (corner, corner + n + 2, corner + n + 1)]
+    faces = np.concatenate([np.stack(half, axis=1) for half in halves])
+    middle = slice(tiles // 2 * side, (tiles // 2 + 1) * side)
+    points = np.stack([a[middle, middle] for a in (x, y, z)], axis=-1).reshape(-1, 3)
+    points[:, 2] += 2e-4
+    free = Witness(vertices, faces).first(points, np.broadcast_to(sun, points.shape)) < 0
+    normals = np.stack([-slopes[0], -slopes[1], np.ones_like(height)], axis=-1)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    return np.maximum(normals @ sun, 0.0) * free.reshape(height.shape)
+
+
+@pytest.mark.parametrize("rms_slope", [0.1, 0.3])
+def test_bumps_of_a_normal_map_are_as_bright_as_bumps_of_geometry(rms_slope: float) -> None:
+    height, slopes = bumps(rms_slope)
+    normals = np.stack([-slopes[0], slopes[1], np.ones_like(height)], axis=-1)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    image = np.clip(np.rint(normals * 127.5 + 128.0), 0, 255).astype(np.uint8)
+    material = Material("bumpy", (1.0, 1.0, 1.0), 0.0, 1.0, normal_image=image)
+    plate = model_of([trimesh.creation.box([4.0, 4.0, 0.1])], [material])
+    camera = Camera(128, 128, 1280.0, 1280.0, 63.5, 63.5)
+    with Renderer(plate, camera, dark(), float32=True) as renderer:
+        for elevation in (3.0, 5.0, 15.0, 45.0):
+            for azimuth in (0.0, 130.0):
+                e, a = np.radians(elevation), np.radians(azimuth)
+                sun = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+                pose = look(0.0, 90.0, 10.05)
+                found = renderer.render(pose, pose[:3, :3] @ sun).linear[..., 0].mean()
+                truth = cast_light(height, slopes, sun).mean()
+                assert found <= 1.02 * np.sin(e)  # no more than falls on the plate
+                assert found == pytest.approx(truth, rel=0.06)
