@@ -29,7 +29,7 @@ class Lighting:
     earthshine: tuple[float, float, float] | None = None
     earth_limb_deg: float = 64.3
     ambient: float = 0.012
-    shadow_texel: float = 0.7
+    shadow_texel: float = 0.9
 
     @property
     def fixed_earthshine(self) -> tuple[float, float, float]:
