@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.dataset import IMAGES
 from satgen.errors import InputError
+from satgen.interreflection import light_path
 from satgen.light import PRESETS as LIGHTS
 from satgen.light import Metering
 from satgen.model import TargetModel
@@ -65,6 +66,7 @@ class TargetRef:
         file: the model file as the user named it; None for a target with a name.
         sha256: of the GLB or model file.
         scale, up: see `RenderOptions`.
+        light: SHA-256 of the light that was baked for it; empty where none was.
     """
 
     name: str
@@ -72,6 +74,7 @@ class TargetRef:
     sha256: str
     scale: float
     up: str
+    light: str = ""
 
     @property
     def source(self) -> str:
@@ -183,7 +186,8 @@ class RenderConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> RenderConfig:
         """Inverse of `to_json`; `folder` is the dataset's, where a pose table lies."""
-        target = {key: data["target"][key] for key in (f.name for f in fields(TargetRef))}
+        known = {"light": "", **data["target"]}
+        target = {key: known[key] for key in (f.name for f in fields(TargetRef))}
         trajectory = TrajectoryConfig.from_json(data["trajectory"])
         if folder is not None:
             trajectory = trajectory.in_folder(folder)
@@ -318,7 +322,9 @@ def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
     name = str(options.target)
     file = None if registry.is_name(name) else name
     ref = TargetRef(model.name, file, "", float(options.scale), options.up)
-    return replace(ref, sha256=file_sha256(model_path(ref)))
+    path = model_path(ref)
+    baked = file_sha256(light_path(path)) if model.light is not None else ""
+    return replace(ref, sha256=file_sha256(path), light=baked)
 
 
 def model_path(target: TargetRef) -> Path:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from satgen.interreflection import BakedLight
 
 MAX_PARTS = 255
 """Most parts of a target: labels are written as 8-bit images, and 0 is the background."""
@@ -69,6 +72,7 @@ class TargetModel:
         materials, parts: as above; parts are ordered by label.
         landmarks: name -> (x, y, z).
         card: the target's JSON card (facts, sources, frame); for a user's model what is known.
+        light: how light goes between the parts, where it was baked.
     """
 
     name: str
@@ -82,6 +86,7 @@ class TargetModel:
     parts: tuple[Part, ...]
     landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
+    light: BakedLight | None = None
 
     @cached_property
     def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:

@@ -23,12 +23,12 @@ MOST = 3000
 
 
 def plain(model: TargetModel) -> TargetModel:
-    """The model all in matt white, so that light alone makes it bright."""
+    """The model all in matt white, so that the sun's light alone makes it bright."""
     white = [
         Material(m.name, (1.0, 1.0, 1.0), 0.0, 1.0, double_sided=m.double_sided)
         for m in model.materials
     ]
-    return replace(model, materials=tuple(white))
+    return replace(model, materials=tuple(white), light=None)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,12 @@ def lit(renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray)
     shade, draw = device.shade, device.draw_shadow_map
     seen: dict[str, Any] = {}
 
-    def spy(samples: NDArray[np.float32], uniforms: Any) -> NDArray[np.float32]:
-        seen.update(samples=samples.copy(), uniforms=uniforms, radiance=shade(samples, uniforms))
-        return seen["radiance"]
+    def spy(
+        samples: NDArray[np.float32], looks: NDArray[np.uint8], uniforms: Any
+    ) -> NDArray[np.float32]:
+        radiance = shade(samples, looks, uniforms)
+        seen.update(samples=samples.copy(), uniforms=uniforms, radiance=radiance)
+        return radiance
 
     def nothing(faces: NDArray, casters: NDArray, clip: NDArray, size: Any) -> None:
         beyond = clip.copy()

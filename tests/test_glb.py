@@ -196,7 +196,7 @@ def test_build_writes_and_check_compares(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(build, "assemble", assemble)
     monkeypatch.setattr(assembly, "MIN_TRIANGLES", 0)
     paths = build.build("aura", tmp_path / "new", with_picture=False)
-    assert [p.name for p in paths] == ["aura.glb", "aura.json"]
+    assert [p.name for p in paths] == ["aura.glb", "aura.json", "aura.light.npz"]
     assert build.check("aura", tmp_path / "new") == []
     paths[0].write_bytes(paths[0].read_bytes() + b"\0")
     paths[1].unlink()
@@ -241,6 +241,7 @@ def test_the_picture_shows_the_target(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(build, "assemble", lambda name: a)
     monkeypatch.setattr(assembly, "MIN_TRIANGLES", 0)
     paths = build.build("aura", tmp_path)
-    assert [p.name for p in paths] == ["aura.glb", "aura.json", "aura.png"]
+    names = ["aura.glb", "aura.json", "aura.light.npz", "aura.png"]
+    assert [p.name for p in paths] == names
     with Image.open(paths[-1]) as picture:
         assert np.count_nonzero(np.asarray(picture.convert("L")) > 40) > 5000

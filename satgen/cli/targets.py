@@ -81,10 +81,11 @@ def _rows(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: the package's]")
 @json_option
 def build_command(name: str | None, check: bool, out: Path | None, as_json: bool) -> None:
-    """Build NAME.glb, its card NAME.json and its picture NAME.png; without NAME all targets.
+    """Build NAME.glb, its card NAME.json, its picture NAME.png and NAME.light.npz, the light
+    between its parts; without NAME all targets.
 
     With --check nothing is written; the exit status is 1 if a file differs from what its code
-    builds.
+    builds, or the light was not baked for it.
 
     \b
     Examples:
@@ -164,3 +165,30 @@ def _draw(names: Sequence[str], picture: Path) -> None:
         target_picture(load_target(names[0]), picture)
     else:
         target_sheet((load_target(name) for name in names), picture)
+
+
+@command.command("light", short_help="Bake the light that a target's parts send to one another.")
+@click.argument("target")
+@click.option("--scale", default=1.0, show_default=True, help="Metres per unit of a model file.")
+@click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
+@json_option
+def light_command(target: str, scale: float, up: str, as_json: bool) -> None:
+    """Bake the light that the parts of TARGET (a name or a model file) send to one another.
+
+    It is written beside the model file, as MODEL.light.npz, and every render of the target from
+    then on reads it: corners are darker, colours bleed, smooth surfaces mirror the rest. A model
+    that has changed since is refused until its light is baked again or the file deleted. Needs
+    Embree (the extra verify).
+
+    \b
+    Examples:
+      satgen targets light craft.glb
+      satgen targets light craft.obj --scale 0.001 --up y
+    """
+    from satgen.modelling.build import build_light
+
+    path = build_light(target, scale, up)
+    if as_json:
+        echo_json({"file": str(path), "bytes": path.stat().st_size})
+    else:
+        click.echo(str(path))

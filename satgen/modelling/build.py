@@ -1,5 +1,5 @@
-"""Build targets: the files of the bundled ones, NAME.glb, NAME.json (card) and NAME.png (picture),
-and the bytes of the random ones."""
+"""Build targets: the files of the bundled ones, NAME.glb, NAME.json (card), NAME.light.npz (light
+between parts) and NAME.png (picture), and the bytes of the random ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.atomic import write_atomic
 from satgen.errors import InputError
+from satgen.interreflection import light_bytes, light_path, read_light
 from satgen.model import Material
+from satgen.modelling.bake import bake
 from satgen.modelling.glb import MeshNode, MeshPrimitive, compute_tangents, write_glb
 from satgen.modelling.visibility import seen_from_outside
 from satgen.targets import generated, registry
@@ -221,7 +224,7 @@ def build_bytes(name: str) -> tuple[bytes, bytes]:
 
 
 def build(name: str, out_dir: Path | str | None = None, with_picture: bool = True) -> list[Path]:
-    """Write NAME.glb, NAME.json and NAME.png; returns their paths."""
+    """Write NAME.glb, NAME.json, NAME.light.npz and NAME.png; returns their paths."""
     folder = registry.assets_dir() if out_dir is None else Path(out_dir)
     glb, text = build_bytes(name)
     try:
@@ -231,6 +234,7 @@ def build(name: str, out_dir: Path | str | None = None, with_picture: bool = Tru
         paths[1].write_bytes(text)
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
+    paths.append(build_light(paths[0]))
     if with_picture:
         from satgen.preview import target_picture
         from satgen.targets.load import load_target
@@ -240,8 +244,34 @@ def build(name: str, out_dir: Path | str | None = None, with_picture: bool = Tru
     return paths
 
 
+def build_light(target: Path | str, scale: float = 1.0, up: str = "z") -> Path:
+    """Bake the light between a target's parts and write it beside its model file.
+
+    Args:
+        target: a target's name or a model file.
+        scale, up: of a model file.
+
+    Raises:
+        InputError: the target cannot be loaded, Embree is not installed, or the file cannot be
+            written.
+    """
+    from satgen.config import source_path
+    from satgen.targets.load import load_target
+
+    path = light_path(source_path(target))
+    light = bake(load_target(target, scale, up, light=False))
+    try:
+        write_atomic(path, light_bytes(light))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    return path
+
+
 def check(name: str, out_dir: Path | str | None = None) -> list[str]:
-    """Rebuild in memory and compare with the files; a line for each that differs."""
+    """Rebuild in memory and compare with the files; a line for each that differs.
+
+    Of the light it is only compared whether it was baked for the model: to bake it takes minutes.
+    """
     folder = registry.assets_dir() if out_dir is None else Path(out_dir)
     found = []
     for suffix, fresh in zip((".glb", ".json"), build_bytes(name), strict=True):
@@ -250,4 +280,14 @@ def check(name: str, out_dir: Path | str | None = None) -> list[str]:
             found.append(f"{path}: missing")
         elif path.read_bytes() != fresh:
             found.append(f"{path}: differs from a fresh build")
+    path = folder / f"{name}.light.npz"
+    if not path.is_file():
+        found.append(f"{path}: missing")
+    elif not found:
+        from satgen.targets.load import load_target
+
+        try:
+            read_light(path, load_target(folder / f"{name}.glb", light=False))
+        except InputError as error:
+            found.append(str(error))
     return found

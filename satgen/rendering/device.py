@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,16 @@ from OpenGL import GL
 from OpenGL.GL import shaders
 
 from satgen.errors import RunError
+from satgen.interreflection import BINS, LEAF
+from satgen.rendering.bounce import TEXELS
 from satgen.rendering.packing import FACE_TEXELS, FLATNESS, MATERIAL_TEXELS, PackedModel
 from satgen.rendering.reflectance import DIELECTRIC, SIDE, table
 
 SHADERS = Path(__file__).parent / "shaders"
+LOOKS = (0, 1, 2)
+"""What the shader looks up about a sample's surroundings: nothing; what was baked; that, and a
+traced image in the mirror that the surface is."""
+
 LIST_WIDTH, LIST_ROWS = 512, 256
 """Layout of one batch of shading samples in the output texture."""
 
@@ -131,15 +138,28 @@ class Device:
             "LIST_WIDTH": LIST_WIDTH,
             "TABLE_SIDE": SIDE,
             "DIELECTRIC": DIELECTRIC,
+            "AROUND_BINS": BINS,
+            "AROUND_TEXELS": TEXELS,
+            "LEAF": LEAF,
             "TEXTURE_SIZE": float(packed.base_roughness.shape[1]),
         }
         self._visibility_program = Program("geometry.vert", "visibility.frag", constants)
         self._shadow_program = Program("geometry.vert", "shadow.frag", constants)
-        self._shade_program = Program("list.vert", "shade.frag", constants)
-        self._shade_program.use()
+        # One for each of what a sample may look up: llvmpipe runs what a branch leaves out.
+        self._shade_programs = [
+            Program("list.vert", "shade.frag", {**constants, "LOOK": look}) for look in LOOKS
+        ]
         faces = buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
         materials = buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
         samples = buffer_texture(self._samples_buffer, GL.GL_RGBA32F)
+        nodes = buffer_texture(_static_buffer(packed.nodes), GL.GL_R16UI)
+        around = buffer_texture(_static_buffer(packed.around), GL.GL_R16UI)
+        tree = buffer_texture(_static_buffer(packed.tree), GL.GL_RGBA32F)
+        leaves = buffer_texture(_static_buffer(packed.leaves), GL.GL_R32UI)
+        self._receivers_buffer = _static_buffer(
+            np.zeros((max(packed.receivers, 1) * TEXELS, 4), dtype=np.float32)
+        )
+        receivers = buffer_texture(self._receivers_buffer, GL.GL_RGBA32F)
         self._casters_buffer = _static_buffer(packed.casters)
         casters = buffer_texture(self._casters_buffer, GL.GL_RG32UI)
         textures = (
@@ -158,18 +178,26 @@ class Device:
             ),
             ("reflectance", GL.GL_TEXTURE_2D, _table_texture(table())),
             ("shadow_map", GL.GL_TEXTURE_2D, self._shadow_map),
+            ("nodes", GL.GL_TEXTURE_BUFFER, nodes),
+            ("around_of", GL.GL_TEXTURE_BUFFER, around),
+            ("tree", GL.GL_TEXTURE_BUFFER, tree),
+            ("leaves", GL.GL_TEXTURE_BUFFER, leaves),
+            ("receivers", GL.GL_TEXTURE_BUFFER, receivers),
         )
-        for unit, (name, kind, texture) in enumerate(textures):
+        for unit, (_, kind, texture) in enumerate(textures):
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
             GL.glBindTexture(kind, texture)
-            GL.glUniform1i(self._shade_program[name], unit)
         # One unit of its own, as the shader of the shadow map reads it while others are bound.
         GL.glActiveTexture(GL.GL_TEXTURE0 + len(textures))
         GL.glBindTexture(GL.GL_TEXTURE_BUFFER, casters)
         self._shadow_program.use()
         GL.glUniform1i(self._shadow_program["casters"], len(textures))
-        self._shade_program.use()
-        GL.glUniform1f(self._shade_program["flatness"], FLATNESS * packed.radius)
+        for program in self._shade_programs:
+            program.use()
+            for unit, (name, _, _) in enumerate(textures):
+                GL.glUniform1i(program[name], unit)
+            GL.glUniform1i(program["tree_boxes"], len(packed.tree) // 2)
+            GL.glUniform1f(program["flatness"], FLATNESS * packed.radius)
 
     # -- a view ------------------------------------------------------------------------------
 
@@ -245,11 +273,22 @@ class Device:
         yield seen
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
 
-    def shade(self, samples: NDArray[np.float32], uniforms: ShadeUniforms) -> NDArray[np.float32]:
+    def set_receivers(self, texels: NDArray[np.float32]) -> None:
+        """What the receivers get and send, from `Bounce.solve`."""
+        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._receivers_buffer)
+        GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, texels.nbytes, texels)
+
+    def shade(
+        self,
+        samples: NDArray[np.float32],
+        looks: NDArray[np.uint8],
+        uniforms: ShadeUniforms,
+    ) -> NDArray[np.float32]:
         """Radiance of points on triangles.
 
         Args:
             samples: (N, 4) float32: u, v in pixels, face of the model, unused.
+            looks: (N,) which of LOOKS the samples need.
             uniforms: the view.
 
         Returns:
@@ -258,7 +297,23 @@ class Device:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._radiance_fb)
         GL.glViewport(0, 0, LIST_WIDTH, LIST_ROWS)
         GL.glDisable(GL.GL_DEPTH_TEST)
-        program = self._shade_program
+        GL.glBindVertexArray(self._empty_vao)
+        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._samples_buffer)
+        first = int(looks[0]) if len(looks) else 0
+        if not np.any(looks != first):
+            return self._shade_list(first, samples, uniforms)
+        shaded = np.empty((len(samples), 3), dtype=np.float32)
+        for look in LOOKS:
+            part = np.flatnonzero(looks == look)
+            if len(part):
+                shaded[part] = self._shade_list(look, np.take(samples, part, axis=0), uniforms)
+        return shaded
+
+    def _shade_list(
+        self, look: int, samples: NDArray[np.float32], uniforms: ShadeUniforms
+    ) -> NDArray[np.float32]:
+        """Radiance (N, 3) of samples that all need the same."""
+        program = self._shade_programs[look]
         program.use()
         GL.glUniformMatrix3fv(
             program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)
@@ -269,8 +324,6 @@ class Device:
         GL.glUniform1f(program["sunlight"], uniforms.sunlight)
         GL.glUniform1f(program["ambient"], uniforms.ambient)
         GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
-        GL.glBindVertexArray(self._empty_vao)
-        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._samples_buffer)
         radiance = np.empty((-(-len(samples) // LIST_WIDTH), LIST_WIDTH, 4), dtype=self._dtype)
         for row in range(0, len(radiance), LIST_ROWS):
             part = samples[row * LIST_WIDTH : (row + LIST_ROWS) * LIST_WIDTH]
@@ -402,4 +455,5 @@ class Program:
 
 def _with_defines(path: Path, defines: str) -> str:
     version, body = path.read_text(encoding="utf-8").split("\n", 1)
+    body = re.sub(r'#include "(.*)"\n', lambda m: (SHADERS / m[1]).read_text("utf-8"), body)
     return f"{version}\n{defines}{body}"

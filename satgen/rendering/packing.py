@@ -7,13 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, TargetModel
+from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.patches import find_neighbours, find_patches
 
 FACE_TEXELS = 7
 MATERIAL_TEXELS = 3
 FLATNESS = 1e-5
 """Share of the model's radius by which points may be off a plane and still count as on it."""
+MIRROR_ROUGHNESS = 0.187
+"""Roughness below which a surface shows an image (the shader's SMOOTH is its square)."""
 
 MAX_TEXTURE_BYTES = 256 * 1024 * 1024
 """Both texture arrays together: a user's model with many large pictures is scaled down to this."""
@@ -36,11 +40,20 @@ class PackedModel:
         casters: (F, 2) uint32 what the shadow map remembers of a face: its number from 1, and four
             times its patch plus 1 if that is simple (see patches.py).
         double_sided: (F,) bool.
-        face_texels: (F * FACE_TEXELS, 4) float32: v0, patch | e1, material | e2, 0 |
+        face_texels: (F * FACE_TEXELS, 4) float32: v0, patch | e1, material | e2, nodes |
             uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), 0, with
             unit normals in octahedral coordinates.
         material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
             normal scale, texture layer, variance of the normal map's slopes | emissive, 0.
+        mirrors: the faces that show images of others, or None without baked light.
+        nodes: (…,) uint16, one 0, then for each face the steps of its lattice a side and the
+            receivers of its nodes (`satgen.interreflection`).
+        around: (N * BINS²,) uint16, what lies around the receivers.
+        tree: (2 M, 4) float32, of each box about faces its low corner, and of a leaf LEAF + 1 times
+            the place of its first face in `leaves` plus their number, else -1; its high corner,
+            and the box after all that hang on it.
+        leaves: (K,) uint32 faces.
+        receivers: how many; 0 for a model whose light was not baked.
         base_roughness, normal_metallic: (L, S, S, 4) uint8 texture arrays; layer 0 is neutral.
     """
 
@@ -57,6 +70,12 @@ class PackedModel:
     double_sided: NDArray[np.bool_]
     face_texels: NDArray[np.float32]
     material_texels: NDArray[np.float32]
+    mirrors: Mirrors | None
+    nodes: NDArray[np.uint16]
+    around: NDArray[np.uint16]
+    tree: NDArray[np.float32]
+    leaves: NDArray[np.uint32]
+    receivers: int
     base_roughness: NDArray[np.uint8]
     normal_metallic: NDArray[np.uint8]
 
@@ -143,6 +162,15 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     texels[:, 5, :2], texels[:, 5, 2:] = encoded[:, 1], encoded[:, 2]
 
     texels[:, 6, :3] = neighbours
+    nodes, around = np.zeros(1, dtype=np.uint16), np.zeros(1, dtype=np.uint16)
+    mirrors = None
+    tree, leaves = np.zeros((0, 4), dtype=np.float32), np.zeros(1, dtype=np.uint32)
+    if model.light is not None:
+        tree, leaves = _tree(model.light, corners), model.light.order
+        nodes, texels[:, 2, 3] = _nodes(model.light)
+        smooth = np.array([_is_mirror(material) for material in model.materials], dtype=bool)
+        mirrors = Mirrors(model.light, np.flatnonzero(smooth[model.face_material]), corners)
+        around = model.light.hits.reshape(-1)
 
     limit = _texture_limit(uv, np.linalg.norm(cross, axis=1), pixel_m)
     base, relief, layers = _texture_arrays(model.materials, limit)
@@ -167,9 +195,53 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         double_sided=double_sided[model.face_material],
         face_texels=texels.reshape(-1, 4),
         material_texels=materials.reshape(-1, 4),
+        mirrors=mirrors,
+        nodes=nodes,
+        around=around,
+        tree=tree,
+        leaves=leaves,
+        receivers=0 if model.light is None else len(model.light.normals),
         base_roughness=base,
         normal_metallic=relief,
     )
+
+
+def _nodes(light: BakedLight) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    """The shader's list of nodes, and where in it each face (F,) begins."""
+    steps = light.levels.astype(np.int64)
+    first = 1 + light.starts + np.arange(len(steps))
+    nodes = np.zeros(1 + len(light.nodes) + len(steps), dtype=np.uint16)
+    held = np.ones(len(nodes), dtype=bool)
+    held[0] = False
+    held[first] = False
+    nodes[first] = steps
+    nodes[held] = light.nodes
+    return nodes, first
+
+
+def _is_mirror(material: Material) -> bool:
+    """Whether a good part of a surface shows an image: smooth, and flat."""
+    roughness = np.asarray(material.roughness)
+    if material.metallic_roughness_image is not None:
+        roughness = roughness * (material.metallic_roughness_image[::8, ::8, 1] / 255.0)
+    slope = np.zeros(1)
+    if material.normal_image is not None:
+        relief = material.normal_image[::8, ::8, :2].astype(np.float64)
+        slope = (relief - 128.0) * (2.0 / 255.0 * material.normal_scale)
+    return bool(np.mean(roughness < MIRROR_ROUGHNESS) > 0.25 and np.abs(slope).mean() < 0.03)
+
+
+def _tree(light: BakedLight, corners: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The shader's tree of boxes."""
+    low, high = boxes(light, corners)
+    first, end, after = light.tree.astype(np.int64).T
+    leaf = after == np.arange(1, len(after) + 1)
+    tree = np.empty((len(low), 2, 4), dtype=np.float32)
+    # A hair larger: a plane's box has no thickness, and single precision rounds.
+    tree[:, 0, :3], tree[:, 1, :3] = low - 1e-5, high + 1e-5
+    tree[:, 0, 3] = np.where(leaf, first * (LEAF + 1) + end - first, -1)
+    tree[:, 1, 3] = after
+    return tree.reshape(-1, 4)
 
 
 def _texture_limit(

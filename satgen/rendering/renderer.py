@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.model import TargetModel
 from satgen.rendering.backend import choose_backend, create_context
+from satgen.rendering.bounce import Bounce
 from satgen.rendering.context import Context
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.packing import pack
@@ -138,6 +139,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._shadow: _ShadowMap | None = None
         self._lit: ShadeUniforms | None = None
         self._kept_rays: NDArray[np.float64] | None = None
+        self._bounce = None if model.light is None else Bounce(model.light)
+        self._exchanged: tuple[float, ...] = ()
         self._context: Context = create_context(platform or choose_backend())
         try:
             # Imported here: PyOpenGL binds itself to the platform that was just chosen.
@@ -294,8 +297,10 @@ class Renderer(AbstractContextManager["Renderer"]):
         chosen[:, 1] = samples.v + window[1]
         if self._curved is not None:  # what is shaded is where a pinhole would see it
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
-        chosen[:, 2] = drawn[samples.primitive]
-        radiance = samples.resolve(self._device.shade(chosen, uniforms))
+        faces = drawn[samples.primitive]
+        chosen[:, 2] = faces
+        looks = self._looks(view.eye, faces)
+        radiance = samples.resolve(self._device.shade(chosen, looks, uniforms))
         return samples.pixels, radiance, samples.coverage
 
     def _normals(self, view: _Visibility) -> NDArray[np.float64]:
@@ -332,6 +337,14 @@ class Renderer(AbstractContextManager["Renderer"]):
         if self._kept_rays is None:
             self._kept_rays = self.camera.rays()
         return self._kept_rays
+
+    def _looks(self, eye: NDArray[np.float64], faces: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Which of the device's LOOKS samples of faces (N,) need."""
+        mirrors = self._packed.mirrors
+        look = np.full(len(self._packed.faces), mirrors is not None, dtype=np.uint8)
+        if mirrors is not None:
+            look[mirrors.faces[mirrors.show(eye)]] = 2
+        return np.take(look, faces)
 
     def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
@@ -378,6 +391,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         pixel = float(np.linalg.norm(eye)) / max(self.camera.fx, self.camera.fy)
         shadow = self._shadow_map(sun, self.lighting.shadow_texel * pixel)
         earth = rotation.T @ earth_cam if earth_cam is not None else np.array([0.0, 0.0, 1.0])
+        self._exchange(sun, earth, earthshine, sunlight)
         return ShadeUniforms(
             ray_from_pixel=ray_from_pixel,
             eye=eye,
@@ -389,6 +403,23 @@ class Renderer(AbstractContextManager["Renderer"]):
             ambient=self.lighting.ambient,
             cos_earth_limb=float(np.cos(np.radians(self.lighting.earth_limb_deg))),
         )
+
+    def _exchange(
+        self,
+        sun: NDArray[np.float64],
+        earth: NDArray[np.float64],
+        earthshine: NDArray[np.float64],
+        sunlight: float,
+    ) -> None:
+        """Bring the light between the parts to the device, unless it is there."""
+        key = (*sun.tolist(), *earth.tolist(), *earthshine.tolist(), sunlight)
+        if self._bounce is None or key == self._exchanged:
+            return
+        limb = float(np.cos(np.radians(self.lighting.earth_limb_deg)))
+        ambient = self.lighting.ambient
+        texels = self._bounce.solve(sun, sunlight, earth, earthshine, limb, ambient)
+        self._device.set_receivers(texels)
+        self._exchanged = key
 
     def _shadow_map(self, sun: NDArray[np.float64], texel: float) -> _ShadowMap:
         """The shadow map for a sun direction in the target frame, drawn unless it is there."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
+from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel
 from satgen.targets import registry
 from satgen.targets.gltf import GltfError, GltfScene, decode_image, read_gltf
@@ -41,7 +42,9 @@ class _Piece:
     uv: NDArray[np.float64] | None
 
 
-def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> TargetModel:
+def load_target(
+    name_or_path: str | Path, scale: float = 1.0, up: str = "z", *, light: bool = True
+) -> TargetModel:
     """Load a target by name, or a model file by path.
 
     Args:
@@ -49,6 +52,7 @@ def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> 
             .ply file.
         scale: metres per unit of the file.
         up: the file's axis that becomes the target's +z: x, y, z, -x, -y or -z.
+        light: whether to read the light that was baked for it, where there is any.
 
     Returns:
         The model in the target frame, metres. Of a file, every node (of a scene) or object is a
@@ -67,17 +71,17 @@ def load_target(name_or_path: str | Path, scale: float = 1.0, up: str = "z") -> 
     if registry.is_name(text):
         if scale != 1.0 or up != "z":
             raise InputError(f"scale and up are for model files; {text} is a target of satgen's")
-        return _load_named(text)
+        return _load_named(text, light)
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
         names = ", ".join(registry.TARGETS)
         raise InputError(
             f"unknown target {text!r}: one of {names}, random:SEED, or the path of a model file"
         )
-    return _load_file(path, float(scale), up)
+    return _load_file(path, float(scale), up, light)
 
 
-def _load_named(name: str) -> TargetModel:
+def _load_named(name: str, light: bool) -> TargetModel:
     card = registry.load_card(name)
     path = registry.asset_path(name)
     try:
@@ -89,7 +93,16 @@ def _load_named(name: str) -> TargetModel:
     except (GltfError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}; build it: {registry.BUILD_HINT}") from None
     landmarks = {n: (float(x), float(y), float(z)) for n, (x, y, z) in card["landmarks"].items()}
-    return _assemble(name, parts, pieces, landmarks, card)
+    model = _assemble(name, parts, pieces, landmarks, card)
+    return _lit(model, path, name) if light else model
+
+
+def _lit(model: TargetModel, path: Path, source: str) -> TargetModel:
+    """The model with the light that was baked for it, where its file lies beside the model's."""
+    try:
+        return replace(model, light=read_light(light_path(path), model))
+    except InputError as error:
+        raise InputError(f"{error}; bake it again: satgen targets light {source}") from None
 
 
 def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[_Piece]]:
@@ -107,7 +120,7 @@ def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[_Piece]]:
     return tuple(parts), pieces
 
 
-def _load_file(path: Path, scale: float, up: str) -> TargetModel:
+def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
     suffix = path.suffix.lower()
     if suffix not in EXTENSIONS:
         known = ", ".join(EXTENSIONS)
@@ -158,7 +171,7 @@ def _load_file(path: Path, scale: float, up: str) -> TargetModel:
     model = _assemble(path.stem, parts, pieces, landmarks, card)
     card["triangles"] = len(model.faces)
     card["parts"] = [{"label": p.label, "name": p.name, "class": p.cls} for p in model.parts]
-    return model
+    return _lit(model, path, str(path)) if light else model
 
 
 # --- files of others ----------------------------------------------------------------------------

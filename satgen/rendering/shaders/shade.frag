@@ -26,6 +26,8 @@ const float PI = 3.14159265;
 const float SUN_RADIANCE = 46200.0;  // of its disc, pi over its solid angle: no mirror image is brighter
 const float GAIN = 0.996;         // so that no error of the table lets a surface mirror more than it gets
 
+#include "around.glsl"
+
 // What is shaded: a point, its frame on the viewer's side, and how it reflects.
 struct Surface {
     uint patch;      // twice its number, plus whether the triangle's front is to the viewer
@@ -209,7 +211,7 @@ float disc_irradiance(float toward) {
 }
 
 // Radiance from all that is not the sun: the Earth, a disc that is seen diffusely and mirrored, and an
-// ambient light from everywhere else.
+// ambient light from everywhere else; and the light of other parts, which hide both.
 vec3 indirect(Surface s, int face, vec2 barycentric) {
     vec3 mirrored = reflect(-s.view, s.normal);
     // Share of the lobe that the disc fills: fitted to sums over the lobe, to 0.08 up to 35 degrees of
@@ -217,8 +219,10 @@ vec3 indirect(Surface s, int face, vec2 barycentric) {
     float soft = 0.004 + 3.7 * s.alpha / (1.0 + 1.35 * s.alpha);
     float disc = smoothstep(cos_earth_limb - soft, cos_earth_limb + soft, dot(mirrored, earth));
     vec3 specular = s.gain * (s.f_zero * s.terms.x + s.terms.y);
-    return s.diffuse * (1.0 - s.terms.z) * (earthshine * disc_irradiance(dot(s.normal, earth)) + ambient)
-           + specular * (earthshine * disc + ambient);
+    Around around = look_around(face, barycentric, s.point, s.geometric, s.normal, mirrored, s.alpha);
+    vec3 irradiance = earthshine * disc_irradiance(dot(s.normal, earth)) + ambient + around.irradiance;
+    vec3 lobe = (earthshine * disc + ambient) * (1.0 - around.hidden) + around.mirrored;
+    return s.diffuse * (1.0 - s.terms.z) * max(irradiance, 0.0) + specular * lobe;
 }
 
 vec3 shade(int face, vec2 pixel) {

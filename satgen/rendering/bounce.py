@@ -1,0 +1,187 @@
+"""The light that the parts of a target send to one another, for one sun and Earth.
+
+Radiosity over the receivers of a `BakedLight` (Goral et al., SIGGRAPH 1984): every receiver sends
+back its albedo's share of what it gets, evenly over its hemisphere. The solution is carried to the
+shader as, for each receiver, what that changes against free space: the irradiance from what lies
+around it less that from the sky behind, and the radiance that it sends back, for mirrors that show
+it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.interreflection import (
+    BINS,
+    SUNS,
+    BakedLight,
+    bin_directions,
+    cells,
+    frames,
+    octahedral_taps,
+    sphere,
+)
+
+BOUNCES = 2
+"""Times that light goes on from receiver to receiver before the last look around."""
+
+EARTHS = 12
+"""Directions of the Earth, along each side of an octahedron, between which is interpolated."""
+
+_COSINES = np.linspace(-1.0, 1.0, 257)
+
+TEXELS = 4
+"""RGBA texels of a receiver in the shader's buffer, see `Bounce.solve`."""
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+
+
+class Bounce:
+    """Solves the exchange of light between a target's receivers.
+
+    Args:
+        light: what was baked for the target.
+
+    Attributes:
+        receivers: how many there are.
+    """
+
+    def __init__(self, light: BakedLight) -> None:
+        from scipy.sparse import csr_array, vstack
+
+        self.receivers = n = len(light.normals)
+        self._albedo = light.albedo
+        self._normals = light.normals
+        self._sunlit = light.sunlit.reshape(SUNS * SUNS, n)
+        mean, angle = bin_directions()
+        hits = light.hits.reshape(n, BINS * BINS)
+        row, column = np.nonzero(hits)
+        axes = frames(light.normals).astype(np.float32)
+        # Moments of the blocked directions, over pi: white paper that sees radiance 1 has 1.
+        moment = (mean * angle[:, None] / np.pi).astype(np.float32)[column]
+        self._ways = np.einsum("ek,ekx->ex", moment, axes[row])
+        self._row_starts = np.searchsorted(row, np.arange(n))
+        self._has_rows = np.bincount(row, minlength=n) > 0
+        unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        self._directions = np.einsum("ek,ekx->ex", unit.astype(np.float32)[column], axes[row])
+        self._blocked = self._per_receiver(self._ways)
+        shape = (n, n)
+        there = hits[row, column].astype(np.int64) - 1
+        around = [csr_array((self._ways[:, k], (row, there)), shape=shape) for k in range(3)]
+        for matrix in around:
+            matrix.sum_duplicates()
+            matrix.indices = matrix.indices.astype(np.int32)
+            matrix.indptr = matrix.indptr.astype(np.int32)
+        self._around = vstack(around, format="csr")
+        self._to = sum(
+            (m.multiply(self._normals[:, k : k + 1]) for k, m in enumerate(around)),
+            start=csr_array(shape, dtype=np.float32),
+        ).tocsr()
+        self._texels = np.zeros((n, TEXELS, 4), dtype=np.float32)
+        self._texels[:, 1, :3] = light.normals
+        self._cos_limb = float("nan")
+        self._disc = np.zeros_like(_COSINES)
+        self._hidden: dict[int, NDArray[np.float32]] = {}
+
+    def _per_receiver(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sums (N, …) of values of the blocked directions (E, …)."""
+        if not len(values):
+            return np.zeros((self.receivers, *values.shape[1:]), dtype=np.float32)
+        starts = np.minimum(self._row_starts, len(values) - 1)
+        total: NDArray[np.float32] = np.add.reduceat(values, starts, axis=0)
+        total[~self._has_rows] = 0.0
+        return total
+
+    def solve(
+        self,
+        sun: NDArray[np.float64],
+        sunlight: float,
+        earth: NDArray[np.float64],
+        earthshine: NDArray[np.float64],
+        cos_limb: float,
+        ambient: float,
+    ) -> NDArray[np.float32]:
+        """The shader's buffer, (N * TEXELS, 4) float32, until the next call.
+
+        Of each receiver: irradiance over pi, RGB, beyond that of free space, for a surface that
+        faces as it does; its normal n; the vector d for which a surface of unit normal m gets d · m
+        times the irradiance that comes from other receivers, d · n being 1; radiance sent back.
+
+        Args:
+            sun, earth: (3,) unit vectors, target frame.
+            sunlight: share of the sun's light that reaches the target.
+            earthshine: (3,) radiance of the Earth's disc.
+            cos_limb: cosine of its angular radius.
+            ambient: radiance of the whole sky.
+        """
+        index, weight = octahedral_taps(sun, SUNS)
+        direct = weight.astype(np.float32) @ self._sunlit[index] * np.float32(sunlight / 255.0)
+        hidden, disc = self._earth(earth, cos_limb)
+        shine = earthshine.astype(np.float32)
+        # What the sky gives: ambient over the open hemisphere, Earth's disc where it is open.
+        open_sky = 1.0 - np.einsum("ij,ij->i", self._normals, self._blocked)
+        open_disc = disc - np.einsum("ij,ij->i", self._normals, hidden)
+        first = direct + ambient * np.maximum(open_sky, 0.0)
+        sent = self._albedo * (first[:, None] + np.maximum(open_disc, 0.0)[:, None] * shine)
+        source = sent
+        for _ in range(BOUNCES):
+            sent = source + self._albedo * (self._to @ sent)
+        texels = self._texels
+        texels[:, 0, :3] = self._to @ sent
+        texels[:, 0, :3] -= (disc - open_disc)[:, None] * shine
+        texels[:, 0, :3] -= np.float32(ambient) * (1.0 - open_sky)[:, None]
+        # Where from, by brightness: a normal that leans that way gets more.
+        lean = (self._around @ (sent @ _LUMINANCE)).reshape(3, -1).T
+        level = np.einsum("ij,ij->i", lean, self._normals)[:, None]
+        texels[:, 2, :3] = np.where(level > 1e-6, lean / np.maximum(level, 1e-6), self._normals)
+        texels[:, 3, :3] = sent
+        return texels.reshape(-1, 4)
+
+    def _earth(
+        self, earth: NDArray[np.float64], cos_limb: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vector irradiance (N, 3) of the part of a disc of radiance 1 that is blocked, and the
+        irradiance (N,) of the whole disc in free space."""
+        if cos_limb != self._cos_limb:
+            self._cos_limb, self._hidden = cos_limb, {}
+            self._disc = disc_irradiance(_COSINES, cos_limb)
+        index, weight = octahedral_taps(earth, EARTHS)
+        hidden = np.zeros((self.receivers, 3), dtype=np.float32)
+        for k, share in zip(index.tolist(), weight.tolist(), strict=True):
+            if share > 0.0:
+                hidden += np.float32(share) * self._hidden_disc(k)
+        full = np.interp(self._normals @ earth, _COSINES, self._disc)
+        return hidden, full.astype(np.float32)
+
+    def _hidden_disc(self, k: int) -> NDArray[np.float32]:
+        """Vector irradiance (N, 3) of what is blocked of a disc about the k-th of EARTHS²
+        directions; kept."""
+        if k not in self._hidden:
+            earth = sphere(cells(EARTHS)).reshape(-1, 3)[k].astype(np.float32)
+            width = np.float32(2.0 / BINS)
+            at = self._directions @ earth
+            inside = np.clip((at - np.float32(self._cos_limb)) / width + 0.5, 0.0, 1.0)
+            self._hidden[k] = self._per_receiver(self._ways * inside[:, None])
+        return self._hidden[k]
+
+
+def disc_irradiance(cosine: NDArray[np.float64], cos_limb: float) -> NDArray[np.float64]:
+    """Irradiance over pi of surfaces by a disc of radiance 1.
+
+    Args:
+        cosine: (N,) between each surface's normal and the disc's middle.
+        cos_limb: cosine of the disc's angular radius, up to a right angle.
+
+    The disc above the horizon gives cosine · sin²(radius); one that the horizon cuts is integrated
+    over rings about its middle.
+    """
+    polar = np.arccos(np.clip(cos_limb, 0.0, 1.0)) * (np.arange(64) + 0.5) / 64.0
+    step = polar[0] * 2.0
+    sine = np.sqrt(1.0 - cosine**2)[:, None]
+    a, b = np.cos(polar) * cosine[:, None], np.sin(polar) * sine
+    # Mean over a ring of max(a + b cos φ, 0): in closed form.
+    half = np.arccos(np.clip(-a / np.maximum(b, 1e-12), -1.0, 1.0))
+    ring = (a * half + b * np.sin(half)) / np.pi
+    total: NDArray[np.float64] = (2.0 * np.sin(polar) * step * ring).sum(axis=1)
+    return total
