@@ -177,7 +177,8 @@ def test_the_weights_have_a_card_and_can_be_used(aura: Path, whole: Path) -> Non
     assert card["licence"] == "Apache-2.0" and card["size"] == path.stat().st_size
     assert (card["matcher"], card["features"]) == ("lightglue", "sift")
     assert card["steps"]["pose"]["run"] == 24 and card["data"]["aura"]["trained_on"] == 12
-    assert {"lightglue", "nearest, ratio 0.8"} == set(card["held_out"]["aura"])
+    names = {"lightglue", "nearest, ratio 0.8"}
+    assert names | {f"{name}, rolled" for name in names} == set(card["held_out"]["aura"])
 
     model = LightGlue.from_checkpoint(weights)
     assert (model.config.dim, model.config.num_layers) == (16, 2)
@@ -525,7 +526,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         (("--precision", "bfloat16", "--matcher", "superglue"), "superglue trains in float32"),
         (("--device", "abacus"), "abacus"),
         (("--features", "superpoint"), "no weights for superpoint"),
-        (("--cache-gb", "1e-9"), "0 frames a dataset fit"),
+        (("--cache-gb", "-1"), "--cache-gb -1"),
+        (("--roll", "200"), "--roll 200"),
+        (("--roll-share", "1.5"), "--roll-share 1.5"),
     ],
 )
 def test_bad_requests_end_in_one_line(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -17,9 +16,13 @@ from scipy.spatial.transform import Rotation
 from matchers.registry import load_features
 from matchers.training.augment import AugmentConfig, augment
 from matchers.training.bank import Bank, Source
-from matchers.training.cache import CacheConfig, cache_path, fill, frame_bytes, read_frame
+from matchers.training.cache import CacheConfig, cache_path, fill, read_frame
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
 from matchers.training.pairs import Curriculum, HomographyPairs, PosePairs, rows_of
+from matchers.truth.batched import pose_labels
+from matchers.truth.exact import label
+from matchers.truth.frame import read_geometry
+from matchers.truth.roll import RollConfig
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from tests.datasets import make
@@ -212,15 +215,9 @@ def test_other_settings_are_another_folder(data: Dataset, tmp_path: Path) -> Non
         CacheConfig(max_keypoints=24, versions=2, seed=1),
         CacheConfig(max_keypoints=24, versions=2, kind="homography"),
         CacheConfig(max_keypoints=24, versions=2, augment=AugmentConfig(blur_px=0.5)),
+        CacheConfig(max_keypoints=24, versions=2, roll=RollConfig(share=0.0)),
     ]
     assert len({cache_path(tmp_path, data, config) for config in settings_}) == len(settings_)
-
-
-def test_a_frame_takes_no_more_than_is_said(data: Dataset, tmp_path: Path) -> None:
-    folder = fill(data, [3000], SMALL, tmp_path)
-    header = 2048
-    size = os.path.getsize(folder / "003000.safetensors")
-    assert size <= frame_bytes(SMALL, 160, 128) + header
 
 
 def test_a_damaged_frame_is_named(data: Dataset, tmp_path: Path) -> None:
@@ -270,6 +267,79 @@ def test_depth_is_read_in_each_frames_own_map(data: Dataset, banks: dict[str, Ba
 def test_no_frames_no_bank(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no frame"):
         Bank([Source("aura", data, [], tmp_path)])
+
+
+@pytest.mark.parametrize("kind", ["pose", "homography"])
+def test_frames_on_disk_are_the_same_as_in_memory(
+    data: Dataset, banks: dict[str, Bank], tmp_path: Path, kind: str
+) -> None:
+    config = CacheConfig(max_keypoints=24, versions=3, kind=kind)
+    folder = fill(data, data.indices[:8], config, tmp_path)
+    bank = Bank([Source("aura", data, data.indices[:8], folder)], memory=1.0)
+    assert not bank.in_memory and banks[kind].in_memory
+    rows, versions = np.array([4, 0, 7, 4]), np.array([0, 2, 1, 1])
+    for length in (None, 32):
+        one, other = (b.side(rows, versions, length) for b in (bank, banks[kind]))
+        for mine, theirs in ((one.features, other.features), (one.geometry, other.geometry)):
+            for name, value in vars(theirs).items():
+                if name != "maps":
+                    assert value is None or torch.equal(getattr(mine, name), value), name
+    if kind == "pose":
+        v, u = torch.meshgrid(torch.arange(-2, 130), torch.arange(-2, 162), indexing="ij")
+        maps = [side.geometry.maps for side in (one, other)]
+        found = [m.read(v.expand(4, -1, -1), u.expand(4, -1, -1)) for m in maps if m is not None]
+        assert len(found) == 2 and torch.equal(*found) and found[0].any()
+
+
+# --- roll -----------------------------------------------------------------------------------------
+
+
+def test_versions_are_rolled_and_the_truth_with_them(
+    data: Dataset, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels of frames that were turned are those of frames rendered with the camera rolled."""
+    settings_ = {"start": 3000, "stop": 3004, "step": 4, "width": 384, "height": 384}
+    folder = tmp_path_factory.mktemp("rolled")
+    upright = Dataset(make(Path("aura"), folder / "upright", target="aura", **settings_))
+    rendered = Dataset(make(Path("aura"), folder / "aura", target="aura", roll=37.0, **settings_))
+    K = upright.camera.K
+    turn = cv2.Rodrigues(np.array([0.0, 0.0, np.deg2rad(37.0)]))[0]
+    sign = (
+        1.0 if np.allclose(turn @ upright.pose(3000)[:3, :3], rendered.pose(3000)[:3, :3]) else -1
+    )
+    monkeypatch.setattr(RollConfig, "draw", lambda self, rng: 37.0 * sign)
+    config = CacheConfig(max_keypoints=200, versions=2, augment=AugmentConfig(share=0.0))
+    cache = fill(upright, [3000, 3004], config, folder)
+    bank = Bank([Source("aura", upright, [3000, 3004], cache)])
+    side0 = bank.side(np.array([0]), np.array([0]))
+    side1 = bank.side(np.array([1]), np.array([1]))
+    labels = pose_labels(side0.geometry, side1.geometry)
+
+    # what the matcher sees lies where the rolled camera sees the same points of the target
+    seen = side1.features.keypoints[0].double().numpy()
+    depth = upright.depth(3004)
+    frame = side1.geometry.keypoints[0].double().numpy()
+    u, v = np.rint(frame).astype(int).T
+    z = depth[v, u]
+    local = np.column_stack([(frame - K[:2, 2]) / np.diag(K)[:2], np.ones(len(z))]) * z[:, None]
+    points = (np.linalg.inv(upright.pose(3004)) @ np.column_stack([local, np.ones(len(z))]).T).T
+    pose = rendered.pose(3004)
+    projected = cv2.projectPoints(
+        points[z > 0.0, :3], cv2.Rodrigues(pose[:3, :3])[0], pose[:3, 3], K, None
+    )[0][:, 0]
+    np.testing.assert_allclose(projected, seen[z > 0.0], atol=1e-3)
+
+    truth = label(
+        side0.features.keypoints[0].numpy(),
+        seen,
+        read_geometry(upright, 3000),
+        read_geometry(rendered, 3004),
+    )
+    mine, theirs = labels.partner0[0].numpy(), truth.side0.partner
+    assert (theirs >= 0).sum() > 20
+    assert (mine == theirs).mean() > 0.85  # depth maps of two renders differ at outlines
+    both = (mine >= 0) & (theirs >= 0)
+    np.testing.assert_array_equal(mine[both], theirs[both])
 
 
 # --- pairs ----------------------------------------------------------------------------------------

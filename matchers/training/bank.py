@@ -1,4 +1,4 @@
-"""The cached frames in memory, on the training's device, and batches of them."""
+"""The cached frames, in memory on the training's device or on disk, and batches of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from matchers.training.cache import Arrays, read_frame
-from matchers.truth.batched import BatchGeometry, DepthMaps
+from matchers.training.cache import Arrays, frame_file, opened_frame, read_frame
+from matchers.truth.batched import BatchGeometry, DepthMaps, warped
 from matchers.types import Features
 from satgen.dataset import Dataset
 from satgen.errors import InputError
+
+Place = tuple[Path, int]
+"""Where a frame is cached: the folder of `fill`, and its index."""
 
 
 class Source(NamedTuple):
@@ -54,66 +57,85 @@ _FLAT = (
     "keypoints", "scores", "scales", "orientations", "descriptors",
     "depth", "farthest", "rim",
 )  # fmt: skip
+"""Arrays of a frame with a row a keypoint, version after version."""
+
+_ALWAYS = ("count", "homography", "box")
+"""Arrays that are few numbers, and kept in memory in any case."""
 
 
 class Bank:
     """All versions of all frames of some sources.
 
+    Frames that take more memory than they may stay on disk, and each batch reads its own: the
+    system's page cache keeps what it can.
+
     Attributes:
         names: of the datasets, in order; `dataset` (F,) counts into it.
         targets: names; `target` (F,) counts into it.
         index: (F,) observation indices.
-        quaternions: (F, 4) float64 of the poses.
+        poses: (F, 4, 4) float64, T_cam_target.
         count: (F, V) int64 keypoints.
+        in_memory: whether all frames are.
 
     Args:
-        sources: at least one frame in all.
+        sources: at least one frame in all, all of one kind.
         device: where the tensors go.
+        memory: bytes that the frames may take; None: as many as they do.
 
     Raises:
         InputError: no frame.
         RunError: a frame's file cannot be read.
     """
 
-    def __init__(self, sources: Sequence[Source], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        device: torch.device | str = "cpu",
+        memory: float | None = None,
+    ) -> None:
         self.device = torch.device(device)
         self.names = [source.name for source in sources]
         self.targets = sorted({source.data.name for source in sources})
-        frames: list[Arrays] = []
+        places: list[Place] = []
+        heads: list[Arrays] = []
         dataset, index, poses, cameras, sizes, scales = [], [], [], [], [], []
         for number, (_, data, indices, folder) in enumerate(sources):
             camera = data.camera
             for i in map(int, indices):
-                frames.append(read_frame(folder, i))
+                places.append((folder, i))
+                heads.append(read_frame(folder, i, _ALWAYS))
                 dataset.append(number)
                 index.append(i)
                 poses.append(data.pose(i))
                 cameras.append((camera.fx, camera.fy, camera.cx, camera.cy))
                 sizes.append((camera.width, camera.height))
                 scales.append(float(data.description["depth_scale"]))
-        if not frames:
+        if not places:
             raise InputError("no frame to train on")
         self.dataset = np.array(dataset)
         self.index = np.array(index)
         self.target = np.array(
             [self.targets.index(sources[number].data.name) for number in dataset]
         )
-        counts = np.stack([frame.pop("count") for frame in frames]).astype(np.int64)
+        counts = np.stack([head["count"] for head in heads]).astype(np.int64)
         if not counts.any():
             raise InputError("the frames to train on have no keypoint at all")
         self.count = counts
-        starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(counts.shape)
-        self._poses = self._tensor(np.stack(poses))
+        self.poses: NDArray[np.float64] = np.stack(poses)
+        self._poses = self._tensor(self.poses)
         self._K = self._tensor(np.array(cameras, dtype=np.float32))
         self._size = self._tensor(np.array(sizes, dtype=np.float32))
-        self._counts, self._starts = self._tensor(counts), self._tensor(starts)
-        self._homographies = self._stack(frames, "homography")
-        self._maps = self._depth_maps(frames, np.array(scales, dtype=np.float32))
-        self._flat = {
-            name: self._tensor(np.concatenate([frame.pop(name) for frame in frames]))
-            for name in _FLAT
-            if name in frames[0]
-        }
+        self._counts = self._tensor(counts)
+        homographies = np.stack([head["homography"] for head in heads])
+        self._homographies = self._tensor(homographies)
+        self._inverse = self._tensor(np.linalg.inv(homographies))
+        boxes = [head["box"] for head in heads if "box" in head]
+        self._box = self._tensor(np.stack(boxes).astype(np.int64)) if boxes else None
+        self._scale = self._tensor(np.array(scales, dtype=np.float32))
+        size = sum((folder / frame_file(i)).stat().st_size for folder, i in places)
+        self.in_memory = memory is None or size <= memory
+        store = _Memory if self.in_memory else _Disk
+        self._store: _Memory | _Disk = store(places, counts, self.device)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -123,19 +145,6 @@ class Bank:
     def versions(self) -> int:
         """Number of versions of each frame."""
         return int(self.count.shape[1])
-
-    @property
-    def poses(self) -> NDArray[np.float64]:
-        """T_cam_target of each frame, (F, 4, 4)."""
-        return np.asarray(self._poses.cpu().numpy())
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the tensors take."""
-        tensors = [*self._flat.values()]
-        if self._maps is not None:
-            tensors.append(self._maps.counts)
-        return sum(tensor.nbytes for tensor in tensors)
 
     def side(
         self,
@@ -160,12 +169,7 @@ class Bank:
         version = torch.from_numpy(versions).to(self.device)
         places = torch.arange(size, device=self.device)
         mask = places < self._counts[row, version][:, None]
-        where = (self._starts[row, version][:, None] + places).masked_fill(~mask, 0)
-        values: dict[str, Any] = {}
-        for name, flat in self._flat.items():
-            value = flat[where]
-            empty = ~mask if value.ndim == 2 else ~mask[..., None]
-            values[name] = value.masked_fill(empty, 0)
+        values = self._store.keypoints(rows, versions, mask)
         features = Features(
             keypoints=values["keypoints"],
             scores=values["scores"],
@@ -178,38 +182,108 @@ class Bank:
         geometry = BatchGeometry(
             features.keypoints, mask, features.image_size, self._K[row], self._poses[row]
         )
-        if self._homographies is not None:
-            warped = replace(geometry, homography=self._homographies[row, version])
-            return PairSide(features, row, warped)
-        assert self._maps is not None
-        maps = DepthMaps(
-            self._maps.counts,
-            self._maps.start[row],
-            self._maps.box[row],
-            self._maps.scale[row],
-        )
+        homography = self._homographies[row, version]
+        if self._box is None:
+            return PairSide(features, row, replace(geometry, homography=homography))
+        counts, starts = self._store.maps(rows)
+        inside_frame = warped(self._inverse[row, version], features.keypoints)
         posed = replace(
             geometry,
+            keypoints=inside_frame.masked_fill(~mask[..., None], 0.0),
             depth=values["depth"],
             farthest=values["farthest"],
             rim=values["rim"].bool(),
-            maps=maps,
+            maps=DepthMaps(counts, starts, self._box[row], self._scale[row]),
+            turn=homography,
         )
         return PairSide(features, row, posed)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def _stack(self, frames: list[Arrays], name: str) -> Tensor | None:
-        if name not in frames[0]:
-            return None
-        return self._tensor(np.stack([frame.pop(name) for frame in frames]))
 
-    def _depth_maps(self, frames: list[Arrays], scales: NDArray[np.float32]) -> DepthMaps | None:
-        if "map" not in frames[0]:
-            return None
-        maps = [frame.pop("map").ravel().view(np.int16) for frame in frames]
+class _Memory:
+    """Frames on the device: each kind of array is one long tensor.
+
+    Args:
+        places: folder and index of each frame.
+        counts: (F, V) keypoints.
+        device: where the tensors go.
+    """
+
+    def __init__(
+        self, places: Sequence[Place], counts: NDArray[np.int64], device: torch.device
+    ) -> None:
+        frames = [read_frame(*place) for place in places]
+        self._device = device
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        self._starts = self._tensor(starts.reshape(counts.shape))
+        none = np.zeros(1, np.uint16)  # what is outside of a window reads anything
+        maps = [frame.pop("map").ravel() if "map" in frame else none[:0] for frame in frames]
         starts = np.concatenate([[0], np.cumsum([len(m) for m in maps])[:-1]]).astype(np.int64)
-        boxes = np.stack([frame.pop("box") for frame in frames]).astype(np.int64)
-        counts = np.concatenate([*maps, np.zeros(1, np.int16)])
-        return DepthMaps(*map(self._tensor, (counts, starts, boxes, scales)))
+        self._map_starts = self._tensor(starts)
+        self._map_counts = self._tensor(np.concatenate([*maps, none]).view(np.int16))
+        self._flat = {
+            name: self._tensor(np.concatenate([frame.pop(name) for frame in frames]))
+            for name in _FLAT
+            if name in frames[0]
+        }
+
+    def keypoints(
+        self, rows: NDArray[np.int64], versions: NDArray[np.int64], mask: Tensor
+    ) -> dict[str, Tensor]:
+        """The arrays of B versions of frames, (B, N, …), 0 where the mask (B, N) is False."""
+        row = torch.from_numpy(rows).to(self._device)
+        version = torch.from_numpy(versions).to(self._device)
+        places = torch.arange(mask.shape[1], device=self._device)
+        where = (self._starts[row, version][:, None] + places).masked_fill(~mask, 0)
+        values = {}
+        for name, flat in self._flat.items():
+            value = flat[where]
+            values[name] = value.masked_fill(~mask if value.ndim == 2 else ~mask[..., None], 0)
+        return values
+
+    def maps(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """`counts` and `start` of the `DepthMaps` of B frames."""
+        return self._map_counts, self._map_starts[torch.from_numpy(rows).to(self._device)]
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self._device)
+
+
+class _Disk:
+    """Frames on disk, of which each batch reads what it needs; arguments as `_Memory`."""
+
+    def __init__(
+        self, places: Sequence[Place], counts: NDArray[np.int64], device: torch.device
+    ) -> None:
+        self._places, self._counts, self._device = places, counts, device
+        self._starts = np.cumsum(counts, axis=1) - counts
+        first = read_frame(*places[0])
+        self._like = {name: first[name][:0] for name in _FLAT if name in first}
+
+    def keypoints(
+        self, rows: NDArray[np.int64], versions: NDArray[np.int64], mask: Tensor
+    ) -> dict[str, Tensor]:
+        """See `_Memory.keypoints`."""
+        values = {
+            name: np.zeros((*mask.shape, *like.shape[1:]), dtype=like.dtype)
+            for name, like in self._like.items()
+        }
+        for place, (row, version) in enumerate(zip(rows, versions, strict=True)):
+            start, count = int(self._starts[row, version]), int(self._counts[row, version])
+            if not count:
+                continue
+            with opened_frame(*self._places[row]) as file:
+                for name, value in values.items():
+                    value[place, :count] = file.get_slice(name)[start : start + count]
+        return {name: torch.from_numpy(value).to(self._device) for name, value in values.items()}
+
+    def maps(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """See `_Memory.maps`."""
+        maps = []
+        for folder, index in (self._places[row] for row in rows):
+            maps.append(read_frame(folder, index, ("map",))["map"].ravel())
+        starts = np.concatenate([[0], np.cumsum([len(m) for m in maps])[:-1]]).astype(np.int64)
+        counts = np.concatenate([*maps, np.zeros(1, np.uint16)]).view(np.int16)
+        return torch.from_numpy(counts).to(self._device), torch.from_numpy(starts).to(self._device)

@@ -1,9 +1,10 @@
 """Features of a dataset's frames, extracted once and kept on disk, a file a frame.
 
-A frame has several versions: as it is, and with other exposures and sensors (`augment`), or as
-homographies show it (`homography`). With a version's keypoints goes what the labels need to know of
-them: the depth under each. A frame's file is written whole or not at all, and what is there is not
-made again, so that a run that was stopped goes on. Another setting is another folder.
+A frame has several versions: as it is, and with other exposures and sensors (`augment`) and a
+camera that is rolled (`matchers.truth.roll`), or as homographies show it (`homography`). With a
+version's keypoints goes what the labels need to know of them: the depth under each.
+A frame's file is written whole or not at all, and what is there is not made again, so that a run
+that was stopped goes on. Another setting is another folder.
 
 CACHE/DATASET-HASH/000361.safetensors has, for V versions with T keypoints in all:
 
@@ -14,7 +15,7 @@ CACHE/DATASET-HASH/000361.safetensors has, for V versions with T keypoints in al
     depth        (T,) float32 metres, of the surface in front; 0 where there is none
     farthest     (T,) float32 metres, of what is farthest beside it
     rim          (T,) uint8, it shows no surface, but one is near
-    homography   (V, 3, 3) float64, from the frame's pixels to the version's; of that kind only
+    homography   (V, 3, 3) float64, from the frame's pixels to the version's
     map, box     (h, w) uint16 counts of depth inside (x, y, w, h), which holds all there is
 """
 
@@ -22,8 +23,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 from matchers.specs import source_file
 from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
+from matchers.truth.roll import RollConfig, carry, roll_image, roll_matrix, seen_mask
 from matchers.truth.rules import Thresholds
 from satgen.atomic import write_atomic
 from satgen.dataset import DESCRIPTION, Dataset, image_name
@@ -44,13 +47,10 @@ from satgen.runfolder import file_sha256
 if TYPE_CHECKING:
     from matchers.types import Extractor, Features
 
-FORMAT = 2
+FORMAT = 3
 KINDS = ("pose", "homography")
 
 Arrays = dict[str, NDArray[Any]]
-
-_BYTES = 2 * 256 + 40
-"""Bytes of a keypoint at most: a descriptor and the numbers beside it."""
 
 _ROW = {"pose": 1, "homography": 2}
 
@@ -64,11 +64,12 @@ class CacheConfig:
         weights: file of the extractor's; None: the best there are by name.
         max_keypoints: in a version.
         silhouette: look for keypoints on the target only, by the part labels.
-        kind: "pose": the other versions differ in light and sensor; "homography": also in shape.
+        kind: "pose": the other versions differ in light, sensor and roll; "homography": in shape.
         versions: of a frame; the first one is the frame as it is.
         seed: of the draws.
         rim_px: a keypoint beside the target, at most so far from it, is uncertain.
-        augment, homography: what the draws are from.
+        augment, homography, roll: what the draws are from; of kind "homography", `homography` says
+            how far versions are turned, and `roll` nothing.
 
     Raises:
         InputError: an unknown kind, or a number below 1.
@@ -84,6 +85,7 @@ class CacheConfig:
     rim_px: float = Thresholds.no_match_px
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     homography: HomographyConfig = field(default_factory=HomographyConfig)
+    roll: RollConfig = field(default_factory=RollConfig)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -104,11 +106,6 @@ class CacheConfig:
         text = json.dumps([FORMAT, known], sort_keys=True).encode()
         description = (data.folder / DESCRIPTION).read_bytes()
         return hashlib.sha256(text + hashlib.sha256(description).digest()).hexdigest()[:10]
-
-
-def frame_bytes(config: CacheConfig, width: int, height: int) -> int:
-    """Bytes that a frame may take, in the file and in memory: an upper bound for full images."""
-    return config.versions * config.max_keypoints * _BYTES + 2 * width * height
 
 
 def cache_path(cache: Path, data: Dataset, config: CacheConfig) -> Path:
@@ -193,20 +190,31 @@ def extract_frame(data: Dataset, index: int, extractor: Extractor, config: Cache
     homographies = []
     for version in range(config.versions):
         rng = np.random.default_rng([config.seed, KINDS.index(config.kind), index, version])
-        shown, mask, H = image, parts > 0, np.eye(3)
+        shown, labels, H, moved = image, parts, np.eye(3), False
         if version:
             if warped:
                 H = random_homography((width, height), box, rng, config.homography)
-                shown = warp_image(image, H)
-                mask = warp_image(parts, H, nearest=True) > 0
-            shown = augment(shown, rng, config.augment)
-        features = extractor(shown, mask=mask if config.silhouette else None)
+            else:
+                camera = data.camera
+                H = roll_matrix((camera.cx, camera.cy), config.roll.draw(rng))
+            moved = not np.array_equal(H, np.eye(3))
+            if moved:
+                if warped:
+                    shown, labels = warp_image(image, H), warp_image(parts, H, nearest=True)
+                else:
+                    shown, labels = roll_image(image, H, order=1), roll_image(parts, H, order=0)
+            if config.augment.share:
+                shown = augment(shown, rng, config.augment)
+        mask = labels > 0 if config.silhouette else None
+        if mask is None and moved:
+            mask = seen_mask((width, height), H)
+        features = extractor(shown, mask=mask)
         homographies.append(H)
-        found.append(_feature_arrays(features) | _depth_arrays(features, depth, warped, config))
+        found.append(_feature_arrays(features) | _depth_arrays(features, H, depth, warped, config))
     arrays = {name: np.concatenate([f[name] for f in found]) for name in found[0]}
     arrays["count"] = np.array([len(f["scores"]) for f in found], dtype=np.int32)
+    arrays["homography"] = np.stack(homographies)
     if warped:
-        arrays["homography"] = np.stack(homographies)
         return arrays
     x, y, w, h = box
     scale = float(data.description["depth_scale"])
@@ -215,18 +223,34 @@ def extract_frame(data: Dataset, index: int, extractor: Extractor, config: Cache
     return arrays
 
 
-def read_frame(folder: Path, index: int) -> Arrays:
+def read_frame(folder: Path, index: int, names: Sequence[str] | None = None) -> Arrays:
     """A frame's arrays from the cache.
+
+    Args:
+        folder: of `fill`.
+        index: of the frame.
+        names: of the arrays, as far as they are there; None: all.
 
     Raises:
         RunError: its file is not there or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    with opened_frame(folder, index) as file:
+        return {n: file.get_tensor(n) for n in file.keys() if names is None or n in names}  # noqa: SIM118
+
+
+@contextmanager
+def opened_frame(folder: Path, index: int) -> Iterator[Any]:
+    """A frame's file, of which parts can be read: safetensors' `safe_open`.
+
+    Raises:
+        RunError: it is not there or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
 
     path = folder / frame_file(index)
     try:
-        return dict(load_file(path))
+        with safe_open(path, framework="numpy") as file:
+            yield file
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: cannot be read, delete it ({error})") from None
 
@@ -244,13 +268,17 @@ def _feature_arrays(features: Features) -> Arrays:
 
 
 def _depth_arrays(
-    features: Features, depth: NDArray[np.float64], warped: bool, config: CacheConfig
+    features: Features,
+    H: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    warped: bool,
+    config: CacheConfig,
 ) -> Arrays:
     """The arrays of a frame's file that the labels need: depths around the keypoints, none for
     homographies."""
     if warped:
         return {}
-    points = features.keypoints.double().cpu().numpy()
+    points = carry(np.linalg.inv(H), features.keypoints.double().cpu().numpy())
     front, farthest = front_depth(depth, points)
     rim = np.zeros(len(front), dtype=np.uint8)
     bare = np.flatnonzero(front == 0.0)

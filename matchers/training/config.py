@@ -9,6 +9,7 @@ from matchers.specs import FEATURES_CHOICE, features_spec, matcher_spec
 from matchers.training.augment import AugmentConfig
 from matchers.training.homography import HomographyConfig
 from matchers.training.pairs import Curriculum
+from matchers.truth.roll import RollConfig
 from matchers.truth.rules import GAPS, Thresholds
 from matchers.weights import Purpose
 from satgen.errors import InputError
@@ -48,13 +49,13 @@ class TrainConfig:
         clip: largest norm of the gradient.
         frames: of a dataset to train on, at most.
         versions: of a frame, see `matchers.training.cache`.
-        cache_gb: the frames are fewer where they could take more memory than this.
+        cache_gb: frames that take more memory than this stay on disk, and every step reads its own.
         validate_every: steps between validations.
         patience: validations without a better F1 after which a stage ends.
         validation_pairs, test_pairs: for each gap and dataset.
         gaps: differences of index of validation and test pairs.
         thresholds: of the labels, by pose.
-        curriculum, split, augment, homography: see there.
+        curriculum, split, augment, homography, roll: see there.
         seed: of weights and draws.
 
     Raises:
@@ -92,8 +93,13 @@ class TrainConfig:
     weight_decay: float = setting(1e-4, "Weight decay of AdamW", low=0.0, below=1.0, option=False)
     clip: float = setting(1.0, "Largest norm of the gradient", above=0.0, option=False)
     frames: int = setting(1500, "Frames of a dataset to train on, at most", low=2)
-    versions: int = setting(3, "Versions of a frame, in other light", low=1)
-    cache_gb: float = setting(4.0, "Most memory for features", unit="gigabytes", above=0.0)
+    versions: int = setting(4, "Versions of a frame, in other light and rolled", low=1)
+    cache_gb: float = setting(
+        4.0,
+        "Most memory for features, beyond which they are read from disk",
+        unit="gigabytes",
+        low=0.0,
+    )
     validate_every: int = setting(500, "Steps between validations", low=1)
     patience: int = setting(20, "Validations without a better F1 that end a stage", low=1)
     validation_pairs: int = setting(
@@ -108,6 +114,7 @@ class TrainConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     homography: HomographyConfig = field(default_factory=HomographyConfig)
+    roll: RollConfig = field(default_factory=RollConfig)
     seed: int = setting(0, "Seed of the weights and of all draws", low=0)
 
     def __post_init__(self) -> None:

@@ -29,8 +29,8 @@ class HomographyConfig:
     """
 
     difficulty: float = 0.5
-    rotation_deg: float = 45.0
-    scale: float = 1.4
+    rotation_deg: float = 180.0
+    scale: float = 1.5
     shift: float = 0.1
 
     def __post_init__(self) -> None:

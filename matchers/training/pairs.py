@@ -206,8 +206,15 @@ class HomographyPairs:
         return Drawn(rows, versions[:, 0], rows, versions[:, 1], np.zeros(batch))
 
 
-def rows_of(bank: Bank, pairs: Sequence[tuple[str, int, int]]) -> Drawn:
+def rows_of(
+    bank: Bank, pairs: Sequence[tuple[str, int, int]], rolled: Sequence[bool] | None = None
+) -> Drawn:
     """Pairs (dataset, index, index) as rows of a bank, in their first versions.
+
+    Args:
+        bank: of the frames.
+        pairs: named so.
+        rolled: of which pairs the second frame is to be in its second version; None: of none.
 
     Raises:
         KeyError: a frame that is not in the bank.
@@ -221,4 +228,7 @@ def rows_of(bank: Bank, pairs: Sequence[tuple[str, int, int]]) -> Drawn:
     zeros = np.zeros(len(pairs), dtype=np.int64)
     q = matrix_to_quaternion(bank.poses[:, :3, :3])
     dots = np.abs((q[rows0] * q[rows1]).sum(axis=1)) if len(pairs) else np.zeros(0)
-    return Drawn(rows0, zeros, rows1, zeros, np.rad2deg(2.0 * np.arccos(np.clip(dots, 0.0, 1.0))))
+    versions1 = zeros if rolled is None else np.asarray(rolled, dtype=np.int64)
+    return Drawn(
+        rows0, zeros, rows1, versions1, np.rad2deg(2.0 * np.arccos(np.clip(dots, 0.0, 1.0)))
+    )

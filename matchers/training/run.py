@@ -25,8 +25,9 @@ from torch import nn
 from matchers.registry import find_weights, load_features
 from matchers.specs import features_spec, source_file
 from matchers.training import export
+from matchers.training.augment import AugmentConfig
 from matchers.training.bank import Bank, PairSide, Source
-from matchers.training.cache import CacheConfig, fill, frame_bytes
+from matchers.training.cache import CacheConfig, fill
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.figures import Tally
 from matchers.training.folder import TRAIN, begin, identity, weights_file
@@ -47,6 +48,9 @@ FRAME_S, STEP_S = 0.1, 0.5
 """About how long a frame's features take, and a step: seconds, for the time that is left."""
 
 TEST_FRAMES = "test frames"
+
+ROLLED = ", rolled"
+"""Behind a matcher's name in a card: of the same pairs, the second frames rolled at random."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,9 @@ class _Job:
             return run_stage(model, stage, config, none, none, folder, self.hardware)
         batches = self._batches(stage)
         pairs = self._pairs("validation")
-        checked = self._pair_set(pairs, f"{stage}: validation frames")
+        # every second pair: weights are kept that do well both upright and rolled
+        rolled = [self.config.roll.rolls and place % 2 == 1 for place in range(len(pairs))]
+        checked = self._pair_set(pairs, f"{stage}: validation frames", rolled)
 
         def validate(network: nn.Module, stage: str) -> Validation:
             network.eval()
@@ -259,12 +265,17 @@ class _Job:
         for name in self.datasets:
             mine = [pair for pair in pairs if pair[0] == name]
             if mine:
-                found = self._pair_set(mine, TEST_FRAMES)
-                stage = config.stages[-1]
-                figures[name] = {
-                    config.matcher: found.evaluate(self._judge(model, stage)).to_json(),
-                    "nearest, ratio 0.8": found.evaluate(_nearest_judge).to_json(),
+                judges = {
+                    config.matcher: self._judge(model, config.stages[-1]),
+                    "nearest, ratio 0.8": _nearest_judge,
                 }
+                figures[name] = {}
+                for suffix in ("", ROLLED) if config.roll.rolls else ("",):
+                    found = self._pair_set(mine, TEST_FRAMES, [bool(suffix)] * len(mine))
+                    figures[name] |= {
+                        f"{what}{suffix}": found.evaluate(judge).to_json()
+                        for what, judge in judges.items()
+                    }
         targets = sorted({data.name for data in self.datasets.values()})
         card = {
             "matcher": config.purpose.matcher,
@@ -299,20 +310,13 @@ class _Job:
     def train_frames(self, name: str) -> list[int]:
         """The frames of a dataset that are trained on: a random part of those that may be."""
         config = self.config
-        sizes = [d.camera for n, d in self.datasets.items() if len(self.splits[n].train)]
-        cost = sum(frame_bytes(self._cache_config("pose"), c.width, c.height) for c in sizes)
-        count = min(config.frames, int(config.cache_gb * 1e9 / max(cost, 1)))
-        train = self.splits[name].train
-        if count < 2 <= len(train):
-            raise InputError(
-                f"cache_gb {config.cache_gb:g}: {count} frames a dataset fit; more is needed"
-            )
+        train, count = self.splits[name].train, config.frames
         if count < len(train):
             rng = np.random.default_rng([config.seed, list(self.datasets).index(name)])
             train = np.sort(rng.choice(train, size=count, replace=False))
         return [int(i) for i in train]
 
-    def _cache_config(self, kind: str, versions: int | None = None) -> CacheConfig:
+    def _cache_config(self, kind: str) -> CacheConfig:
         config = self.config
         least = 2 if kind == "homography" else 1
         return CacheConfig(
@@ -321,11 +325,22 @@ class _Job:
             max_keypoints=config.max_keypoints,
             silhouette=config.silhouette,
             kind=kind,
-            versions=max(least, config.versions) if versions is None else versions,
+            versions=max(least, config.versions),
             seed=config.seed,
             rim_px=config.thresholds.no_match_px,
             augment=config.augment,
             homography=config.homography,
+            roll=config.roll,
+        )
+
+    def _held_out_config(self) -> CacheConfig:
+        """What is extracted of held-out frames: each as it is and, if need be, rolled."""
+        roll = self.config.roll
+        return replace(
+            self._cache_config("pose"),
+            versions=2 if roll.rolls else 1,
+            augment=AugmentConfig(share=0.0),
+            roll=replace(roll, share=1.0 if roll.rolls else 0.0),
         )
 
     def _bank(self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str) -> Bank:
@@ -348,7 +363,7 @@ class _Job:
                     device=self.hardware.device, workers=workers, progress=extracted,
                 )  # fmt: skip
                 sources.append(Source(name, data, indices, folder))
-        return Bank(sources, self.hardware.device)
+        return Bank(sources, self.hardware.device, memory=1e9 * self.config.cache_gb)
 
     def _batches(self, stage: str) -> Batches:
         config = self.config
@@ -407,14 +422,14 @@ class _Job:
             for i, j in draw_pairs(getattr(split, part), config.gaps, count, config.seed)
         ]
 
-    def _pair_set(self, pairs: Sequence[Named], what: str) -> PairSet:
+    def _pair_set(self, pairs: Sequence[Named], what: str, rolled: Sequence[bool]) -> PairSet:
         frames = {
             name: sorted({i for pair in pairs if pair[0] == name for i in pair[1:]})
             for name in self.datasets
         }
-        bank = self._bank(frames, self._cache_config("pose", versions=1), what)
+        bank = self._bank(frames, self._held_out_config(), what)
         config = self.config
-        return PairSet(bank, pairs, config.batch, config.thresholds, self._length(bank))
+        return PairSet(bank, pairs, config.batch, config.thresholds, self._length(bank), rolled)
 
     def _length(self, bank: Bank) -> int | None:
         """A length that fits all batches, where compiled code wants one; None on a CPU, where

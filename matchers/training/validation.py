@@ -100,6 +100,7 @@ class PairSet:
         batch: pairs that are computed together.
         thresholds: of the labels.
         length: keypoints to pad to; None: what a batch needs.
+        rolled: of which pairs the second frame is rolled: see `pairs.rows_of`.
     """
 
     def __init__(
@@ -109,10 +110,11 @@ class PairSet:
         batch: int,
         thresholds: Thresholds,
         length: int | None = None,
+        rolled: Sequence[bool] | None = None,
     ) -> None:
         self._bank, self._batch = bank, batch
         self._thresholds, self._length = thresholds, length
-        self._drawn = rows_of(bank, pairs)
+        self._drawn = rows_of(bank, pairs, rolled)
         self._gaps = np.array([j - i for _, i, j in pairs])
 
     def evaluate(self, judge: Judge) -> Validation:

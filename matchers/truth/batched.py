@@ -50,7 +50,7 @@ class BatchGeometry:
     """What ground truth needs to know of B frames and their keypoints, padded to N.
 
     Attributes:
-        keypoints: (B, N, 2) float32 pixels.
+        keypoints: (B, N, 2) float32 pixels of the frames; with homographies, of their images.
         mask: (B, N) bool, False at padding.
         image_size: (B, 2) float32, width and height, pixels.
         K: (B, 4) float32, fx, fy, cx, cy in pixels.
@@ -61,6 +61,8 @@ class BatchGeometry:
         rim: (B, N) bool, it shows no surface, but one is within `no_match_px`.
         maps: depth maps of the frames.
         homography: (B, 3, 3) float64, from a frame's pixels to this image's; None with poses.
+        turn: (B, 3, 3) float64, with poses: from the frame's pixels to those of the image that a
+            matcher sees, which is turned. Only what falls inside of that one can be seen.
     """
 
     keypoints: Tensor
@@ -73,6 +75,7 @@ class BatchGeometry:
     rim: Tensor | None = None
     maps: DepthMaps | None = None
     homography: Tensor | None = None
+    turn: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -246,15 +249,20 @@ def _inside(uv: Tensor, size: Tensor) -> Tensor:
     return ((uv >= -0.5) & (uv < size[:, None] - 0.5)).all(-1)
 
 
+def warped(H: Tensor, points: Tensor) -> Tensor:
+    """Where homographies (B, 3, 3) float64 take pixels (B, N, 2); NaN behind the camera."""
+    moved = points.double() @ H[:, :, :2].transpose(1, 2) + H[:, None, :, 2]
+    front = moved[..., 2:] > 1e-6
+    return torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
+
+
 # --- homographies -------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def _carry_homography(here: BatchGeometry, there: BatchGeometry, H: Tensor) -> _CarriedBatch:
-    points = here.keypoints.double()
-    moved = points @ H[:, :, :2].transpose(1, 2) + H[:, None, :, 2]
-    front = moved[..., 2:] > 1e-6
-    uv = torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
+    uv = warped(H, here.keypoints)
+    front = uv[..., :1].isfinite()
     seen = _inside(uv, there.image_size) & here.mask
     none = torch.zeros_like(seen)
     return _CarriedBatch(uv, seen, ~front[..., 0], none, none)
@@ -274,6 +282,8 @@ def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) ->
     uv, z = _project(here, there, T, here.depth)
     uv = torch.where((surface & (z > 0.0))[..., None], uv, torch.nan)
     inside = _inside(uv, there.image_size)
+    if there.turn is not None:
+        inside &= _inside(warped(there.turn, uv), there.image_size)
     found = _look_up(there.maps, uv.masked_fill(~inside[..., None], 0.0))
     tolerance = 1e-6 + OCCLUSION_RTOL * z
     ahead = z[..., None] - torch.where(found.smooth[..., None], found.z[..., None], found.around)
