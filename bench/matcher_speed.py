@@ -43,7 +43,7 @@ SIZE = 1024
 
 
 @dataclass(frozen=True)
-class Result:
+class Timing:
     """Times of one implementation on one task, milliseconds."""
 
     task: str
@@ -92,7 +92,7 @@ def main(
         task, name, folder = memory_of
         click.echo(_memory(task, name, Path(folder), others))
         return
-    results: list[Result] = []
+    results: list[Timing] = []
     with tempfile.TemporaryDirectory() as scratch:
         frames = _frames(Path(scratch))
         for task, runs in _tasks(frames, points or (512, 1024, 2048), others):
@@ -109,7 +109,7 @@ def main(
 Runs = dict[str, Callable[[], Any]]
 
 
-def _measure(task: str, runs: Runs, rounds: int) -> list[Result]:
+def _measure(task: str, runs: Runs, rounds: int) -> list[Timing]:
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -119,10 +119,10 @@ def _measure(task: str, runs: Runs, rounds: int) -> list[Result]:
             start = time.perf_counter()
             run()
             times[name].append(1e3 * (time.perf_counter() - start))
-    return [Result(task, name, tuple(ms)) for name, ms in times.items()]
+    return [Timing(task, name, tuple(ms)) for name, ms in times.items()]
 
 
-def _lines(found: list[Result]) -> str:
+def _lines(found: list[Timing]) -> str:
     """A block of the table; the first entry is ours."""
     ours = found[0].median
     lines = [found[0].task]
@@ -430,15 +430,15 @@ def _as_dict(first: Features, second: Features) -> dict[str, Any]:
 
 
 def _with_memory(
-    result: Result, frames: Path, others: dict[str, Path | None], threads: int
-) -> Result:
+    result: Timing, frames: Path, others: dict[str, Path | None], threads: int
+) -> Timing:
     words = [sys.executable, "-m", "bench.matcher_speed", "--threads", str(threads)]
     for option, key in (("--official", "lightglue"), ("--official-superglue", "superglue")):
         if others[key] is not None:
             words += [option, str(others[key])]
     words += ["--memory-of", result.task, result.name, str(frames)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return Result(result.task, result.name, result.ms, float(done.stdout.split()[-1]))
+    return Timing(result.task, result.name, result.ms, float(done.stdout.split()[-1]))
 
 
 def _memory(task: str, name: str, frames: Path, others: dict[str, Path | None]) -> float:

@@ -19,7 +19,7 @@ from bench.predict.frame_protocols import FrameBatch, FrameProtocol, HeldOut, Po
 from bench.predict.frame_render import RenderedForecast
 from bench.predict.frame_types import FrameForecast, FrameModel, checked_frames
 
-Part = dict[str, Any]
+WindowFigures = dict[str, Any]
 """Figures of some windows, as plain values: `columns` of the table of windows, and `seconds`, with
 an entry a forecast: model, name and noise of its source of poses, frames and seconds."""
 
@@ -99,7 +99,7 @@ class FrameRunner:
                 found.append(Evaluated(name, source if wants else None, batch, forecast, seconds))
         return found
 
-    def figures(self, dataset: str, numbers: Sequence[int]) -> Part:
+    def figures(self, dataset: str, numbers: Sequence[int]) -> WindowFigures:
         """Figures of some windows by all models."""
         tables, seconds = [], []
         for one in self.forecasts(dataset, numbers):
@@ -125,7 +125,7 @@ def source_key(source: PoseSource | None) -> tuple[str | None, float | None]:
 
 
 def rows_of_parts(
-    parts: Iterable[Part], protocol: FrameProtocol, models: Mapping[str, FrameModel]
+    parts: Iterable[WindowFigures], protocol: FrameProtocol, models: Mapping[str, FrameModel]
 ) -> tuple[list[Row], Columns]:
     """Rows by model, motion, source of poses and horizon, and the table of windows behind them.
 

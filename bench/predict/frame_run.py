@@ -113,7 +113,7 @@ def _runner(setup: FrameSetup) -> FrameRunner:
 
 
 def forecast_part(part: FramePart) -> Line:
-    """Figures of some windows, see `frame_forecasts.Part`."""
+    """Figures of some windows, see `frame_forecasts.WindowFigures`."""
     return _runner(part.setup).figures(part.dataset, part.numbers)
 
 

@@ -127,7 +127,7 @@ def load_tracker(config: TrackerConfig) -> tuple[Extractor, Matcher]:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _PosedFrame:
     """A frame with its keypoints (N, 2), what the matcher needs, and its pose."""
 
     index: int
@@ -145,8 +145,8 @@ class _Tracker:
         self.config = config
         self.extractor, self.matcher = load_tracker(config)
         self.K = data.camera.K
-        self._anchor: _Seen | None = None
-        self._last: _Seen | None = None
+        self._anchor: _PosedFrame | None = None
+        self._last: _PosedFrame | None = None
         self._first_inliers: int | None = None
 
     def next(self, index: int) -> VisualPose:
@@ -168,21 +168,21 @@ class _Tracker:
         self._last = self._posed(seen, found)
         return VisualPose(index, found, self._anchor.index, inliers)
 
-    def _look(self, index: int) -> _Seen:
+    def _look(self, index: int) -> _PosedFrame:
         import torch
 
         with torch.no_grad():
             features = self.extractor(self.data.rgb(index))
             keypoints = features.keypoints.cpu().numpy().astype(np.float64)
-            return _Seen(index, keypoints, self.matcher.prepare(features))
+            return _PosedFrame(index, keypoints, self.matcher.prepare(features))
 
-    def _posed(self, seen: _Seen, T: Floats) -> _Seen:
+    def _posed(self, seen: _PosedFrame, T: Floats) -> _PosedFrame:
         """A frame with its pose, and with the points of the target at its keypoints."""
         depth = self.data.depth(seen.index)
         points = surface_points(seen.keypoints, depth, self.K, T, self.data.camera.distortion)
-        return _Seen(seen.index, seen.keypoints, seen.prepared, T, points)
+        return _PosedFrame(seen.index, seen.keypoints, seen.prepared, T, points)
 
-    def _against(self, anchor: _Seen, seen: _Seen) -> tuple[Floats | None, int]:
+    def _against(self, anchor: _PosedFrame, seen: _PosedFrame) -> tuple[Floats | None, int]:
         """The pose of a frame by its matches with a reference frame, and how many support it."""
         import torch
 

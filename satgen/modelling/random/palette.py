@@ -18,7 +18,7 @@ SIZE = 512
 """Pixels of a side of the larger textures."""
 SMALL = 256
 
-Maps = tuple[Image, Image, Image]
+MaterialImages = tuple[Image, Image, Image]
 Colour = tuple[float, float, float]
 
 FOILS: Mapping[str, tuple[Colour, Colour, float]] = {
@@ -94,7 +94,7 @@ def palette(seed: int) -> Palette:
 
     def add(
         name: str,
-        make: Callable[[int], Maps],
+        make: Callable[[int], MaterialImages],
         tile_m: float,
         jitter: Jitter = "quarter",
         tape_v: tuple[float, float] | None = None,
@@ -164,18 +164,18 @@ def palette(seed: int) -> Palette:
     return Palette(found, main, deck, payload, body, reflector, cells, back, radiator)
 
 
-def _material(name: str, images: Maps) -> Material:
+def _material(name: str, images: MaterialImages) -> Material:
     base, packed, normal = images
     return Material(name, (1.0, 1.0, 1.0), 1.0, 1.0, 1.0, base, packed, normal)
 
 
-def _tinted(images: Maps, tint: Colour) -> Maps:
+def _tinted(images: MaterialImages, tint: Colour) -> MaterialImages:
     base, packed, normal = images
     dyed = np.clip(np.round(base * np.asarray(tint)), 0, 255).astype(np.uint8)
     return dyed, packed, normal
 
 
-def _foil(kind: str, seed: int, tile_m: float, crumple: float) -> Maps:
+def _foil(kind: str, seed: int, tile_m: float, crumple: float) -> MaterialImages:
     tint, tape, metallic = FOILS[kind]
     rough = {"white_cloth": (0.75, 0.85), "black": (0.26, 0.36)}.get(kind, (0.15, 0.20))
     return textures.mli(SIZE, seed, tile_m, tint, tape, metallic, rough, crumple)
