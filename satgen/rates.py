@@ -7,6 +7,7 @@ trajectory, these from the quaternions in its table and nothing else.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from satgen.geometry import Floats, quaternion_conjugate, quaternion_multiply
@@ -41,7 +42,8 @@ def differenced_velocity(index: NDArray[np.int64], quaternion: Floats) -> tuple[
 
     Returns:
         The angular velocity (N, 3) in body axes, radians an index, dR/dk = R [w]x; and its distance
-        (N,) from the difference of sixth order, which is a generous bound of its error. NaN and
+        (N,) from the difference of sixth order, the largest of the rows around, which is a generous
+        bound of its error: of one row alone it can vanish where the error does not. NaN and
         infinite for rows without four neighbours at equal steps on either side, or where the
         attitude turns too far within these.
     """
@@ -67,5 +69,7 @@ def differenced_velocity(index: NDArray[np.int64], quaternion: Floats) -> tuple[
     near = np.linalg.norm(turned(1), axis=1) * REACH < _MOST_RAD
     rows, step = rows[near], step[near, None]
     velocity[rows] = eighth[near] / step
-    error[rows] = np.linalg.norm((eighth - sixth)[near] / step, axis=1)
+    apart = np.zeros(n + 2 * REACH)
+    apart[rows + REACH] = np.linalg.norm((eighth - sixth)[near] / step, axis=1)
+    error[rows] = sliding_window_view(apart, 2 * REACH + 1)[rows].max(axis=1)
     return velocity, error

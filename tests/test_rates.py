@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from satgen.options import RenderOptions
 from satgen.rates import REACH, differenced_velocity, rotation_vectors
+from satgen.scene import scene_of
 
 
 def quaternions(rotations: Rotation) -> np.ndarray:
@@ -67,3 +69,17 @@ def test_signs_of_quaternions_do_not_matter(flip: bool) -> None:
         turns[::3] *= -1.0
     velocity, _ = differenced_velocity(np.arange(40), turns)
     assert np.abs(velocity[4:-4] - [0.1, 0.2, -0.05]).max() < 1e-12
+
+
+@pytest.mark.parametrize("step", [1, 5, 12, 20])
+def test_the_bound_holds_where_its_difference_vanishes(step: int) -> None:
+    # A camera that flies an ellipse around its target, looked at in coarse steps.
+    scene = scene_of(RenderOptions(trajectory="orbit", step=step))
+    seen = scene.views.observations
+    found, bound = differenced_velocity(seen.index, seen.quaternion)
+    assert seen.angular_velocity is not None
+    stated = seen.angular_velocity * scene.config.trajectory.motion.frame_s
+    error = np.linalg.norm(stated - found, axis=1)
+    known = np.isfinite(bound)
+    assert known.sum() > 300
+    assert (error[known] <= 1e-9 + 4.0 * bound[known]).all()
