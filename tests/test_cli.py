@@ -123,7 +123,7 @@ def test_a_tumble_is_what_the_command_line_asked_for(craft_path: Path, tmp_path:
     done = satgen(*words, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "t" / "dataset.json").read_text())
-    assert data["version"] == 2
+    assert data["version"] == 3
     trajectory = data["trajectory"]
     assert trajectory["roll"] == {"rate_deg": 0.0, "seed": 3}
     params = trajectory["params"]

@@ -18,7 +18,7 @@ from matchers.types import Features
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 
-Place = tuple[Path, int]
+FeatureFile = tuple[Path, int]
 """Where a frame is cached: the folder of `fill`, and its index."""
 
 
@@ -96,7 +96,7 @@ class Bank:
         self.device = torch.device(device)
         self.names = [source.name for source in sources]
         self.targets = sorted({source.data.name for source in sources})
-        places: list[Place] = []
+        places: list[FeatureFile] = []
         heads: list[Arrays] = []
         dataset, index, poses, cameras, sizes, scales = [], [], [], [], [], []
         for number, (_, data, indices, folder) in enumerate(sources):
@@ -212,7 +212,7 @@ class _Memory:
     """
 
     def __init__(
-        self, places: Sequence[Place], counts: NDArray[np.int64], device: torch.device
+        self, places: Sequence[FeatureFile], counts: NDArray[np.int64], device: torch.device
     ) -> None:
         frames = [read_frame(*place) for place in places]
         self._device = device
@@ -255,7 +255,7 @@ class _Disk:
     """Frames on disk, of which each batch reads what it needs; arguments as `_Memory`."""
 
     def __init__(
-        self, places: Sequence[Place], counts: NDArray[np.int64], device: torch.device
+        self, places: Sequence[FeatureFile], counts: NDArray[np.int64], device: torch.device
     ) -> None:
         self._places, self._counts, self._device = places, counts, device
         self._starts = np.cumsum(counts, axis=1) - counts
