@@ -107,14 +107,19 @@ def _read(run: str | Path) -> tuple[dict[str, Any], pd.DataFrame]:
     folder, _, wanted = str(run).rpartition(":")
     if not folder or Path(run).exists():
         result = BenchResult(run)
-        return result.description, result.table
+        return result.description, _with_rolls(result.table)
     result = BenchResult(folder)
     known = result.description
     chosen = [entry for entry in known["combinations"] if entry["id"] == wanted]
     if not chosen:
         ids = ", ".join(entry["id"] for entry in known["combinations"])
         raise InputError(f"{folder}: combination {wanted!r}: must be one of {ids}")
-    return known | {"combinations": chosen}, result.table
+    return known | {"combinations": chosen}, _with_rolls(result.table)
+
+
+def _with_rolls(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of pairs; before there were rolls, all were upright."""
+    return table if "roll_gap_deg" in table else table.assign(roll_gap_deg=0.0)
 
 
 def _partners(

@@ -22,7 +22,7 @@ from matchers.specs import (
 )
 from matchers.truth.rules import GAPS, Thresholds
 from satgen.errors import InputError
-from satgen.settings import check, setting
+from satgen.settings import check, numbers, setting
 
 SMALL_PAIRS, SMALL_REPEATS = 4, 1
 """Pairs a gap, and matches of each for its time, without a dataset: results within two minutes."""
@@ -101,6 +101,9 @@ class BenchConfig:
         features_weights: files of extractors' weights, each alone or as FEATURES=FILE; see
             `weights_of`.
         gaps: differences of index between the frames of a pair.
+        roll_gaps: degrees that the second image of a pair is rolled by about the optical axis (its
+            content turns clockwise); every pair is matched at each of them. The image is turned,
+            the truth is exact: see `matchers.truth.roll`.
         pairs_per_gap: drawn for each gap and dataset; None takes all consecutive frames instead.
         seed: of the draw, and of RANSAC.
         max_keypoints: in a frame.
@@ -144,6 +147,16 @@ class BenchConfig:
     gaps: tuple[int, ...] = setting(
         GAPS, "Index difference within a pair; may be given again", name="gap", many=True, low=1
     )
+    roll_gaps: tuple[float, ...] = setting(
+        (0.0,),
+        "Rolls of the second image about the optical axis; each pair is matched at each",
+        name="roll-gap",
+        unit="degrees",
+        metavar="A,B,...",
+        parse=numbers,
+        low=-360.0,
+        high=360.0,
+    )
     pairs_per_gap: int | None = setting(
         20,
         "Pairs a gap and dataset, or all (every frame with the next one), or a CSV list",
@@ -184,6 +197,11 @@ class BenchConfig:
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name} {', '.join(values) or '(none)'}: must be named once each")
         check(self)
+        if not self.roll_gaps or len(set(self.roll_gaps)) != len(self.roll_gaps):
+            shown = ",".join(f"{roll:g}" for roll in self.roll_gaps)
+            raise InputError(f"roll_gaps {shown or '(none)'}: must be named once each")
+        if self.pairs_per_gap is None and any(self.roll_gaps):
+            raise InputError("roll_gaps of all pairs: tracks are followed in upright frames only")
         if self.sweeps:
             self._check_sweeps()
 

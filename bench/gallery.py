@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.pair_runner import match_file
 from matchers.truth.pairs import Pair
+from matchers.truth.roll import roll_image, roll_matrix
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,14 +96,15 @@ def pictures(
 
 
 def _pair(row: Any) -> Pair:
-    return Pair(row.dataset, int(row.index0), int(row.index1))
+    return Pair(row.dataset, int(row.index0), int(row.index1), float(row.roll_gap_deg))
 
 
 def _caption(row: Any) -> str:
     stop = "" if np.isnan(row.stop_layer) else f", left after layer {row.stop_layer:.0f}"
+    roll = f", rolled by {row.roll_gap_deg:g}°" if row.roll_gap_deg else ""
     return (
-        f"{row.index0} → {row.index1}, gap {row.gap}: {row.num_correct} correct, {row.num_wrong} "
-        f"wrong, {row.num_ignored} not counted; F1 {100.0 * row.f1:.1f} %{stop}"
+        f"{row.index0} → {row.index1}, gap {row.gap}{roll}: {row.num_correct} correct, "
+        f"{row.num_wrong} wrong, {row.num_ignored} not counted; F1 {100.0 * row.f1:.1f} %{stop}"
     )
 
 
@@ -121,6 +123,9 @@ def _draw(folder: Path, row: Any, file: Path) -> str:
 
     data = Dataset(folder)
     images = [data.rgb(int(index)) for index in (row.index0, row.index1)]
+    if row.roll_gap_deg:
+        centre = data.camera.cx, data.camera.cy
+        images[1] = roll_image(images[1], roll_matrix(centre, float(row.roll_gap_deg)))
     with np.load(file) as found:
         sides = [
             Features(

@@ -35,6 +35,7 @@ from matchers.specs import GPU_BATCH
 from matchers.truth.exact import label
 from matchers.truth.frame import FrameGeometry
 from matchers.truth.pairs import Pair
+from matchers.truth.roll import carry, roll_image, roll_matrix, seen_mask
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset, read_image
 from satgen.geometry import Floats
@@ -170,7 +171,10 @@ class PairRunner:
 
     def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
         """Features of either frame, and milliseconds."""
-        return [self._dataset_features(data, name, i) for i in (pair.index0, pair.index1)]
+        return [
+            self._dataset_features(data, name, pair.index0),
+            self._dataset_features(data, name, pair.index1, pair.roll_deg),
+        ]
 
     def _dataset_rows(
         self,
@@ -191,6 +195,7 @@ class PairRunner:
             "index0": pair.index0,
             "index1": pair.index1,
             "gap": pair.gap,
+            "roll_gap_deg": pair.roll_deg,
             "view_angle_deg": view_angle_deg(T0, T1),
             "phase_deg": float(frame["phase_deg"]),
             "elevation_deg": float(frame["elevation_deg"]),
@@ -198,6 +203,9 @@ class PairRunner:
         sides = self._sides(data, name, pair)
         (features0, _), (features1, _) = sides
         keypoints0, keypoints1 = pixels_of(features0), pixels_of(features1)
+        if pair.roll_deg:  # back into the frame, whose truth is known
+            H = roll_matrix(frame1.K[:2, 2], pair.roll_deg)
+            keypoints1 = carry(np.linalg.inv(H), keypoints1)
         truth = label(keypoints0, keypoints1, frame0, frame1, self.config.thresholds)
         for combination in self.lineup.combinations:
             if combination.is_truth and combination.features == name:
@@ -249,6 +257,7 @@ class PairRunner:
                         "index0": number,
                         "index1": number,
                         "gap": 0,
+                        "roll_gap_deg": 0.0,
                         "view_angle_deg": angle,
                     }
                     | pair_columns(combination, outcome)
@@ -289,13 +298,22 @@ class PairRunner:
     def _geometry(self, data: Dataset, index: int) -> FrameGeometry:
         return self._geometries.get_or((data.folder, index), lambda: _geometry_of(data[index]))
 
-    def _dataset_features(self, data: Dataset, name: str, index: int) -> tuple[Features, float]:
+    def _dataset_features(
+        self, data: Dataset, name: str, index: int, roll_deg: float = 0.0
+    ) -> tuple[Features, float]:
         def extract() -> tuple[Features, float]:
-            parts = self._geometry(data, index).parts
-            mask = None if parts is None or not self.config.silhouette else parts > 0
-            return self._extract(name, data.rgb(index), mask)
+            geometry = self._geometry(data, index)
+            parts = geometry.parts if self.config.silhouette else None
+            image = data.rgb(index)
+            mask = None if parts is None else parts > 0
+            if roll_deg:
+                H = roll_matrix(geometry.K[:2, 2], roll_deg)
+                size = image.shape[1], image.shape[0]
+                mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
+                image = roll_image(image, H)
+            return self._extract(name, image, mask)
 
-        return self._frames.get_or((name, data.folder, index), extract)
+        return self._frames.get_or((name, data.folder, index, roll_deg), extract)
 
     def _extract(self, name: str, image: Any, mask: Any = None) -> tuple[Features, float]:
         """Features of an image, and milliseconds; the first one of an extractor is done twice."""
@@ -376,7 +394,8 @@ def part_classes(data: Dataset) -> dict[int, str]:
 
 def match_file(folder: Path, combination: str, pair: Pair) -> Path:
     """Where the matches of a pair are kept."""
-    return folder / combination / f"{pair.dataset}_{pair.index0:06d}_{pair.index1:06d}.npz"
+    roll = f"_roll{pair.roll_deg:g}" if pair.roll_deg else ""
+    return folder / combination / f"{pair.dataset}_{pair.index0:06d}_{pair.index1:06d}{roll}.npz"
 
 
 def save_matches(

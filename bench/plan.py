@@ -60,8 +60,8 @@ class BenchPlan:
         config: how it is run.
         lineup: what is compared.
         datasets: folders by name.
-        pairs: of the datasets, in the order in which they are run.
-        listing: the same as pairs.csv has them.
+        pairs: of the datasets, in the order in which they are run, each at every roll.
+        listing: the same as pairs.csv has them, without rolls.
         posed: pairs of other benchmarks.
         identity: what two runs must share for the one to go on with the other.
         description: what run.json holds besides.
@@ -142,7 +142,8 @@ def plan(
         "weights": {name: str(path) for name, path in weights.items()},
     }
     folders = {name: data.folder for name, data in opened.items()}
-    return BenchPlan(config, lineup, folders, tuple(pairs), listing, lists, identity, description)
+    rolled = tuple(replace(pair, roll_deg=roll) for pair in pairs for roll in config.roll_gaps)
+    return BenchPlan(config, lineup, folders, rolled, listing, lists, identity, description)
 
 
 def _dataset_json(name: str, data: Dataset) -> dict[str, Any]:

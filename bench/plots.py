@@ -125,6 +125,10 @@ TRADE_OFF_NOTE = (
     "Each point is a setting of early exit and pruning. The vertical axis does not begin at 0; by "
     "what the settings differ, with intervals, is said under Early exit and point pruning."
 )
+ROLL_NOTE = (
+    "The second image of each pair is turned about the principal point; all rolls are of the same "
+    "pairs, of all gaps together."
+)
 PARTS_NOTE = (
     "Shares of all pairs' matches and keypoints on a class of part taken together, not means over "
     "pairs."
@@ -144,6 +148,7 @@ def draw(summary: Mapping[str, Any]) -> dict[str, Plot]:
     plain = [entry for entry in entries if not entry["swept"]]
     makers: dict[str, tuple[str, Maker, Entries, str]] = {
         "accuracy": ("Accuracy over gap", _accuracy, plain, ""),
+        "roll": ("Accuracy over roll", _roll, plain, ROLL_NOTE),
         "pose": ("Pose over gap", _pose, plain, ""),
         "savings": ("What early exit and pruning save", _savings, plain, ""),
         "stop_layers": ("Stopping layer", _stop_layers, plain, ""),
@@ -239,6 +244,30 @@ def _accuracy(entries: Entries, sheets: Sheets) -> Sheet | None:
     for panel, title in zip(sheet.panels, names.values(), strict=True):
         sheet.label(panel, f"{title} (%)", "gap (observation indices)")
     return sheet.finish() if any(drawn) else None
+
+
+def _roll(entries: Entries, sheets: Sheets) -> Sheet | None:
+    """F1, precision and recall over the roll of the second image."""
+    known = [entry for entry in entries if "by_roll" in entry]
+    if not known:
+        return None
+    sheet = sheets(3, 4.2)
+    names = {"f1": "F1", "precision": "precision", "recall": "recall"}
+    for panel, (name, title) in zip(sheet.panels, names.items(), strict=True):
+        for place, entry in enumerate(known):
+            points = sorted(
+                (float(roll), 100.0 * found[name])
+                for roll, found in entry["by_roll"].items()
+                if found.get(name) is not None
+            )
+            panel.plot(
+                [x for x, _ in points], [y for _, y in points],
+                "-" if place < len(COLOURS) else "--", marker="o", markersize=3.5, linewidth=1.5,
+                color=COLOURS[place % len(COLOURS)], label=entry["label"],
+            )  # fmt: skip
+        panel.set_ylim(-2.0, 102.0)
+        sheet.label(panel, f"{title} (%)", "roll of the second image (°)")
+    return sheet.finish()
 
 
 def _pose(entries: Entries, sheets: Sheets) -> Sheet | None:

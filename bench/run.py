@@ -53,7 +53,7 @@ KEPT_PAIRS = 600
 CHUNK = 8
 """Pairs of a task."""
 
-Key = tuple[str, int, int]
+Key = tuple[str, int, int, float]
 
 
 def run(
@@ -138,11 +138,7 @@ def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:
     kept = frozenset(_kept(plan))
     tasks: list[Task] = []
     for name, dataset in plan.datasets.items():
-        mine = [
-            p
-            for p in plan.pairs
-            if p.dataset == name and (p.dataset, p.index0, p.index1) not in done
-        ]
+        mine = [p for p in plan.pairs if p.dataset == name and _pair_key(p) not in done]
         for start in range(0, len(mine), CHUNK):
             part = tuple(mine[start : start + CHUNK])
             tasks.append(PairTask(dataset, part, folder / MATCHES, kept & frozenset(part)))
@@ -150,7 +146,7 @@ def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:
         listed = [
             (number, pair)
             for number, pair in enumerate(entry.pairs, start=1)
-            if (entry.name, number, number) not in done
+            if (entry.name, number, number, 0.0) not in done
         ]
         for start in range(0, len(listed), CHUNK):
             some = tuple(listed[start : start + CHUNK])
@@ -189,7 +185,11 @@ def _begin(plan: BenchPlan, place: RunFolder) -> None:
 
 
 def _key(row: Row) -> Key:
-    return row["dataset"], row["index0"], row["index1"]
+    return row["dataset"], row["index0"], row["index1"], float(row["roll_gap_deg"])
+
+
+def _pair_key(pair: Pair) -> Key:
+    return pair.dataset, pair.index0, pair.index1, pair.roll_deg
 
 
 def _good(plan: BenchPlan, folder: Path, rows: Sequence[Row]) -> list[Row]:
@@ -202,7 +202,7 @@ def _good(plan: BenchPlan, folder: Path, rows: Sequence[Row]) -> list[Row]:
     for pair in _kept(plan):
         files = (match_file(folder / MATCHES, name, pair) for name in wanted)
         if not all(file.is_file() for file in files):
-            done.discard((pair.dataset, pair.index0, pair.index1))
+            done.discard(_pair_key(pair))
     return [row for row in rows if _key(row) in done]
 
 
@@ -220,6 +220,7 @@ def _table(plan: BenchPlan, journal: Journal) -> pd.DataFrame:
             "combination": table["combination"].map(ids),
             "gap": table["gap"],
             "index0": table["index0"],
+            "roll_gap_deg": table["roll_gap_deg"],
         }
     )
     order = keys.sort_values(list(keys.columns), kind="stable").index

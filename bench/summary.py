@@ -148,6 +148,11 @@ def _accuracy(rows: pd.DataFrame) -> Figures:
         for target, part in rows.groupby("target", sort=True)
         if target
     }
+    if rows["roll_gap_deg"].nunique() > 1:
+        found["by_roll"] = {
+            f"{roll:g}": {**figures(part), "by_gap": _by(part, "gap")}
+            for roll, part in rows.groupby("roll_gap_deg", sort=True)
+        }
     for column, edges in CONDITIONS.items():
         if column in rows:
             found[f"by_{column.removesuffix('_deg')}"] = _by_range(rows, column, edges)
@@ -217,7 +222,7 @@ def _full_depth(table: pd.DataFrame, known: Mapping[str, Any]) -> pd.DataFrame:
     return table[same & ~table["adaptive"].astype(bool)]
 
 
-KEYS = ["dataset", "index0", "index1"]
+KEYS = ["dataset", "index0", "index1", "roll_gap_deg"]
 """Columns that tell pairs apart."""
 
 

@@ -45,6 +45,11 @@ def table(summary: Mapping[str, Any]) -> str:
             if name != "all" or len(gaps) != 1:
                 rows.append([name, str(figures["pairs"]), *cells(figures, COLUMNS)])
         blocks.append(f"{entry['label']}\n{columns(rows)}")
+        if "by_roll" in entry:
+            rows = [["roll °", "pairs", *(heading for heading, _, _ in COLUMNS)]]
+            for name, figures in entry["by_roll"].items():
+                rows.append([name, str(figures["pairs"]), *cells(figures, COLUMNS)])
+            blocks.append(f"{entry['label']}: by roll of the second image\n{columns(rows)}")
         if "saved" in entry:
             rows = [["gap", *(heading for heading, _, _ in SAVINGS)]]
             saved = entry["saved"]

@@ -111,6 +111,56 @@ def test_a_torn_run_goes_on_where_it_stopped(frames: Path, tmp_path: Path) -> No
         assert found["match_ms"].item() == row["match_ms"]
 
 
+def test_a_rolled_image_is_judged_in_its_frame(frames: Path, tmp_path: Path) -> None:
+    """The truth about all keypoints is what it is upright: quarter turns resample nothing."""
+    config = replace(CONFIG, matchers=("nearest", "truth"), roll_gaps=(0.0, 90.0, 45.0))
+    planned = plan(config, [frames])
+    table = run(planned, tmp_path / "run", report=True)
+    assert len(table) == 3 * 18 and set(table["roll_gap_deg"]) == {0.0, 45.0, 90.0}
+    ratio = table[table["combination"] == "sift-nearest-r0.8"].groupby("roll_gap_deg")
+    assert ratio["precision"].mean().min() > 0.6
+    assert ratio["num_correct"].mean()[90.0] > 0.9 * ratio["num_correct"].mean()[0.0]
+    assert ratio["num_correct"].mean()[45.0] > 0.6 * ratio["num_correct"].mean()[0.0]
+    truth = table[table["combination"] == "sift-truth"]
+    assert truth["f1"].min() == 1.0 and truth["pnp_rotation_error_deg"].max() < 1.0
+    summary = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert set(summary["combinations"][0]["by_roll"]) == {"0", "45", "90"}
+    assert (tmp_path / "run" / "plots" / "roll.png").is_file()
+    same(table, run(planned, tmp_path / "run"))
+
+
+def test_rolls_that_make_no_sense(frames: Path) -> None:
+    for change in ({"roll_gaps": ()}, {"roll_gaps": (1.0, 1.0)}, {"roll_gaps": (float("nan"),)}):
+        with pytest.raises(InputError, match="roll_gaps"):
+            replace(CONFIG, **change)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="upright frames only"):
+        replace(CONFIG, roll_gaps=(0.0, 10.0), pairs_per_gap=None)
+
+
+def test_matches_on_the_background_are_wrong(frames: Path, tmp_path: Path) -> None:
+    """Without the silhouette keypoints lie behind the target, and to match them is an error."""
+    data = Dataset(frames)
+    folder = tmp_path / "lit"
+    shutil.copytree(frames, folder)
+    texture = np.random.default_rng(0).integers(0, 255, (320, 320, 3), dtype=np.uint8)
+    background = cv2.normalize(
+        cv2.GaussianBlur(texture, (0, 0), 2.0), np.zeros(0), 0, 255, cv2.NORM_MINMAX
+    )
+    for index in data.indices:
+        seen = data.parts(index)[..., None] > 0
+        shown = np.where(seen, data.rgb(index), background)
+        cv2.imwrite(str(folder / "rgb" / f"{index:06d}.png"), shown[..., ::-1])
+    found = {}
+    for silhouette in (True, False):
+        config = replace(CONFIG, silhouette=silhouette, gaps=(4,))
+        table = run(plan(config, [folder]), tmp_path / f"run-{silhouette}")
+        found[silhouette] = table[table["combination"] == "sift-nearest-r0.8"]
+    # the same background in both frames: it is matched where it stands, against the target
+    assert found[True]["precision"].min() > 0.5
+    assert found[False]["num_wrong"].min() > 30
+    assert found[False]["precision"].max() < 0.5 * found[True]["precision"].min()
+
+
 def test_workers_find_the_same(frames: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, pairs_per_gap=6)
     one = run(plan(config, [frames]), tmp_path / "one")

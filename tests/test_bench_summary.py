@@ -32,6 +32,7 @@ def row(combination: Combination, index: int, gap: int, **changes: Any) -> dict[
         "index0": index,
         "index1": index + gap,
         "gap": gap,
+        "roll_gap_deg": 0.0,
         "view_angle_deg": float(gap),
         "phase_deg": 40.0,
         "elevation_deg": 10.0,

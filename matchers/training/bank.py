@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from matchers.training.cache import Arrays, frame_file, opened_frame, read_frame
+from matchers.training.photographs import Photographs
 from matchers.truth.batched import BatchGeometry, DepthMaps, warped
 from matchers.types import Features
 from satgen.dataset import Dataset
@@ -26,7 +27,7 @@ class Source(NamedTuple):
     """Cached frames of one dataset: its name, the dataset, the frames, the folder of `fill`."""
 
     name: str
-    data: Dataset
+    data: Dataset | Photographs
     indices: Sequence[int]
     folder: Path
 

@@ -39,13 +39,16 @@ from matchers.training.homography import HomographyConfig, random_homography, wa
 from matchers.truth.roll import RollConfig, carry, roll_image, roll_matrix, seen_mask
 from matchers.truth.rules import Thresholds
 from satgen.atomic import write_atomic
-from satgen.dataset import DESCRIPTION, Dataset, image_name
+from satgen.dataset import Dataset, image_name
 from satgen.errors import InputError, RunError
 from satgen.geometry import front_depth, surface_near
 from satgen.runfolder import file_sha256
 
 if TYPE_CHECKING:
+    from matchers.training.photographs import Photographs
     from matchers.types import Extractor, Features
+
+    Frames = Dataset | Photographs
 
 FORMAT = 3
 KINDS = ("pose", "homography")
@@ -96,7 +99,7 @@ class CacheConfig:
         if self.max_keypoints < 1:
             raise InputError(f"max_keypoints {self.max_keypoints}: must be at least 1")
 
-    def digest(self, data: Dataset) -> str:
+    def digest(self, data: Frames) -> str:
         """Ten hexadecimal digits of these settings and the dataset's description."""
         known = asdict(self)
         del known["weights"]
@@ -104,17 +107,17 @@ class CacheConfig:
             if file is not None:
                 known[name] = file_sha256(Path(file))
         text = json.dumps([FORMAT, known], sort_keys=True).encode()
-        description = (data.folder / DESCRIPTION).read_bytes()
+        description = json.dumps(data.description, sort_keys=True).encode()
         return hashlib.sha256(text + hashlib.sha256(description).digest()).hexdigest()[:10]
 
 
-def cache_path(cache: Path, data: Dataset, config: CacheConfig) -> Path:
+def cache_path(cache: Path, data: Frames, config: CacheConfig) -> Path:
     """The folder of a dataset's frames under a cache folder."""
     return cache / f"{data.folder.resolve().name}-{config.digest(data)}"
 
 
 def fill(
-    data: Dataset,
+    data: Frames,
     indices: Sequence[int],
     config: CacheConfig,
     cache: Path,
@@ -180,7 +183,7 @@ def frame_file(index: int) -> str:
     return f"{Path(image_name(index)).stem}.safetensors"
 
 
-def extract_frame(data: Dataset, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
+def extract_frame(data: Frames, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
     """A frame's arrays, as they are in its file."""
     image, depth, parts = data.rgb(index), data.depth(index), data.parts(index)
     box = _box(depth > 0.0)

@@ -43,6 +43,11 @@ class TrainConfig:
         accumulate: batches of an optimiser's step.
         max_keypoints: in a frame.
         silhouette: look for keypoints on the target only.
+        photographs: share of each stage's pairs that are homographies of photographs instead of
+            frames; 0: none. The stage "confidence" has them too.
+        photographs_from: a folder of images; None: those that travel in wheels, without the ten
+            that `bench.photographs` measures on.
+        photograph_crops: of a photograph, each in `versions` versions.
         learning_rate: where it is highest. The papers' 1e-4 is for 10 times the parameters.
         warmup: steps in which it rises to that.
         weight_decay: AdamW's; 0 makes it Adam.
@@ -88,6 +93,19 @@ class TrainConfig:
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
     )
+    photographs: float = setting(
+        0.0,
+        "Share of the pairs that are homographies of photographs",
+        low=0.0,
+        below=1.0,
+    )
+    photographs_from: str | None = setting(
+        None,
+        "Folder of the photographs",
+        metavar="FOLDER",
+        shown="those in scikit-image's, scikit-learn's and matplotlib's wheels",
+    )
+    photograph_crops: int = setting(30, "Crops of a photograph", low=1, option=False)
     learning_rate: float = setting(6e-4, "Highest learning rate", above=0.0, name="lr")
     warmup: int = setting(500, "Steps until the highest learning rate is reached", low=0)
     weight_decay: float = setting(1e-4, "Weight decay of AdamW", low=0.0, below=1.0, option=False)

@@ -55,6 +55,7 @@ def identity(
     datasets: Mapping[str, Dataset],
     initial: str | None,
     extractor: str | None,
+    photographs: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What decides the result of a training.
 
@@ -64,10 +65,16 @@ def identity(
         initial: SHA-256 of the weights that it begins with, if there are any.
         extractor: SHA-256 of the weights of the features, if they have any, and of their code, if
             it is somebody's own.
+        photographs: SHA-256 of those that are trained on, by name; None: none are.
     """
     return {
         "satgen": satgen.__version__,
-        "config": {k: v for k, v in config.to_json().items() if k != "features_weights"},
+        "config": {
+            k: v
+            for k, v in config.to_json().items()
+            if k not in ("features_weights", "photographs_from", "cache_gb")
+        },
+        "photographs": None if photographs is None else dict(photographs),
         "datasets": {name: dataset_identity(data.folder) for name, data in datasets.items()},
         "initial": initial,
         "extractor": extractor,

@@ -33,6 +33,8 @@ from matchers.training.figures import Tally
 from matchers.training.folder import TRAIN, begin, identity, weights_file
 from matchers.training.objectives import build, keep_full_precision, measure
 from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
+from matchers.training.photographs import TRAINED, Photographs, in_folder
+from matchers.training.photographs import found as found_photographs
 from matchers.training.plots import CURVES, draw_curves
 from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
 from matchers.training.validation import Named, PairSet, Validation
@@ -125,15 +127,26 @@ def train(
     model = build(config, initial)
     begun_with = None if initial is None else export.origin(initial)
     sha256 = None if begun_with is None else begun_with["sha256"]
-    known = identity(config, opened, sha256, _extractor(config))
+    photographs = _photographs(config)
+    hashes = None if photographs is None else photographs.description["photographs"]
+    known = identity(config, opened, sha256, _extractor(config), hashes)
     with RunFolder.open(out, TRAIN, known, resume=resume, overwrite=overwrite) as folder:
         left = [stage for stage in chosen if not (folder.going_on and _done(out / stage))]
         shown = Progress(_work(config, left, splits), quiet=quiet)
-        job = _Job(config, opened, splits, out, cache, hardware, shown, begun_with)
+        job = _Job(config, opened, splits, out, cache, hardware, shown, begun_with, photographs)
         if left:
             job.check(chosen)
         begin(folder, splits, job.held_out("test"))
         return job.carry_out(model, chosen)
+
+
+def _photographs(config: TrainConfig) -> Photographs | None:
+    """The photographs to train on, if any are."""
+    if not config.photographs:
+        return None
+    folder = config.photographs_from
+    files = found_photographs(TRAINED) if folder is None else in_folder(Path(folder))
+    return Photographs(files, config.photograph_crops, config.seed)
 
 
 def _work(config: TrainConfig, stages: Sequence[str], splits: Mapping[str, Split]) -> list[Stage]:
@@ -142,6 +155,8 @@ def _work(config: TrainConfig, stages: Sequence[str], splits: Mapping[str, Split
     pairs = len(splits) * len(config.gaps) * FRAME_S
     found: list[Stage] = []
     for stage in stages:
+        if config.photographs:
+            found.append(Stage(f"{stage}: photographs", "crop", 300 * config.versions * FRAME_S))
         found += [
             Stage(f"{stage}: frames", "frame", frames * config.versions * FRAME_S),
             Stage(f"{stage}: validation frames", "frame", pairs * config.validation_pairs),
@@ -173,6 +188,7 @@ class _Job:
     hardware: Hardware
     progress: Progress
     initial: dict[str, Any] | None
+    photographs: Photographs | None
 
     def check(self, stages: Sequence[str]) -> None:
         """Refuse what stages cannot do, before the first write.
@@ -298,6 +314,13 @@ class _Job:
                 for stage, r in results.items()
             },
             "pairs_a_step": config.batch * config.accumulate,
+            "rolled": {"share": config.roll.share, "max_deg": config.roll.max_deg},
+            "photographs": {
+                "share": config.photographs,
+                "names": []
+                if self.photographs is None
+                else [f.name for f in self.photographs.files],
+            },
             "initial": self.initial,
             "seed": config.seed,
             "precision": "bfloat16" if self.hardware.mixed else "float32",
@@ -373,6 +396,7 @@ class _Job:
         frames = {name: self.train_frames(name) for name in self.datasets}
         bank = self._bank(frames, settings, f"{stage}: frames")
         length = self._length(bank)
+        crops = self._photograph_bank(stage)
         sampler: Any
         if warped:
             sampler = HomographyPairs(bank, config.seed)
@@ -389,7 +413,15 @@ class _Job:
                 bank.count[drawn.rows0, drawn.versions0], bank.count[drawn.rows1, drawn.versions1]
             )
             order = np.argsort(sizes, kind="stable")
-            return [batch(drawn.select(some)) for some in np.split(order, config.accumulate)]
+            parts = np.split(order, config.accumulate)
+            found = []
+            if crops is not None:
+                # so many of the step's batches that their share holds over the steps
+                share = config.photographs * config.accumulate
+                count = int((step + 1) * share) - int(step * share)
+                parts = parts[: len(parts) - count]
+                found = [crops(number, step * config.accumulate + i) for i in range(count)]
+            return [*(batch(drawn.select(some)) for some in parts), *found]
 
         def batch(drawn: Drawn) -> Batch:
             side0 = bank.side(drawn.rows0, drawn.versions0, length)
@@ -401,6 +433,33 @@ class _Job:
             return Batch(side0, side1, labels, float(drawn.angle_deg.mean()))
 
         return batches
+
+    def _photograph_bank(self, stage: str) -> Callable[[int, int], Batch] | None:
+        """Makes batches of photographs' homographies from a stage's and a batch's numbers."""
+        photographs, config = self.photographs, self.config
+        if photographs is None:
+            return None
+        settings = replace(self._cache_config("homography"), silhouette=True)
+        workers = torch.get_num_threads() if features_spec(settings.features).parallel else 1
+        with self.progress.stage(f"{stage}: photographs") as progress:
+            folder = fill(
+                photographs, photographs.indices, settings, self.cache,
+                device=self.hardware.device, workers=workers, progress=progress,
+            )  # fmt: skip
+        bank = Bank(
+            [Source(photographs.name, photographs, photographs.indices, folder)],
+            self.hardware.device,
+            memory=1e9 * config.cache_gb,
+        )
+        sampler, length = HomographyPairs(bank, config.seed), self._length(bank)
+
+        def batch(stage_number: int, number: int) -> Batch:
+            drawn = sampler.draw(len(STAGES) + stage_number, number, config.batch, 0.0)
+            side0 = bank.side(drawn.rows0, drawn.versions0, length)
+            side1 = bank.side(drawn.rows1, drawn.versions1, length)
+            return Batch(side0, side1, homography_labels(side0.geometry, side1.geometry), 0.0)
+
+        return batch
 
     def _pairs(self, part: str) -> list[Named]:
         """Held-out pairs of all datasets; at least one."""

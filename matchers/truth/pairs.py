@@ -23,11 +23,15 @@ COLUMNS = ("dataset", "index0", "index1")
 
 @dataclass(frozen=True, order=True)
 class Pair:
-    """Two frames of a dataset, by its name and their observation indices."""
+    """Two frames of a dataset, by its name and their observation indices.
+
+    `roll_deg` is how far the second one's image is turned: see `matchers.truth.roll`.
+    """
 
     dataset: str
     index0: int
     index1: int
+    roll_deg: float = 0.0
 
     @property
     def gap(self) -> int:
