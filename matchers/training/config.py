@@ -120,10 +120,8 @@ class TrainConfig:
     )
     validate_every: int = setting(500, "Steps between validations", low=1)
     patience: int = setting(20, "Validations without a better F1 that end a stage", low=1)
-    validation_pairs: int = setting(
-        12, "Validation pairs for each gap and dataset", low=1, option=False
-    )
-    test_pairs: int = setting(50, "Test pairs for each gap and dataset", low=1, option=False)
+    validation_pairs: int = setting(12, "Validation pairs for each gap and dataset", low=1)
+    test_pairs: int = setting(50, "Test pairs for each gap and dataset", low=1)
     gaps: tuple[int, ...] = setting(
         GAPS, "Differences of index of validation and test pairs", low=1, option=False
     )
