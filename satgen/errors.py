@@ -4,6 +4,11 @@
 request is fine, the run failed). Anything else is a defect and shows its traceback.
 """
 
+from __future__ import annotations
+
+WORD, LINE = 80, 300
+"""Characters of a value in a message, and of a message, beyond which they are cut."""
+
 
 class SatgenError(Exception):
     """Base of every error that satgen raises on purpose."""
@@ -15,3 +20,28 @@ class InputError(SatgenError):
 
 class RunError(SatgenError):
     """The run failed for a reason outside the request: disk, driver, a worker that died."""
+
+
+def one_line(message: object) -> str:
+    """A message as a single line that a terminal may be shown, of at most `LINE` characters.
+
+    Control characters, and bytes of names that are no UTF-8, are written as escapes; of words, and
+    then of the whole, the middle is left out where the line would be too long.
+    """
+    line = escaped(" ".join(str(message).split()))
+    if len(line) > LINE:
+        line = " ".join(cut(word, WORD) for word in line.split(" "))
+    return cut(line, LINE)
+
+
+def escaped(text: str) -> str:
+    """A text without anything that steers a terminal: such characters as Python's escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def cut(text: str, most: int = WORD) -> str:
+    """A text of at most `most` characters: its beginning and its end, with "…" between."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[-end:]}"

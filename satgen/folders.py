@@ -6,15 +6,23 @@ import os
 import sys
 from pathlib import Path
 
+from satgen.errors import InputError
+
 
 def cache_folder(kind: str) -> Path:
     """Where things of a kind are kept that can be had again: weights, targets.
 
     $SATGEN_CACHE/KIND, or the platform's cache folder: on Linux $XDG_CACHE_HOME/satgen/KIND, by
     default ~/.cache/satgen/KIND. It need not be there.
+
+    Raises:
+        InputError: it begins with ~ and a name that no user has.
     """
     if chosen := os.environ.get("SATGEN_CACHE"):
-        return Path(chosen).expanduser().absolute() / kind
+        try:
+            return Path(chosen).expanduser().absolute() / kind
+        except RuntimeError:
+            raise InputError(f"SATGEN_CACHE={chosen}: there is no such user's folder") from None
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

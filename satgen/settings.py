@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
-from satgen.errors import InputError
+from satgen.errors import InputError, cut
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class Setting:
         items = value if isinstance(value, (tuple, list)) else (value,)
         if any(map(self._refuses, items)):
             shown = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in items)
-            raise InputError(f"{what} {shown}: must be {self.range or 'finite'}")
+            raise InputError(f"{what} {cut(shown)}: must be {self.range or 'finite'}")
 
     def _refuses(self, value: Any) -> bool:
         if value is None or isinstance(value, bool):
@@ -89,7 +89,10 @@ class Setting:
             return value not in self.choices
         if isinstance(value, str) or not hasattr(value, "__float__"):
             return False
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
         return (
             not math.isfinite(number)
             or (self.low is not None and number < self.low)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from satgen import __version__
+from satgen.errors import InputError, cut
 from satgen.exits import guarded
 
 COMMANDS = {
@@ -25,8 +26,39 @@ COMMANDS = {
 """Command -> one line of help. Each is the function `command` of satgen.cli.NAME."""
 
 
+def check_words(words: list[str]) -> None:
+    """Refuse words of a command line that no file and no message can have.
+
+    Raises:
+        InputError: one that is not UTF-8, or has a zero byte.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{cut(word)}: is not UTF-8, which names must be") from None
+        if "\0" in word:
+            raise InputError(f"{cut(word)}: has a zero byte, which no name can")
+
+
 class Commands(click.Group):
     """A group that knows its commands' names and one-liners without importing them."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the words before a command; what cannot be read becomes one line."""
+
+        def made() -> click.Context:
+            check_words(args)
+            return super(Commands, self).make_context(info_name, args, parent, **extra)
+
+        context: click.Context = guarded(made)
+        return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands' names, in the order of help."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
 
-from satgen.errors import InputError
+from satgen.errors import InputError, cut
 from satgen.settings import Setting, listed, option_name, setting_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,11 +50,11 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         try:
             read = (self.declared.parse or self.kind)(value)
         except InputError as error:
-            raise InputError(f"--{self.option} {value}: {error}") from None
+            raise InputError(f"--{self.option} {cut(value)}: {error}") from None
         except ValueError:
             what = _NAMES.get(self.kind, _NAMES[str])[1]
             needed = f"{what}, {self.declared.range}" if self.declared.range else what
-            raise InputError(f"--{self.option} {value}: must be {needed}") from None
+            raise InputError(f"--{self.option} {cut(value)}: must be {needed}") from None
         self.declared.check(read, f"--{self.option}")
         return read
 
