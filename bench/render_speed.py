@@ -1,4 +1,5 @@
-"""Rendering speed against a plain pyrender loop: `python -m bench.render_speed`.
+"""Rendering speed against a plain pyrender loop, or against another version of satgen:
+`python -m bench.render_speed`, `python -m bench.render_speed --against CHECKOUT`.
 
 Both render the same frames of the same GLB with the same camera, sun and outputs (RGB, depth and
 parts as PNG with their SHA-256), in turn, several rounds in one run, so that a machine that is busy
@@ -8,6 +9,10 @@ The plain loop is `satgen.rendering.reference`, what pyrender's own documentatio
 a part, `OffscreenRenderer` with its 4× multisampling, one directional light with
 `SHADOWS_DIRECTIONAL`, a second pass with `SEG` for the parts, PNGs by Pillow. Its software renderer
 may use every core; `satgen render` uses as many workers.
+
+Two versions of satgen run as whole commands of the same interpreter with the same options (`--ours`
+adds some to this one's), by turns first and second. Their ratios are over 1 where this one is
+faster. Seconds of processor say what a whole command costs, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -15,16 +20,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+
+from bench.render_command import RenderCommand
+from satgen.errors import InputError
+from satgen.exits import guarded
 
 _PLAIN = "plain"
 
@@ -34,8 +45,25 @@ _PLAIN = "plain"
 @click.option("--size", default=512, show_default=True, help="Image side in pixels.")
 @click.option("--frames", default=400, show_default=True, help="Frames a round for satgen.")
 @click.option("--plain-frames", default=30, show_default=True, help="Frames a round for pyrender.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds, each of both.")
+@click.option(
+    "--rounds",
+    default=3,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Rounds, each of both.",
+)
 @click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="satgen's workers.")
+@click.option(
+    "--against",
+    metavar="CHECKOUT",
+    type=click.Path(path_type=Path),
+    help="Another checkout of satgen to compare this one with, in place of pyrender.",
+)
+@click.option(
+    "--ours",
+    metavar="OPTIONS",
+    help="With --against: more options of satgen render, for this code only.",
+)
 @click.option("--no-parts", is_flag=True, help="Spare the plain loop its pass for the parts.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @click.option("--plain-job", hidden=True, default=None)
@@ -46,24 +74,139 @@ def main(
     plain_frames: int,
     rounds: int,
     workers: int,
+    against: Path | None,
+    ours: str | None,
     no_parts: bool,
     as_json: bool,
     plain_job: str | None,
 ) -> None:
-    """Time `satgen render` and a plain pyrender loop on the same frames, in turn.
+    """Time `satgen render` and a plain pyrender loop on the same frames, in turn; or, with
+    --against, this `satgen render` and that of another checkout.
 
-    Example: python -m bench.render_speed --target worldview --rounds 5
+    \b
+    Examples:
+      python -m bench.render_speed --target worldview --rounds 5
+      git worktree add ../before HEAD~20
+      python -m bench.render_speed --against ../before --rounds 5
+      python -m bench.render_speed --against ../before --ours "--background earth"
     """
     if plain_job is not None:
         click.echo(json.dumps(_plain_loop(json.loads(plain_job))))
         return
+    guarded(
+        lambda: (
+            _compare_with_plain(
+                target, size, frames, plain_frames, rounds, workers, no_parts, as_json
+            )
+            if against is None and ours is None
+            else _compare(_command(target, size, frames, workers), against, ours, rounds, as_json)
+        )
+    )
+
+
+def _command(target: str, size: int, frames: int, workers: int) -> RenderCommand:
+    where = Path(target)
+    options = {
+        "--target": str(where.resolve()) if where.is_file() else target,
+        "--size": str(size),
+        "--step": str(max(1, 7740 // frames)),
+        "--workers": str(workers),
+    }
+    return RenderCommand(tuple(text for option in options.items() for text in option))
+
+
+def _compare(
+    command: RenderCommand, against: Path | None, ours: str | None, rounds: int, as_json: bool
+) -> None:
+    """Time this code and another checkout's, in turn, and print what came out."""
+    if against is None:
+        raise InputError("--ours adds options to one of two versions: give --against, too")
+    theirs = replace(command, checkout=against)
+    theirs.check()
+    try:
+        command = replace(command, options=(*command.options, *shlex.split(ours or "")))
+    except ValueError as error:
+        raise InputError(f"--ours {ours!r}: {str(error).lower()}") from None
+    commands = {"this": command, "other": theirs}
+    results: dict[str, list[dict[str, float]]] = {"this": [], "other": []}
+    for turn in range(rounds):
+        for name in ("other", "this") if turn % 2 == 0 else ("this", "other"):
+            results[name].append(commands[name].run())
+        if not as_json:
+            this, other = results["this"][-1], results["other"][-1]
+            click.echo(
+                f"round {turn + 1}: this {this['fps']:6.2f} frames/s "
+                f"in {this['command_s']:5.2f} s   "
+                f"other {other['fps']:6.2f} in {other['command_s']:.2f} s   "
+                f"ratio {this['fps'] / other['fps']:.3f}"
+            )
+    summary = {
+        "options": list(theirs.options),
+        "ours": ours or "",
+        "rounds": rounds,
+        **{name: _medians(runs) for name, runs in results.items()},
+        "fps_ratio": _ratio(results, "fps"),
+        "command_ratio": _ratio(results, "command_fps"),
+    }
+    click.echo(json.dumps(summary) if as_json else _versions_table(summary))
+
+
+def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def _ratio(results: dict[str, list[dict[str, float]]], key: str) -> dict[str, Any]:
+    """Of this code's rate to the other's, round by round."""
+    pairs = zip(results["this"], results["other"], strict=True)
+    ratios = [this[key] / other[key] for this, other in pairs]
+    return {
+        "median": statistics.median(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+        "ratios": ratios,
+    }
+
+
+def _versions_table(summary: dict[str, Any]) -> str:
+    lines = [" ".join(["satgen render", *summary["options"]])]
+    if summary["ours"]:
+        lines.append(f"this one with {summary['ours']}")
+    lines.append(f"  {'':<32}{'this':>10}{'other':>10}")
+    for key, name in (
+        ("fps", "frames/s"),
+        ("command_fps", "frames/s, whole command"),
+        ("command_s", "whole command, s"),
+        ("processor_s", "whole command, s of processor"),
+        ("first_frame_s", "first frame on disk after, s"),
+        ("peak_worker_mb", "peak memory a worker, MB"),
+    ):
+        lines.append(f"  {name:<32}{summary['this'][key]:>10.2f}{summary['other'][key]:>10.2f}")
+    for key, name in (("fps_ratio", "frames/s"), ("command_ratio", "frames/s, whole command")):
+        ratio = summary[key]
+        spread = f"{ratio['least']:.3f} to {ratio['most']:.3f}"
+        lines.append(f"  ratio of {name:<32}{ratio['median']:.3f} ({spread})")
+    return "\n".join(lines)
+
+
+def _compare_with_plain(
+    target: str,
+    size: int,
+    frames: int,
+    plain_frames: int,
+    rounds: int,
+    workers: int,
+    no_parts: bool,
+    as_json: bool,
+) -> None:
+    """Time `satgen render` and the plain loop, in turn, and print what came out."""
+    command = _command(target, size, frames, workers)
     results: dict[str, list[dict[str, float]]] = {"satgen": [], _PLAIN: []}
     for turn in range(rounds):
         step = max(1, 7740 // plain_frames)
         job = {"target": target, "size": size, "parts": not no_parts}
         job |= {"indices": list(range(361, 8101, step))[:plain_frames]}
         results[_PLAIN].append(_run_plain(job))
-        results["satgen"].append(_run_satgen(target, size, max(1, 7740 // frames), workers))
+        results["satgen"].append(command.run())
         if not as_json:
             plain, ours = results[_PLAIN][-1], results["satgen"][-1]
             click.echo(
@@ -117,66 +260,6 @@ def _run_plain(job: dict[str, Any]) -> dict[str, float]:
     )
     answer: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
-
-
-def _run_satgen(target: str, size: int, step: int, workers: int) -> dict[str, float]:
-    """Run the command and watch it from outside: files as they come, memory of its processes."""
-    folder = Path(tempfile.mkdtemp(prefix="satgen-speed-"))
-    out = folder / target
-    command = [sys.executable, "-m", "satgen", "render", "--target", target, "--out", str(out)]
-    command += ["--size", str(size), "--step", str(step), "--workers", str(workers)]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        seen: list[tuple[float, int]] = []
-        peak = 0.0
-        while process.poll() is None:
-            time.sleep(0.05)
-            count = _finished(out)
-            if count and (not seen or count != seen[-1][1]):
-                seen.append((time.perf_counter() - start, count))
-            peak = max(peak, _largest_child_mb(process.pid))
-        elapsed = time.perf_counter() - start
-        if process.returncode != 0:
-            raise click.ClickException(f"satgen render ended with status {process.returncode}")
-        total = _finished(out)
-    finally:
-        process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-    # The rate between the first sighting and the last, free of start-up and of the final tables.
-    (t0, n0), (t1, n1) = seen[0], seen[-1]
-    return {
-        "fps": (n1 - n0) / (t1 - t0),
-        "command_fps": total / elapsed,
-        "first_frame_s": t0,
-        "peak_worker_mb": peak,
-    }
-
-
-def _finished(out: Path) -> int:
-    try:
-        names = os.listdir(out / "parts")
-    except FileNotFoundError:
-        return 0
-    return sum(name.endswith(".png") and name[:1].isdigit() for name in names)
-
-
-def _largest_child_mb(pid: int) -> float:
-    """Peak resident memory of the largest descendant, megabytes; 0 where /proc is absent."""
-    largest = 0.0
-    pending = [pid]
-    while pending:
-        parent = pending.pop()
-        try:
-            for task in os.listdir(f"/proc/{parent}/task"):
-                children = Path(f"/proc/{parent}/task/{task}/children").read_text().split()
-                pending += [int(child) for child in children]
-            status = Path(f"/proc/{parent}/status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent != pid and "VmHWM:" in status:
-            largest = max(largest, int(status.split("VmHWM:")[1].split()[0]) / 1024.0)
-    return largest
 
 
 def _plain_loop(job: dict[str, Any]) -> dict[str, float]:
