@@ -78,7 +78,8 @@ def star_image(
     slant = np.maximum(seen[:, 2], 0.0)
     radiance = stars.irradiance * (camera.fx * camera.fy / np.maximum(slant, 1e-3) ** 3)[:, None]
     peak = math.erf(0.5 / (SPREAD_PX * math.sqrt(2.0))) ** 2
-    corner = camera.rays()[[0, 0, -1, -1], [0, -1, 0, -1]]
+    right, low = camera.width - 1, camera.height - 1
+    corner = camera.rays_at([[0, 0], [right, 0], [0, low], [right, low]])
     reach = np.min(1.0 / np.linalg.norm(corner, axis=1)) - 0.02
     chosen = np.flatnonzero((slant > max(reach, 1e-3)) & (radiance.max(axis=1) * peak > least))
     uv = camera.project(seen[chosen])
