@@ -56,6 +56,7 @@ class RenderCommand:
             start-up and of the final tables (of the whole command where all came at once);
             "command_fps": frames a second of the whole command; "command_s": its seconds;
             "processor_s": those that it and its workers kept a processor busy;
+            "processor_fps": frames a second of those, which other work hardly changes;
             "first_frame_s": seconds to the first frame on disk; "frames": how many there were;
             "peak_worker_mb": peak memory of its largest process, megabytes.
 
@@ -87,6 +88,7 @@ class RenderCommand:
                     f"satgen render of {self.checkout} ended with status {process.returncode}"
                 )
             total = _finished(out)
+            busy = _processor_s() - busy
         finally:
             process.kill()
             process.wait()
@@ -97,7 +99,8 @@ class RenderCommand:
             "fps": steady or total / elapsed,
             "command_fps": total / elapsed,
             "command_s": elapsed,
-            "processor_s": _processor_s() - busy,
+            "processor_s": busy,
+            "processor_fps": total / busy,
             "first_frame_s": first[0],
             "frames": total,
             "peak_worker_mb": peak,

@@ -147,6 +147,7 @@ def _compare(
         **{name: _medians(runs) for name, runs in results.items()},
         "fps_ratio": _ratio(results, "fps"),
         "command_ratio": _ratio(results, "command_fps"),
+        "processor_ratio": _ratio(results, "processor_fps"),
     }
     click.echo(json.dumps(summary) if as_json else _versions_table(summary))
 
@@ -181,7 +182,11 @@ def _versions_table(summary: dict[str, Any]) -> str:
         ("peak_worker_mb", "peak memory a worker, MB"),
     ):
         lines.append(f"  {name:<32}{summary['this'][key]:>10.2f}{summary['other'][key]:>10.2f}")
-    for key, name in (("fps_ratio", "frames/s"), ("command_ratio", "frames/s, whole command")):
+    for key, name in (
+        ("fps_ratio", "frames/s"),
+        ("command_ratio", "frames/s, whole command"),
+        ("processor_ratio", "frames a second of processor"),
+    ):
         ratio = summary[key]
         spread = f"{ratio['least']:.3f} to {ratio['most']:.3f}"
         lines.append(f"  ratio of {name:<32}{ratio['median']:.3f} ({spread})")

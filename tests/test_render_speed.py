@@ -42,7 +42,7 @@ def test_two_versions_render_in_turn_and_only_this_one_has_more_options(checkout
     assert (found["rounds"], found["ours"]) == (2, "--stop 1000")
     assert found["other"]["frames"] == 6  # from index 361, every 1290th
     assert found["this"]["frames"] == 1
-    for ratio in (found["fps_ratio"], found["command_ratio"]):
+    for ratio in (found["fps_ratio"], found["command_ratio"], found["processor_ratio"]):
         assert len(ratio["ratios"]) == 2
         assert 0.0 < ratio["least"] <= ratio["median"] <= ratio["most"]
     assert min(found["this"].values()) > 0.0
