@@ -73,6 +73,7 @@ class TargetModel:
         landmarks: name -> (x, y, z).
         card: the target's JSON card (facts, sources, frame); for a user's model what is known.
         light: how light goes between the parts, where it was baked.
+        warnings: what of the model's file is not drawn as it says, a line each.
     """
 
     name: str
@@ -87,6 +88,7 @@ class TargetModel:
     landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     light: BakedLight | None = None
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:

@@ -68,6 +68,7 @@ class RenderSummary:
         rendered: of these, how many this run rendered; the others were there.
         seconds: how long it took.
         bytes: size of the dataset's files.
+        warnings: what of the target's file is not drawn as it says, a line each.
     """
 
     dataset: str
@@ -76,6 +77,7 @@ class RenderSummary:
     rendered: int
     seconds: float
     bytes: int
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that `satgen render --json` prints."""
@@ -160,7 +162,7 @@ def render(
     seconds = time.perf_counter() - began
     total = _folder_bytes(folder)
     name, frames = scene.config.target.name, len(scene.indices)
-    return RenderSummary(str(folder), name, frames, rendered, seconds, total)
+    return RenderSummary(str(folder), name, frames, rendered, seconds, total, scene.model.warnings)
 
 
 def _workers(plan: RenderPlan, start: Start, count: int) -> Pool | Alone:
@@ -370,6 +372,7 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
         "target": {
             **data["target"],
             "bounding_sphere": {"centre": centre.tolist(), "radius_m": radius},
+            **({"warnings": list(model.warnings)} if model.warnings else {}),
             "card": model.card,
         },
         "indices": {**data["indices"], "count": len(scene.indices)},

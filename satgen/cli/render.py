@@ -100,6 +100,8 @@ def command(
                     progress=progress,
                 )
             summaries.append(summary)
+            for line in summary.warnings:
+                click.echo(f"{Path(str(job.target)).name}: {line}", err=True)
             if not as_json:
                 click.echo(_line(summary))
     if as_json:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 import struct
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.model import Material
+from satgen.targets.files import (
+    MAX_FILE_BYTES,
+    ModelFileError,
+    decode_image,
+    read_beside,
+    read_regular,
+)
 
 _MAGIC, _JSON, _BIN = 0x46546C67, 0x4E4F534A, 0x004E4942
 _COMPONENT: dict[int, Any] = {
@@ -37,7 +43,7 @@ _UNDERSTOOD = {"KHR_mesh_quantization", "KHR_texture_transform", "KHR_materials_
 _MAX_COUNT = 50_000_000
 
 
-class GltfError(ValueError):
+class GltfError(ModelFileError):
     """The file cannot be read; the message says why."""
 
 
@@ -81,11 +87,11 @@ def read_gltf(path: Path) -> GltfScene:
     """Read a .glb or .gltf file.
 
     Raises:
-        GltfError: damaged, truncated, or needs something that is not supported; the message does
-            not repeat the path.
+        ModelFileError: damaged, truncated, or needs something that is not supported; the message
+            does not repeat the path.
         OSError: the file itself cannot be read.
     """
-    raw = path.read_bytes()
+    raw = read_regular(path)
     if raw[:4] == b"glTF" or path.suffix.lower() == ".glb":
         document, body = split_glb(raw)
     else:
@@ -255,10 +261,9 @@ class _Reader:
             raise GltfError(f"{what} {uri!r} is not a file")
         name = unquote(uri)
         try:
-            return (self.folder / name).read_bytes()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise GltfError(f"{what} file {name!r} cannot be read ({reason})") from None
+            return read_beside(self.folder, name, MAX_FILE_BYTES)
+        except ModelFileError as error:
+            raise GltfError(f"{what} file {name!r} cannot be read ({error})") from None
 
     def view(self, index: int) -> tuple[bytes, int, int]:
         """Buffer, start and length of a buffer view."""
@@ -375,28 +380,6 @@ class _Reader:
                 raw = data[start : start + length]
             self.images[source] = decode_image(raw, name)
         return self.images[source]
-
-
-def decode_image(raw: bytes, name: str) -> NDArray[np.uint8]:
-    """An image file's pixels as (H, W, 3) uint8.
-
-    Raises:
-        GltfError: it cannot be decoded whole.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(raw)) as picture:
-            picture.load()
-            if picture.mode.startswith("I"):
-                wide = np.asarray(picture).astype(np.float64) / 257.0
-                grey = np.clip(np.round(wide), 0, 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        detail = "not an image" if "cannot identify" in detail else detail
-        raise GltfError(f"texture {name!r} cannot be decoded ({detail})") from None
 
 
 def _triangles(index: NDArray[np.int64], mode: int) -> NDArray[np.int64]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from satgen.errors import InputError
 from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel
 from satgen.targets import registry
-from satgen.targets.gltf import GltfError, GltfScene, decode_image, read_gltf
+from satgen.targets.files import ModelFileError, read_regular
+from satgen.targets.gltf import GltfError, GltfScene, read_gltf
+from satgen.targets.obj import read_obj
+from satgen.targets.pieces import DEFAULT_MATERIAL, Piece, Shape, linear
 
 EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
 """File types of a user's own model."""
@@ -25,21 +29,6 @@ UP_AXES = ("x", "y", "z", "-x", "-y", "-z")
 CREASE_DEG = 30.0
 MAX_EXTENT_M = 1e7
 MIN_EXTENT_M = 1e-6
-
-DEFAULT_MATERIAL = Material("default", (0.58, 0.58, 0.57), 0.0, 0.55)
-"""For surfaces that come without one: light grey, half matt."""
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Triangles of one part in one material; normals and uv may be missing."""
-
-    part: int
-    material: Material
-    vertices: NDArray[np.float64]
-    faces: NDArray[np.int32]
-    normals: NDArray[np.float64] | None
-    uv: NDArray[np.float64] | None
 
 
 def load_target(
@@ -105,7 +94,7 @@ def _lit(model: TargetModel, path: Path, source: str) -> TargetModel:
         raise InputError(f"{error}; bake it again: satgen targets light {source}") from None
 
 
-def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[_Piece]]:
+def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[Piece]]:
     """Parts and pieces of a GLB that satgen wrote."""
     parts, pieces = [], []
     for node in scene.nodes:
@@ -113,7 +102,7 @@ def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[_Piece]]:
         parts.append(Part(label, node.name, str(node.extras["class"])))
         for p in node.primitives:
             material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(_Piece(label, material, p.vertices, p.faces, p.normals, p.uv))
+            pieces.append(Piece(label, material, p.vertices, p.faces, p.normals, p.uv))
     parts.sort(key=lambda part: part.label)
     if [p.label for p in parts] != list(range(1, len(parts) + 1)):
         raise ValueError("part labels are not 1, 2, 3 …")
@@ -128,9 +117,11 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
     if path.is_dir():
         raise InputError(f"{path}: a folder, not a model file")
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.stat().st_size == 0:
+        raw = read_regular(path)
+        digest = hashlib.sha256(raw).hexdigest()
+        if not raw:
             raise InputError(f"{path}: the file is empty")
+        told: list[str] = []
         landmarks: dict[str, tuple[float, float, float]] = {}
         own = False
         if suffix in (".glb", ".gltf"):
@@ -142,10 +133,11 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
             else:
                 names, pieces = _scene_pieces(scene)
         else:
-            names, pieces = _trimesh_pieces(path)
+            shape = read_obj(path, raw) if suffix == ".obj" else _read_with_trimesh(path, raw)
+            names, pieces, told = shape.names, shape.pieces, shape.warnings
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except GltfError as error:
+    except ModelFileError as error:
         raise InputError(f"{path}: {error}") from None
     pieces = [_checked(path, p) for p in pieces]
     pieces = [p for p in pieces if len(p.faces)]
@@ -169,6 +161,7 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
         "landmarks": {n: list(p) for n, p in landmarks.items()},
     }
     model = _assemble(path.stem, parts, pieces, landmarks, card)
+    model = replace(model, warnings=tuple(told))
     card["triangles"] = len(model.faces)
     card["parts"] = [{"label": p.label, "name": p.name, "class": p.cls} for p in model.parts]
     return _lit(model, path, str(path)) if light else model
@@ -177,7 +170,7 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
 # --- files of others ----------------------------------------------------------------------------
 
 
-def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[_Piece]]:
+def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[Piece]]:
     names, pieces = [], []
     for k, node in enumerate(scene.nodes):
         names.append(node.name)
@@ -187,51 +180,42 @@ def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[_Piece]]:
                     f"node {node.name!r} uses material {p.material}, which is not there"
                 )
             material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(_Piece(k, material, p.vertices, p.faces, p.normals, p.uv))
+            pieces.append(Piece(k, material, p.vertices, p.faces, p.normals, p.uv))
     return names, pieces
 
 
-def _trimesh_pieces(path: Path) -> tuple[list[str], list[_Piece]]:
-    """Objects of an .obj, .stl or .ply file."""
+def _read_with_trimesh(path: Path, raw: bytes) -> Shape:
+    """An .stl or .ply file."""
     import trimesh
 
     kind = path.suffix.lower().lstrip(".")
-    textures = _obj_textures(path) if kind == "obj" else {}
-    options: dict[str, Any] = {"process": False, "file_type": kind}
-    if kind == "obj":
-        options |= {"split_objects": True, "group_material": True}
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meshes = _dump(trimesh.load_scene(str(path), **options))
-    except OSError:
-        raise
+            # of bytes, so that it opens no other file
+            scene = trimesh.load_scene(io.BytesIO(raw), file_type=kind, process=False)
+            meshes = _dump(scene)
     except Exception as error:  # a reader may raise anything on a damaged file
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GltfError(f"cannot be read as {kind.upper()} ({detail})") from None
+        raise ModelFileError(f"cannot be read as {kind.upper()} ({detail})") from None
     names, pieces = [], []
-    for k, (name, mesh) in enumerate(reversed(meshes) if kind == "obj" else meshes):
+    for k, (name, mesh) in enumerate(meshes):
         names.append(name)
         stored = mesh._cache.cache.get("vertex_normals")
         normals = None
         if kind != "stl" and stored is not None and len(stored) == len(mesh.vertices):
             normals = np.asarray(stored, dtype=np.float64)
-        uv = getattr(mesh.visual, "uv", None)
-        if uv is not None and len(uv) == len(mesh.vertices):
-            uv = np.asarray(uv, dtype=np.float64) * (1.0, -1.0) + (0.0, 1.0)
-        else:
-            uv = None
         pieces.append(
-            _Piece(
+            Piece(
                 k,
-                _visual_material(mesh.visual, textures if uv is not None else {}),
+                _visual_material(mesh.visual),
                 np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3),
                 np.asarray(mesh.faces, dtype=np.int32).reshape(-1, 3),
                 normals,
-                uv,
+                None,
             )
         )
-    return names, pieces
+    return Shape(names, pieces, [])
 
 
 def _dump(scene: Any) -> list[tuple[str, Any]]:
@@ -249,61 +233,15 @@ def _dump(scene: Any) -> list[tuple[str, Any]]:
     return out
 
 
-def _visual_material(visual: Any, textures: dict[str, NDArray[np.uint8]]) -> Material:
-    """A material from trimesh's: diffuse colour and texture, or the mean vertex colour."""
-    if getattr(visual, "kind", None) == "texture":
-        name = str(getattr(visual.material, "name", None) or "material")
-        if name in textures:
-            return Material(name, (1.0, 1.0, 1.0), 0.0, 0.55, base_color_image=textures[name])
-        colour = getattr(visual.material, "diffuse", None)
-        known = colour is not None
-        base = _linear(np.asarray(colour)[:3] / 255.0) if known else DEFAULT_MATERIAL.base_color
-        return Material(name, base, 0.0, 0.55)
+def _visual_material(visual: Any) -> Material:
+    """A material of the mean of trimesh's vertex or face colours."""
     if getattr(visual, "kind", None) in ("vertex", "face"):
         rgb = np.asarray(visual.vertex_colors, dtype=np.float64)[:, :3].mean(axis=0) / 255.0
-        return Material("colours", _linear(rgb), 0.0, 0.55)
+        return Material("colours", linear(rgb), 0.0, 0.55)
     return DEFAULT_MATERIAL
 
 
-def _linear(srgb: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Linear RGB of an sRGB colour (3,), 0..1 (IEC 61966-2-1)."""
-    value = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return float(value[0]), float(value[1]), float(value[2])
-
-
-def _obj_textures(path: Path) -> dict[str, NDArray[np.uint8]]:
-    """Colour textures (H, W, 3) by material name that the .obj file's material libraries name.
-
-    A library that is missing is passed over (its materials are then grey), a texture is not.
-
-    Raises:
-        GltfError: a texture is missing or cannot be decoded.
-    """
-    out: dict[str, NDArray[np.uint8]] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not line.startswith("mtllib"):
-            continue
-        library = path.parent / line.removeprefix("mtllib").strip()
-        if not library.is_file():
-            continue
-        material = ""
-        for entry in library.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, rest = entry.strip().partition(" ")
-            rest = rest.strip()
-            if key.lower() == "newmtl":
-                material = rest
-            if key.lower() != "map_kd" or not rest:
-                continue
-            # the name may hold spaces, and options may come before it
-            names = (rest, rest.split()[-1])
-            image = next((f for f in (library.parent / n for n in names) if f.is_file()), None)
-            if image is None:
-                raise GltfError(f"texture file {rest!r} is missing")
-            out[material] = decode_image(image.read_bytes(), image.name)
-    return out
-
-
-def _checked(path: Path, piece: _Piece) -> _Piece:
+def _checked(path: Path, piece: Piece) -> Piece:
     """The piece without degenerate triangles; InputError where its numbers cannot be used."""
     vertices, faces = piece.vertices, piece.faces
     bad = int(np.sum(~np.isfinite(vertices).all(axis=1)))
@@ -339,7 +277,7 @@ _UPRIGHT = {
 """The quarter turns that bring a file's up axis to +z."""
 
 
-def _placed(p: _Piece, scale: float, turn: NDArray[np.float64]) -> _Piece:
+def _placed(p: Piece, scale: float, turn: NDArray[np.float64]) -> Piece:
     if scale == 1.0 and np.array_equal(turn, np.eye(3)):
         return p
     return replace(
@@ -349,7 +287,7 @@ def _placed(p: _Piece, scale: float, turn: NDArray[np.float64]) -> _Piece:
     )
 
 
-def _check_size(path: Path, pieces: list[_Piece], scale: float) -> None:
+def _check_size(path: Path, pieces: list[Piece], scale: float) -> None:
     used = [p.vertices[np.unique(p.faces)] for p in pieces]
     low = np.min([u.min(axis=0) for u in used], axis=0)
     high = np.max([u.max(axis=0) for u in used], axis=0)
@@ -366,9 +304,9 @@ def _check_size(path: Path, pieces: list[_Piece], scale: float) -> None:
         )
 
 
-def _two_sided(pieces: list[_Piece], always: bool) -> list[_Piece]:
+def _two_sided(pieces: list[Piece], always: bool) -> list[Piece]:
     """Pieces of parts that are not closed surfaces get materials drawn from both sides."""
-    by_part: dict[int, list[_Piece]] = {}
+    by_part: dict[int, list[Piece]] = {}
     for p in pieces:
         by_part.setdefault(p.part, []).append(p)
     open_parts = {k for k, group in by_part.items() if always or not _is_closed(group)}
@@ -378,7 +316,7 @@ def _two_sided(pieces: list[_Piece], always: bool) -> list[_Piece]:
     ]
 
 
-def _is_closed(group: list[_Piece]) -> bool:
+def _is_closed(group: list[Piece]) -> bool:
     """Whether every edge, with vertices welded by position, is used once in each direction."""
     vertices = np.concatenate([p.vertices for p in group])
     starts = np.cumsum([0] + [len(p.vertices) for p in group[:-1]])
@@ -395,8 +333,8 @@ def _is_closed(group: list[_Piece]) -> bool:
 
 
 def _number_parts(
-    path: Path, names: list[str], pieces: list[_Piece]
-) -> tuple[tuple[Part, ...], list[_Piece]]:
+    path: Path, names: list[str], pieces: list[Piece]
+) -> tuple[tuple[Part, ...], list[Piece]]:
     """Labels 1, 2, 3 … for the parts that have triangles; one part where there are too many."""
     used = list(dict.fromkeys(p.part for p in pieces))
     if len(used) > MAX_PARTS:
@@ -470,8 +408,8 @@ def crease_normals(
 
 
 def _finished(
-    p: _Piece,
-) -> tuple[_Piece, NDArray[np.float64], NDArray[np.float64]]:
+    p: Piece,
+) -> tuple[Piece, NDArray[np.float64], NDArray[np.float64]]:
     """The piece, split at creases where need be; (V, 3) normals, (V, 2) uv."""
     if p.normals is None:
         source, faces, normals = crease_normals(p.vertices, p.faces)
@@ -499,7 +437,7 @@ def _material_key(m: Material) -> tuple[Any, ...]:
 def _assemble(
     name: str,
     parts: tuple[Part, ...],
-    pieces: list[_Piece],
+    pieces: list[Piece],
     landmarks: dict[str, tuple[float, float, float]],
     card: dict[str, Any],
 ) -> TargetModel:

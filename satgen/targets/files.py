@@ -1,0 +1,139 @@
+"""Files that a model names: only regular ones in the model's folder, of known size and kind."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_FILE_BYTES = 2 << 30
+"""Largest model file, and largest buffer beside it."""
+MAX_LIBRARY_BYTES = 16 << 20
+"""Largest material library."""
+MAX_TEXTURE_BYTES = 256 << 20
+"""Largest texture file."""
+MAX_TEXTURE_SIDE = 8192
+"""Widest and highest texture, pixels."""
+KEPT_TEXTURE_SIDE = 4096
+"""Larger textures are scaled down to this."""
+TEXTURE_FORMATS = ("PNG", "JPEG", "WEBP", "TGA", "BMP", "PPM")
+"""Pillow's readers for textures; others, as EPS, would start programs that a stranger's file must
+not start."""
+
+
+class ModelFileError(ValueError):
+    """A model, or a file that it names, cannot be read; the message says why."""
+
+
+def read_regular(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        ModelFileError: a folder, a device, a pipe, or more than `limit` bytes.
+        OSError: it cannot be opened.
+    """
+    # without waiting: opening a pipe would hang until somebody writes to it
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError("not a regular file")
+        if status.st_size > limit:
+            raise ModelFileError(f"{status.st_size} bytes; {limit} is the most")
+        return file.read(limit)
+
+
+def read_beside(folder: Path, name: str, limit: int) -> bytes:
+    """The bytes of a file that a model in `folder` names.
+
+    Backslashes separate folders, too. A name that leads out of the folder (an absolute path,
+    `..`, a link) or that is not there stands for the file of that name beside the model.
+    Where there is none, a name that differs in the case of its letters alone will do.
+
+    Raises:
+        ModelFileError: no such file in the folder, not a regular file, or too large.
+    """
+    if not name or any(ord(c) < 32 for c in name):
+        raise ModelFileError("not a file's name")
+    plain = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))
+    try:
+        root = folder.resolve()
+        for candidate in (plain, plain.rsplit("/", 1)[-1]):
+            found = _inside(root, candidate)
+            if found is not None:
+                return read_regular(found, limit)
+        found = _inside(root, plain, any_case=True)
+        if found is not None:
+            return read_regular(found, limit)
+    except (OSError, RuntimeError) as error:
+        raise ModelFileError(getattr(error, "strerror", None) or "cannot be read") from None
+    outside = plain.startswith("/") or ".." in plain.split("/")
+    raise ModelFileError("not in the model's folder" if outside else "missing")
+
+
+def _inside(root: Path, name: str, any_case: bool = False) -> Path | None:
+    """The file of a relative name under `root` that exists and does not lead out of it."""
+    if name.startswith("/"):
+        return None
+    path = root
+    for step in name.split("/"):
+        if any_case and step not in ("", ".", "..") and not (path / step).exists():
+            if not path.is_dir():
+                return None
+            same = sorted(f for f in os.listdir(path) if f.lower() == step.lower())
+            step = same[0] if same else step
+        path = path / step
+    path = path.resolve()
+    return path if path.is_relative_to(root) and path != root and path.exists() else None
+
+
+def text_of(raw: bytes) -> str:
+    """Text in UTF-8 or UTF-16 with a mark, else in UTF-8, else in Latin-1."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", errors="replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def decode_image(raw: bytes, name: str) -> NDArray[np.uint8]:
+    """A texture's pixels as (H, W, 3) uint8, 4096 a side at most.
+
+    Raises:
+        ModelFileError: not PNG, JPEG, WebP, TGA, BMP or PNM, damaged, or over 8192 a side.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(raw), formats=TEXTURE_FORMATS) as picture:
+            if max(picture.size) > MAX_TEXTURE_SIDE:
+                width, height = picture.size
+                raise ValueError(f"{width} x {height} pixels; {MAX_TEXTURE_SIDE} a side is most")
+            picture.load()
+            if picture.mode.startswith("I"):
+                wide = np.asarray(picture).astype(np.float32) / 257.0
+                grey = np.clip(np.round(wide), 0, 255).astype(np.uint8)
+                plain = Image.fromarray(grey)
+            else:
+                plain = picture.convert("RGB")
+            if max(plain.size) > KEPT_TEXTURE_SIDE:
+                plain.thumbnail((KEPT_TEXTURE_SIDE, KEPT_TEXTURE_SIDE))
+            return np.asarray(plain.convert("RGB"))
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        MemoryError,
+        Image.DecompressionBombError,
+    ) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        detail = "not an image" if "cannot identify" in detail else detail
+        raise ModelFileError(f"texture {name!r} cannot be decoded ({detail})") from None

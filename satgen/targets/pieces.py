@@ -1,0 +1,52 @@
+"""What the readers of model files make: triangles of one part in one material."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.model import Material
+
+DEFAULT_MATERIAL = Material("default", (0.58, 0.58, 0.57), 0.0, 0.55)
+"""For surfaces that come without one: light grey, half matt."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Triangles of one part in one material, in the file's axes and units.
+
+    Attributes:
+        part: place of the part's name in the reader's list of names.
+        material: what it is made of.
+        vertices: (V, 3); faces: (F, 3).
+        normals: (V, 3), uv: (V, 2) v down; None where the file has none.
+    """
+
+    part: int
+    material: Material
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int32]
+    normals: NDArray[np.float64] | None
+    uv: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model file that was read: its parts' names, its triangles, and what was left out of it."""
+
+    names: list[str]
+    pieces: list[Piece]
+    warnings: list[str]
+
+
+def linear(srgb: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Linear RGB of an sRGB colour (3,), 0..1 (IEC 61966-2-1)."""
+    value = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things in words, as "1 material" and "3 materials"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
