@@ -6,8 +6,11 @@ request is fine, the run failed). Anything else is a defect and shows its traceb
 
 from __future__ import annotations
 
-WORD, LINE = 80, 300
-"""Characters of a value in a message, and of a message, beyond which they are cut."""
+WORD = 80
+"""Characters of a value in a message beyond which it is cut."""
+
+LONG, LINE = 300, 600
+"""Characters of a message beyond which its long words are cut, and beyond which it is itself."""
 
 
 class SatgenError(Exception):
@@ -29,8 +32,8 @@ def one_line(message: object) -> str:
     then of the whole, the middle is left out where the line would be too long.
     """
     line = escaped(" ".join(str(message).split()))
-    if len(line) > LINE:
-        line = " ".join(cut(word, WORD) for word in line.split(" "))
+    if len(line) > LONG:
+        line = " ".join(cut(word, WORD * 3 // 2) for word in line.split(" "))
     return cut(line, LINE)
 
 

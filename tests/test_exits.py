@@ -24,7 +24,7 @@ def test_a_message_is_a_line_that_steers_no_terminal(text: str) -> None:
     assert line.isprintable()
 
 
-@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200))
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=250))
 def test_a_word_of_usual_length_is_not_changed(text: str) -> None:
     assert one_line(f"{text}: must be 3") == f"{text}: must be 3"
 
