@@ -22,7 +22,7 @@ from matchers.specs import (
 )
 from matchers.truth.rules import GAPS, Thresholds
 from satgen.errors import InputError
-from satgen.settings import check, numbers, setting
+from satgen.settings import SEEDS, check, numbers, setting
 
 SMALL_PAIRS, SMALL_REPEATS = 4, 1
 """Pairs a gap, and matches of each for its time, without a dataset: results within two minutes."""
@@ -162,10 +162,12 @@ class BenchConfig:
         "Pairs a gap and dataset, or all (every frame with the next one), or a CSV list",
         name="pairs",
         parse=str,
+        low=1,
+        high=1e6,
         metavar="NUMBER|all|FILE",
         shown=f"{{}}; {SMALL_PAIRS} without DATASET",
     )
-    seed: int = setting(0, "Seed of the draws of pairs", low=0)
+    seed: int = setting(0, "Seed of the draws of pairs", low=0, below=SEEDS)
     max_keypoints: int = setting(512, "Keypoints in a frame", low=1)
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
@@ -187,7 +189,7 @@ class BenchConfig:
     batch: int | None = setting(
         None, "Pairs matched together", low=1, shown=f"1; on a GPU {GPU_BATCH}"
     )
-    threads: int | None = setting(None, "Threads of a process", low=1, shown="the cores")
+    threads: int | None = setting(None, "Threads of a process", low=1, high=1024, shown="the cores")
     device: str | None = setting(None, "cpu, cuda or mps", shown="the best there is")
 
     def __post_init__(self) -> None:

@@ -10,7 +10,8 @@ import click
 
 from satgen.errors import InputError, SatgenError, one_line
 
-TOO_LONG = "is too long a name for a file, must be at most 255 bytes between slashes"
+NAME_BYTES = 255
+TOO_LONG = f"is too long a name for a file, must be at most {NAME_BYTES} bytes between slashes"
 
 
 def guarded(action: Callable[[], Any]) -> Any:

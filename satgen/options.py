@@ -31,7 +31,7 @@ from satgen.sensor import (
     sensor_preset,
     with_changes,
 )
-from satgen.settings import check, numbers, option_words, setting
+from satgen.settings import SEEDS, check, numbers, option_words, setting
 from satgen.sun import SunConfig, check_sun, parse_sun
 from satgen.surroundings.config import BACKGROUNDS, HIGHEST_KM, LOWEST_KM
 from satgen.trajectory import (
@@ -147,7 +147,7 @@ class RenderOptions:
         "aura, worldview, cartography, all, random:SEED, random:FIRST-LAST, or the path of a model "
         "file",
     )
-    scale: float = setting(1.0, "Metres per unit of a model file")
+    scale: float = setting(1.0, "Metres per unit of a model file", low=1e-6, high=1e6)
     up: str = setting("z", "Axis of a model file that points up: x, y, z, -x, -y or -z")
     trajectory: Motion | str = setting(
         "spiral", "spiral, grid, orbit, tumble or file:PATH (CSV or parquet)"
@@ -161,7 +161,8 @@ class RenderOptions:
         None,
         "Camera to target",
         unit="metres",
-        above=0.0,
+        low=1e-3,
+        high=1e7,
         shown="the target fills 90% of the frame",
     )
     roll: Roll | float | str = setting(
@@ -176,6 +177,8 @@ class RenderOptions:
         "What the camera looks at: a landmark, a part, or a point of the target's frame in metres",
         metavar="NAME|X,Y,Z",
         parse=_aim,
+        low=-1e6,
+        high=1e6,
         shown="the centre of the bounding sphere",
     )
     offset: str | tuple[float, float] | None = setting(
@@ -188,18 +191,22 @@ class RenderOptions:
     size: int = setting(512, "Side of a square image", unit="pixels", low=1, high=MAX_SIDE)
     width: int | None = setting(None, "Image width", unit="pixels", low=1, high=MAX_SIDE)
     height: int | None = setting(None, "Image height", unit="pixels", low=1, high=MAX_SIDE)
-    fov: float = setting(20.0, "Vertical field of view", unit="degrees", above=0.0, below=179.0)
+    fov: float = setting(20.0, "Vertical field of view", unit="degrees", low=1e-3, below=179.0)
     intrinsics: tuple[float, float, float, float] | None = setting(
         None,
         "Focal lengths and principal point in pixels",
         metavar="FX,FY,CX,CY",
         parse=_intrinsics,
+        low=-1e7,
+        high=1e7,
     )
     distortion: tuple[float, float, float, float, float] | None = setting(
         None,
         "Distortion of the lens, OpenCV's coefficients",
         metavar="K1,K2,P1,P2,K3",
         parse=_distortion,
+        low=-1e3,
+        high=1e3,
     )
     sun: SunConfig | str = setting(
         "phase:35",
@@ -218,7 +225,8 @@ class RenderOptions:
     exposure: float | None = setting(
         None,
         "Radiance to full scale; white paper in the sun is 1",
-        above=0.0,
+        low=1e-9,
+        high=1e9,
         shown="the sensor's",
     )
     mono: bool | None = setting(
@@ -239,12 +247,14 @@ class RenderOptions:
         "sensor knows its aperture",
         unit="seconds",
         low=0.0,
+        high=3600.0,
         shown="the sensor's",
     )
     f_number: float | None = setting(
         None,
         "Focal length over aperture, for a sensor that knows its pixels",
-        above=0.0,
+        low=0.1,
+        high=1000.0,
         shown="the sensor's",
     )
     background: str = setting(
@@ -268,7 +278,7 @@ class RenderOptions:
     flow: bool = setting(
         False, "Write flow_forward/ and flow_backward/: optical flow to the next index and back"
     )
-    seed: int = setting(0, "Seed of the sensor's noise and of the clouds", low=0)
+    seed: int = setting(0, "Seed of the sensor's noise and of the clouds", low=0, below=SEEDS)
     renderer: str = setting(
         RENDERERS[0],
         "satgen, or pyrender: a plain, slow, outside look at the same scene",
@@ -285,8 +295,6 @@ class RenderOptions:
         check(self)
         if self.stop < self.start:
             raise InputError(f"stop {self.stop}: must not be less than start {self.start}")
-        if self.seed >= 2**63:
-            raise InputError(f"seed {self.seed}: must be below 2**63")
         if self.camera is not None:
             for item in fields(self):
                 if item.name in _CAMERA and getattr(self, item.name) != item.default:

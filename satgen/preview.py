@@ -113,15 +113,41 @@ def save_picture(image: Image.Image, path: str | Path) -> None:
     """
     import io
 
-    from PIL import Image
-
-    path = Path(path)
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None:
-        raise InputError(f"{path}: must end in .png, .jpg or another type of picture")
+    kind = check_picture(path)
     buffer = io.BytesIO()
     image.save(buffer, format=kind)
-    _write(path, buffer.getvalue())
+    _write(Path(path), buffer.getvalue())
+
+
+def check_picture(path: str | Path) -> str:
+    """The type of picture that a path's suffix names.
+
+    Raises:
+        InputError: it names none, or the path is that of a folder.
+    """
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(Path(path).suffix.lower())
+    if kind is None:
+        raise InputError(f"{path}: must end in .png, .jpg or another type of picture")
+    _check_free(Path(path))
+    return kind
+
+
+def check_film(path: str | Path) -> None:
+    """Refuse a path that no film can be written to.
+
+    Raises:
+        InputError: its suffix is not a film's, or it is that of a folder.
+    """
+    if Path(path).suffix.lower() not in FILM_TYPES:
+        raise InputError(f"{path}: a film must end in {' or '.join(FILM_TYPES)}")
+    _check_free(Path(path))
+
+
+def _check_free(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, must be a file to write")
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -154,8 +180,7 @@ def film(
         InputError: another suffix, or numbers that make no sense; RunError: it cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in FILM_TYPES:
-        raise InputError(f"{path}: a film must end in {' or '.join(FILM_TYPES)}")
+    check_film(path)
     if not 1 <= fps <= 100:
         raise InputError(f"fps {fps}: must be from 1 to 100")
     chosen = spread(data.indices, frames)

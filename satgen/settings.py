@@ -20,6 +20,12 @@ T = TypeVar("T")
 
 _KEY = "setting"
 
+MOST = 1e9
+"""Largest value of a number that says no more than how small it may be."""
+
+SEEDS = 2**63
+"""Seeds are below this."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -28,7 +34,7 @@ class Setting:
     Attributes:
         help: a sentence without its full stop.
         unit: of the value, appended to the help.
-        low, high: least and largest value, included.
+        low, high: least and largest value, included; `MOST` where only a least one is given.
         above, below: bounds that the value must not reach.
         choices: the values that there are.
         name: the option's name without dashes; None is the field's, with dashes. A switch has two,
@@ -54,6 +60,12 @@ class Setting:
     metavar: str | None = None
     parse: Callable[[str], Any] | None = None
 
+    def __post_init__(self) -> None:
+        """Bound what is bounded below alone."""
+        bounded = self.high is not None or self.below is not None or self.choices
+        if not bounded and (self.low is not None or self.above is not None):
+            object.__setattr__(self, "high", MOST)
+
     @property
     def sentence(self) -> str:
         """The help with its unit, as a sentence."""
@@ -65,15 +77,17 @@ class Setting:
         """What a value must be, such as "at least 1"; empty where anything will do."""
         if self.choices:
             return f"one of {', '.join(map(str, self.choices))}"
-        if self.low is not None and self.high is not None:
-            return f"between {self.low:g} and {self.high:g}"
+        if self.low is not None and self.high not in (None, MOST):
+            return f"between {_bound(self.low)} and {_bound(self.high)}"
         bounds = (
             ("at least", self.low),
             ("more than", self.above),
             ("at most", self.high),
             ("below", self.below),
         )
-        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        return " and ".join(
+            f"{word} {_bound(bound)}" for word, bound in bounds if bound is not None
+        )
 
     def check(self, value: Any, what: str) -> None:
         """InputError, naming `what`, if a value is out of range; None is always allowed."""
@@ -89,17 +103,20 @@ class Setting:
             return value not in self.choices
         if isinstance(value, str) or not hasattr(value, "__float__"):
             return False
-        try:
-            number = float(value)
-        except OverflowError:  # a whole number of hundreds of digits
-            number = math.inf
+        # Whole numbers are compared as they are: the largest are beyond floats.
+        number = value if isinstance(value, int) else float(value)
         return (
-            not math.isfinite(number)
+            not (isinstance(number, int) or math.isfinite(number))
             or (self.low is not None and number < self.low)
             or (self.high is not None and number > self.high)
             or (self.above is not None and number <= self.above)
             or (self.below is not None and number >= self.below)
         )
+
+
+def _bound(value: float) -> str:
+    """A bound in words."""
+    return "2**63" if value == SEEDS else f"{value:g}"
 
 
 def setting(default: T, help: str, **details: Any) -> T:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE
 from satgen.errors import InputError
-from satgen.settings import check, setting
+from satgen.settings import SEEDS, check, setting
 
 TASKS = ("pose", "frames")
 
@@ -61,8 +61,10 @@ class PredictConfig:
         "Windows of a dataset: test, those of its held-out blocks, or all",
         choices=("test", "all"),
     )
-    seed: int = setting(0, "Seed of noise, draws and training", low=0)
-    threads: int = setting(1, "Threads of a process where networks forecast or match", low=1)
+    seed: int = setting(0, "Seed of noise, draws and training", low=0, below=SEEDS)
+    threads: int = setting(
+        1, "Threads of a process where networks forecast or match", low=1, high=1024
+    )
     device: str | None = setting(
         None, "Where networks run: cpu, cuda or mps", shown="the best there is"
     )

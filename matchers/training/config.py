@@ -13,7 +13,7 @@ from matchers.truth.roll import RollConfig
 from matchers.truth.rules import GAPS, Thresholds
 from matchers.weights import Purpose
 from satgen.errors import InputError
-from satgen.settings import check, setting
+from satgen.settings import SEEDS, check, setting
 from satgen.splits import SplitConfig
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     homography: HomographyConfig = field(default_factory=HomographyConfig)
     roll: RollConfig = field(default_factory=RollConfig)
-    seed: int = setting(0, "Seed of the weights and of all draws", low=0)
+    seed: int = setting(0, "Seed of the weights and of all draws", low=0, below=SEEDS)
 
     def __post_init__(self) -> None:
         _ = self.training  # or refuses

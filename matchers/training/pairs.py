@@ -50,6 +50,8 @@ class Curriculum:
         name="angles",
         metavar="A,B,...",
         parse=numbers,
+        low=0.0,
+        high=180.0,
     )
     start_deg: float = 10.0
     full: float = setting(

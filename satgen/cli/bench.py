@@ -14,7 +14,7 @@ import click
 from bench.config import SMALL_PAIRS, SMALL_REPEATS, BenchConfig
 from satgen.cli.common import features_or_default, resumable
 from satgen.cli.experiment import experiment_options, show_comparison, show_result
-from satgen.cli.options import configured, options_of
+from satgen.cli.options import PATH, configured, options_of
 from satgen.errors import InputError
 from satgen.installed import require
 from satgen.progress import Progress, Stage
@@ -26,11 +26,11 @@ FRAMES_S, PAIR_S = 10.0, 0.3
 
 
 @click.command("bench", short_help="Measure matching accuracy, and what early exit saves.")
-@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="[DATASET]...")
+@click.argument("datasets", nargs=-1, type=PATH, metavar="[DATASET]...")
 @options_of(BenchConfig)
 @click.option(
     "--posed",
-    type=(click.Path(path_type=Path), click.Path(path_type=Path)),
+    type=(PATH, PATH),
     multiple=True,
     metavar="LIST IMAGES",
     help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
@@ -139,7 +139,7 @@ def _config(
         config = replace(config, pairs_per_gap=SMALL_PAIRS, repeats=SMALL_REPEATS)
     if pairs == "all":
         config = replace(config, pairs_per_gap=None, repeats=1)
-    elif pairs is not None and pairs.isdigit():
+    elif pairs is not None and pairs.isdecimal():
         config = replace(config, pairs_per_gap=int(pairs))
     elif pairs is not None:
         pairs_file = Path(pairs)

@@ -6,16 +6,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from satgen.cli.options import PATH
 from satgen.progress import Progress, Stage, Update
 from satgen.progress import duration as duration
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
+
+MOST_WORKERS = 1024
+"""Most processes or threads that may be asked for."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +31,7 @@ def run_options(out: str) -> Callable[[F], F]:
         out: the help of --out, with its default.
     """
     options = (
-        click.option("--out", type=click.Path(path_type=Path), help=out),
+        click.option("--out", type=PATH, help=out),
         click.option(
             "--resume/--no-resume",
             default=True,

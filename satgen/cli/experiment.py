@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from satgen.cli.common import F, duration, echo_json, json_option, run_options
+from satgen.cli.common import MOST_WORKERS, F, duration, echo_json, json_option, run_options
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ def experiment_options(name: str, way: str) -> Callable[[F], F]:
     """
     decorators = (
         click.option(
-            "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes."
+            "--workers",
+            type=click.IntRange(1, MOST_WORKERS),
+            default=1,
+            show_default=True,
+            help="Processes.",
         ),
         run_options(f"Folder of the run.  [default: runs/{name}, or runs/{name}-N]"),
         click.option(

@@ -11,7 +11,7 @@ import click
 from matchers.lightglue_config import LightGlueConfig
 from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE, MAX_KEYPOINTS
 from satgen.cli.common import duration, echo_json, features_or_default, json_option
-from satgen.cli.options import options_of
+from satgen.cli.options import PATH, options_of
 from satgen.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command("match", short_help="Match two images, and draw the matches.")
-@click.argument("image_a", type=click.Path(path_type=Path))
-@click.argument("image_b", type=click.Path(path_type=Path))
+@click.argument("image_a", type=PATH)
+@click.argument("image_b", type=PATH)
 @click.option(
     "--features",
     help=f"{FEATURES_CHOICE}.  [default: aliked if it has been downloaded, else sift]",
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     "--max-keypoints",
     default=MAX_KEYPOINTS,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1_000_000),
     help="Keypoints of an image, the best.",
 )
 @click.option(
     "--resize",
-    type=click.IntRange(min=8),
+    type=click.IntRange(8, 16384),
     help="Bring the long side to so many pixels first (LightGlue's training: 1024).  [aliked, "
     "superpoint]",
 )
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 @click.option("--no-adaptive", is_flag=True, help="LightGlue: all layers, no pruning.")
 @click.option("--no-mask", is_flag=True, help="Look for keypoints beside the target, too.")
 @click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")
-@click.option("--out", type=click.Path(path_type=Path), help="Picture to write.")
-@click.option("--npz", type=click.Path(path_type=Path), help="NumPy file to write.")
+@click.option("--out", type=PATH, help="Picture to write.")
+@click.option("--npz", type=PATH, help="NumPy file to write.")
 @json_option
 def command(
     image_a: Path,

@@ -8,6 +8,7 @@ alone. Help texts, defaults and ranges are the fields' own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import click
 
 from satgen.errors import InputError, cut
+from satgen.exits import NAME_BYTES, TOO_LONG
 from satgen.settings import Setting, listed, option_name, setting_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +31,22 @@ _NAMES: dict[Any, tuple[str, str]] = {
     Path: ("PATH", "a path"),
 }
 """What help and messages call a value of a type."""
+
+
+class PathName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The path of a file or folder, there or not, none of whose names is too long for a file."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; InputError where no file system here can have it."""
+        path = Path(value)
+        if any(len(os.fsencode(part)) > NAME_BYTES for part in path.parts):
+            raise InputError(f"{cut(str(value))}: {TOO_LONG}")
+        return path
+
+
+PATH = PathName()
 
 
 class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -57,6 +75,23 @@ class Value(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             raise InputError(f"--{self.option} {cut(value)}: must be {needed}") from None
         self.declared.check(read, f"--{self.option}")
         return read
+
+
+def number_option(
+    name: str,
+    kind: type,
+    help: str,
+    default: Any,
+    low: float,
+    high: float,
+    shown: str | None = None,
+) -> Callable[[F], F]:
+    """A decorator that adds an option that is no field's: a number between two bounds."""
+    declared = Setting(help, low=low, high=high, shown=shown)
+    value = Value(name, declared, kind)
+    return click.option(
+        f"--{name}", type=value, default=default, help=_help(declared, default, name)
+    )
 
 
 def options_of(config: type, *, without: tuple[str, ...] = ()) -> Callable[[F], F]:

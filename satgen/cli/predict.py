@@ -14,7 +14,7 @@ from bench.predict.choose import FRAMES, PROTOCOL_KINDS, TRAINING_KINDS, protoco
 from bench.predict.config import FrameRules, PredictConfig
 from satgen.cli.common import resumable
 from satgen.cli.experiment import experiment_options, show_comparison, show_result
-from satgen.cli.options import chosen, configured, options_of, options_of_any
+from satgen.cli.options import PATH, chosen, configured, options_of, options_of_any
 from satgen.installed import require
 from satgen.progress import Progress, Stage
 
@@ -22,7 +22,7 @@ SMALL = Path("datasets") / "predict"
 
 
 @click.command("predict", short_help="Forecast poses or frames, and measure how far off they are.")
-@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="[DATASET]...")
+@click.argument("datasets", nargs=-1, type=PATH, metavar="[DATASET]...")
 @click.option(
     "--protocol",
     metavar="TEXT",

@@ -7,30 +7,49 @@ from pathlib import Path
 import click
 
 from satgen.cli.common import progress_bar
+from satgen.cli.options import PATH
 
 
 @click.command("preview", short_help="Draw a contact sheet and a film of a dataset.")
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=PATH)
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Picture to write.  [default: DATASET-sheet.png]",
 )
-@click.option("--frames", default=24, show_default=True, help="Frames on the sheet.")
-@click.option("--columns", type=click.IntRange(min=1), help="Frames in a row.")
+@click.option(
+    "--frames",
+    default=24,
+    type=click.IntRange(1, 8100),
+    show_default=True,
+    help="Frames on the sheet.",
+)
+@click.option("--columns", type=click.IntRange(1, 1000), help="Frames in a row.")
 @click.option(
     "--film",
     "film_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Film to write, .gif or .mp4.  [default: DATASET-sweep.gif]",
 )
-@click.option("--film-frames", default=180, show_default=True, help="Frames in the film.")
-@click.option("--fps", default=15, show_default=True, help="Frames of the film a second.")
+@click.option(
+    "--film-frames",
+    default=180,
+    type=click.IntRange(1, 8100),
+    show_default=True,
+    help="Frames in the film.",
+)
+@click.option(
+    "--fps",
+    default=15,
+    type=click.IntRange(1, 100),
+    show_default=True,
+    help="Frames of the film a second.",
+)
 @click.option(
     "--width",
     default=240,
     show_default=True,
-    type=click.IntRange(min=8),
+    type=click.IntRange(8, 4096),
     help="Width of a frame, pixels.",
 )
 @click.option("--no-sheet", is_flag=True, help="Only the film.")
@@ -55,16 +74,20 @@ def command(
       satgen preview datasets/aura --film aura.mp4 --film-frames 600 --fps 30 --width 512
     """
     from satgen.dataset import Dataset
-    from satgen.preview import contact_sheet, film, save_picture
+    from satgen.preview import check_film, check_picture, contact_sheet, film, save_picture
 
-    data = Dataset(dataset)
     base = dataset.resolve()
+    picture = sheet or base.with_name(f"{base.name}-sheet.png")
+    sweep = film_path or base.with_name(f"{base.name}-sweep.gif")
     if not no_sheet:
-        path = sheet or base.with_name(f"{base.name}-sheet.png")
-        save_picture(contact_sheet(data, frames, width, columns), path)
-        click.echo(str(path))
+        check_picture(picture)
     if not no_film:
-        path = film_path or base.with_name(f"{base.name}-sweep.gif")
-        with progress_bar(path.name) as progress:
-            film(data, path, film_frames, width, fps, progress)
-        click.echo(str(path))
+        check_film(sweep)
+    data = Dataset(dataset)
+    if not no_sheet:
+        save_picture(contact_sheet(data, frames, width, columns), picture)
+        click.echo(str(picture))
+    if not no_film:
+        with progress_bar(sweep.name) as progress:
+            film(data, sweep, film_frames, width, fps, progress)
+        click.echo(str(sweep))

@@ -10,6 +10,7 @@ import click
 
 from satgen.api import DATASETS, default_folder
 from satgen.cli.common import (
+    MOST_WORKERS,
     duration,
     echo_json,
     json_option,
@@ -17,7 +18,7 @@ from satgen.cli.common import (
     resumable,
     run_options,
 )
-from satgen.cli.options import chosen, configured, options_of, options_of_any
+from satgen.cli.options import PATH, chosen, configured, number_option, options_of, options_of_any
 from satgen.errors import InputError
 from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
@@ -40,12 +41,12 @@ MOTION = "motion__"
 @options_of_any(KINDS, MOTION)
 @click.option(
     "--rig",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="JSON or TOML file of several cameras that fly together: a dataset each in OUT/NAME. "
     "Needs --distance.",
 )
-@click.option(
-    "--workers", type=int, help="Worker processes; 0 renders in this one.  [default: the cores]"
+@number_option(
+    "workers", int, "Worker processes; 0 renders in this one", None, 0, MOST_WORKERS, "the cores"
 )
 @json_option
 @click.pass_context

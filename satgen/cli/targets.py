@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from satgen.cli.common import echo_json, json_option, megabytes, progress_bar
+from satgen.cli.options import PATH, number_option
 
 
 @click.group("targets", invoke_without_command=True, short_help="List the targets, or build them.")
@@ -78,7 +79,7 @@ def _rows(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
 @command.command("build", short_help="Build the targets' model files from their code.")
 @click.argument("name", required=False)
 @click.option("--check", is_flag=True, help="Compare with the files instead of writing them.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: the package's]")
+@click.option("--out", type=PATH, help="Folder.  [default: the package's]")
 @json_option
 def build_command(name: str | None, check: bool, out: Path | None, as_json: bool) -> None:
     """Build NAME.glb, its card NAME.json, its picture NAME.png and NAME.light.npz, the light
@@ -117,7 +118,7 @@ def build_command(name: str | None, check: bool, out: Path | None, as_json: bool
 @click.option("--preview", is_flag=True, help="Draw a picture, too.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The picture, with --preview.  [default: random-SEED.png]",
 )
 @json_option
@@ -169,7 +170,7 @@ def _draw(names: Sequence[str], picture: Path) -> None:
 
 @command.command("light", short_help="Bake the light that a target's parts send to one another.")
 @click.argument("target")
-@click.option("--scale", default=1.0, show_default=True, help="Metres per unit of a model file.")
+@number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
 @click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
 @json_option
 def light_command(target: str, scale: float, up: str, as_json: bool) -> None:

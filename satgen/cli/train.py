@@ -17,14 +17,14 @@ from satgen.cli.common import (
     resumable,
     run_options,
 )
-from satgen.cli.options import configured, options_of
+from satgen.cli.options import PATH, configured, number_option, options_of
 from satgen.installed import require
 
 ALL = "all"
 
 
 @click.command("train", short_help="Train LightGlue or SuperGlue on datasets.")
-@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path), metavar="DATASET...")
+@click.argument("datasets", nargs=-1, type=PATH, metavar="DATASET...")
 @click.option(
     "--stage",
     default=ALL,
@@ -40,26 +40,20 @@ ALL = "all"
 @options_of(TrainConfig)
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=CACHE,
     show_default=True,
     help="Folder of the features, which runs share.",
 )
 @click.option("--device", help="cpu or cuda.  [default: cuda if there is one]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: the cores]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads.  [default: the cores]")
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     help="Precision of LightGlue's layers in training; bfloat16 is faster on GPUs and on CPUs "
     "with AVX-512 BF16 or AMX.  [default: bfloat16 on cuda]",
 )
-@click.option(
-    "--save-minutes",
-    type=float,
-    default=SAVE_MINUTES,
-    show_default=True,
-    help="Minutes between checkpoints.",
-)
+@number_option("save-minutes", float, "Minutes between checkpoints", SAVE_MINUTES, 0.0, 1e6)
 @json_option
 def command(
     datasets: tuple[Path, ...],

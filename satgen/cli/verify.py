@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from satgen.cli.common import duration, echo_json, json_option, progress_bar
+from satgen.cli.common import MOST_WORKERS, duration, echo_json, json_option, progress_bar
+from satgen.cli.options import PATH
 
 DEEP_FRAMES = 20
 
@@ -27,15 +28,17 @@ class _Command(click.Command):
 
 
 @click.command("verify", cls=_Command, short_help="Prove a dataset whole, or name every bad frame.")
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=PATH)
 @click.option(
     "--deep",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 8100),
     metavar="[N]",
     help="Also cast rays at the target in N frames and compare silhouette and depth.  "
     f"[without N: {DEEP_FRAMES}]",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: the cores]")
+@click.option(
+    "--workers", type=click.IntRange(1, MOST_WORKERS), help="Threads.  [default: the cores]"
+)
 @json_option
 def command(dataset: Path, deep: int | None, workers: int | None, as_json: bool) -> None:
     """Check every file and every number of a dataset, from its files alone.

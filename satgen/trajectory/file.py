@@ -69,7 +69,7 @@ class PoseFile(Motion):
 
     path: str | Path
     sha256: str = ""
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, name="dt")
 
     kind: ClassVar[str] = "file"
     aimed: ClassVar[bool] = False

@@ -36,7 +36,7 @@ class Grid(Motion):
         dt_s: seconds from one index to the next.
     """
 
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, name="dt")
 
     kind: ClassVar[str] = "grid"
     smooth: ClassVar[bool] = False

@@ -60,12 +60,22 @@ class Orbit(Motion):
         high=100.0,
     )
     cross_phase_deg: float = setting(
-        30.0, "Phase of the motion across the plane", unit="degrees", name="cross-phase"
+        30.0,
+        "Phase of the motion across the plane",
+        unit="degrees",
+        name="cross-phase",
+        low=-3600.0,
+        high=3600.0,
     )
     start_phase_deg: float = setting(
-        0.0, "Where on the ellipse index 1 is", unit="degrees", name="start-phase"
+        0.0,
+        "Where on the ellipse index 1 is",
+        unit="degrees",
+        name="start-phase",
+        low=-3600.0,
+        high=3600.0,
     )
-    period_s: float = setting(5930.0, "Orbital period", unit="seconds", above=0.0, name="period")
+    period_s: float = setting(5930.0, "Orbital period", unit="seconds", low=1.0, name="period")
 
     kind: ClassVar[str] = "orbit"
     inertial: ClassVar[bool] = True

@@ -30,7 +30,7 @@ class Spiral(Motion):
         dt_s: seconds from one index to the next.
     """
 
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, name="dt")
 
     kind: ClassVar[str] = "spiral"
 

@@ -79,14 +79,18 @@ class Tumble(Motion):
         name="rates",
         metavar="WX,WY,WZ",
         parse=numbers,
+        low=-1e6,
+        high=1e6,
     )
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", above=0.0, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, name="dt")
     view_deg: tuple[float, float] = setting(
         (30.0, 15.0),
         "Azimuth and elevation, in target axes at index 1, that the camera looks from, degrees",
         name="view",
         metavar="AZ,EL",
         parse=numbers,
+        low=-3600.0,
+        high=3600.0,
     )
 
     kind: ClassVar[str] = "tumble"
