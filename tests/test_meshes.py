@@ -300,3 +300,40 @@ def test_render_prints_what_it_leaves_out_once(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "model.obj: ignores texture 'gone.png': missing\n"
+
+
+def ply(comment: str, extra: str, tint: Callable[[int], str]) -> bytes:
+    """A cube as ASCII PLY, its faces (or, with "vertex" in `extra`, vertices) tinted."""
+    colours = "property uchar red\nproperty uchar green\nproperty uchar blue\n"
+    rows = [f"{x} {y} {z}" for x, y, z in CORNERS]
+    sides = ["4 " + " ".join(str(v - 1) for v in side) for side in SIDES]
+    if extra == "vertex":
+        rows = [f"{row} {tint(k)}" for k, row in enumerate(rows)]
+    if extra == "face":
+        sides = [f"{row} {tint(k)}" for k, row in enumerate(sides)]
+    text = (
+        f"ply\nformat ascii 1.0\ncomment {comment}\nelement vertex 8\nproperty float x\n"
+        f"property float y\nproperty float z\n{colours if extra == 'vertex' else ''}"
+        "element face 6\nproperty list uchar int vertex_indices\n"
+        f"{colours if extra == 'face' else ''}end_header\n" + "\n".join([*rows, *sides]) + "\n"
+    )
+    return text.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("comment", "extra", "warnings"),
+    [
+        ("Gr\xf6\xdfe", "", ()),
+        ("", "face", ("draws the mean of the colours of its faces",)),
+        ("", "vertex", ("draws the mean of the colours of its vertices",)),
+        ("TextureFile red.png", "", ("ignores the texture of its comment TextureFile",)),
+    ],
+)
+def test_ply_files_load_with_what_is_left_out(
+    comment: str, extra: str, warnings: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "cube.ply"
+    path.write_bytes(ply(comment, extra, lambda k: "255 0 0" if k % 2 else "0 0 255"))
+    model = load_target(path)
+    assert np.allclose(model.extents, 2.0)
+    assert model.warnings == warnings

@@ -189,6 +189,13 @@ def _read_with_trimesh(path: Path, raw: bytes) -> Shape:
     import trimesh
 
     kind = path.suffix.lower().lstrip(".")
+    told: list[str] = []
+    if kind == "ply":
+        # comments may be in any encoding
+        head, end, body = raw.partition(b"end_header")
+        raw = bytes(b if b < 128 else ord("?") for b in head[:65536]) + head[65536:] + end + body
+        if b"texturefile" in head.lower():
+            told.append("ignores the texture of its comment TextureFile")
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -208,14 +215,14 @@ def _read_with_trimesh(path: Path, raw: bytes) -> Shape:
         pieces.append(
             Piece(
                 k,
-                _visual_material(mesh.visual),
+                _visual_material(mesh.visual, told),
                 np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3),
                 np.asarray(mesh.faces, dtype=np.int32).reshape(-1, 3),
                 normals,
                 None,
             )
         )
-    return Shape(names, pieces, [])
+    return Shape(names, pieces, told)
 
 
 def _dump(scene: Any) -> list[tuple[str, Any]]:
@@ -233,12 +240,17 @@ def _dump(scene: Any) -> list[tuple[str, Any]]:
     return out
 
 
-def _visual_material(visual: Any) -> Material:
-    """A material of the mean of trimesh's vertex or face colours."""
-    if getattr(visual, "kind", None) in ("vertex", "face"):
-        rgb = np.asarray(visual.vertex_colors, dtype=np.float64)[:, :3].mean(axis=0) / 255.0
-        return Material("colours", linear(rgb), 0.0, 0.55)
-    return DEFAULT_MATERIAL
+def _visual_material(visual: Any, told: list[str]) -> Material:
+    """A material of the mean of trimesh's vertex or face colours, which is told."""
+    kind = getattr(visual, "kind", None)
+    if kind not in ("vertex", "face"):
+        return DEFAULT_MATERIAL
+    colours = visual.vertex_colors if kind == "vertex" else visual.face_colors
+    rgb = np.asarray(colours, dtype=np.float64)[:, :3] / 255.0
+    if np.ptp(rgb, axis=0).max() > 0.0:
+        owner = "faces" if kind == "face" else "vertices"
+        told.append(f"draws the mean of the colours of its {owner}")
+    return Material("colours", linear(rgb.mean(axis=0)), 0.0, 0.55)
 
 
 def _checked(path: Path, piece: Piece) -> Piece:
