@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.outputs import check_outside
 from satgen.sensor import srgb_encode
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def check_film(path: str | Path) -> None:
 
 
 def _check_free(path: Path) -> None:
+    check_outside(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, must be a file to write")
 

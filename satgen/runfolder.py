@@ -47,6 +47,7 @@ from typing import Any, BinaryIO
 
 from satgen.atomic import TEMPORARY, remove_temporaries, sync_folder, write_atomic
 from satgen.errors import InputError, RunError
+from satgen.outputs import check_outside
 
 IDENTITY = "identity"
 """Key of a description under which the identity is, unless its kind says otherwise."""
@@ -135,12 +136,14 @@ class RunFolder:
             overwrite: replace another run of this kind.
 
         Raises:
-            InputError: another process holds the folder; it holds another run, named by the first
+            InputError: the folder is inside a dataset or another run; another process holds it; it
+                holds another run, named by the first
                 key that differs, or something else; under `overwrite`, it holds a file that is no
                 part of a run. Nothing was changed.
             RunError: the folder cannot be made or read, or, within the block, a file not written.
         """
         place, plain = Path(path), _plain(identity)
+        check_outside(place)
         with _held(place, kind):
             folder: RunFolder | None = None
             try:

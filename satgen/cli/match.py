@@ -13,6 +13,7 @@ from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE, MAX_KEYPOINTS
 from satgen.cli.common import duration, echo_json, features_or_default, json_option
 from satgen.cli.options import PATH, options_of
 from satgen.errors import InputError, RunError
+from satgen.outputs import check_outside
 
 if TYPE_CHECKING:
     from matchers.match import MatchedPair
@@ -180,6 +181,7 @@ def _check_outputs(out: Path | None, npz: Path | None, inputs: tuple[Path, Path]
             continue
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file to write")
+        check_outside(path)
         if any(path.resolve() == image.resolve() for image in inputs):
             raise InputError(f"{path} is one of the images: name another file to write")
 

@@ -140,11 +140,15 @@ def random_command(seeds: str, preview: bool, out: Path | None, as_json: bool) -
     if out is not None and not preview:
         raise InputError("--out: is the picture's; give --preview, too")
     numbers = generated.seeds_of(f"{generated.PREFIX}{seeds}")
+    picture = (out or Path(f"random-{seeds}.png")) if preview else None
+    if picture is not None:
+        from satgen.preview import check_picture
+
+        check_picture(picture)
     names = [f"{generated.PREFIX}{number}" for number in numbers]
     with progress_bar("building", "model") as progress:
         generated.build_missing(numbers, default_workers(), progress)
     rows = _rows(names)
-    picture = (out or Path(f"random-{seeds}.png")) if preview else None
     if picture is not None:
         _draw(names, picture)
     if as_json:
