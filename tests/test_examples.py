@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -84,8 +85,10 @@ def test_train_your_craft(craft_path: Path, tmp_path: Path) -> None:
 
 
 def table_of(said: str) -> dict[str, list[float]]:
-    """Figures of each model in a table of `satgen predict`, the last folder of its name alone."""
-    lines = [line.split() for line in said.splitlines() if line.startswith("  ")]
+    """Figures of each model in the first table of `satgen predict`, by the end of its name."""
+    all_lines = [line.split() if line.startswith("  ") else None for line in said.splitlines()]
+    start = next(row for row, words in enumerate(all_lines) if words)
+    lines = list(itertools.takewhile(bool, all_lines[start:]))
     return {words[0].rpartition("/")[2]: [float(w) for w in words[1:]] for words in lines[1:]}
 
 
@@ -103,7 +106,10 @@ def test_my_frame_model(craft_path: Path, tmp_path: Path) -> None:
 
 def test_my_pose_model(tmp_path: Path) -> None:
     said = example("my_pose_model.py", "tumble-3", 0.1, folder=tmp_path)
-    assert "tumble-3, noise 0.1 deg: median rotation error" in said and "report.html" in said
+    assert (
+        "tumble-3, noise 0.1 deg, 207 sequences: median rotation error" in said
+        and "report.html" in said
+    )
     figures = table_of(said)
     mine = "my_pose_model.py:forecast"
     assert list(figures) == [mine, "last", "velocity", "acceleration", "filter"]

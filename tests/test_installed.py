@@ -27,8 +27,8 @@ from tests.limits import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 FOR_MATCHING = sorted(Requirement(name).module for name in NOT_FOR_RENDERING)
-ONLY_MEASURED_AGAINST = {"kornia", "transformers"}
-"""Imported by a benchmark of our own, which says so itself; they come with the extra dev."""
+ONLY_MEASURED_AGAINST = {"kornia", "mitsuba", "transformers"}
+"""Imported by a benchmark of our own, which says so itself; with the extra dev, but for Mitsuba."""
 SMALL = ("--size", 32, "--start", 361, "--stop", 362)
 
 

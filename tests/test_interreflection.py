@@ -33,6 +33,7 @@ from satgen.rendering.renderer import Lighting, Renderer
 from satgen.scene import scene_of
 from satgen.targets.load import load_target
 from satgen.targets.registry import TARGETS
+from tests.limits import PATIENCE_S
 from tests.scenes import Witness, look, model_of, toy
 from tests.test_renderer import whole
 
@@ -331,7 +332,7 @@ def test_a_users_model_gets_light_by_command_and_is_refused_when_it_changes(tmp_
     plain = scene_of(RenderOptions(target=path))
     assert plain.model.light is None and plain.config.target.light == ""
     words = [sys.executable, "-m", "satgen", "targets", "light", str(path), "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert json.loads(done.stdout)["file"] == str(tmp_path / "craft.light.npz")
     lit = scene_of(RenderOptions(target=path))
     assert lit.model.light is not None and len(lit.config.target.light) == 64

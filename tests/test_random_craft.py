@@ -25,15 +25,15 @@ from satgen.targets import generated, registry
 from satgen.targets.load import load_target
 from satgen.trajectory.framing import principal_inertia
 from tests import target_checks as checks
+from tests.limits import PATIENCE_S
 
 SEEDS = st.integers(0, generated.MAX_SEED)
 FEW = settings(
     max_examples=3,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-MORE = settings(max_examples=40, deadline=None, derandomize=True)
+MORE = settings(max_examples=40, derandomize=True)
 
 
 @cache
@@ -171,7 +171,7 @@ def test_the_same_seed_has_the_same_bytes_in_another_process(kept: Path) -> None
     )
     env = {**os.environ, "PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
@@ -252,7 +252,7 @@ def satgen(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
 
 

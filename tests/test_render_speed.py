@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import PATIENCE_S
+
 ROOT = Path(__file__).parents[1]
 SMALL = ("--size", "32", "--frames", "6", "--rounds", "2", "--workers", "1")
 
@@ -31,7 +33,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _speed(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bench.render_speed", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_two_versions_render_in_turn_and_only_this_one_has_more_options(checkout: Path) -> None:

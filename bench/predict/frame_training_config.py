@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bench.predict.frame_learned import NetworkConfig
-from satgen.settings import check, setting
+from satgen.settings import SEEDS, check, setting
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FrameTrainConfig:
     bfloat16: bool = setting(
         False, "Multiply in bfloat16: faster on GPUs, and on CPUs with AMX for gsta and convlstm"
     )
-    seed: int = setting(0, "Of weights, windows and horizons", low=0, option=False)
+    seed: int = setting(0, "Of weights, windows and horizons", low=0, below=SEEDS, option=False)
 
     def __post_init__(self) -> None:
         """Check."""

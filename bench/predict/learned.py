@@ -29,7 +29,7 @@ from bench.predict.rotations import log, matrix_to_6d
 from bench.predict.types import Episodes, Forecast, Observed, check_observed
 from satgen.errors import InputError
 from satgen.geometry import Floats
-from satgen.settings import check, setting
+from satgen.settings import SEEDS, check, setting
 
 if TYPE_CHECKING:
     from bench.predict.learned_network import PoseNetwork
@@ -65,7 +65,7 @@ class LearnedConfig:
     steps: int = setting(4_000, "Steps of the optimiser", low=1)
     batch: int = setting(256, "Sequences of a step", low=1)
     learning_rate: float = setting(2e-3, "Highest learning rate, of AdamW", above=0.0)
-    seed: int = setting(0, "Seed of the weights and of the batches", low=0, option=False)
+    seed: int = setting(0, "Seed of weights and batches", low=0, below=SEEDS, option=False)
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""

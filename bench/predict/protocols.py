@@ -29,7 +29,7 @@ from bench.predict.rigid_body import ORDER, Bodies
 from bench.predict.types import Episodes, Observed
 from satgen.errors import InputError
 from satgen.geometry import Floats
-from satgen.settings import check, setting
+from satgen.settings import SEEDS, check, setting
 
 OBSERVED = "Frames that a model sees"
 HORIZON = "Frames ahead that are asked for; may be given again"
@@ -97,7 +97,7 @@ class Lab:
     stride: int = setting(37, "Frames from the start of a window to that of the next", low=1)
     dt_s: float = setting(1.0, PERIOD, unit="seconds", above=0.0, name="dt")
     noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
-    seed: int = setting(0, SEED, low=0, option=False)
+    seed: int = setting(0, SEED, low=0, below=SEEDS, option=False)
 
     name = "lab"
 
@@ -224,7 +224,7 @@ class FreeRotation:
         0.1, "Standard deviation, of the logarithm, of moments around each inertia", low=0.0
     )
     noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
-    seed: int = setting(0, SEED, low=0, option=False)
+    seed: int = setting(0, SEED, low=0, below=SEEDS, option=False)
 
     name = "free-rotation"
 

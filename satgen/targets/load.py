@@ -20,7 +20,7 @@ from satgen.targets import registry
 from satgen.targets.files import ModelFileError, read_regular
 from satgen.targets.gltf import GltfError, GltfScene, read_gltf
 from satgen.targets.obj import read_obj
-from satgen.targets.pieces import DEFAULT_MATERIAL, Piece, Shape, linear
+from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear
 
 EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
 """File types of a user's own model."""
@@ -184,7 +184,7 @@ def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[Piece]]:
     return names, pieces
 
 
-def _read_with_trimesh(path: Path, raw: bytes) -> Shape:
+def _read_with_trimesh(path: Path, raw: bytes) -> ModelPieces:
     """An .stl or .ply file."""
     import trimesh
 
@@ -222,7 +222,7 @@ def _read_with_trimesh(path: Path, raw: bytes) -> Shape:
                 None,
             )
         )
-    return Shape(names, pieces, told)
+    return ModelPieces(names, pieces, told)
 
 
 def _dump(scene: Any) -> list[tuple[str, Any]]:

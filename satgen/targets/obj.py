@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from satgen.model import MAX_PARTS, Material
 from satgen.targets.files import ModelFileError, text_of
 from satgen.targets.mtl import Paint, read_libraries
-from satgen.targets.pieces import DEFAULT_MATERIAL, Piece, Shape, linear, plural
+from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear, plural
 from satgen.targets.polygons import triangulate
 
 _SILENT = {"s", "vp", "mtllib"}
@@ -37,7 +37,7 @@ class _Statements:
         self.unknown: Counter[str] = Counter()
 
 
-def read_obj(path: Path, raw: bytes) -> Shape:
+def read_obj(path: Path, raw: bytes) -> ModelPieces:
     """Read an OBJ file.
 
     Parts are its objects, or, where it has no more than one, its groups.
@@ -97,7 +97,7 @@ def read_obj(path: Path, raw: bytes) -> Shape:
             averaged = "draws the mean of its vertices' colours"
             if averaged not in warnings:
                 warnings.append(averaged)
-    return Shape(names, _opaque(pieces, paints, warnings), warnings)
+    return ModelPieces(names, _opaque(pieces, paints, warnings), warnings)
 
 
 def _parse(text: str) -> _Statements:

@@ -33,7 +33,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelPieces:
     """A model file that was read: its parts' names, its triangles, and what was left out of it."""
 
     names: list[str]
