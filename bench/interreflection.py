@@ -18,6 +18,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import srgb_decode
 from satgen.geometry import Floats
 from satgen.model import Material, TargetModel
 from satgen.scene import Scene
@@ -288,7 +289,7 @@ def _bsdf(material: Material) -> dict[str, Any]:
 
     base: Any = {"type": "rgb", "value": list(material.base_color)}
     if material.base_color_image is not None:
-        linear = _linear(material.base_color_image / 255.0) * np.asarray(material.base_color)
+        linear = srgb_decode(material.base_color_image / 255.0) * np.asarray(material.base_color)
         base = texture(linear, True)
     packed = material.metallic_roughness_image
     roughness: Any = material.roughness
@@ -314,11 +315,6 @@ def _bsdf(material: Material) -> dict[str, Any]:
             "bsdf": bsdf,
         }
     return {"type": "twosided", "bsdf": bsdf}
-
-
-def _linear(srgb: Floats) -> Floats:
-    value: Floats = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return value
 
 
 if __name__ == "__main__":

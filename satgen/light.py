@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import LUMA
 from satgen.errors import InputError
-from satgen.sensor import LUMA
 from satgen.sun import BLOCK, SunConfig
 
 LEAST = 0.01

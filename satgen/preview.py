@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.atomic import write_atomic
+from satgen.colour import srgb_encode
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from satgen.outputs import check_outside
-from satgen.sensor import srgb_encode
 
 if TYPE_CHECKING:
     from PIL import Image

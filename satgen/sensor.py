@@ -25,11 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
+from satgen.colour import LUMA, srgb_encode
 from satgen.errors import InputError
 from satgen.optics import Optics, photons_per_second
-
-LUMA = (0.2126, 0.7152, 0.0722)
-"""Rec. 709 weights of linear R, G, B in luminance."""
 
 BIT_DEPTHS = (8, 10, 12, 16)
 CURVES = ("srgb", "linear")
@@ -441,12 +439,3 @@ def _table(curve: str) -> NDArray[np.uint8]:
     """Eight-bit values of 65,536 linear levels."""
     linear = np.arange(65536) / 65535.0
     return np.rint((srgb_encode(linear) if curve == "srgb" else linear) * 255.0).astype(np.uint8)
-
-
-def srgb_encode(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB transfer function (IEC 61966-2-1), 0..1 to 0..1."""
-    return np.where(
-        linear <= 0.0031308,
-        12.92 * linear,
-        1.055 * np.maximum(linear, 0.0031308) ** (1.0 / 2.4) - 0.055,
-    )

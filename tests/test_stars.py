@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from satgen.camera import Camera
-from satgen.sensor import LUMA
+from satgen.colour import LUMA
 from satgen.surroundings.stars import load_stars, star_image
 
 

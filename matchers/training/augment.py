@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import srgb_decode, srgb_encode
 from satgen.errors import InputError
-from satgen.sensor import srgb_encode
 
 Floats32 = NDArray[np.float32]
 
@@ -90,7 +90,7 @@ def augment(
     well = np.exp(rng.uniform(*np.log(config.full_well)))
     read, black = rng.uniform(0.0, config.read_noise), rng.uniform(0.0, config.black_level)
 
-    light = _decode(image.astype(np.float32) / np.float32(full))
+    light = srgb_decode(image.astype(np.float32) / np.float32(full))
     if happens[0]:
         light *= np.float32(gain)
     if happens[1] and light.ndim == 3:
@@ -109,13 +109,6 @@ def augment(
     if happens[6]:
         values = values ** np.float32(gamma)
     return np.asarray(np.rint(values * full)).astype(image.dtype)
-
-
-def _decode(values: Floats32) -> Floats32:
-    """sRGB's curve undone, of values in [0, 1]."""
-    return np.where(
-        values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** np.float32(2.4)
-    ).astype(np.float32)
 
 
 def _streak(length: float, angle: float) -> Floats32:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import srgb_decode
 from satgen.geometry import Floats
 from satgen.installed import require
 from satgen.interreflection import (
@@ -125,9 +126,7 @@ def mean_albedo(material: Material) -> tuple[float, float, float]:
     if material.metallic_roughness_image is not None:
         metallic = metallic * (material.metallic_roughness_image[..., 2:] / 255.0)
     if material.base_color_image is not None:
-        value = np.arange(256) / 255.0
-        linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-        base = base * linear[material.base_color_image]
+        base = base * srgb_decode(np.arange(256) / 255.0)[material.base_color_image]
         if metallic.ndim and metallic.shape[:2] != base.shape[:2]:
             metallic = metallic.mean()
     sent = metallic * base + (1.0 - metallic) * (0.09 + 0.91 * base)

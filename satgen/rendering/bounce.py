@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import LUMA
 from satgen.interreflection import (
     BINS,
     SUNS,
@@ -34,7 +35,7 @@ _COSINES = np.linspace(-1.0, 1.0, 257)
 TEXELS = 4
 """RGBA texels of a receiver in the shader's buffer, see `Bounce.solve`."""
 
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+_LUMINANCE = np.array(LUMA, dtype=np.float32)
 
 
 class Bounce:

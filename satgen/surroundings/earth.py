@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import srgb_decode
 from satgen.geometry import Floats, normalise
 from satgen.surroundings.config import EARTH_RADIUS_KM
 
@@ -156,11 +157,6 @@ def _smoothstep(low: Floats | float, high: Floats | float, value: Floats) -> Flo
     return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
-def _srgb_decode(code: NDArray[np.uint8]) -> Floats:
-    value = code / 255.0
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
 class CoarseEarth:
     """The Earth without its finest detail: what lights the target.
 
@@ -209,7 +205,9 @@ class CoarseEarth:
         factors = land_map().shape[0] // h, land_map().shape[1] // w
         dry = cells(land_map() / 255.0, *factors)
         factors = ground_map().shape[0] // h, ground_map().shape[1] // w
-        soil = cells(_srgb_decode(ground_map()), *factors) * c["SOIL_GAIN"] + c["SOIL_OFFSET"]
+        soil = (
+            cells(srgb_decode(ground_map() / 255.0), *factors) * c["SOIL_GAIN"] + c["SOIL_OFFSET"]
+        )
         frozen = cells(ice.reshape(2 * h, 2 * w))[..., None]
         sea = np.array([c["SEA_R"], c["SEA_G"], c["SEA_B"]])
         sea = sea + frozen * (np.array([0.62, 0.65, 0.67]) - sea)

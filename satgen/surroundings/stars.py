@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
+from satgen.colour import LUMA
 from satgen.geometry import Floats
-from satgen.sensor import LUMA
 from satgen.surroundings.earth import DATA
 
 SUN_MAGNITUDE = -26.74

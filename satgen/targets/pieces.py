@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import srgb_decode
 from satgen.model import Material
 
 DEFAULT_MATERIAL = Material("default", (0.58, 0.58, 0.57), 0.0, 0.55)
@@ -43,8 +44,8 @@ class ModelPieces:
 
 def linear(srgb: NDArray[np.float64]) -> tuple[float, float, float]:
     """Linear RGB of an sRGB colour (3,), 0..1 (IEC 61966-2-1)."""
-    value = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return float(value[0]), float(value[1]), float(value[2])
+    red, green, blue = srgb_decode(srgb).tolist()
+    return red, green, blue
 
 
 def plural(count: int, noun: str) -> str:
