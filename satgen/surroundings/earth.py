@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,17 +197,16 @@ class CoarseEarth:
         cloud = _smoothstep(threshold, threshold + c["CLOUD_WIDTH"], density)
         ice = _smoothstep(0.0, 0.05, np.where(n[:, 2] > 0.0, s - 0.955, s - 0.92) + 0.08 * mid)
 
-        def cells(values: Floats, rows: int = 2, columns: int = 2) -> Floats:
+        def cells(values: NDArray[Any], rows: int = 2, columns: int = 2) -> Floats:
             """Means over the points of a cell."""
             shape = (h, rows, w, columns, *values.shape[2:])
             return np.asarray(values.reshape(shape).mean(axis=(1, 3)))
 
         factors = land_map().shape[0] // h, land_map().shape[1] // w
-        dry = cells(land_map() / 255.0, *factors)
+        dry = cells(land_map(), *factors) / 255.0
         factors = ground_map().shape[0] // h, ground_map().shape[1] // w
-        soil = (
-            cells(srgb_decode(ground_map() / 255.0), *factors) * c["SOIL_GAIN"] + c["SOIL_OFFSET"]
-        )
+        soil = cells(srgb_decode(np.arange(256) / 255.0)[ground_map()], *factors)
+        soil = soil * c["SOIL_GAIN"] + c["SOIL_OFFSET"]
         frozen = cells(ice.reshape(2 * h, 2 * w))[..., None]
         sea = np.array([c["SEA_R"], c["SEA_G"], c["SEA_B"]])
         sea = sea + frozen * (np.array([0.62, 0.65, 0.67]) - sea)
