@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,6 +96,14 @@ class _Visibility:
     eye: NDArray[np.float64]
     ray_from_pixel: NDArray[np.float64]
 
+    @cached_property
+    def centres(self) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
+        """Flat index in the window of the pixels whose centre sees anything, and which of `drawn`
+        it sees, (K,) each."""
+        seen = self.seen[1::2, 1::2].reshape(-1)
+        at = np.flatnonzero(seen != 0)
+        return at, np.take(seen, at) - np.uint32(1)
+
 
 @dataclass(frozen=True)
 class _ShadowMap:
@@ -138,7 +147,6 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
         self._lit: ShadeUniforms | None = None
-        self._kept_rays: NDArray[np.float64] | None = None
         self._bounce = None if model.light is None else Bounce(model.light)
         self._exchanged: tuple[float, ...] = ()
         self._context: Context = create_context(platform or choose_backend())
@@ -307,9 +315,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         """Normals of the triangles at the pixel centres, (h, w, 3), camera axes, to the camera."""
         _, _, w, h = view.window
         normals = np.zeros((h * w, 3))
-        centres = view.seen[1::2, 1::2].reshape(-1)
-        at = np.flatnonzero(centres != 0)
-        faces = view.drawn[centres[at] - np.uint32(1)]
+        at, primitive = view.centres
+        faces = view.drawn[primitive]
         side = np.where(view.height[faces] < 0.0, -1.0, 1.0)  # seen from behind
         normals[at] = (side[:, None] * self._packed.face_normals[faces]) @ view.rotation.T
         return normals.reshape(h, w, 3)
@@ -320,23 +327,20 @@ class Renderer(AbstractContextManager["Renderer"]):
         """What is in shadow, (h, w), at the pixel centres."""
         from satgen.rendering.shadow import shadow_labels
 
-        seen, drawn, rotation, eye = view.seen, view.drawn, view.rotation, view.eye
         x, y, w, _ = view.window
         labels = np.zeros(depth.shape, dtype=np.uint8)
-        centres = seen[1::2, 1::2].reshape(-1)
-        at = np.flatnonzero(centres != 0)
+        at, primitive = view.centres
         rows, columns = np.divmod(at, w)
-        rays = self._rays()[rows + y, columns + x] @ rotation
-        points = eye + rays * depth.reshape(-1)[at][:, None]
-        faces = drawn[centres[at] - np.uint32(1)]
+        rays = self._rays[rows + y, columns + x] @ view.rotation
+        points = view.eye + rays * depth.reshape(-1)[at][:, None]
+        faces = view.drawn[primitive]
         labels.reshape(-1)[at] = shadow_labels(self._device, self._packed, points, faces, rays, sun)
         return labels
 
+    @cached_property
     def _rays(self) -> NDArray[np.float64]:
-        """Rays through the pixel centres, (H, W, 3), camera frame, z = 1; kept."""
-        if self._kept_rays is None:
-            self._kept_rays = self.camera.rays()
-        return self._kept_rays
+        """Rays through the pixel centres, (H, W, 3), camera frame, z = 1."""
+        return self.camera.rays()
 
     def _looks(self, eye: NDArray[np.float64], faces: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Which of the device's LOOKS samples of faces (N,) need."""
@@ -348,24 +352,16 @@ class Renderer(AbstractContextManager["Renderer"]):
 
     def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
-        packed = self._packed
-        seen, drawn, height, ray_from_pixel = (
-            view.seen,
-            view.drawn,
-            view.height,
-            view.ray_from_pixel,
-        )
+        packed, drawn, height = self._packed, view.drawn, view.height
         x, y, w, h = view.window
-        centres = seen[1::2, 1::2].reshape(-1)
         depth = np.zeros((h, w))
         parts = np.zeros((h, w), dtype=np.uint8)
-        at = np.flatnonzero(centres != 0)
+        at, primitive = view.centres
         rows, columns = np.divmod(at.astype(np.int32), np.int32(w))
         u, v = columns + x, rows + y
         if self._curved is not None:
             u, v = self.camera.undistorted_centres()[v, u].T
-        primitive = np.take(centres, at) - np.uint32(1)
-        slope = ray_from_pixel.T @ np.take(packed.face_normals, drawn, axis=0).T
+        slope = view.ray_from_pixel.T @ np.take(packed.face_normals, drawn, axis=0).T
         toward = np.take(slope[0], primitive) * u
         toward += np.take(slope[1], primitive) * v
         toward += np.take(slope[2], primitive)
@@ -391,8 +387,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         pixel = float(np.linalg.norm(eye)) / max(self.camera.fx, self.camera.fy)
         shadow = self._shadow_map(sun, self.lighting.shadow_texel * pixel)
         earth = rotation.T @ earth_cam if earth_cam is not None else np.array([0.0, 0.0, 1.0])
-        self._exchange(sun, earth, earthshine, sunlight)
-        return ShadeUniforms(
+        uniforms = ShadeUniforms(
             ray_from_pixel=ray_from_pixel,
             eye=eye,
             sun=sun,
@@ -403,21 +398,23 @@ class Renderer(AbstractContextManager["Renderer"]):
             ambient=self.lighting.ambient,
             cos_earth_limb=float(np.cos(np.radians(self.lighting.earth_limb_deg))),
         )
+        self._exchange(uniforms)
+        return uniforms
 
-    def _exchange(
-        self,
-        sun: NDArray[np.float64],
-        earth: NDArray[np.float64],
-        earthshine: NDArray[np.float64],
-        sunlight: float,
-    ) -> None:
+    def _exchange(self, light: ShadeUniforms) -> None:
         """Bring the light between the parts to the device, unless it is there."""
-        key = (*sun.tolist(), *earth.tolist(), *earthshine.tolist(), sunlight)
+        directions = (*light.sun.tolist(), *light.earth.tolist())
+        key = (*directions, *light.earthshine.tolist(), light.sunlight)
         if self._bounce is None or key == self._exchanged:
             return
-        limb = float(np.cos(np.radians(self.lighting.earth_limb_deg)))
-        ambient = self.lighting.ambient
-        texels = self._bounce.solve(sun, sunlight, earth, earthshine, limb, ambient)
+        texels = self._bounce.solve(
+            light.sun,
+            light.sunlight,
+            light.earth,
+            light.earthshine,
+            light.cos_earth_limb,
+            light.ambient,
+        )
         self._device.set_receivers(texels)
         self._exchanged = key
 
