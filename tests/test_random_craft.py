@@ -234,7 +234,7 @@ def test_another_generator_has_a_folder_of_its_own(
 
 
 def test_a_craft_of_its_own_card(kept: Path) -> None:
-    card = generated.card_of(3)
+    card = registry.load_card("random:3")
     glb = generated.files_of(3)[0].read_bytes()
     assert card["glb"] == {"bytes": len(glb), "sha256": hashlib.sha256(glb).hexdigest()}
     assert sum(build.triangle_counts(glb)) == card["triangles"] == craft(3).triangles
@@ -291,8 +291,8 @@ def test_a_craft_that_is_built_otherwise_now_is_not_verified_silently(
     from satgen.config import TargetRef
     from satgen.raycast import load_triangles
 
-    ref = TargetRef("random:3", None, generated.card_of(3)["glb"]["sha256"], 1.0, "z")
-    assert len(load_triangles(ref)[0]) == generated.card_of(3)["triangles"]
+    ref = TargetRef("random:3", None, registry.load_card("random:3")["glb"]["sha256"], 1.0, "z")
+    assert len(load_triangles(ref)[0]) == registry.load_card("random:3")["triangles"]
     with pytest.raises(InputError, match="random:3"):
         load_triangles(replace(ref, sha256="0" * 64))
 

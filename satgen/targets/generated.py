@@ -14,7 +14,6 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from satgen.atomic import write_atomic
 from satgen.errors import InputError, RunError
@@ -177,9 +176,3 @@ def _build(seed: int) -> tuple[bytes, bytes]:
     from satgen.modelling.build import build_bytes
 
     return build_bytes(f"{PREFIX}{seed}")
-
-
-def card_of(seed: int) -> dict[str, Any]:
-    """The card of a seed; builds it if need be."""
-    card: dict[str, Any] = json.loads(files_of(seed)[1].read_text(encoding="utf-8"))
-    return card
