@@ -129,6 +129,17 @@ def continuous_quaternions(q: ArrayLike) -> Floats:
     return np.asarray(q * signs[:, None])
 
 
+def axis_rotation(axis: int, angle: Floats) -> Floats:
+    """Matrices (N, 3, 3) that turn vectors by `angle` (N,) radians about coordinate `axis`."""
+    matrices = np.zeros((len(angle), 3, 3))
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrices[:, axis, axis] = 1.0
+    matrices[:, i, i] = matrices[:, j, j] = np.cos(angle)
+    matrices[:, j, i] = np.sin(angle)
+    matrices[:, i, j] = -np.sin(angle)
+    return matrices
+
+
 def rotation_angle(R: ArrayLike) -> Floats:
     """Angle of rotation matrices (..., 3, 3), radians in [0, pi], (...).
 
@@ -315,7 +326,7 @@ def sample_depth(
     maps = np.broadcast_to(depth, (*lead, *depth.shape[-2:])).reshape(-1, *depth.shape[-2:])
     points = np.broadcast_to(uv, (*lead, *uv.shape[-2:])).reshape(-1, 2)
     image = np.repeat(np.arange(len(maps)), uv.shape[-2])
-    inside = np.flatnonzero(_in_image(points, *depth.shape[-2:]))
+    inside = np.flatnonzero(within_image(points, *depth.shape[-2:]))
     z, interpolated = np.zeros(len(points)), np.zeros(len(points), dtype=bool)
     found = _look_up(maps, image[inside], points[inside], smooth_rtol, smooth_ratio)
     z[inside], interpolated[inside] = found.z, found.smooth
@@ -343,7 +354,7 @@ def front_depth(depth: ArrayLike, uv: ArrayLike) -> tuple[Floats, Floats]:
     depth = np.asarray(depth, dtype=np.float64)
     uv = _positions(uv)
     front, farthest = np.zeros((2, len(uv)))
-    inside = np.flatnonzero(_in_image(uv, *depth.shape))
+    inside = np.flatnonzero(within_image(uv, *depth.shape))
     found = _look_up(depth[None], np.zeros(len(inside), dtype=np.intp), uv[inside])
     around = found.around.reshape(4, -1)
     shown = np.isfinite(around)
@@ -392,7 +403,7 @@ def _positions(uv: ArrayLike) -> Floats:
     return uv
 
 
-def _in_image(uv: Floats, height: int, width: int) -> Bools:
+def within_image(uv: Floats, height: int, width: int) -> Bools:
     """Which positions (..., 2) have a nearest pixel in the image; False for NaN."""
     with np.errstate(invalid="ignore"):
         u, v = uv[..., 0], uv[..., 1]
@@ -553,7 +564,7 @@ def warp(
     maps = np.broadcast_to(depth_j, (*lead, *size)).reshape(-1, *size)
     uv_j = np.broadcast_to(uv_j, (*lead, *uv_j.shape[-2:]))
     z_j = np.broadcast_to(np.where(z_j > 0.0, z_j, np.nan), uv_j.shape[:-1])
-    in_frame = _in_image(uv_j, *size)
+    in_frame = within_image(uv_j, *size)
 
     flat = np.flatnonzero(in_frame)
     found = _look_up(maps, flat // uv_j.shape[-2], uv_j.reshape(-1, 2)[flat])
@@ -596,7 +607,7 @@ def shows(
     depth, z = np.asarray(depth, dtype=np.float64), np.asarray(z, dtype=np.float64)
     uv = _positions(uv)
     shown = np.zeros(len(uv), dtype=bool)
-    inside = np.flatnonzero(_in_image(uv, *depth.shape) & (z > 0.0))
+    inside = np.flatnonzero(within_image(uv, *depth.shape) & (z > 0.0))
     found = _look_up(depth[None], np.zeros(len(inside), dtype=np.intp), uv[inside])
     visible, _, bordering = _compare(found, z[inside], rtol, atol)
     shown[inside] = visible | bordering

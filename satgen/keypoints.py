@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.geometry import Floats, project
+from satgen.geometry import Floats, project, within_image
 from satgen.model import TargetModel
 
 FOOTPRINTS = 0.5
@@ -185,11 +185,4 @@ def triangle_distance(point: Floats, corners: Floats) -> Floats:
 def in_image(uv: Floats, z: Floats, camera: Camera) -> NDArray[np.bool_]:
     """Whether points (..., 2) at depth (...) lie in front of the camera and inside the image."""
     with np.errstate(invalid="ignore"):
-        u, v = uv[..., 0], uv[..., 1]
-        return np.asarray(
-            (z > 0.0)
-            & (u >= -0.5)
-            & (u < camera.width - 0.5)
-            & (v >= -0.5)
-            & (v < camera.height - 0.5)
-        )
+        return np.asarray((z > 0.0) & within_image(uv, camera.height, camera.width))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.geometry import Floats, Flow, Warp, pixel_grid
+from satgen.geometry import Floats, Flow, Warp, pixel_grid, within_image
 
 FLOWS = {"flow_forward": 1, "flow_backward": -1}
 """Kinds of flow image, and how many steps ahead the index lies that they lead to."""
@@ -78,11 +78,7 @@ def decode_flow(image: NDArray[np.uint16]) -> Flow:
     there = fate != FATES["none"]
     flow = (image[..., :2].astype(np.float64) - _MIDDLE) / _FLOW_UNIT
     flow = np.where(there[..., None], flow, np.nan)
-    end = flow + pixel_grid(height, width)
-    with np.errstate(invalid="ignore"):
-        inside = (end >= -0.5).all(axis=-1)
-        inside &= (end[..., 0] < width - 0.5) & (end[..., 1] < height - 0.5)
-    valid = there & inside
+    valid = there & within_image(flow + pixel_grid(height, width), height, width)
     return Flow(
         flow, valid, valid & (fate == FATES["visible"]), valid & (fate == FATES["occluded"])
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.geometry import Floats
+from satgen.geometry import Floats, axis_rotation
 from satgen.surroundings.config import EARTH_TURN, Surroundings
 from satgen.trajectory import Observations, Orbit, TrajectoryConfig
 from satgen.trajectory.motion import INDEX_MIN
@@ -90,19 +90,10 @@ def places(
     turned = math.radians(surroundings.longitude_deg - surroundings.node_deg) - EARTH_TURN * (
         observations.time_s - INDEX_MIN * trajectory.motion.frame_s
     )
-    cosine, sine, zero = np.cos(turned), np.sin(turned), np.zeros_like(turned)
-    ground_from_sky = np.stack(
-        [
-            np.stack([cosine, -sine, zero], axis=-1),
-            np.stack([sine, cosine, zero], axis=-1),
-            np.stack([zero, zero, zero + 1.0], axis=-1),
-        ],
-        axis=-2,
-    )
     light = np.ones(len(observations))
     if surroundings.eclipse:
         light = sunlight(nadir, sun, surroundings.radius)
-    return Place(nadir, ground_from_sky @ sky, sky, light)
+    return Place(nadir, axis_rotation(2, turned) @ sky, sky, light)
 
 
 def local_vertical_axes(angle: Floats) -> Floats:

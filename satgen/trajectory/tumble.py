@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.geometry import Floats, normalise
+from satgen.geometry import Floats, axis_rotation, normalise
 from satgen.settings import numbers, setting
 from satgen.trajectory.angles import rotation_from_angles
 from satgen.trajectory.looking import looking_along
@@ -152,7 +152,7 @@ class Tumble(Motion):
     def local_vertical(self, observations: Observations, angle: Floats) -> Floats:
         """The inertial axes, which are the target's at index 1, turned as the orbit is flown."""
         assert observations.R_target_inertial is not None
-        return observations.R_target_inertial @ _rotation(1, -angle)
+        return observations.R_target_inertial @ axis_rotation(1, -angle)
 
     def turning(self, index: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         """Time (N,) s since index 1, angular velocity (N, 3) rad/s and attitude (N, 3, 3).
@@ -199,17 +199,6 @@ class _Body:
     moments: Floats
     axes: Floats
     rates: Floats
-
-
-def _rotation(axis: int, angle: Floats) -> Floats:
-    """Matrices (N, 3, 3) that turn vectors by `angle` (N,) radians about coordinate `axis`."""
-    matrices = np.zeros((len(angle), 3, 3))
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    matrices[:, axis, axis] = 1.0
-    matrices[:, i, i] = matrices[:, j, j] = np.cos(angle)
-    matrices[:, j, i] = np.sin(angle)
-    matrices[:, i, j] = -np.sin(angle)
-    return matrices
 
 
 def _steady(time: Floats, rates: Floats) -> tuple[Floats, Floats]:
@@ -312,7 +301,7 @@ def free_rotation(moments: Floats, rates: Floats, time: Floats) -> tuple[Floats,
     spin_angle = np.arctan2(along[x], along[y])
     sine = math.sqrt(abs(excess[a])) * np.hypot(along[x], along[y]) / momentum
     nutation = np.arctan2(sine, ia * omega[:, a] / momentum)
-    euler = _rotation(2, precession) @ _rotation(0, nutation) @ _rotation(2, spin_angle)
+    euler = axis_rotation(2, precession) @ axis_rotation(0, nutation) @ axis_rotation(2, spin_angle)
     attitude = np.zeros_like(euler)
     attitude[:, :, [x, y, a]] = euler
     return omega[1:], attitude[0].T @ attitude[1:]
