@@ -8,10 +8,10 @@ import numpy as np
 
 from satgen.modelling import shapes
 from satgen.modelling.assembly import PartBuilder
+from satgen.modelling.forms import bolts, curved_blanket, flat_blanket, framed, octagon
 from satgen.modelling.random.craft import Craft
 from satgen.modelling.random.draw import Draw
 from satgen.modelling.random.mounts import Face, Placing, Point
-from satgen.modelling.worldview.forms import bolts, curved_blanket, flat_blanket, framed, octagon
 
 CORE_INSET = 0.02
 PROUD = 0.035

@@ -8,10 +8,10 @@ import numpy as np
 
 from satgen.modelling import shapes
 from satgen.modelling.fittings import dish_feed
+from satgen.modelling.forms import bolts
 from satgen.modelling.random.craft import Craft
 from satgen.modelling.random.draw import Draw
 from satgen.modelling.random.mounts import Face, around
-from satgen.modelling.worldview.forms import bolts
 
 
 def add_propulsion(c: Craft) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 
 from satgen.modelling import shapes
 from satgen.modelling.fittings import dish_feed
+from satgen.modelling.forms import bolts, curved_blanket, framed
 from satgen.modelling.random.craft import Craft
 from satgen.modelling.random.draw import Draw
 from satgen.modelling.random.mounts import Array, Box, Face, Placing, around
 from satgen.modelling.shapes import Shape
-from satgen.modelling.worldview.forms import bolts, curved_blanket, framed
 
 
 def add_payload(c: Craft) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from satgen.modelling import shapes
 from satgen.modelling.assembly import Assembly
 from satgen.modelling.fittings import connectors, tag
-from satgen.modelling.worldview.forms import bolts, flat_blanket, framed, octagon, on_face
+from satgen.modelling.forms import bolts, flat_blanket, framed, octagon
+from satgen.modelling.worldview.forms import on_face
 from satgen.modelling.worldview.layout import (
     BASE_Z,
     BUS_LOW,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from satgen.modelling.assembly import Assembly
+from satgen.modelling.forms import octagon
 from satgen.modelling.worldview.fittings import OMNI_AT, OMNI_TOP, tracker_mouth
-from satgen.modelling.worldview.forms import octagon
 from satgen.modelling.worldview.layout import (
     BARREL_TOP,
     BASE_Z,

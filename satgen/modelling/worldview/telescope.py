@@ -6,7 +6,8 @@ import math
 
 from satgen.modelling import shapes
 from satgen.modelling.assembly import Assembly
-from satgen.modelling.worldview.forms import bolts, curved_blanket, flat_blanket, framed, on_face
+from satgen.modelling.forms import bolts, curved_blanket, flat_blanket, framed
+from satgen.modelling.worldview.forms import on_face
 from satgen.modelling.worldview.layout import (
     APERTURE_DIAMETER,
     BARREL_LOW,
