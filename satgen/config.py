@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.dataset import IMAGES
+from satgen.dataset import IMAGES, OPTIONAL_IMAGES
 from satgen.errors import InputError
 from satgen.interreflection import light_path
 from satgen.light import PRESETS as LIGHTS
@@ -145,9 +145,7 @@ class RenderConfig:
             "sunlight": self.surroundings.eclipse,
             "exposure": self.metering is not None,
             "lit": self.shadow,
-            "shadow_sha256": self.shadow,
-            "normals_sha256": self.normals,
-            **{f"{kind}_sha256": self.flow for kind in FLOWS},
+            **{f"{kind}_sha256": kind in self.images for kind in OPTIONAL_IMAGES},
         }
         return tuple(name for name, there in wanted.items() if there)
 

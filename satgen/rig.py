@@ -33,10 +33,10 @@ from satgen.trajectory.mount import Mount, mount_of
 if TYPE_CHECKING:
     from satgen.options import RenderOptions
 
-OWN = (
-    *("size", "width", "height", "fov", "intrinsics", "distortion"),
-    *("sensor", "exposure", "mono", "bit_depth", "curve", "exposure_time", "f_number"),
-)
+OF_SENSOR = ("exposure", "mono", "bit_depth", "curve", "exposure_time", "f_number")
+"""Options that change the sensor's own values."""
+
+OWN = ("size", "width", "height", "fov", "intrinsics", "distortion", "sensor", *OF_SENSOR)
 """Options that a camera of a rig may have of its own."""
 
 
@@ -126,17 +126,8 @@ def rig_requests(options: RenderOptions, path: str | Path) -> dict[str, RenderOp
             cameras.append(RigCamera(name, where, request.view))
         except (InputError, TypeError, ValueError) as error:
             raise InputError(f"{path}: camera {name}: {error}") from None
-        requests[name] = replace(
-            request,
-            mount=cameras[-1].mount,
-            sensor=sensor,
-            exposure=None,
-            mono=None,
-            bit_depth=None,
-            curve=None,
-            exposure_time=None,
-            f_number=None,
-        )
+        settled: dict[str, Any] = dict.fromkeys(OF_SENSOR)  # the sensor has these now
+        requests[name] = replace(request, mount=cameras[-1].mount, sensor=sensor, **settled)
     rig = tuple(cameras)
     return {name: replace(request, rig=Rig(name, rig)) for name, request in requests.items()}
 
