@@ -9,11 +9,12 @@ from scipy.stats import chi2
 from bench.predict.figures import errors_of, nees_interval
 from bench.predict.inertia_grid import Mixture
 from bench.predict.motions import Noise, look_at, second_to_moments, tumble_rotations
+from bench.predict.protocols import observed_episodes
 from bench.predict.rigid_body import make_bodies
 from bench.predict.rigid_filter import filter_ratios
 from bench.predict.rigid_state import State
 from bench.predict.rotations import exp, random_rotations
-from bench.predict.types import Episodes, Observed
+from bench.predict.types import Episodes
 from satgen.geometry import Floats, geodesic
 
 AHEAD = (1, 5, 20, 80)
@@ -31,25 +32,16 @@ def drawn(count: int, noise_deg: float, observed: int) -> Episodes:
     frames = np.concatenate([np.arange(1.0 - observed, 1.0), AHEAD])
     times = np.tile(frames, (count, 1))
     rotations = tumble_rotations(bodies, random_rotations(rng, count), omega, times)
-    translations = look_at(rotations)
-    noise = Noise(noise_deg, 0.01)
-    turns, shifts = noise.draw(rng, (count, observed))
-    seen = Observed(
-        times[:, :observed],
-        rotations[:, :observed] @ turns,
-        translations[:, :observed] + shifts,
-        np.full(count, noise.axis_rad()),
-        np.full(count, noise.translation_m),
-        bodies,
-    )
-    return Episodes(
-        seen,
-        times[:, observed:],
-        rotations[:, observed:],
-        translations[:, observed:],
-        np.full(count, "drawn"),
-        np.full(count, noise_deg),
-        np.asarray(AHEAD),
+    return observed_episodes(
+        times=times,
+        rotations=rotations,
+        translations=look_at(rotations),
+        bodies=bodies,
+        noise=Noise(noise_deg, 0.01),
+        observed=observed,
+        horizons=AHEAD,
+        motion="drawn",
+        rng=rng,
     )
 
 

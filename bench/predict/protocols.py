@@ -140,7 +140,7 @@ class Lab:
         count = len(starts)
         body = sequence.body
         noise = Noise(noise_deg, noise_deg * self.noise_m_per_deg)
-        return _episodes(
+        return observed_episodes(
             times=sequence.times[np.concatenate([past, ahead], axis=1)],
             rotations=sequence.rotations[np.concatenate([past, ahead], axis=1)],
             translations=sequence.translations[np.concatenate([past, ahead], axis=1)],
@@ -241,7 +241,7 @@ class FreeRotation:
             times = self._times(rng, self.sequences, np.asarray(self.horizons))
             bodies, rotations = _tumbles(rng, self._ensemble((inertia,)), times, self.dt_s)
             for degrees in self.noise_deg:
-                yield _episodes(
+                yield observed_episodes(
                     times=times,
                     rotations=rotations,
                     translations=look_at(rotations),
@@ -320,7 +320,7 @@ def _training(
         rows = np.flatnonzero(level == number)
         if len(rows):
             parts.append(
-                _episodes(
+                observed_episodes(
                     times=times[rows],
                     rotations=rotations[rows],
                     translations=look_at(rotations[rows]),
@@ -335,7 +335,7 @@ def _training(
     return join(parts).take(rng.permutation(len(times)))
 
 
-def _episodes(
+def observed_episodes(
     *,
     times: Floats,
     rotations: Floats,
