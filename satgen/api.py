@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def render(
         workers: processes; by default the cores. 0 renders in this process.
         overwrite: replace a dataset of another configuration.
         resume: go on with a dataset of the same configuration that is not whole.
-        quiet: show no progress: a bar on a terminal, elsewhere a line every half minute.
+        quiet: show no progress (a bar on a terminal, elsewhere a line every half minute) and no
+            warning of what the target's file says in vain.
         options: fields of `satgen.options.RenderOptions`: start, stop, step, size, sun, sensor,
             trajectory and more.
 
@@ -76,6 +78,7 @@ def render(
             overwrite=overwrite,
             resume=resume,
             progress=progress,
+            warn=None if quiet else _warn,
         )
     return Dataset(folder)
 
@@ -121,8 +124,13 @@ def render_rig(
                 overwrite=overwrite,
                 resume=resume,
                 progress=progress,
+                warn=None if quiet else _warn,
             )
     return {camera: Dataset(folder / camera) for camera in requests}
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def default_folder(target: str | Path) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform as python_platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -117,6 +117,7 @@ def render(
     overwrite: bool = False,
     resume: bool = True,
     progress: Update | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> RenderSummary:
     """Render a dataset, or what is missing of it.
 
@@ -128,6 +129,8 @@ def render(
         resume: go on with a dataset of the same configuration that is not whole. Without it, such
             a dataset is rendered anew under `overwrite`, and refused otherwise.
         progress: told about every step.
+        warn: told, before any frame is rendered, each thing in the target's file that is not drawn
+            as it says.
 
     Raises:
         InputError: the request makes no sense, or the folder holds something else; nothing was
@@ -154,6 +157,9 @@ def render(
         identity = scene.config.identity()
         with RunFolder.open(folder, DATASET, identity, resume=resume, overwrite=overwrite) as place:
             plan = _plan(scene, options.command, place)
+            if warn is not None:
+                for line in scene.model.warnings:
+                    warn(f"{Path(options.target).name}: {line}")
             if pool is None and plan.missing:
                 pool = _workers(plan, start, count)
                 stack.callback(pool.close)

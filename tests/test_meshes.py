@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import satgen
+from satgen import run
 from satgen.errors import InputError
 from satgen.model import TargetModel
+from satgen.options import RenderOptions
 from satgen.targets.load import load_target
 from satgen.targets.pieces import DEFAULT_MATERIAL
 from satgen.targets.polygons import triangulate
@@ -285,6 +287,25 @@ def test_a_texture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     model = load_target(path)
     assert model.materials[0].base_color_image is None
     assert "13000 x 100 pixels" in model.warnings[0]
+
+
+def test_what_is_left_out_is_told_before_any_frame_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, mapped(), {"m.mtl": RED_MTL + "map_Kd gone.png\n"})
+    options = RenderOptions(target=path, size=16, start=4000, stop=4000)
+    out = tmp_path / "out"
+    told: list[str] = []
+
+    def warn(line: str) -> None:
+        assert not list(out.glob("rgb/*"))
+        told.append(line)
+
+    run.render(options, out, workers=0, warn=warn)
+    assert told == ["model.obj: ignores texture 'gone.png': missing"]
+    for quiet in (True, False):
+        satgen.render(path, out, start=4000, stop=4000, size=16, workers=0, quiet=quiet)
+    assert capsys.readouterr().err.splitlines() == told
 
 
 def test_render_prints_what_it_leaves_out_once(tmp_path: Path) -> None:

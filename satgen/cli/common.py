@@ -71,6 +71,11 @@ def echo_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=1, ensure_ascii=False))
 
 
+def echo_warning(line: str) -> None:
+    """Tell a person something that does not keep the work from being done."""
+    click.echo(line, err=True)
+
+
 def megabytes(count: int) -> str:
     """A number of bytes in words, such as "3.4 MB"."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -13,6 +13,7 @@ from satgen.cli.common import (
     MOST_WORKERS,
     duration,
     echo_json,
+    echo_warning,
     json_option,
     megabytes,
     resumable,
@@ -99,10 +100,9 @@ def command(
                     overwrite=overwrite,
                     resume=resume,
                     progress=progress,
+                    warn=echo_warning,
                 )
             summaries.append(summary)
-            for line in summary.warnings:
-                click.echo(f"{Path(str(job.target)).name}: {line}", err=True)
             if not as_json:
                 click.echo(_line(summary))
     if as_json:

@@ -75,12 +75,14 @@ class GltfNode:
 
 @dataclass(frozen=True)
 class GltfScene:
-    """What a file shows: nodes with meshes in document order, materials, the asset's extras."""
+    """What a file shows: nodes with meshes in document order, materials, the asset's extras; and a
+    line for each thing in it that is not drawn as it says."""
 
     nodes: tuple[GltfNode, ...]
     materials: tuple[Material, ...]
     extras: Mapping[str, Any] = field(default_factory=dict)
     generator: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def read_gltf(path: Path) -> GltfScene:

@@ -132,6 +132,7 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
                 landmarks = {n: (p[0], p[1], p[2]) for n, p in scene.extras["landmarks"].items()}
             else:
                 names, pieces = _scene_pieces(scene)
+            told = list(scene.warnings)
         else:
             shape = read_obj(path, raw) if suffix == ".obj" else _read_with_trimesh(path, raw)
             names, pieces, told = shape.names, shape.pieces, shape.warnings
