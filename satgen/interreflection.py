@@ -91,6 +91,8 @@ def light_key(model: TargetModel) -> str:
     digest = hashlib.sha256(b"satgen light %d" % FORMAT)
     for array in (model.vertices, model.normals, model.faces, model.face_material, model.face_part):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if model.colours is not None:
+        digest.update(np.ascontiguousarray(model.colours).tobytes())
     for material in model.materials:
         values = (*material.base_color, material.metallic, material.roughness)
         digest.update(repr((values, material.double_sided)).encode())

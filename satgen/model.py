@@ -70,6 +70,8 @@ class TargetModel:
         face_material: (F,) int32 index into `materials`.
         face_part: (F,) uint8 part label.
         materials, parts: as above; parts are ordered by label.
+        colours: (V, 4) float32 linear RGB and opacity, 0..1, that the materials' base colours are
+            multiplied with between the vertices; None where no surface has any.
         landmarks: name -> (x, y, z).
         card: the target's JSON card (facts, sources, frame); for a user's model what is known.
         light: how light goes between the parts, where it was baked.
@@ -89,6 +91,7 @@ class TargetModel:
     card: dict[str, Any] = field(default_factory=dict)
     light: BakedLight | None = None
     warnings: tuple[str, ...] = ()
+    colours: NDArray[np.float32] | None = None
 
     @cached_property
     def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:

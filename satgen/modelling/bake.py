@@ -7,7 +7,7 @@ them (the extra `verify`). The same model gives the same bytes on the same machi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,11 @@ def bake(model: TargetModel, receivers: int = RECEIVERS, seed: int = 0) -> Baked
     material = np.zeros(len(normals), dtype=np.int64)
     material[owner] = model.face_material[lattice.node_face]
     albedo = reflectance[material]
+    if model.colours is not None:
+        dark = [mean_albedo(replace(m, base_color=(0.0, 0.0, 0.0))) for m in model.materials]
+        under = np.array(dark, dtype=np.float32)[material]
+        tint = _tints(model.colours, model.faces, lattice.node_face, owner, len(normals))
+        albedo = under + tint * (albedo - under)
     albedo[0] = 0.0
     return BakedLight(
         key=light_key(model),
@@ -113,6 +118,21 @@ def bake(model: TargetModel, receivers: int = RECEIVERS, seed: int = 0) -> Baked
         tree=tree,
         sunlit=sunlit,
     )
+
+
+def _tints(
+    colours: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    node_face: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    receivers: int,
+) -> NDArray[np.float32]:
+    """Mean colour (N, 3) of the vertices about each receiver's nodes; white where it has none."""
+    of_node = colours[faces][..., :3].mean(axis=1)[node_face]
+    count = np.bincount(owner, minlength=receivers)
+    sums = [np.bincount(owner, of_node[:, k], minlength=receivers) for k in range(3)]
+    mean = np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]
+    return np.where(count[:, None] > 0, mean, 1.0).astype(np.float32)
 
 
 def mean_albedo(material: Material) -> tuple[float, float, float]:

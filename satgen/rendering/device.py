@@ -133,7 +133,8 @@ class Device:
 
     def _make_programs(self, packed: PackedModel) -> None:
         constants = {
-            "FACE_TEXELS": FACE_TEXELS,
+            "FACE_TEXELS": packed.face_stride,
+            "COLOURS": FACE_TEXELS if packed.face_stride > FACE_TEXELS else 0,
             "MATERIAL_TEXELS": MATERIAL_TEXELS,
             "LIST_WIDTH": LIST_WIDTH,
             "TABLE_SIDE": SIDE,
@@ -388,9 +389,7 @@ def _table_texture(values: NDArray[np.float32]) -> int:
 
 def _static_buffer(texels: NDArray[Any]) -> int:
     if len(texels) > GL.glGetIntegerv(GL.GL_MAX_TEXTURE_BUFFER_SIZE):
-        raise RunError(
-            f"{len(texels) // FACE_TEXELS} triangles: more than this OpenGL driver can address"
-        )
+        raise RunError("the model has more triangles than this OpenGL driver can address")
     buffer = GL.glGenBuffers(1)
     GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, buffer)
     texels = np.ascontiguousarray(texels)

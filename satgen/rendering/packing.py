@@ -13,6 +13,7 @@ from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.patches import find_neighbours, find_patches
 
 FACE_TEXELS = 7
+COLOUR_TEXELS = 3
 MATERIAL_TEXELS = 3
 FLATNESS = 1e-5
 """Share of the model's radius by which points may be off a plane and still count as on it."""
@@ -40,9 +41,10 @@ class PackedModel:
         casters: (F, 2) uint32 what the shadow map remembers of a face: its number from 1, and four
             times its patch plus 1 if that is simple (see patches.py).
         double_sided: (F,) bool.
-        face_texels: (F * FACE_TEXELS, 4) float32: v0, patch | e1, material | e2, nodes |
+        face_stride: texels of a face, FACE_TEXELS and, where vertices have colours, COLOUR_TEXELS.
+        face_texels: (F * face_stride, 4) float32: v0, patch | e1, material | e2, nodes |
             uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), 0, with
-            unit normals in octahedral coordinates.
+            unit normals in octahedral coordinates | and of its vertices the colours, RGBA.
         material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
             normal scale, texture layer, variance of the normal map's slopes | emissive, 0.
         mirrors: the faces that show images of others, or None without baked light.
@@ -68,6 +70,7 @@ class PackedModel:
     surface: NDArray[np.uint32]
     casters: NDArray[np.uint32]
     double_sided: NDArray[np.bool_]
+    face_stride: int
     face_texels: NDArray[np.float32]
     material_texels: NDArray[np.float32]
     mirrors: Mirrors | None
@@ -150,7 +153,8 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     uv = (uv - np.floor(uv.min(axis=1, keepdims=True))).astype(np.float32)
     encoded = octahedral(model.normals)[model.faces]
 
-    texels = np.zeros((len(model.faces), FACE_TEXELS, 4), dtype=np.float32)
+    stride = FACE_TEXELS + (0 if model.colours is None else COLOUR_TEXELS)
+    texels = np.zeros((len(model.faces), stride, 4), dtype=np.float32)
     neighbours = find_neighbours(faces)
     patch, simple = find_patches(vertices, faces, face_normals, neighbours, FLATNESS * radius)
     casters = np.stack([np.arange(1, len(faces) + 1), 4 * patch + simple], axis=1)
@@ -162,6 +166,8 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     texels[:, 5, :2], texels[:, 5, 2:] = encoded[:, 1], encoded[:, 2]
 
     texels[:, 6, :3] = neighbours
+    if model.colours is not None:
+        texels[:, FACE_TEXELS:] = model.colours[model.faces]
     nodes, around = np.zeros(1, dtype=np.uint16), np.zeros(1, dtype=np.uint16)
     mirrors = None
     tree, leaves = np.zeros((0, 4), dtype=np.float32), np.zeros(1, dtype=np.uint32)
@@ -193,6 +199,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         surface=surface.astype(np.uint32),
         casters=casters.astype(np.uint32),
         double_sided=double_sided[model.face_material],
+        face_stride=stride,
         face_texels=texels.reshape(-1, 4),
         material_texels=materials.reshape(-1, 4),
         mirrors=mirrors,

@@ -270,6 +270,7 @@ def _meshes(model: TargetModel) -> list[tuple[int, Any]]:
                     positions=positions[used],
                     normals=model.normals[used],
                     texcoord_0=uv[used].astype(np.float32),
+                    color_0=None if model.colours is None else model.colours[used],
                     indices=indices.reshape(-1, 3).astype(np.uint32),
                     material=materials[number],
                     mode=pyrender.GLTF.TRIANGLES,

@@ -53,7 +53,8 @@ class GltfPrimitive:
 
     Attributes:
         vertices: (V, 3) float64; faces: (F, 3) int32.
-        normals: (V, 3), uv: (V, 2) v down; None where the file has none.
+        normals: (V, 3), uv: (V, 2) v down, colours: (V, 4) linear RGB and opacity, 0..1; None where
+            the file has none.
         material: index into `GltfScene.materials`, or None.
     """
 
@@ -61,6 +62,7 @@ class GltfPrimitive:
     faces: NDArray[np.int32]
     normals: NDArray[np.float64] | None
     uv: NDArray[np.float64] | None
+    colours: NDArray[np.float64] | None
     material: int | None
 
 
@@ -236,8 +238,24 @@ class _Reader:
             np.ascontiguousarray(faces).astype(np.int32),
             normals,
             optional("TEXCOORD_0", 2),
+            self._colours(attributes, count),
             int(entry["material"]) if "material" in entry else None,
         )
+
+    def _colours(self, attributes: Mapping[str, Any], count: int) -> NDArray[np.float64] | None:
+        """COLOR_0 as linear RGB and opacity (V, 4)."""
+        if "COLOR_0" not in attributes:
+            return None
+        found = self.accessor(attributes["COLOR_0"])
+        if found.dtype.kind in "iu":  # of an exporter that forgot to say so
+            found = found / np.iinfo(found.dtype).max
+        if found.shape not in ((count, 3), (count, 4)):
+            raise GltfError(f"COLOR_0 is {found.shape} for {count} vertices")
+        colours = np.ones((count, 4))
+        colours[:, : found.shape[1]] = np.clip(found, 0.0, 1.0)
+        if not np.isfinite(colours).all():
+            raise GltfError("COLOR_0 holds numbers that are not finite")
+        return colours
 
     # --- numbers
 

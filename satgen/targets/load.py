@@ -102,7 +102,7 @@ def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[Piece]]:
         parts.append(Part(label, node.name, str(node.extras["class"])))
         for p in node.primitives:
             material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(Piece(label, material, p.vertices, p.faces, p.normals, p.uv))
+            pieces.append(Piece(label, material, p.vertices, p.faces, p.normals, p.uv, p.colours))
     parts.sort(key=lambda part: part.label)
     if [p.label for p in parts] != list(range(1, len(parts) + 1)):
         raise ValueError("part labels are not 1, 2, 3 …")
@@ -181,7 +181,7 @@ def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[Piece]]:
                     f"node {node.name!r} uses material {p.material}, which is not there"
                 )
             material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(Piece(k, material, p.vertices, p.faces, p.normals, p.uv))
+            pieces.append(Piece(k, material, p.vertices, p.faces, p.normals, p.uv, p.colours))
     return names, pieces
 
 
@@ -432,6 +432,7 @@ def _finished(
             faces=faces,
             normals=normals,
             uv=None if p.uv is None else p.uv[source],
+            colours=None if p.colours is None else p.colours[source],
         )
     assert p.normals is not None
     length = np.linalg.norm(p.normals, axis=1, keepdims=True)
@@ -462,6 +463,7 @@ def _assemble(
     faces: list[NDArray[Any]] = []
     face_material: list[NDArray[Any]] = []
     face_part: list[NDArray[Any]] = []
+    colours: list[NDArray[Any]] = []
     start = 0
     for raw in pieces:
         p, normal, uv = _finished(raw)
@@ -475,7 +477,9 @@ def _assemble(
         faces.append(p.faces + start)
         face_material.append(np.full(len(p.faces), where[key], dtype=np.int32))
         face_part.append(np.full(len(p.faces), p.part, dtype=np.uint8))
+        colours.append(np.ones((len(p.vertices), 4)) if p.colours is None else p.colours)
         start += len(p.vertices)
+    coloured = any(np.any(c != 1.0) for c in colours)
     return TargetModel(
         name=name,
         vertices=np.concatenate(vertices),
@@ -488,4 +492,5 @@ def _assemble(
         parts=parts,
         landmarks=landmarks,
         card=card,
+        colours=np.concatenate(colours).astype(np.float32) if coloured else None,
     )

@@ -23,6 +23,8 @@ class Piece:
         material: what it is made of.
         vertices: (V, 3); faces: (F, 3).
         normals: (V, 3), uv: (V, 2) v down; None where the file has none.
+        colours: (V, 4) linear RGB and opacity, 0..1, that the material's base colour is multiplied
+            with; None for white.
     """
 
     part: int
@@ -31,6 +33,7 @@ class Piece:
     faces: NDArray[np.int32]
     normals: NDArray[np.float64] | None
     uv: NDArray[np.float64] | None
+    colours: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,12 @@ vec3 shade(int face, vec2 pixel) {
     vec4 base = textureLod(base_roughness, vec3(st, m1.z), lod);
     vec4 relief = textureLod(normal_metallic, vec3(st, m1.z), lod);
     vec3 albedo = base.rgb * m0.rgb;
+#if COLOURS
+    vec3 tint = texelFetch(faces, face * FACE_TEXELS + COLOURS).rgb * (1.0 - bc.x - bc.y)
+                + texelFetch(faces, face * FACE_TEXELS + COLOURS + 1).rgb * bc.x
+                + texelFetch(faces, face * FACE_TEXELS + COLOURS + 2).rgb * bc.y;
+    albedo *= clamp(tint, 0.0, 1.0);
+#endif
     float metallic = relief.a * m1.x;
 
     // Frames: geometric and shading normals on the viewer's side.
