@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from satgen.dataset import Dataset
-from satgen.errors import InputError
+from satgen.errors import InputError, one_line
 from satgen.keywords import check_keywords, field_names
 from satgen.options import RenderOptions
 from satgen.progress import Progress, Stage
@@ -130,7 +130,7 @@ def render_rig(
 
 
 def _warn(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
 
 
 def default_folder(target: str | Path) -> Path:

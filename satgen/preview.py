@@ -256,6 +256,30 @@ def target_picture(model: TargetModel, out: str | Path, size: int = 480) -> None
     save_picture(tiles(target_views(model, PICTURE_VIEWS, size), captions, 2), out)
 
 
+def inspection_picture(model: TargetModel, out: str | Path, size: int = 320) -> None:
+    """Draw a target from four sides, as it looks and with a colour for each part; see
+    `target_picture`."""
+    captions = [f"azimuth {azimuth:.0f}°, elevation {el:+.0f}°" for azimuth, el in PICTURE_VIEWS]
+    looks, labels = [], []
+    for image, parts in _views_and_parts(model, PICTURE_VIEWS, size):
+        looks.append(image)
+        labels.append(part_colours(parts))
+    save_picture(tiles(looks + labels, captions + ["parts"] * len(labels), len(looks)), out)
+
+
+def part_colours(parts: NDArray[Any]) -> Image.Image:
+    """Part labels (H, W) in colours that tell neighbours in number apart."""
+    from PIL import Image
+
+    # Hues a golden section of the circle apart.
+    number = np.arange(int(parts.max(initial=0)) + 1)
+    hue = (number * 0.6180339887 + 0.6) % 1.0 * 6.0
+    table = np.stack([(hue + shift) % 6.0 for shift in (0.0, 4.0, 2.0)], axis=1)
+    table = 255.0 * (0.25 + 0.75 * np.clip(np.abs(table - 3.0) - 1.0, 0.0, 1.0))
+    table[0] = 0.0
+    return Image.fromarray(np.rint(table).astype(np.uint8)[parts])
+
+
 def target_sheet(models: Iterable[TargetModel], out: str | Path, size: int = 320) -> None:
     """Draw targets beside one another, each from one side; see `target_picture`."""
     images, captions = [], []
@@ -269,6 +293,13 @@ def target_views(
     model: TargetModel, views: Sequence[tuple[float, float]], size: int
 ) -> list[Image.Image]:
     """Pictures of a target from azimuths and elevations, degrees; see `target_picture`."""
+    return [image for image, _ in _views_and_parts(model, views, size)]
+
+
+def _views_and_parts(
+    model: TargetModel, views: Sequence[tuple[float, float]], size: int
+) -> Iterator[tuple[Image.Image, NDArray[Any]]]:
+    """Pictures of a target and the part labels (size, size) that they show."""
     from PIL import Image
 
     from satgen.camera import Camera
@@ -287,12 +318,13 @@ def target_views(
             -math.cos(phase),
         ]
     )
-    images = []
     with Renderer(model, camera) as renderer:
         for azimuth, elevation in views:
             distance = default_distance(radius, camera)
             pose = pose_from_angles(azimuth, elevation, distance, 0.0, centre)
             frame = renderer.render(pose, sun)
             image = expose(frame.linear, frame.window, (size, size), SensorConfig())
-            images.append(Image.fromarray(image))
-    return images
+            x, y, w, h = frame.window
+            parts = np.zeros((size, size), dtype=frame.parts.dtype)
+            parts[y : y + h, x : x + w] = frame.parts
+            yield Image.fromarray(image), parts

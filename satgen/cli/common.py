@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from satgen.cli.options import PATH
+from satgen.errors import one_line
 from satgen.progress import Progress, Stage, Update
 from satgen.progress import duration as duration
 
@@ -73,7 +74,7 @@ def echo_json(data: Any) -> None:
 
 def echo_warning(line: str) -> None:
     """Tell a person something that does not keep the work from being done."""
-    click.echo(line, err=True)
+    click.echo(one_line(line), err=True)
 
 
 def megabytes(count: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from satgen.cli.common import echo_json, json_option, megabytes, progress_bar
+from satgen.cli.common import echo_json, echo_warning, json_option, megabytes, progress_bar
 from satgen.cli.options import PATH, number_option
 
 
@@ -23,6 +24,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
       satgen targets
       satgen targets build aura
       satgen targets random 7 --preview
+      satgen targets inspect craft.obj --scale 0.001
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -170,6 +172,57 @@ def _draw(names: Sequence[str], picture: Path) -> None:
         target_picture(load_target(names[0]), picture)
     else:
         target_sheet((load_target(name) for name in names), picture)
+
+
+@command.command("inspect", short_help="Say what a model file holds, and draw it.")
+@click.argument("target")
+@number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
+@click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
+@click.option("--out", type=PATH, help="The picture.  [default: NAME-inspect.png]")
+@click.option("--no-picture", is_flag=True, help="Draw none; needs no OpenGL.")
+@json_option
+def inspect_command(
+    target: str, scale: float, up: str, out: Path | None, no_picture: bool, as_json: bool
+) -> None:
+    """Say what TARGET (a model file or a name) holds, as satgen will render it: its size, parts,
+    materials and textures, and a line for each thing that is not drawn as the file says.
+
+    The picture shows it from four sides, above as it looks and below with a colour for each part.
+
+    \b
+    Examples:
+      satgen targets inspect craft.obj --scale 0.001 --up y
+      satgen targets inspect craft.glb --out look.png --json
+    """
+    from satgen.errors import InputError
+    from satgen.targets.inspect import inspect_model, report
+    from satgen.targets.load import load_target
+
+    if no_picture and out is not None:
+        raise InputError("--out: is the picture's; leave --no-picture out")
+    picture: Path | None = None
+    if not no_picture:
+        from satgen.installed import require_for_rendering
+        from satgen.preview import check_picture, inspection_picture
+
+        name = target.replace(":", "-") if target.startswith("random:") else Path(target).stem
+        picture = out or Path(f"{name}-inspect.png")
+        check_picture(picture)
+        require_for_rendering()
+    model = load_target(target, scale, up)
+    found = inspect_model(model)
+    if picture is not None:
+        inspection_picture(model, picture)
+    if as_json:
+        answer = {**asdict(found), "picture": None if picture is None else str(picture)}
+        echo_json(answer)
+        return
+    for line in report(found):
+        click.echo(line)
+    for line in found.warnings:
+        echo_warning(f"{Path(target).name}: {line}")
+    if picture is not None:
+        click.echo(str(picture))
 
 
 @command.command("light", short_help="Bake the light that a target's parts send to one another.")
