@@ -7,7 +7,7 @@ DATASET/
   keypoints.parquet           one row a frame and landmark
   rgb/000361.png              8-bit or 16-bit, RGB or grey
   depth/000361.png            16-bit, metres = value × depth_scale, 0 for background
-  parts/000361.png            8-bit part label, 0 for background
+  parts/000361.png            8-bit part label (16 of more than 255 parts), 0 for background
   shadow/000361.png           only where asked for: 8-bit, see `SHADOW_LABELS`
   normals/, flow_forward/, flow_backward/
                               only where asked for: 16-bit, see `satgen.truth_images`
@@ -37,6 +37,7 @@ from satgen.errors import InputError
 from satgen.frame import Frame, SurfacePoints, TwoViews
 from satgen.geometry import Flow, make_pose, quaternion_to_matrix
 from satgen.keypoints import Landmarks
+from satgen.model import PartLabels
 from satgen.parquet import column_values, read_table
 from satgen.png import decode_png
 from satgen.truth_images import decode_flow, decode_normals
@@ -466,9 +467,9 @@ class Dataset:
         """Depth (H, W) float64 in metres, 0 where there is none."""
         return np.asarray(self._image("depth", index) * float(self.description["depth_scale"]))
 
-    def parts(self, index: int) -> NDArray[np.uint8]:
-        """Part labels (H, W) uint8, 0 for background."""
-        return np.asarray(self._image("parts", index), dtype=np.uint8)
+    def parts(self, index: int) -> PartLabels:
+        """Part labels (H, W), 0 for background; uint8, or uint16 of a target with more than 255."""
+        return self._image("parts", index)
 
     def shadow(self, index: int) -> NDArray[np.uint8]:
         """Shadow labels (H, W) uint8, by `SHADOW_LABELS`.

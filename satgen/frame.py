@@ -26,6 +26,7 @@ from satgen.geometry import (
     rotation_angle,
     warp,
 )
+from satgen.model import PartLabels
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ class SurfacePoints:
     Attributes:
         uv: (N, 2) int64 pixels, column and row, row by row.
         xyz: (N, 3) float64 target frame, metres.
-        parts: (N,) uint8 part labels.
+        parts: (N,) part labels, uint8, or uint16 of a target with more than 255 parts.
     """
 
     uv: NDArray[np.int64]
     xyz: Floats
-    parts: NDArray[np.uint8]
+    parts: PartLabels
 
     def __len__(self) -> int:
         """Number of points."""
@@ -115,8 +116,8 @@ class Frame:
         return np.asarray(self._images("depth"))
 
     @cached_property
-    def parts(self) -> NDArray[np.uint8]:
-        """Part labels (H, W) uint8, 0 for background."""
+    def parts(self) -> PartLabels:
+        """Part labels (H, W), 0 for background; uint8, or uint16 of a target with more than 255."""
         return np.asarray(self._images("parts"))
 
     @cached_property

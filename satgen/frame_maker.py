@@ -22,6 +22,7 @@ from satgen.config import DEPTH_LEVELS, places_of, sun_vectors
 from satgen.dataset import SHADOW_LABELS
 from satgen.geometry import warp
 from satgen.light import block_of, middle_index
+from satgen.model import PartLabels
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
@@ -86,7 +87,7 @@ def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.u
     return np.where(depth > 0.0, counts, 0.0).astype(np.uint16)
 
 
-def bounding_box(parts: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+def bounding_box(parts: PartLabels) -> tuple[int, int, int, int]:
     """(x, y, w, h) of the pixels above 0, all 0 where there is none."""
     columns = np.flatnonzero(parts.any(axis=0))
     rows = np.flatnonzero(parts.any(axis=1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from satgen.interreflection import BakedLight
 
-MAX_PARTS = 255
-"""Most parts of a target: labels are written as 8-bit images, and 0 is the background."""
+MAX_PARTS = 65535
+"""Most parts of a target: labels are written as images of 8 bits, of 16 where there are more than
+255 parts, and 0 is the background."""
+
+PartLabels: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
+"""Labels of parts, uint8, or uint16 where a target has more than 255."""
+
+
+def label_bits(count: int) -> int:
+    """Bits of a part image of a target with `count` parts."""
+    return 8 if count <= 255 else 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the target: `label` is its value in the part images (1..255)."""
+    """A part of the target: `label` is its value in the part images, from 1."""
 
     label: int
     name: str
@@ -68,7 +77,7 @@ class TargetModel:
         uv: (V, 2) float32 texture coordinates, v down (glTF's).
         faces: (F, 3) int32, counter-clockwise seen from outside.
         face_material: (F,) int32 index into `materials`.
-        face_part: (F,) uint8 part label.
+        face_part: (F,) part label, of `label_bits`.
         materials, parts: as above; parts are ordered by label.
         colours: (V, 4) float32 linear RGB and opacity, 0..1, that the materials' base colours are
             multiplied with between the vertices; None where no surface has any.
@@ -84,7 +93,7 @@ class TargetModel:
     uv: NDArray[np.float32]
     faces: NDArray[np.int32]
     face_material: NDArray[np.int32]
-    face_part: NDArray[np.uint8]
+    face_part: PartLabels
     materials: tuple[Material, ...]
     parts: tuple[Part, ...]
     landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from satgen.config import (
 )
 from satgen.dataset import IMAGES, OPTIONAL_IMAGES
 from satgen.errors import InputError
+from satgen.model import label_bits
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
@@ -390,7 +391,7 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
                 "curve": sensor.curve,
             },
             "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
-            "parts": {"channels": 1, "bits": 8},
+            "parts": {"channels": 1, "bits": label_bits(len(model.parts))},
             **{kind: optional[kind] for kind in config.images if kind in optional},
         },
         **({"columns": list(config.columns)} if config.columns else {}),

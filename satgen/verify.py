@@ -28,6 +28,7 @@ from satgen.errors import InputError
 from satgen.frame_maker import bounding_box, lit_share
 from satgen.geometry import backproject, make_pose, project, quaternion_to_matrix
 from satgen.keypoints import Landmarks
+from satgen.model import MAX_PARTS, label_bits
 from satgen.png import decode_png
 from satgen.processes import default_workers
 from satgen.progress import Update
@@ -225,9 +226,10 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
     if not description["depth_scale"] > 0:
         problems.append(fault(f"depth_scale {description['depth_scale']}: must be more than 0"))
     for label, part in description["parts"].items():
-        proper = label.isdigit() and 1 <= int(label) <= 255 and isinstance(part, dict)
+        proper = label.isdigit() and 1 <= int(label) <= MAX_PARTS and isinstance(part, dict)
         if not proper or not {"name", "class"} <= set(part):
-            problems.append(fault(f"part {label}: must be a label from 1 to 255, name and class"))
+            cause = f"part {label}: must be a label from 1 to {MAX_PARTS}, name and class"
+            problems.append(fault(cause))
     with suppress(InputError):
         config = data.config
         try:
@@ -605,7 +607,7 @@ class _ImageChecker:
                 if images.get(kind) is not None:
                     problems += self._check_flow(kind, index, self.poses[row], depth, images[kind])
         if parts is not None:
-            unknown = set(np.flatnonzero(np.bincount(parts.ravel(), minlength=256)))
+            unknown = set(np.flatnonzero(np.bincount(parts.ravel())))
             unknown -= {0, *(int(label) for label in self.data.description["parts"])}
             if unknown:
                 file = f"parts/{ds.image_name(index)}"
@@ -648,7 +650,8 @@ class _ImageChecker:
         sensor, camera = self.config.sensor, self.config.camera
         three = ("normals", *FLOWS) if sensor.mono else ("rgb", "normals", *FLOWS)
         channels = 3 if kind in three else 1
-        bits = {"rgb": sensor.stored_bits, "parts": 8, "shadow": 8}.get(kind, 16)
+        labels = label_bits(len(self.data.description["parts"]))
+        bits = {"rgb": sensor.stored_bits, "parts": labels, "shadow": 8}.get(kind, 16)
         shape = (camera.height, camera.width, *((3,) if channels == 3 else ()))
         if image.shape != shape or image.dtype.itemsize * 8 != bits:
             found = f"{' × '.join(map(str, image.shape))} of {image.dtype.itemsize * 8} bits"

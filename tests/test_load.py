@@ -226,21 +226,6 @@ def test_up_and_scale(tmp_path: Path, up: str, axis: tuple[int, int, int]) -> No
     assert_sound(model)
 
 
-def test_more_than_255_nodes_become_one_part(tmp_path: Path) -> None:
-    scene = trimesh.Scene()
-    for k in range(260):
-        scene.add_geometry(
-            trimesh.creation.box(),
-            node_name=f"n{k}",
-            transform=np.diag([1, 1, 1, 1]) + np.array([[0, 0, 0, 2.0 * k]] + [[0] * 4] * 3),
-        )
-    path = tmp_path / "many.glb"
-    scene.export(path)
-    model = load_target(path)
-    assert len(model.parts) == 1
-    assert len(model.faces) == 12 * 260
-
-
 # --- normals --------------------------------------------------------------------------------------
 
 

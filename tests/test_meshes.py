@@ -20,9 +20,11 @@ from satgen import run
 from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
+from satgen.rendering.reference import ReferenceRenderer
 from satgen.targets.load import load_target
 from satgen.targets.pieces import DEFAULT_MATERIAL
 from satgen.targets.polygons import triangulate
+from satgen.verify import verify
 from tests.limits import PATIENCE_S
 
 CORNERS = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
@@ -194,13 +196,44 @@ def test_a_gon_of_twenty_thousand_corners_loads(tmp_path: Path) -> None:
     assert np.linalg.norm(cross, axis=1).sum() / 2 == pytest.approx(area, rel=1e-3)
 
 
-def test_twenty_thousand_groups_are_one_part_with_a_warning(tmp_path: Path) -> None:
-    text = "".join(
-        f"v {k} 0 0\nv {k} 1 0\nv {k}.5 0 1\ng n{k}\nf -3 -2 -1\n" for k in range(20_000)
+def groups(count: int) -> str:
+    """An OBJ file of triangles in rows of twenty, each a group of its own."""
+    corners = "v {0} {1} 0\nv {0} {1}.9 0\nv {0}.9 {1}.5 0\n"
+    return "".join(f"{corners.format(k % 20, k // 20)}g n{k}\nf -3 -2 -1\n" for k in range(count))
+
+
+def test_twenty_thousand_groups_are_parts(tmp_path: Path) -> None:
+    model = in_time(lambda: load_target(written(tmp_path, groups(20_000), {})))
+    assert isinstance(model, TargetModel)
+    assert len(model.parts) == 20_000
+    assert model.face_part.tolist() == list(range(1, 20_001))
+    assert model.warnings == ()
+
+
+def test_three_hundred_parts_have_sixteen_bit_labels(tmp_path: Path) -> None:
+    path = written(tmp_path, groups(300), {})
+    out = tmp_path / "out"
+    options = {"size": 320, "start": 1530, "stop": 1532, "step": 2}
+    data = satgen.render(path, out, workers=0, quiet=True, **options)
+    assert data.description["images"]["parts"]["bits"] == 16
+    parts = data.parts(1530)
+    assert parts.dtype == np.uint16
+    assert set(range(301)) - set(np.unique(parts).tolist()) == set()
+    # each where the file has it
+    points = data[1530].points
+    assert (
+        points.parts.tolist()
+        == (1 + np.floor(points.xyz[:, 0]) + 20 * np.floor(points.xyz[:, 1])).astype(int).tolist()
     )
-    model = load_target(written(tmp_path, text, {}))
-    assert len(model.parts) == 1
-    assert model.warnings == ("draws 20000 parts as one; 255 is the most",)
+    report = verify(out)
+    assert report.ok, report.problems
+    assert data[1530].points.parts.max() == 300
+    frame = satgen.render_frame(path, 1530, size=320)
+    assert np.array_equal(frame.parts, parts)
+    with ReferenceRenderer(load_target(path), frame.camera) as reference:
+        other = reference.images(frame.pose, frame.sun)
+    assert np.mean(other.parts == parts) > 0.99
+    assert set(np.unique(other.parts)) == set(range(301))
 
 
 @pytest.mark.parametrize(

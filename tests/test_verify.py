@@ -283,7 +283,7 @@ def test_wrong_keypoints_are_named(dataset: Path) -> None:
         (lambda d: d["camera"].pop("fx"), "'fx' is missing"),
         (lambda d: d["camera"].update(fx=-1), "focal length"),
         (lambda d: d.update(depth_scale=0), "depth_scale 0"),
-        (lambda d: d["parts"].update({"300": {"name": "a", "class": "b"}}), "part 300"),
+        (lambda d: d["parts"].update({"70000": {"name": "a", "class": "b"}}), "part 70000"),
         (lambda d: d["indices"].update(count=3), "indices.count 3"),
         (lambda d: d["trajectory"].update(kind="zigzag"), "zigzag"),
         (lambda d: d["sensor"].update(extra=1), "extra"),

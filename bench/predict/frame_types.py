@@ -22,6 +22,7 @@ from bench.predict.types import Observed
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.geometry import Bools, Floats
+from satgen.model import PartLabels
 from satgen.sequences import WindowConfig
 from satgen.sequences.images import Square
 from satgen.sequences.stores import Preparation
@@ -81,7 +82,7 @@ class FrameScene:
         found = np.divide(found, levels, dtype=np.float32)
         return np.ascontiguousarray(found[None] if found.ndim == 2 else np.moveaxis(found, -1, 0))
 
-    def labels_on_grid(self, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def labels_on_grid(self, parts: PartLabels) -> PartLabels:
         """Part labels (H, W) of the camera's frame as windows have them, (S, S)."""
         square = self._square
         size = None if square is None else self.windows.size

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.interreflection import LEAF, BakedLight, boxes
-from satgen.model import Material, TargetModel
+from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.patches import find_neighbours, find_patches
 
@@ -36,7 +36,7 @@ class PackedModel:
         faces: (F, 3) uint32.
         face_normals: (F, 3) float64 unit, counter-clockwise outward.
         face_offsets: (F,) float64, normal · first vertex.
-        face_part: (F,) uint8 part label.
+        face_part: (F,) part label.
         surface: (F,) uint32 smooth surface, from 1.
         casters: (F, 2) uint32 what the shadow map remembers of a face: its number from 1, and four
             times its patch plus 1 if that is simple (see patches.py).
@@ -66,7 +66,7 @@ class PackedModel:
     faces: NDArray[np.uint32]
     face_normals: NDArray[np.float64]
     face_offsets: NDArray[np.float64]
-    face_part: NDArray[np.uint8]
+    face_part: PartLabels
     surface: NDArray[np.uint32]
     casters: NDArray[np.uint32]
     double_sided: NDArray[np.bool_]

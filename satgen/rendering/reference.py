@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.errors import RunError
 from satgen.installed import require
-from satgen.model import Material, TargetModel
+from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.backend import choose_backend, no_backend_message
 from satgen.rendering.context import any_alive, bind_pyopengl, environment, let_go
 from satgen.rendering.lighting import Lighting
@@ -60,13 +60,13 @@ class Images:
         rgb: (H, W, 3) uint8, after pyrender's display curve.
         covered: (H, W) bool, pixels that show anything of the target.
         depth: (H, W) float32 metres along the optical axis at the pixels' centres, 0 for none.
-        parts: (H, W) uint8 part label at the pixels' centres, 0 for none.
+        parts: (H, W) part label at the pixels' centres, 0 for none.
     """
 
     rgb: NDArray[np.uint8]
     covered: NDArray[np.bool_]
     depth: NDArray[np.float32]
-    parts: NDArray[np.uint8]
+    parts: PartLabels
 
 
 class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
@@ -97,6 +97,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         self._platform = platform or choose_backend()
         self._centre, self._radius = model.bounding_sphere
         self._closed = False
+        self._label_type = model.face_part.dtype
         with _LOCK:
             _SHARED.open(self._platform)
         import pyrender
@@ -104,7 +105,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         self._lighting = lighting or Lighting()
         self._scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0])
         self._labels = {
-            self._scene.add(mesh): (label, label, label) for label, mesh in _meshes(model)
+            self._scene.add(mesh): (label % 256, label // 256, 0) for label, mesh in _meshes(model)
         }
         # pyrender counts pixels from the image's corner, half a pixel before our origin.
         self._eye = pyrender.IntrinsicsCamera(
@@ -196,7 +197,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
                 np.zeros((*size, 3), np.uint8),
                 np.zeros(size, bool),
                 np.zeros(size, np.float32),
-                np.zeros(size, np.uint8),
+                np.zeros(size, self._label_type),
             )
         reach = 1.001 * self._radius
         self._eye.zfar = np.inf  # it is never let below znear
@@ -209,10 +210,12 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         self._scene.ambient_light = _fill(self._lighting, earthshine)
         with _LOCK:
             shown, depth = _SHARED.draw(self._scene, size)
-            parts = np.zeros(size, np.uint8)
+            parts = np.zeros(size, self._label_type)
             if exact:
                 labels, depth = _SHARED.draw_labels(self._scene, size, self._labels)
-                parts = np.ascontiguousarray(labels[..., 0])
+                parts[:] = labels[..., 0]
+                if parts.itemsize > 1:
+                    parts += labels[..., 1].astype(parts.dtype) << 8
         rgb = np.ascontiguousarray(shown[..., :3])
         alpha = shown[..., 3] > 0 if shown.shape[2] == 4 else rgb.any(axis=2)
         return Images(rgb, alpha | (parts > 0), depth, parts)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.model import TargetModel
+from satgen.model import PartLabels, TargetModel
 from satgen.rendering.backend import choose_backend, create_context
 from satgen.rendering.bounce import Bounce
 from satgen.rendering.context import Context
@@ -50,7 +50,7 @@ class RenderedView:
         coverage: (K,) float32 share of the pixel that shows the target, more than 0 and at most 1:
             over a background B the pixel is radiance + (1 - coverage) B.
         depth: (h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing.
-        parts: (h, w) uint8 part label at the pixel centre, 0 for none.
+        parts: (h, w) part label at the pixel centre, 0 for none.
         shadow: (h, w) uint8 label at the pixel centre, by `satgen.dataset.SHADOW_LABELS`; None
             where it was not asked for.
         normals: (h, w, 3) unit normal at the pixel centre, camera axes, on the camera's side, 0 for
@@ -62,7 +62,7 @@ class RenderedView:
     radiance: NDArray[np.float32]
     coverage: NDArray[np.float32]
     depth: NDArray[np.float64]
-    parts: NDArray[np.uint8]
+    parts: PartLabels
     shadow: NDArray[np.uint8] | None = None
     normals: NDArray[np.float64] | None = None
 
@@ -350,12 +350,12 @@ class Renderer(AbstractContextManager["Renderer"]):
             look[mirrors.faces[mirrors.show(eye)]] = 2
         return np.take(look, faces)
 
-    def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], PartLabels]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
         packed, drawn, height = self._packed, view.drawn, view.height
         x, y, w, h = view.window
         depth = np.zeros((h, w))
-        parts = np.zeros((h, w), dtype=np.uint8)
+        parts = np.zeros((h, w), dtype=packed.face_part.dtype)
         at, primitive = view.centres
         rows, columns = np.divmod(at.astype(np.int32), np.int32(w))
         u, v = columns + x, rows + y
@@ -505,7 +505,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             np.zeros((0, 3), np.float32),
             np.zeros(0, np.float32),
             np.zeros((0, 0)),
-            np.zeros((0, 0), np.uint8),
+            np.zeros((0, 0), self._packed.face_part.dtype),
             np.zeros((0, 0), np.uint8) if shadow else None,
             np.zeros((0, 0, 3)) if normals else None,
         )

@@ -50,7 +50,8 @@ class WindowConfig:
 
             - "frames": `frames` (n, C, S, S), sRGB-encoded; see `dtype`;
             - "depth": `depth` (n, 1, S, S) float32, metres, 0 where there is no surface;
-            - "parts": `parts` (n, 1, S, S) uint8 labels, 0 for background;
+            - "parts": `parts` (n, 1, S, S) labels, 0 for background: uint8, or int32 of a target
+              with more than 255 parts;
             - "poses": `R` (n, 3, 3) and `t` (n, 3) float64, of T_cam_target, metres;
             - "rates": `rates` (n, 3) float64, the target's angular velocity relative to the camera
               frame, rad/s, target frame (columns wx, wy, wz of the frame table);

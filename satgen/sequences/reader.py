@@ -107,6 +107,8 @@ class WindowReader:
         if field == "frames" and self.config.dtype == "float32":
             levels = np.float32(np.iinfo(images.dtype).max)
             return np.asarray(np.divide(images, levels, dtype=np.float32))
+        if field == "parts" and images.dtype == np.uint16:  # torch cannot index with these
+            return images.astype(np.int32)
         return images
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from satgen.errors import InputError
 from satgen.interreflection import light_path, read_light
-from satgen.model import MAX_PARTS, Material, Part, TargetModel
+from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits
 from satgen.targets import registry
 from satgen.targets.files import ModelFileError, read_regular
 from satgen.targets.gltf import GltfError, GltfScene, read_gltf
@@ -45,7 +45,7 @@ def load_target(
 
     Returns:
         The model in the target frame, metres. Of a file, every node (of a scene) or object is a
-        part of class "part"; more than 255 become one. Missing normals are computed, weighted by
+        part of class "part"; more than 65,535 become one. Missing normals are computed, weighted by
         angle, with a crease where faces meet at more than 30 degrees; a surface without a
         material is light grey; a surface that is not closed is drawn from both sides.
 
@@ -149,7 +149,7 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
     _check_size(path, pieces, scale)
     if not own:
         pieces = _two_sided(pieces, always=suffix not in (".glb", ".gltf"))
-        parts, pieces = _number_parts(path, names, pieces)
+        parts, pieces = _number_parts(path, names, pieces, told)
     landmarks = {
         n: tuple(float(v) for v in turn @ np.asarray(p, float) * scale)  # type: ignore[misc]
         for n, p in landmarks.items()
@@ -346,11 +346,12 @@ def _is_closed(group: list[Piece]) -> bool:
 
 
 def _number_parts(
-    path: Path, names: list[str], pieces: list[Piece]
+    path: Path, names: list[str], pieces: list[Piece], told: list[str]
 ) -> tuple[tuple[Part, ...], list[Piece]]:
     """Labels 1, 2, 3 … for the parts that have triangles; one part where there are too many."""
     used = list(dict.fromkeys(p.part for p in pieces))
     if len(used) > MAX_PARTS:
+        told.append(f"draws {len(used)} parts as one; {MAX_PARTS} is the most")
         merged = [replace(p, part=1) for p in pieces]
         return (Part(1, path.stem, "part"),), merged
     label = {k: n + 1 for n, k in enumerate(used)}
@@ -464,6 +465,7 @@ def _assemble(
     face_material: list[NDArray[Any]] = []
     face_part: list[NDArray[Any]] = []
     colours: list[NDArray[Any]] = []
+    labels = np.dtype(f"uint{label_bits(len(parts))}")
     start = 0
     for raw in pieces:
         p, normal, uv = _finished(raw)
@@ -476,7 +478,7 @@ def _assemble(
         uvs.append(uv)
         faces.append(p.faces + start)
         face_material.append(np.full(len(p.faces), where[key], dtype=np.int32))
-        face_part.append(np.full(len(p.faces), p.part, dtype=np.uint8))
+        face_part.append(np.full(len(p.faces), p.part, dtype=labels))
         colours.append(np.ones((len(p.vertices), 4)) if p.colours is None else p.colours)
         start += len(p.vertices)
     coloured = any(np.any(c != 1.0) for c in colours)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.model import MAX_PARTS, Material
+from satgen.model import Material
 from satgen.targets.files import ModelFileError, text_of
 from satgen.targets.mtl import Paint, read_libraries
 from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear, plural
@@ -63,7 +63,7 @@ def read_obj(path: Path, raw: bytes) -> ModelPieces:
             most = int(corners[:, column].max()) + 1
             raise ModelFileError(f"a face names {keyword} {most} of {count}")
     triangles, polygon = triangulate(xyz[corners[:, 0]], np.array(found.sizes, dtype=np.int64))
-    names, part, material = _owners(found.owner, path.stem, warnings)
+    names, part, material = _owners(found.owner, path.stem)
     uv = _table(found.vt, 2, "vt") * (1.0, -1.0) + (0.0, 1.0)
     normals = _table(found.vn, 3, "vn")
     unknown = [n for n in dict.fromkeys(m for _, _, m in found.owner) if n and n not in paints]
@@ -175,16 +175,13 @@ def _table(rows: list[list[str]], width: int, key: str) -> NDArray[np.float64]:
 
 
 def _owners(
-    owner: list[tuple[str, str, str]], stem: str, warnings: list[str]
+    owner: list[tuple[str, str, str]], stem: str
 ) -> tuple[list[str], NDArray[np.int64], dict[str, int]]:
     """Names of the parts, the part of each face, and numbers for the materials' names."""
     material = {m: k for k, m in enumerate(dict.fromkeys(m for _, _, m in owner))}
     column = 0 if len({o for o, _, _ in owner}) > 1 else 1
     keys = [entry[column] for entry in owner]
     number = {name: k for k, name in enumerate(dict.fromkeys(keys))}
-    if len(number) > MAX_PARTS:
-        warnings.append(f"draws {len(number)} parts as one; {MAX_PARTS} is the most")
-        return [stem], np.zeros(len(owner), dtype=np.int64), material
     fallback = owner[0][0] if owner and column else ""
     names = [name or fallback or stem for name in number]
     return names, np.array([number[k] for k in keys], dtype=np.int64), material
