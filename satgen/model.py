@@ -28,6 +28,13 @@ def label_bits(count: int) -> int:
     return 8 if count <= 255 else 16
 
 
+def used_vertices(vertices: NDArray[Any], faces: NDArray[Any]) -> NDArray[Any]:
+    """Those of vertices (V, …) that faces (F, 3) name, each once, in their order."""
+    used = np.zeros(len(vertices), dtype=bool)
+    used[faces] = True
+    return vertices if used.all() else vertices[used]
+
+
 @dataclass(frozen=True)
 class Material:
     """A metallic-roughness material (glTF 2.0, §3.9).
@@ -105,7 +112,7 @@ class TargetModel:
     @cached_property
     def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:
         """Centre (3,) of the axis-aligned box and the radius that reaches the farthest vertex."""
-        used = self.vertices[np.unique(self.faces)]
+        used = used_vertices(self.vertices, self.faces)
         centre = (used.min(axis=0) + used.max(axis=0)) / 2.0
         return centre, float(np.linalg.norm(used - centre, axis=1).max())
 
@@ -119,5 +126,5 @@ class TargetModel:
     @property
     def extents(self) -> NDArray[np.float64]:
         """Size of the axis-aligned bounding box, (3,) float64 metres."""
-        used = self.vertices[np.unique(self.faces)]
+        used = used_vertices(self.vertices, self.faces)
         return np.asarray(used.max(axis=0) - used.min(axis=0))

@@ -22,7 +22,8 @@ from satgen.model import TargetModel
 from satgen.modelling import build
 from satgen.modelling import shapes as s
 from satgen.targets import registry
-from satgen.targets.load import DEFAULT_MATERIAL, crease_normals, load_target
+from satgen.targets.load import DEFAULT_MATERIAL, load_target
+from satgen.targets.normals import crease_normals
 from tests.test_glb import little
 
 

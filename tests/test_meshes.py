@@ -345,7 +345,17 @@ def test_render_prints_what_it_leaves_out_once(tmp_path: Path) -> None:
     path = written(tmp_path, mapped(), {"m.mtl": RED_MTL + "map_Kd gone.png\n"})
     words = ["render", "--target", path, "--size", 64, "--start", 4000, "--stop", 4001]
     done = subprocess.run(
-        [sys.executable, "-m", "satgen", *map(str, words), "--workers", "0", "--out", "out"],
+        [
+            sys.executable,
+            "-m",
+            "satgen",
+            *map(str, words),
+            "--workers",
+            "0",
+            "--out",
+            "out",
+            "--quiet",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.grouping import equal_rows
 from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.mirrors import Mirrors
@@ -111,8 +112,8 @@ def smooth_surfaces(faces: NDArray[np.int32], keys: NDArray[np.int64]) -> NDArra
         (np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(vertex_count, vertex_count)
     )
     _, component = connected_components(graph, directed=False)
-    pairs = np.stack([component[faces[:, 0]].astype(np.int64), keys], axis=1)
-    _, surface = np.unique(pairs, axis=0, return_inverse=True)
+    pairs = component[faces[:, 0]].astype(np.int64) * (int(keys.max()) + 1) + keys
+    _, surface = np.unique(pairs, return_inverse=True)
     return surface.reshape(-1).astype(np.int64) + 1
 
 
@@ -120,14 +121,16 @@ def weld(
     vertices: NDArray[np.float32], faces: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
     """Vertices (V, 3) without repeated places, in the order of their first use by faces (F, 3)."""
-    _, of_vertex = np.unique(vertices, axis=0, return_inverse=True)
-    corners = of_vertex.reshape(-1)[faces.ravel()]
-    _, first, renumbered = np.unique(corners, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.uint32)
+    first, of_vertex = equal_rows(vertices)
+    corners = of_vertex[faces.ravel()]
+    # The first corner at each place.
+    seen = np.full(len(first), len(corners), dtype=np.int64)
+    np.minimum.at(seen, corners, np.arange(len(corners)))
+    order = np.argsort(seen)[: int(np.count_nonzero(seen < len(corners)))]
+    rank = np.empty(len(first), dtype=np.uint32)
     rank[order] = np.arange(len(order), dtype=np.uint32)
-    welded = vertices[faces.ravel()[first[order]]]
-    return welded, rank[renumbered.reshape(-1)].reshape(-1, 3)
+    welded = vertices[faces.ravel()[seen[order]]]
+    return welded, rank[corners].reshape(-1, 3)
 
 
 def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:

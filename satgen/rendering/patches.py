@@ -78,9 +78,13 @@ def find_patches(
     simple = flat <= tolerance
     members = np.split(order, starts[1:])
     for number in np.flatnonzero(~simple):
-        corners = vertices[faces[members[number]]].astype(np.float64)
-        points = np.unique(corners.reshape(-1, 3), axis=0)
-        if len(corners) * len(points) <= _MOST_PAIRS:
+        mine = faces[members[number]]
+        if 3 * len(mine) > _MOST_PAIRS:
+            continue
+        used = np.unique(mine)
+        if len(mine) * len(used) <= _MOST_PAIRS:
+            corners = vertices[mine].astype(np.float64)
+            points = vertices[used].astype(np.float64)
             planes = normals[members[number]]
             height = points @ planes.T - np.einsum("ij,ij->i", planes, corners[:, 0])
             simple[number] = height.max() <= tolerance or height.min() >= -tolerance

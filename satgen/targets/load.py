@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from satgen.errors import InputError
 from satgen.interreflection import light_path, read_light
-from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits
+from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
 from satgen.targets import registry
 from satgen.targets.files import ModelFileError, read_regular
 from satgen.targets.gltf import GltfError, GltfScene, read_gltf
+from satgen.targets.normals import crease_normals
 from satgen.targets.obj import read_obj
 from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear
 
@@ -26,7 +27,6 @@ EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
 """File types of a user's own model."""
 
 UP_AXES = ("x", "y", "z", "-x", "-y", "-z")
-CREASE_DEG = 30.0
 MAX_EXTENT_M = 1e7
 MIN_EXTENT_M = 1e-6
 
@@ -273,7 +273,7 @@ def _checked(path: Path, piece: Piece) -> Piece:
     uv = piece.uv if piece.uv is not None and np.isfinite(piece.uv).all() else None
     normals = piece.normals
     if normals is not None:
-        length = np.linalg.norm(normals[np.unique(kept)], axis=1) if len(kept) else np.ones(1)
+        length = np.linalg.norm(used_vertices(normals, kept), axis=1) if len(kept) else np.ones(1)
         if not (np.isfinite(length).all() and length.min() > 1e-12):
             normals = None
     return replace(piece, faces=kept, uv=uv, normals=normals)
@@ -301,7 +301,7 @@ def _placed(p: Piece, scale: float, turn: NDArray[np.float64]) -> Piece:
 
 
 def _check_size(path: Path, pieces: list[Piece], scale: float) -> None:
-    used = [p.vertices[np.unique(p.faces)] for p in pieces]
+    used = [used_vertices(p.vertices, p.faces) for p in pieces]
     low = np.min([u.min(axis=0) for u in used], axis=0)
     high = np.max([u.max(axis=0) for u in used], axis=0)
     size = float((high - low).max())
@@ -366,59 +366,6 @@ def _number_parts(
 
 
 # --- arrays -------------------------------------------------------------------------------------
-
-
-def crease_normals(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], crease_deg: float = CREASE_DEG
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
-    """Normals for a mesh without any.
-
-    Each corner takes the mean, weighted by angle, of the faces around its vertex (welded by
-    position) that lie within `crease_deg` of its own face.
-
-    Args:
-        vertices: (V, 3); faces: (F, 3).
-
-    Returns:
-        source: (W,) which old vertex each new one copies; faces: (F, 3) into the new ones;
-        normals: (W, 3) unit.
-    """
-    size = float(np.ptp(vertices, axis=0).max()) or 1.0
-    weld = np.unique(np.round(vertices / (size * 1e-7)), axis=0, return_inverse=True)[1]
-    weld = weld.reshape(-1)
-    tri = vertices[faces]
-    cross = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
-    face_n = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-300)
-    angle = np.empty(faces.shape)
-    for k in range(3):
-        a, b = tri[:, (k + 1) % 3] - tri[:, k], tri[:, (k + 2) % 3] - tri[:, k]
-        bottom = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosine = np.sum(a * b, axis=1) / np.maximum(bottom, 1e-300)
-        angle[:, k] = np.arccos(np.clip(cosine, -1.0, 1.0))
-    corner_vertex = weld[faces].reshape(-1)
-    corner_face = np.repeat(np.arange(len(faces)), 3)
-    weight = angle.reshape(-1)
-    order = np.argsort(corner_vertex, kind="stable")
-    first = np.concatenate([[0], np.cumsum(np.bincount(corner_vertex))])
-    limit = math.cos(math.radians(crease_deg)) - 1e-9
-    total = np.zeros((len(corner_vertex), 3))
-    counts = np.diff(first)
-    for step in range(int(counts.max())):
-        # every corner looks at the `step`-th corner of its own vertex
-        mine = np.nonzero(counts[corner_vertex] > step)[0]
-        other = order[first[corner_vertex[mine]] + step]
-        theirs = face_n[corner_face[other]]
-        near = np.sum(face_n[corner_face[mine]] * theirs, axis=1) >= limit
-        total[mine] += theirs * np.where(near, weight[other], 0.0)[:, None]
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    normals = np.where(length > 1e-12, total / np.maximum(length, 1e-300), face_n[corner_face])
-    key = np.column_stack([faces.reshape(-1), np.round(normals * 1e5)])
-    _, index, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    return (
-        faces.reshape(-1)[index].astype(np.int64),
-        inverse.reshape(-1, 3).astype(np.int32),
-        normals[index],
-    )
 
 
 def _finished(
