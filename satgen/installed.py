@@ -18,6 +18,7 @@ OURS = ("satgen", "matchers", "bench")
 """The packages of the distribution."""
 
 _MODULES = {
+    "dracopy": "DracoPy",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyopengl": "OpenGL",

@@ -50,6 +50,14 @@ class Material:
         normal_image: (H, W, 3) uint8 tangent-space normal map (+y up, as glTF), or None.
         emissive: linear RGB radiance added to the reflected light.
         double_sided: whether the back faces of its triangles are drawn.
+        emissive_image: (H, W, 3) uint8, sRGB, that `emissive` is multiplied with, or None.
+        unlit: drawn in its base colour whatever the light.
+        opacity, alpha_image: 0..1, and (H, W) uint8 or None, which make up with the vertices' the
+            opacity of a point.
+        cutoff: where the opacity is less nothing is drawn, seen, or shaded; 0 for nowhere.
+        wrap: "repeat", "clamp" or "mirror", what is beyond the textures' edges along u and v.
+        second: of "base", "packed" (metalness and roughness), "normal" and "glow" the textures that
+            lie by `TargetModel.uv2`; the opacity lies with "base".
     """
 
     name: str
@@ -62,6 +70,13 @@ class Material:
     normal_image: NDArray[np.uint8] | None = None
     emissive: tuple[float, float, float] = (0.0, 0.0, 0.0)
     double_sided: bool = False
+    emissive_image: NDArray[np.uint8] | None = None
+    unlit: bool = False
+    opacity: float = 1.0
+    alpha_image: NDArray[np.uint8] | None = None
+    cutoff: float = 0.0
+    wrap: tuple[str, str] = ("repeat", "repeat")
+    second: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,7 @@ class TargetModel:
         materials, parts: as above; parts are ordered by label.
         colours: (V, 4) float32 linear RGB and opacity, 0..1, that the materials' base colours are
             multiplied with between the vertices; None where no surface has any.
+        uv2: (V, 2) float32 coordinates of the textures that lie by a second set, or None.
         landmarks: name -> (x, y, z).
         card: the target's JSON card (facts, sources, frame); for a user's model what is known.
         light: how light goes between the parts, where it was baked.
@@ -108,6 +124,7 @@ class TargetModel:
     light: BakedLight | None = None
     warnings: tuple[str, ...] = ()
     colours: NDArray[np.float32] | None = None
+    uv2: NDArray[np.float32] | None = None
 
     @cached_property
     def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:

@@ -139,13 +139,13 @@ class Gltf:
 
     def text(self) -> str:
         """The document, its buffer inside."""
-        if self.doc.get("buffers") == [{}]:
+        if self.doc["buffers"][0] == {}:
             data = base64.b64encode(bytes(self.bytes)).decode()
             buffer = {
                 "uri": f"data:application/octet-stream;base64,{data}",
                 "byteLength": len(self.bytes),
             }
-            return json.dumps({**self.doc, "buffers": [buffer]})
+            return json.dumps({**self.doc, "buffers": [buffer, *self.doc["buffers"][1:]]})
         return json.dumps(self.doc)
 
     def write(self, folder: Path, name: str = "model.gltf") -> Path:

@@ -298,7 +298,10 @@ def with_texture(image: dict[str, Any]) -> dict[str, Any]:
         textures=[{"source": 0}],
         materials=[{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
     )
-    document["meshes"][0]["primitives"][0]["material"] = 0
+    document["accessors"].append({**document["accessors"][0], "type": "VEC2"})
+    (triangle,) = document["meshes"][0]["primitives"]
+    triangle["material"] = 0
+    triangle["attributes"]["TEXCOORD_0"] = 2
     return document
 
 
@@ -374,11 +377,20 @@ def broken_documents(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
         "base64": (one_triangle(buffers=[{"byteLength": 44, "uri": "data:;base64,@@"}]), "base64"),
         "loop": (one_triangle(nodes=loop), "more than one place"),
         "version": (one_triangle(asset={"version": "1.0"}), "version"),
-        "draco": (
-            one_triangle(extensionsRequired=["KHR_draco_mesh_compression"]),
-            "KHR_draco_mesh_compression",
+        "unknown geometry": (
+            one_triangle(
+                extensionsRequired=["EXT_voxels"],
+                meshes=[
+                    {
+                        "primitives": [
+                            {"attributes": {"POSITION": 0}, "extensions": {"EXT_voxels": {}}}
+                        ]
+                    }
+                ],
+            ),
+            "needs the extension EXT_voxels, which is not supported",
         ),
-        "no meshes": (one_triangle(meshes=[]), "broken"),
+        "no meshes": (one_triangle(meshes=[]), "nodes[0].mesh is 0, but there are 0 meshes"),
         "lost texture": (with_texture({"uri": "lost.png"}), "lost.png"),
         "cut texture": (with_texture({"uri": "cut.png"}), "cut.png"),
         "text texture": (with_texture({"uri": "text.png"}), "text.png"),
@@ -389,7 +401,7 @@ def broken_documents(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
                     {"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "material": 7}]}
                 ]
             ),
-            "material 7",
+            "material is 7, but there are 0 materials",
         ),
     }
 

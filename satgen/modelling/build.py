@@ -22,7 +22,7 @@ from satgen.modelling.bake import bake
 from satgen.modelling.glb import MeshNode, MeshPrimitive, compute_tangents, write_glb
 from satgen.modelling.visibility import seen_from_outside
 from satgen.targets import generated, registry
-from satgen.targets.gltf import split_glb
+from satgen.targets.gltf_data import split_glb
 
 if TYPE_CHECKING:
     from satgen.modelling.assembly import Assembly
@@ -188,7 +188,7 @@ def card(assembly: Assembly, glb: bytes, hidden: bool = False) -> dict[str, Any]
 
 def triangle_counts(glb: bytes) -> list[int]:
     """Triangles of each part, in the order of the labels, that a GLB holds."""
-    document, _ = split_glb(glb)
+    document = json.loads(split_glb(glb)[0])
     return [
         sum(
             int(document["accessors"][p["indices"]]["count"]) // 3

@@ -109,23 +109,46 @@ def decode_image(raw: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         ModelFileError: not PNG, JPEG, WebP, TGA, BMP or PNM, damaged, or over 8192 a side.
     """
+    return np.ascontiguousarray(decode_pixels(raw, name)[0][..., :3])
+
+
+def decode_pixels(
+    raw: bytes, name: str, side: int = KEPT_TEXTURE_SIDE, most: int = MAX_TEXTURE_SIDE**2
+) -> tuple[NDArray[np.uint8], int]:
+    """A texture's pixels with their opacity as (H, W, 4) uint8, and how many were decoded.
+
+    Args:
+        raw: the file's bytes.
+        name: what to call it in messages.
+        side: a larger texture is scaled down to this.
+        most: pixels that may be decoded.
+
+    Raises:
+        ModelFileError: not PNG, JPEG, WebP, TGA, BMP or PNM, damaged, over 8192 a side, or of more
+            than `most` pixels.
+    """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(raw), formats=TEXTURE_FORMATS) as picture:
+            width, height = picture.size
             if max(picture.size) > MAX_TEXTURE_SIDE:
-                width, height = picture.size
                 raise ValueError(f"{width} x {height} pixels; {MAX_TEXTURE_SIDE} a side is most")
+            if width * height > most:
+                raise ValueError(f"{width} x {height} pixels; too many with those before")
             picture.load()
             if picture.mode.startswith("I"):
                 wide = np.asarray(picture).astype(np.float32) / 257.0
                 grey = np.clip(np.round(wide), 0, 255).astype(np.uint8)
-                plain = Image.fromarray(grey)
+                plain = Image.fromarray(grey).convert("RGBA")
             else:
-                plain = picture.convert("RGB")
-            if max(plain.size) > KEPT_TEXTURE_SIDE:
-                plain.thumbnail((KEPT_TEXTURE_SIDE, KEPT_TEXTURE_SIDE))
-            return np.asarray(plain.convert("RGB"))
+                plain = picture.convert("RGBA")
+            if max(plain.size) > side:
+                # apart: what is clear keeps its colour
+                alpha, plain = plain.getchannel("A"), plain.convert("RGB")
+                plain.thumbnail((side, side))
+                plain.putalpha(alpha.resize(plain.size))
+            return np.asarray(plain), width * height
     except (
         OSError,
         SyntaxError,

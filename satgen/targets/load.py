@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
 from satgen.targets import registry
 from satgen.targets.files import ModelFileError, read_regular
-from satgen.targets.gltf import GltfError, GltfScene, read_gltf
+from satgen.targets.gltf import GltfPrimitive, GltfScene, read_gltf
+from satgen.targets.gltf_document import GltfError
 from satgen.targets.normals import crease_normals
 from satgen.targets.obj import read_obj
 from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear
@@ -101,8 +102,7 @@ def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[Piece]]:
         label = int(node.extras["label"])
         parts.append(Part(label, node.name, str(node.extras["class"])))
         for p in node.primitives:
-            material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(Piece(label, material, p.vertices, p.faces, p.normals, p.uv, p.colours))
+            pieces.append(_piece_of(label, p))
     parts.sort(key=lambda part: part.label)
     if [p.label for p in parts] != list(range(1, len(parts) + 1)):
         raise ValueError("part labels are not 1, 2, 3 …")
@@ -176,13 +176,13 @@ def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[Piece]]:
     for k, node in enumerate(scene.nodes):
         names.append(node.name)
         for p in node.primitives:
-            if p.material is not None and not 0 <= p.material < len(scene.materials):
-                raise GltfError(
-                    f"node {node.name!r} uses material {p.material}, which is not there"
-                )
-            material = DEFAULT_MATERIAL if p.material is None else scene.materials[p.material]
-            pieces.append(Piece(k, material, p.vertices, p.faces, p.normals, p.uv, p.colours))
+            pieces.append(_piece_of(k, p))
     return names, pieces
+
+
+def _piece_of(part: int, p: GltfPrimitive) -> Piece:
+    material = DEFAULT_MATERIAL if p.material is None else p.material
+    return Piece(part, material, p.vertices, p.faces, p.normals, p.uv, p.colours, p.uv2)
 
 
 def _read_with_trimesh(path: Path, raw: bytes) -> ModelPieces:
@@ -276,7 +276,8 @@ def _checked(path: Path, piece: Piece) -> Piece:
         length = np.linalg.norm(used_vertices(normals, kept), axis=1) if len(kept) else np.ones(1)
         if not (np.isfinite(length).all() and length.min() > 1e-12):
             normals = None
-    return replace(piece, faces=kept, uv=uv, normals=normals)
+    uv2 = piece.uv2 if piece.uv2 is not None and np.isfinite(piece.uv2).all() else None
+    return replace(piece, faces=kept, uv=uv, normals=normals, uv2=uv2)
 
 
 _UPRIGHT = {
@@ -381,6 +382,7 @@ def _finished(
             normals=normals,
             uv=None if p.uv is None else p.uv[source],
             colours=None if p.colours is None else p.colours[source],
+            uv2=None if p.uv2 is None else p.uv2[source],
         )
     assert p.normals is not None
     length = np.linalg.norm(p.normals, axis=1, keepdims=True)
@@ -391,9 +393,8 @@ def _finished(
 
 def _material_key(m: Material) -> tuple[Any, ...]:
     """Equal for materials that draw the same; images are compared by identity."""
-    images = (m.base_color_image, m.metallic_roughness_image, m.normal_image)
-    plain = (m.name, m.base_color, m.metallic, m.roughness, m.normal_scale, m.emissive)
-    return (*plain, m.double_sided, *(id(i) for i in images))
+    values = (getattr(m, f.name) for f in fields(m))
+    return tuple(id(v) if isinstance(v, np.ndarray) else v for v in values)
 
 
 def _assemble(
@@ -413,6 +414,7 @@ def _assemble(
     face_part: list[NDArray[Any]] = []
     colours: list[NDArray[Any]] = []
     labels = np.dtype(f"uint{label_bits(len(parts))}")
+    seconds: list[NDArray[Any]] = []
     start = 0
     for raw in pieces:
         p, normal, uv = _finished(raw)
@@ -427,7 +429,9 @@ def _assemble(
         face_material.append(np.full(len(p.faces), where[key], dtype=np.int32))
         face_part.append(np.full(len(p.faces), p.part, dtype=labels))
         colours.append(np.ones((len(p.vertices), 4)) if p.colours is None else p.colours)
+        seconds.append(uv if p.uv2 is None else p.uv2)
         start += len(p.vertices)
+    placed = any(p.uv2 is not None for p in pieces)
     coloured = any(np.any(c != 1.0) for c in colours)
     return TargetModel(
         name=name,
@@ -442,4 +446,5 @@ def _assemble(
         landmarks=landmarks,
         card=card,
         colours=np.concatenate(colours).astype(np.float32) if coloured else None,
+        uv2=np.concatenate(seconds).astype(np.float32) if placed else None,
     )

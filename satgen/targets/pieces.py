@@ -25,6 +25,7 @@ class Piece:
         normals: (V, 3), uv: (V, 2) v down; None where the file has none.
         colours: (V, 4) linear RGB and opacity, 0..1, that the material's base colour is multiplied
             with; None for white.
+        uv2: (V, 2) of the textures that lie by a second set of coordinates, or None.
     """
 
     part: int
@@ -34,6 +35,7 @@ class Piece:
     normals: NDArray[np.float64] | None
     uv: NDArray[np.float64] | None
     colours: NDArray[np.float64] | None = None
+    uv2: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
