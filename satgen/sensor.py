@@ -267,9 +267,11 @@ PRESETS = {
   efficiency 60 % at 550 nm, PRNU below 1 %, fixed pattern noise below 0.1 % of full swing, 10 or
   12 bits.
 
-The figures are rounded, and were not checked against the sheets again: look there before you cite
-them. What no sheet states (imx174's non-uniformities and dark current, hot pixels, point spread,
-vignetting, halo and glare, aperture and time of both) is assumed, and of usual size.
+The figures are rounded. imx174's agree with a published measurement (32,691 e-, 6.83 e-, 77 % at
+525 nm: fhotolab.fherb.de, 2016); cmv4000's are those of the maker's data sheet (version 2.13) as
+remembered, and were not checked against it. What no sheet states (imx174's non-uniformities and
+dark current, hot pixels, point spread, vignetting, halo and glare, aperture and time of both) is
+assumed, and of usual size.
 """
 
 
