@@ -7,7 +7,7 @@ from pathlib import Path
 
 from satgen.errors import InputError
 
-DESCRIPTIONS = ("dataset.json", "run.json", "predict.json", "train.json")
+DESCRIPTIONS = ("dataset.json", "shard.json", "run.json", "train.json")
 """Names of the files that describe a dataset or a run."""
 
 

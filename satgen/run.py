@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform as python_platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -36,7 +36,8 @@ from satgen.rendering import RENDERERS
 from satgen.rendering.backend import choose_backend
 from satgen.runfolder import RunFolder, RunKind, difference
 from satgen.scene import Scene, scene_of
-from satgen.tables import csv_bytes, frame_table, records_of, write_tables
+from satgen.shards import Shard
+from satgen.tables import csv_bytes, frame_table, keypoint_table, records_of, write_tables
 from satgen.trajectory.file import TABLE
 from satgen.truth_images import FATES, FLOWS
 from satgen.worker import RenderJob, Start
@@ -56,6 +57,17 @@ DATASET = RunKind(
     implied={"renderer": RENDERERS[0]},
 )
 """The folder of a dataset: its description has the identity's keys, and others."""
+
+SHARD = replace(
+    DATASET,
+    command="satgen render --shard",
+    noun="shard",
+    description="shard.json",
+    marks={"format": "satgen-shard", "version": 1},
+    nested=True,
+    implied={},
+)
+"""The folder of a shard: a dataset's, but that its description has the whole dataset's within."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +104,15 @@ class RenderPlan:
 
     Attributes:
         scene: what is rendered.
+        indices: of the frames that the folder is to hold.
         folder: where to.
-        description: its dataset.json.
+        description: its dataset.json, or that of a shard.
         records: frames that are done, by index.
         tables: whether the tables are there and right.
     """
 
     scene: Scene
+    indices: Sequence[int]
     folder: RunFolder
     description: dict[str, Any]
     records: dict[int, FrameRecord]
@@ -107,7 +121,7 @@ class RenderPlan:
     @cached_property
     def missing(self) -> list[int]:
         """Indices of the frames that are still to be rendered."""
-        return [index for index in self.scene.indices if index not in self.records]
+        return [index for index in self.indices if index not in self.records]
 
 
 def render(
@@ -119,6 +133,7 @@ def render(
     resume: bool = True,
     progress: Update | None = None,
     warn: Callable[[str], None] | None = None,
+    shard: Shard | None = None,
 ) -> RenderSummary:
     """Render a dataset, or what is missing of it.
 
@@ -132,6 +147,7 @@ def render(
         progress: told about every step.
         warn: told, before any frame is rendered, each thing in the target's file that is not drawn
             as it says.
+        shard: render this part of the dataset only, into a folder beside (`satgen.shards`).
 
     Raises:
         InputError: the request makes no sense, or the folder holds something else; nothing was
@@ -140,6 +156,10 @@ def render(
     """
     began = time.perf_counter()
     folder = Path(folder)
+    if shard is not None:
+        if (folder / ds.DESCRIPTION).exists():
+            raise InputError(f"{folder}: is a dataset already, not to be rendered in shards")
+        folder = shard.folder(folder)
     if workers is not None and workers < 0:
         raise InputError(f"workers {workers}: must be 0 (this process) or more")
     if options.renderer != RENDERERS[0]:
@@ -153,11 +173,17 @@ def render(
         if count and _is_new(folder) and source_path(options.target).is_file():
             # They get ready while the target is loaded here.
             most = len(range(options.start, options.stop + 1, max(options.step, 1)))
+            most = most if shard is None else -(-most // shard.count)
             pool = stack.enter_context(Pool(start, max(1, min(count, most))))
         scene = scene_of(options)
-        identity = scene.config.identity()
-        with RunFolder.open(folder, DATASET, identity, resume=resume, overwrite=overwrite) as place:
-            plan = _plan(scene, options.command, place)
+        kind, identity, indices = DATASET, scene.config.identity(), scene.indices
+        if shard is not None:
+            kind, identity = SHARD, {**identity, "shard": shard.to_json()}
+            indices = list(shard.block(indices))
+            if not indices:
+                raise InputError(f"shard {shard}: there are only {len(scene.indices)} frames")
+        with RunFolder.open(folder, kind, identity, resume=resume, overwrite=overwrite) as place:
+            plan = _plan(scene, indices, options.command, place)
             if warn is not None:
                 for line in scene.model.warnings:
                     warn(f"{Path(options.target).name}: {line}")
@@ -168,7 +194,7 @@ def render(
     rendered = len(plan.missing)
     seconds = time.perf_counter() - began
     total = _folder_bytes(folder)
-    name, frames = scene.config.target.name, len(scene.indices)
+    name, frames = scene.config.target.name, len(plan.indices)
     return RenderSummary(str(folder), name, frames, rendered, seconds, total, scene.model.warnings)
 
 
@@ -192,25 +218,32 @@ def _is_new(folder: Path) -> bool:
 # --- what is there --------------------------------------------------------------------------------
 
 
-def _plan(scene: Scene, command: str | None, folder: RunFolder) -> RenderPlan:
+def _plan(
+    scene: Scene, indices: Sequence[int], command: str | None, folder: RunFolder
+) -> RenderPlan:
     if folder.known is None:
-        return RenderPlan(scene, folder, describe(scene, command), {}, False)
-    records, tables = _finished(folder.path, scene)
-    return RenderPlan(scene, folder, folder.known, records, tables)
+        description = describe(scene, command)
+        if folder.kind is SHARD:
+            description = {DATASET.noun: description}
+        return RenderPlan(scene, indices, folder, description, {}, False)
+    records, tables = _finished(folder.path, scene, indices)
+    return RenderPlan(scene, indices, folder, folder.known, records, tables)
 
 
-def _finished(folder: Path, scene: Scene) -> tuple[dict[int, FrameRecord], bool]:
+def _finished(
+    folder: Path, scene: Scene, indices: Sequence[int]
+) -> tuple[dict[int, FrameRecord], bool]:
     """Records of the frames whose files are good, and whether the tables are in place."""
     whole = False
     if (folder / ds.JOURNAL).exists():
         records = list(read_journal(folder).values())
     else:
         records, whole = _table_records(folder, scene)
-    wanted = set(scene.indices)
+    wanted = set(indices)
     claimed = [r for r in records if r.index in wanted and len(r.visible) == len(scene.landmarks)]
     with ThreadPoolExecutor(default_workers()) as threads:
         kinds = scene.config.images
-        good = list(threads.map(lambda record: _files_match(folder, kinds, record), claimed))
+        good = list(threads.map(lambda record: files_match(folder, kinds, record), claimed))
     kept = {r.index: r for r, ok in zip(claimed, good, strict=True) if ok}
     whole = whole and len(kept) == len(wanted) == len(records)
     return kept, whole and _tables_match(folder, scene, kept)
@@ -264,7 +297,8 @@ def _tables_match(folder: Path, scene: Scene, records: dict[int, FrameRecord]) -
     return False
 
 
-def _files_match(folder: Path, kinds: Sequence[str], record: FrameRecord) -> bool:
+def files_match(folder: Path, kinds: Sequence[str], record: FrameRecord) -> bool:
+    """Whether a frame's images are there and are the ones that were written."""
     import hashlib
 
     if len(record.sha256) != len(kinds):
@@ -320,10 +354,7 @@ def _begin(plan: RenderPlan, gl: dict[str, str]) -> None:
     software = {**software_versions(), "opengl": gl}
     folder = plan.folder
     if folder.known is not None:
-        deciding = ["satgen", "numpy", "zlib", "opengl"]
-        if plan.scene.config.renderer == "pyrender":
-            deciding.append("pyrender2")
-        ours = {key: software.get(key) for key in deciding}
+        ours = deciding(software, plan.scene.config.renderer)
         found = difference({"software": ours}, folder.known, partly=True)
         if found is not None:
             raise InputError(
@@ -350,8 +381,23 @@ def _read(path: Path) -> bytes:
 
 def _finish(plan: RenderPlan, records: dict[int, FrameRecord]) -> None:
     """Write the tables and remove the journal: with that the dataset is complete."""
-    write_tables(plan.folder.path, plan.scene, records.values())
-    (plan.folder.path / ds.JOURNAL).unlink(missing_ok=True)
+    ordered = [records[index] for index in sorted(records)]
+    frames, keypoints = frame_table(plan.scene, ordered), keypoint_table(plan.scene, ordered)
+    finish(plan.folder, frames, keypoints, plan.scene.config.columns)
+
+
+def finish(
+    folder: RunFolder, frames: ds.Table, keypoints: ds.Table, columns: Sequence[str]
+) -> None:
+    """Write the tables of a dataset whose images are all there, and remove its journal.
+
+    Args:
+        folder: the dataset's.
+        frames, keypoints: the tables.
+        columns: what the frames' has besides the usual ones.
+    """
+    write_tables(folder.path, frames, keypoints, columns)
+    (folder.path / ds.JOURNAL).unlink(missing_ok=True)
 
 
 def describe(scene: Scene, command: str | None) -> dict[str, Any]:
@@ -398,6 +444,14 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
         "parts": {str(p.label): {"name": p.name, "class": p.cls} for p in model.parts},
         "landmarks": scene.landmarks.to_json(),
     }
+
+
+def deciding(software: Mapping[str, Any], renderer: str) -> dict[str, Any]:
+    """What of the software makes frames differ: two runs that agree in it are alike in bytes."""
+    keys = ["satgen", "numpy", "zlib", "opengl"]
+    if renderer == "pyrender":
+        keys.append("pyrender2")
+    return {key: software.get(key) for key in keys}
 
 
 def software_versions() -> dict[str, str]:

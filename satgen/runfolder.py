@@ -206,6 +206,11 @@ class RunFolder:
         """The journal of that name."""
         return Journal(self.path / name)
 
+    def delete(self) -> None:
+        """Delete the run that is there, and nothing else; its description goes last."""
+        if self.known is not None:
+            _delete(self.path, self.kind, self.known)
+
     def remove_temporaries(self) -> None:
         """Delete incomplete files that a killed run left behind."""
         remove_temporaries(*_folders(self.path, _patterns(self.kind, self.known)))
@@ -257,6 +262,23 @@ def journal_line(value: Any) -> bytes:
 def description_bytes(description: Mapping[str, Any]) -> bytes:
     """The text of a run's description."""
     return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process, of this machine at least, is writing a run into a folder."""
+    try:
+        import fcntl
+
+        handle = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EWOULDBLOCK, errno.EAGAIN)
+    finally:
+        os.close(handle)
+    return False
 
 
 def first_free(candidates: Iterable[Path], kind: RunKind, identity: Mapping[str, Any]) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -107,15 +107,18 @@ def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
     return buffer.getvalue()
 
 
-def write_tables(folder: Path, scene: Scene, records: Iterable[FrameRecord]) -> None:
-    """Write the three tables, each atomically, frames.csv last: with it a dataset is complete."""
-    ordered = sorted(records, key=lambda r: r.index)
-    frames = frame_table(scene, ordered)
-    keypoints = keypoint_table(scene, ordered)
+def write_tables(folder: Path, frames: Table, keypoints: Table, columns: Sequence[str]) -> None:
+    """Write the three tables, each atomically, frames.csv last: with it a dataset is complete.
+
+    Args:
+        folder: the dataset's.
+        frames, keypoints: the tables, ordered by index.
+        columns: what the frames' has besides the usual ones.
+    """
     write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
     write_atomic(
         folder / FRAMES_PARQUET,
-        parquet_bytes(frames, frame_columns(more=scene.config.columns)),
+        parquet_bytes(frames, frame_columns(more=columns)),
         sync=True,
     )
     write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)

@@ -14,6 +14,8 @@ from satgen.exits import guarded
 COMMANDS = {
     "targets": "List the targets, or build their model files.",
     "render": "Render image sequences with ground truth.",
+    "status": "Say how far a dataset and its shards are.",
+    "merge": "Make a dataset of its shards.",
     "verify": "Prove a dataset whole, or name every bad frame.",
     "preview": "Draw a contact sheet and a film of a dataset.",
     "match": "Match two images, and draw the matches.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
 from satgen.progress import Progress, Stage
 from satgen.rig import rig_requests
+from satgen.shards import ENVIRONMENT, parse_shard
 from satgen.trajectory import KINDS
 
 ALL = "all"
@@ -46,6 +48,14 @@ MOTION = "motion__"
     help="JSON or TOML file of several cameras that fly together: a dataset each in OUT/NAME. "
     "Needs --distance.",
 )
+@click.option(
+    "--shard",
+    metavar="I/N",
+    is_flag=False,
+    flag_value=ENVIRONMENT,
+    help="Render the I-th of N parts, for `satgen merge`; without I/N, or with auto/N, the one of "
+    "this task of a Slurm array.",
+)
 @number_option(
     "workers", int, "Worker processes; 0 renders in this one", None, 0, MOST_WORKERS, "the cores"
 )
@@ -56,6 +66,7 @@ def command(
     /,
     out: Path | None,
     rig: Path | None,
+    shard: str | None,
     workers: int | None,
     overwrite: bool,
     resume: bool,
@@ -76,6 +87,7 @@ def command(
       satgen render --target craft.glb --up y --trajectory orbit --sun inertial:40,10 --out d
     """
     options = request(values)
+    part = None if shard is None else parse_shard(shard, os.environ)
     _check_conflicts(ctx)
     jobs = _jobs(options, out, rig)  # a rig that is none is refused before anything is done
     require_for_rendering()
@@ -101,6 +113,7 @@ def command(
                     resume=resume,
                     progress=progress,
                     warn=echo_warning,
+                    shard=part,
                 )
             summaries.append(summary)
             if not as_json:
