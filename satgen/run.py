@@ -193,7 +193,7 @@ def render(
             _carry_out(plan, pool, progress)
     rendered = len(plan.missing)
     seconds = time.perf_counter() - began
-    total = _folder_bytes(folder)
+    total = folder_bytes(folder)
     name, frames = scene.config.target.name, len(plan.indices)
     return RenderSummary(str(folder), name, frames, rendered, seconds, total, scene.model.warnings)
 
@@ -469,7 +469,8 @@ def software_versions() -> dict[str, str]:
     return versions
 
 
-def _folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """Size of a dataset's files."""
     total = 0
     for place in ds.places(folder):
         with suppress(OSError), os.scandir(place) as entries:

@@ -56,6 +56,14 @@ MOTION = "motion__"
     help="Render the I-th of N parts, for `satgen merge`; without I/N, or with auto/N, the one of "
     "this task of a Slurm array.",
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    is_flag=False,
+    flag_value="",
+    help="Render on a Ray cluster whose machines share OUT; without ADDRESS, on $RAY_ADDRESS or "
+    "this machine.",
+)
 @number_option(
     "workers", int, "Worker processes; 0 renders in this one", None, 0, MOST_WORKERS, "the cores"
 )
@@ -67,6 +75,7 @@ def command(
     out: Path | None,
     rig: Path | None,
     shard: str | None,
+    ray: str | None,
     workers: int | None,
     overwrite: bool,
     resume: bool,
@@ -88,6 +97,8 @@ def command(
     """
     options = request(values)
     part = None if shard is None else parse_shard(shard, os.environ)
+    if ray is not None and (part is not None or workers is not None or not resume):
+        raise InputError("--ray: goes without --shard, --workers and --no-resume")
     _check_conflicts(ctx)
     jobs = _jobs(options, out, rig)  # a rig that is none is refused before anything is done
     require_for_rendering()
@@ -105,16 +116,23 @@ def command(
             _build_craft(seeds, workers, shown)
         for job, folder in jobs:
             with shown.stage(folder.name) as progress:
-                summary = render(
-                    job,
-                    folder,
-                    workers=workers,
-                    overwrite=overwrite,
-                    resume=resume,
-                    progress=progress,
-                    warn=echo_warning,
-                    shard=part,
-                )
+                if ray is not None:
+                    from satgen.on_ray import render_on_ray
+
+                    summary = render_on_ray(
+                        job, folder, ray, overwrite=overwrite, progress=progress, warn=echo_warning
+                    )
+                else:
+                    summary = render(
+                        job,
+                        folder,
+                        workers=workers,
+                        overwrite=overwrite,
+                        resume=resume,
+                        progress=progress,
+                        warn=echo_warning,
+                        shard=part,
+                    )
             summaries.append(summary)
             if not as_json:
                 click.echo(_line(summary))
