@@ -240,7 +240,6 @@ def test_three_hundred_parts_have_sixteen_bit_labels(tmp_path: Path) -> None:
     ("text", "told"),
     [
         (CUBE + "l 1 2\nl 2 3\n", "ignores 2 statements 'l'"),
-        (POINTS.replace("\n", " 1 0 0\n") + FACES, "draws the mean of its vertices' colours"),
         (CUBE + "curv 0 1 1 2\n", "ignores 1 statement 'curv'"),
     ],
 )
@@ -366,38 +365,29 @@ def test_render_prints_what_it_leaves_out_once(tmp_path: Path) -> None:
     assert done.stderr == "model.obj: ignores texture 'gone.png': missing\n"
 
 
-def ply(comment: str, extra: str, tint: Callable[[int], str]) -> bytes:
-    """A cube as ASCII PLY, its faces (or, with "vertex" in `extra`, vertices) tinted."""
-    colours = "property uchar red\nproperty uchar green\nproperty uchar blue\n"
-    rows = [f"{x} {y} {z}" for x, y, z in CORNERS]
-    sides = ["4 " + " ".join(str(v - 1) for v in side) for side in SIDES]
-    if extra == "vertex":
-        rows = [f"{row} {tint(k)}" for k, row in enumerate(rows)]
-    if extra == "face":
-        sides = [f"{row} {tint(k)}" for k, row in enumerate(sides)]
-    text = (
-        f"ply\nformat ascii 1.0\ncomment {comment}\nelement vertex 8\nproperty float x\n"
-        f"property float y\nproperty float z\n{colours if extra == 'vertex' else ''}"
-        "element face 6\nproperty list uchar int vertex_indices\n"
-        f"{colours if extra == 'face' else ''}end_header\n" + "\n".join([*rows, *sides]) + "\n"
+def test_vertex_colours_of_objects_are_shaded_as_they_are(tmp_path: Path) -> None:
+    half = POINTS.replace("v -1 -1 -1", "v -1 -1 -1 0 0 1")
+    tints = [" 1 0 0" if x > 0 else " 0 0 1" for x, _, _ in CORNERS]
+    points = "".join(
+        f"{line}{tint}\n" for line, tint in zip(POINTS.splitlines(), tints, strict=True)
     )
-    return text.encode("latin-1")
-
-
-@pytest.mark.parametrize(
-    ("comment", "extra", "warnings"),
-    [
-        ("Gr\xf6\xdfe", "", ()),
-        ("", "face", ("draws the mean of the colours of its faces",)),
-        ("", "vertex", ("draws the mean of the colours of its vertices",)),
-        ("TextureFile red.png", "", ("ignores the texture of its comment TextureFile",)),
-    ],
-)
-def test_ply_files_load_with_what_is_left_out(
-    comment: str, extra: str, warnings: tuple[str, ...], tmp_path: Path
-) -> None:
-    path = tmp_path / "cube.ply"
-    path.write_bytes(ply(comment, extra, lambda k: "255 0 0" if k % 2 else "0 0 255"))
-    model = load_target(path)
-    assert np.allclose(model.extents, 2.0)
-    assert model.warnings == warnings
+    model = load_target(written(tmp_path, points + FACES, {}))
+    assert model.warnings == ()
+    assert model.colours is not None
+    red = model.colours[:, 0] > 0.5
+    assert np.array_equal(red, model.vertices[:, 0] > 0)
+    assert np.allclose(model.colours[:, 2], ~red)
+    # a vertex without has the colour of what has no material, and 255 is as much as 1
+    (tmp_path / "model.obj").write_text(half.replace(" 0 0 1", " 0 0 255", 1) + FACES)
+    model = load_target(tmp_path / "model.obj")
+    assert model.colours is not None
+    at = (model.vertices == -1).all(axis=1)
+    assert np.allclose(model.colours[at, :3], (0, 0, 1))
+    assert np.allclose(model.colours[~at, :3], DEFAULT_MATERIAL.base_color)
+    # under a material they tint it
+    (tmp_path / "m.mtl").write_text(RED_MTL)
+    (tmp_path / "model.obj").write_text("mtllib m.mtl\nusemtl m\n" + half + FACES)
+    model = load_target(tmp_path / "model.obj")
+    assert model.colours is not None
+    assert model.materials[0].base_color[0] > 0.3
+    assert np.allclose(model.colours[~at, :3], 1.0)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,9 @@ from satgen.targets.gltf import GltfPrimitive, GltfScene, read_gltf
 from satgen.targets.gltf_document import GltfError
 from satgen.targets.normals import crease_normals
 from satgen.targets.obj import read_obj
-from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear
+from satgen.targets.pieces import DEFAULT_MATERIAL, Piece
+from satgen.targets.ply import read_ply
+from satgen.targets.stl import read_stl
 
 EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
 """File types of a user's own model."""
@@ -134,7 +134,10 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
                 names, pieces = _scene_pieces(scene)
             told = list(scene.warnings)
         else:
-            shape = read_obj(path, raw) if suffix == ".obj" else _read_with_trimesh(path, raw)
+            if suffix == ".stl":
+                shape = read_stl(raw, path.stem)
+            else:
+                shape = read_obj(path, raw) if suffix == ".obj" else read_ply(path, raw)
             names, pieces, told = shape.names, shape.pieces, shape.warnings
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
@@ -183,75 +186,6 @@ def _scene_pieces(scene: GltfScene) -> tuple[list[str], list[Piece]]:
 def _piece_of(part: int, p: GltfPrimitive) -> Piece:
     material = DEFAULT_MATERIAL if p.material is None else p.material
     return Piece(part, material, p.vertices, p.faces, p.normals, p.uv, p.colours, p.uv2)
-
-
-def _read_with_trimesh(path: Path, raw: bytes) -> ModelPieces:
-    """An .stl or .ply file."""
-    import trimesh
-
-    kind = path.suffix.lower().lstrip(".")
-    told: list[str] = []
-    if kind == "ply":
-        # comments may be in any encoding
-        head, end, body = raw.partition(b"end_header")
-        raw = bytes(b if b < 128 else ord("?") for b in head[:65536]) + head[65536:] + end + body
-        if b"texturefile" in head.lower():
-            told.append("ignores the texture of its comment TextureFile")
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # of bytes, so that it opens no other file
-            scene = trimesh.load_scene(io.BytesIO(raw), file_type=kind, process=False)
-            meshes = _dump(scene)
-    except Exception as error:  # a reader may raise anything on a damaged file
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelFileError(f"cannot be read as {kind.upper()} ({detail})") from None
-    names, pieces = [], []
-    for k, (name, mesh) in enumerate(meshes):
-        names.append(name)
-        stored = mesh._cache.cache.get("vertex_normals")
-        normals = None
-        if kind != "stl" and stored is not None and len(stored) == len(mesh.vertices):
-            normals = np.asarray(stored, dtype=np.float64)
-        pieces.append(
-            Piece(
-                k,
-                _visual_material(mesh.visual, told),
-                np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3),
-                np.asarray(mesh.faces, dtype=np.int32).reshape(-1, 3),
-                normals,
-                None,
-            )
-        )
-    return ModelPieces(names, pieces, told)
-
-
-def _dump(scene: Any) -> list[tuple[str, Any]]:
-    """(name, mesh) of every node with triangles, transforms applied."""
-    out = []
-    for node in scene.graph.nodes_geometry:
-        matrix, key = scene.graph[node]
-        mesh = scene.geometry[key]
-        if not hasattr(mesh, "faces"):
-            continue
-        if not np.array_equal(matrix, np.eye(4)):
-            mesh = mesh.copy()
-            mesh.apply_transform(matrix)
-        out.append((str(node), mesh))
-    return out
-
-
-def _visual_material(visual: Any, told: list[str]) -> Material:
-    """A material of the mean of trimesh's vertex or face colours, which is told."""
-    kind = getattr(visual, "kind", None)
-    if kind not in ("vertex", "face"):
-        return DEFAULT_MATERIAL
-    colours = visual.vertex_colors if kind == "vertex" else visual.face_colors
-    rgb = np.asarray(colours, dtype=np.float64)[:, :3] / 255.0
-    if np.ptp(rgb, axis=0).max() > 0.0:
-        owner = "faces" if kind == "face" else "vertices"
-        told.append(f"draws the mean of the colours of its {owner}")
-    return Material("colours", linear(rgb.mean(axis=0)), 0.0, 0.55)
 
 
 def _checked(path: Path, piece: Piece) -> Piece:

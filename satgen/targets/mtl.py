@@ -117,7 +117,7 @@ def _paint(
     image = None
     if entry.texture:
         if entry.texture not in images:
-            images[entry.texture] = _texture(folder, entry.texture, warnings)
+            images[entry.texture] = read_texture(folder, entry.texture, warnings)
         image = images[entry.texture]
     textured = plain
     if image is not None:
@@ -128,8 +128,8 @@ def _paint(
     return Paint(textured, plain, opacity)
 
 
-def _texture(folder: Path, rest: str, warnings: list[str]) -> NDArray[np.uint8] | None:
-    """The texture that a `map_Kd` names, or None with a warning."""
+def read_texture(folder: Path, rest: str, warnings: list[str]) -> NDArray[np.uint8] | None:
+    """The texture that a `map_Kd`, or another file, names; or None with a warning."""
     name, options = texture_name(rest)
     if options:
         warnings.append(f"ignores {' '.join(options)} of texture {name!r}")

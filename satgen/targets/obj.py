@@ -8,7 +8,6 @@ and told.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,15 @@ from numpy.typing import NDArray
 from satgen.model import Material
 from satgen.targets.files import ModelFileError, text_of
 from satgen.targets.mtl import Paint, read_libraries
-from satgen.targets.pieces import DEFAULT_MATERIAL, ModelPieces, Piece, linear, plural
+from satgen.targets.pieces import (
+    DEFAULT_MATERIAL,
+    WHITE_MATERIAL,
+    ModelPieces,
+    Piece,
+    linear_colours,
+    piece_of_corners,
+    plural,
+)
 from satgen.targets.polygons import triangulate
 
 _SILENT = {"s", "vp", "mtllib"}
@@ -75,28 +82,19 @@ def read_obj(path: Path, raw: bytes) -> ModelPieces:
     group_of = (part * (len(material) + 1) + paint)[polygon]
     order = np.argsort(group_of, kind="stable")
     cuts = np.flatnonzero(np.diff(group_of[order])) + 1
+    colours, coloured = _colours(found.v)
+    corners = np.column_stack([corners, coloured[corners[:, 0]]])
     pieces = []
     for group in np.split(order, cuts) if len(order) else []:
         face = polygon[group[0]]
-        pieces.append(
-            _piece(
-                int(part[face]),
-                paints.get(found.owner[face][2]),
-                corners[triangles[group]],
-                xyz,
-                uv,
-                normals,
-                warnings,
-            )
-        )
-        seen = np.unique(corners[triangles[group], 0])
-        if found.owner[face][2] not in paints and all(len(found.v[k]) > 6 for k in seen):
-            rgb = _table([["", *found.v[k][4:7]] for k in seen], 3, "v").mean(axis=0)
-            colour = Material("colours", linear(np.clip(rgb, 0.0, 1.0)), 0.0, 0.55)
-            pieces[-1] = replace(pieces[-1], material=colour)
-            averaged = "draws the mean of its vertices' colours"
-            if averaged not in warnings:
-                warnings.append(averaged)
+        mine = corners[triangles[group]]
+        made_of = _material(paints.get(found.owner[face][2]), mine, warnings)
+        if made_of is DEFAULT_MATERIAL and (mine[..., 3] >= 0).any():
+            made_of = WHITE_MATERIAL
+            mine[..., 3] = np.where(mine[..., 3] >= 0, mine[..., 3], len(colours) - 2)
+        elif (mine[..., 3] >= 0).any():
+            mine[..., 3] = np.where(mine[..., 3] >= 0, mine[..., 3], len(colours) - 1)
+        pieces.append(piece_of_corners(int(part[face]), made_of, mine, xyz, uv, normals, colours))
     return ModelPieces(names, _opaque(pieces, paints, warnings), warnings)
 
 
@@ -187,37 +185,31 @@ def _owners(
     return names, np.array([number[k] for k in keys], dtype=np.int64), material
 
 
-def _piece(
-    part: int,
-    paint: Paint | None,
-    corners: NDArray[np.int64],
-    xyz: NDArray[np.float64],
-    uv: NDArray[np.float64],
-    normals: NDArray[np.float64],
-    warnings: list[str],
-) -> Piece:
-    """A piece of triangles (F, 3 corners, 3 columns v, vt, vn); each different corner once."""
-    flat = corners.reshape(-1, 3)
-    key = flat[:, 0] * (len(uv) + 1) + flat[:, 1] + 1
-    key = np.unique(key, return_inverse=True)[1].reshape(-1) * (len(normals) + 1) + flat[:, 2] + 1
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    used = flat[first]
-    has_uv, has_normals = bool((used[:, 1] >= 0).all()), bool((used[:, 2] >= 0).all())
-    material = DEFAULT_MATERIAL
-    if paint is not None:
-        material = paint.material if has_uv else paint.plain
-        if not has_uv and paint.material is not paint.plain:
-            line = f"ignores the texture of {paint.plain.name!r} on faces without coordinates"
-            if line not in warnings:
-                warnings.append(line)
-    return Piece(
-        part,
-        material,
-        xyz[used[:, 0]],
-        inverse.reshape(-1, 3).astype(np.int32),
-        normals[used[:, 2]] if has_normals else None,
-        uv[used[:, 1]] if has_uv else None,
-    )
+def _colours(v: list[list[str]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Linear colours (N, 4) of the vertices that have some, the default's, and white; and which of
+    them each vertex has, -1 for none."""
+    rows = [k for k, words in enumerate(v) if len(words) > 6]
+    coloured = np.full(len(v), -1, dtype=np.int64)
+    coloured[rows] = np.arange(len(rows))
+    srgb = _table([["", *v[k][4:7]] for k in rows], 3, "v")
+    srgb = np.nan_to_num(srgb)
+    if srgb.max(initial=0.0) > 1.0:  # of 255
+        srgb = srgb / 255.0
+    others = np.array([[*DEFAULT_MATERIAL.base_color, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    return np.concatenate([linear_colours(srgb), others]), coloured
+
+
+def _material(paint: Paint | None, corners: NDArray[np.int64], warnings: list[str]) -> Material:
+    """What triangles of these corners are made of."""
+    if paint is None:
+        return DEFAULT_MATERIAL
+    if bool((corners[..., 1] >= 0).all()):
+        return paint.material
+    if paint.material is not paint.plain:
+        line = f"ignores the texture of {paint.plain.name!r} on faces without coordinates"
+        if line not in warnings:
+            warnings.append(line)
+    return paint.plain
 
 
 def _opaque(pieces: list[Piece], paints: dict[str, Paint], warnings: list[str]) -> list[Piece]:

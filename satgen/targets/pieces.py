@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgen.colour import srgb_decode
+from satgen.grouping import equal_rows
 from satgen.model import Material
 
 DEFAULT_MATERIAL = Material("default", (0.58, 0.58, 0.57), 0.0, 0.55)
@@ -45,6 +46,47 @@ class ModelPieces:
     names: list[str]
     pieces: list[Piece]
     warnings: list[str]
+
+
+WHITE_MATERIAL = replace(DEFAULT_MATERIAL, name="colours", base_color=(1.0, 1.0, 1.0))
+"""For surfaces without a material whose vertices have colours."""
+
+
+def piece_of_corners(
+    part: int,
+    material: Material,
+    corners: NDArray[np.int64],
+    xyz: NDArray[np.float64],
+    uv: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    colours: NDArray[np.float64],
+) -> Piece:
+    """A piece of triangles whose corners choose from tables; each different corner once.
+
+    Args:
+        part, material: see `Piece`.
+        corners: (F, 3, 4) rows of the tables `xyz`, `uv`, `normals`, `colours`; -1 for none.
+        xyz: (N, 3); uv: (N, 2) v down; normals: (N, 3); colours: (N, 4).
+    """
+    first, group = equal_rows(corners.reshape(-1, 4))
+    used = corners.reshape(-1, 4)[first]
+    there = [bool(len(used)) and bool((used[:, k] >= 0).all()) for k in range(4)]
+    return Piece(
+        part,
+        material,
+        xyz[used[:, 0]],
+        group.reshape(-1, 3).astype(np.int32),
+        normals[used[:, 2]] if there[2] else None,
+        uv[used[:, 1]] if there[1] else None,
+        colours[used[:, 3]] if there[3] else None,
+    )
+
+
+def linear_colours(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear RGB and opacity 1, (N, 4), of sRGB colours (N, 3), which are clipped to 0..1."""
+    colours = np.ones((len(srgb), 4))
+    colours[:, :3] = srgb_decode(np.clip(srgb, 0.0, 1.0))
+    return colours
 
 
 def linear(srgb: NDArray[np.float64]) -> tuple[float, float, float]:
