@@ -26,8 +26,9 @@ LOOKS = (0, 1, 2)
 """What the shader looks up about a sample's surroundings: nothing; what was baked; that, and a
 traced image in the mirror that the surface is."""
 
-LIST_WIDTH, LIST_ROWS = 512, 256
-"""Layout of one batch of shading samples in the output texture."""
+LIST_WIDTH, LIST_ROWS = 128, 1024
+"""Size of the output texture for one batch of shading samples, which follow one another by squares
+of 2 x 2."""
 
 
 @dataclass(frozen=True)
@@ -325,17 +326,21 @@ class Device:
         GL.glUniform1f(program["sunlight"], uniforms.sunlight)
         GL.glUniform1f(program["ambient"], uniforms.ambient)
         GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
-        radiance = np.empty((-(-len(samples) // LIST_WIDTH), LIST_WIDTH, 4), dtype=self._dtype)
-        for row in range(0, len(radiance), LIST_ROWS):
+        rows = 2 * -(-len(samples) // (2 * LIST_WIDTH))
+        radiance = np.empty((rows, LIST_WIDTH, 4), dtype=self._dtype)
+        for row in range(0, rows, LIST_ROWS):
             part = samples[row * LIST_WIDTH : (row + LIST_ROWS) * LIST_WIDTH]
-            rows = min(LIST_ROWS, len(radiance) - row)
+            count = min(LIST_ROWS, rows - row)
             GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, part.nbytes, part)
-            GL.glScissor(0, 0, LIST_WIDTH, rows)
+            GL.glScissor(0, 0, LIST_WIDTH, count)
             GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
             GL.glReadPixels(
-                0, 0, LIST_WIDTH, rows, GL.GL_RGBA, self._radiance_type, radiance[row : row + rows]
+                *(0, 0, LIST_WIDTH, count, GL.GL_RGBA, self._radiance_type),
+                radiance[row : row + count],
             )
-        return radiance.reshape(-1, 4)[: len(samples)].astype(np.float32)[:, :3]
+        squares = radiance[..., :3].reshape(rows // 2, 2, LIST_WIDTH // 2, 2, 3)
+        listed = squares.transpose(0, 2, 1, 3, 4).astype(np.float32, order="C").reshape(-1, 3)
+        return np.asarray(listed[: len(samples)])
 
 
 def texture_2d(

@@ -3,7 +3,8 @@
 A pixel's radiance is half that of its centre and an eighth that of each of its corners, the corners
 being shared with its neighbours (the quincunx): across an upright edge that is the filter 1 2 1 at
 half-pixel steps, symmetric about the centre. As in multisampling, a surface is shaded once however
-many samples see it, here at their centroid.
+many samples see it, here at their centroid. Where that is a corner or the middle of an edge, the
+pixels that meet there share the shaded point.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ _DOWN = (0, -1, -1, 1, 1)
 class PixelSamples:
     """Points to shade for a window of (h, w) pixels, K of which see anything.
 
-    The first `whole` points are the only one of their pixel, in the order of `pixels`; the rest are
-    shares of the pixels after those.
+    The first `whole` points are the only one of their pixel, in the order of `pixels`; the pixels
+    after those are made up of shares.
 
     Attributes:
         pixels: (K,) int64 flat index in the window of each pixel that sees a surface.
         primitive: (N,) uint32 index of the drawn primitive.
         u, v: (N,) float32 position in the window, pixels.
         whole: points that make up a pixel alone.
-        slot: (N - whole,) int64: share n belongs to pixels[whole + slot[n]].
-        weight: (N - whole,) float32 share of the pixel's radiance.
+        slot: (S,) int64: share n belongs to pixels[whole + slot[n]].
+        point: (S,) int64: what is seen there was shaded at point whole + point[n].
+        weight: (S,) float32 share of the pixel's radiance.
     """
 
     pixels: NDArray[np.int64]
@@ -41,6 +43,7 @@ class PixelSamples:
     v: NDArray[np.float32]
     whole: int
     slot: NDArray[np.int64]
+    point: NDArray[np.int64]
     weight: NDArray[np.float32]
 
     def resolve(self, radiance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -48,10 +51,10 @@ class PixelSamples:
         image = np.empty((len(self.pixels), 3), dtype=np.float32)
         image[: self.whole] = radiance[: self.whole]
         for channel in range(3):
+            shares = np.take(radiance[self.whole :, channel], self.point)
+            shares *= self.weight
             image[self.whole :, channel] = np.bincount(
-                self.slot,
-                radiance[self.whole :, channel] * self.weight,
-                minlength=len(image) - self.whole,
+                self.slot, shares, minlength=len(image) - self.whole
             )
         return image
 
@@ -111,18 +114,54 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
         moments.append(moment)
 
     slot = np.concatenate(slots)
-    share, across, down = np.concatenate(moments, axis=1).astype(np.float32)
+    moment = np.concatenate(moments, axis=1)
     pixels = np.concatenate([whole, mixed])
-    row, column = (a.astype(np.float32) for a in np.divmod(pixels.astype(np.int32), np.int32(w)))
-    mixed_row, mixed_column = row[len(whole) :], column[len(whole) :]
-    across /= 2.0 * share
-    down /= 2.0 * share
+    row, column = np.divmod(pixels.astype(np.int32), np.int32(w))
+    share_row, share_column = (np.take(at[len(whole) :], slot) for at in (row, column))
+    shaded, point = _shared(share_row, share_column, moment, 2 * w + 1, seen.size)
+    share, across, down = np.take(moment, shaded, axis=1).astype(np.float32)
+    share *= 2.0
+    across /= share
+    across += np.take(share_column, shaded)
+    down /= share
+    down += np.take(share_row, shaded)
+    primitive = np.take(np.concatenate(primitives[1:]), shaded)
     return PixelSamples(
         pixels=pixels,
-        primitive=np.concatenate(primitives) - np.uint32(1),
-        u=np.concatenate([column[: len(whole)], np.take(mixed_column, slot) + across]),
-        v=np.concatenate([row[: len(whole)], np.take(mixed_row, slot) + down]),
+        primitive=np.concatenate([primitives[0], primitive]) - np.uint32(1),
+        u=np.concatenate([column[: len(whole)], across], dtype=np.float32, casting="same_kind"),
+        v=np.concatenate([row[: len(whole)], down], dtype=np.float32, casting="same_kind"),
         whole=len(whole),
         slot=slot,
-        weight=share * np.float32(0.125),
+        point=point,
+        weight=moment[0] * np.float32(0.125),
     )
+
+
+def _shared(
+    row: NDArray[np.int32],
+    column: NDArray[np.int32],
+    moments: NDArray[np.int8],
+    stride: int,
+    size: int,
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Which shares (S,) are shaded, and at which of these each is.
+
+    One corner alone, or the two ends of an edge, are a share of every pixel that meets there, of
+    the same triangle at the same place.
+    """
+    share, across, down = moments
+    corners = np.flatnonzero((share <= 2) & ((across != 0) | (down != 0)))
+    halves = np.take(moments[1:], corners, axis=1) // np.take(share, corners)
+    place = (2 * np.take(row, corners) + 1 + halves[1]) * stride
+    place += 2 * np.take(column, corners) + 1 + halves[0]
+    # The last of them stands for all.
+    of_place = np.empty(size, dtype=np.int32)
+    order = np.arange(len(corners), dtype=np.int32)
+    of_place[place] = order
+    first = np.take(of_place, place)
+    alone = np.ones(len(share), dtype=bool)
+    alone[corners] = first == order
+    point = np.cumsum(alone) - 1
+    point[corners] = np.take(point, np.take(corners, first))
+    return np.flatnonzero(alone), point

@@ -305,6 +305,8 @@ vec3 shade(int face, vec2 pixel) {
 
 void main() {
     ivec2 at = ivec2(gl_FragCoord.xy);
-    vec4 chosen = texelFetch(samples, at.y * LIST_WIDTH + at.x);
+    // Four in a row are a square of pixels here: drivers look up textures at one level for such.
+    int number = (at.y >> 1) * (2 * LIST_WIDTH) + (at.x >> 1) * 4 + (at.y & 1) * 2 + (at.x & 1);
+    vec4 chosen = texelFetch(samples, number);
     radiance = vec4(min(shade(int(chosen.z), chosen.xy), vec3(SUN_RADIANCE)), 1.0);
 }
