@@ -46,52 +46,70 @@ def encode_png(image: NDArray[Any], *, labels: bool = False) -> bytes:
     samples = image.astype(image.dtype.newbyteorder(">"), copy=False)
     lines = np.ascontiguousarray(samples).view(np.uint8).reshape(height, -1)
     pixel = channels * depth
-    filtered = np.empty((height, lines.shape[1] + 1), dtype=np.uint8)
+    used = np.flatnonzero(lines.any(axis=1) if lines.shape[1] % 8 else _any_by_eights(lines))
+    top, bottom = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, height)
+    code = _FILTER_NONE if labels else _FILTER_SUB
+    filtered = np.empty((bottom - top, lines.shape[1] + 1), dtype=np.uint8)
+    filtered[:, 0] = code
     if labels:
-        filtered[:, 0] = _FILTER_NONE
-        filtered[:, 1:] = lines
+        filtered[:, 1:] = lines[top:bottom]
     else:
-        filtered[:, 0] = _FILTER_SUB
-        filtered[:, 1 : 1 + pixel] = lines[:, :pixel]
-        np.subtract(lines[:, pixel:], lines[:, :-pixel], out=filtered[:, 1 + pixel :])
-    data = _compress(filtered, int(filtered[0, 0]))
+        filtered[:, 1 : 1 + pixel] = lines[top:bottom, :pixel]
+        np.subtract(
+            lines[top:bottom, pixel:], lines[top:bottom, :-pixel], out=filtered[:, 1 + pixel :]
+        )
+    data = _compress(filtered, code, top, height - bottom)
     header = struct.pack(">IIBBBBB", width, height, 8 * depth, colour, 0, 0, 0)
     return b"".join(
         [_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b"")]
     )
 
 
-def _compress(lines: NDArray[np.uint8], code: int) -> bytes:
-    """A zlib stream (RFC 1950) of filtered lines, of which the first and last are often blank.
+def _any_by_eights(lines: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which lines (H, W), W of whole eights, hold anything but zeros."""
+    return np.asarray(np.bitwise_or.reduce(lines.view(np.uint64), axis=1) != 0)
+
+
+def _compress(lines: NDArray[np.uint8], code: int, above: int, below: int) -> bytes:
+    """A zlib stream (RFC 1950) of filtered lines, and of numbers of blank ones above and below.
 
     Blank lines are the same bytes in every image of a size: their part of the stream is kept.
     """
-    used = np.flatnonzero(lines[:, 1:].any(axis=1))
-    top, bottom = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, len(lines))
     width = lines.shape[1]
     packer = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
-    middle = packer.compress(lines[top:bottom].data) + packer.flush(zlib.Z_FULL_FLUSH)
+    middle = packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH)
+    first, before = _blank(above, width, code)
+    last, after = _blank(below, width, code)
     return b"".join(
         [
             b"\x78\x01",
-            _blank(top, width, code),
+            first,
             middle,
-            _blank(len(lines) - bottom, width, code),
+            last,
             b"\x03\x00",  # an empty last block
-            struct.pack(">I", zlib.adler32(lines.data)),
+            struct.pack(">I", _joined(zlib.adler32(lines.data, before), after, below * width)),
         ]
     )
 
 
 @lru_cache(maxsize=4096)
-def _blank(count: int, width: int, code: int) -> bytes:
-    """Whole deflate blocks (RFC 1951) of `count` lines of zeros after their filter's code."""
+def _blank(count: int, width: int, code: int) -> tuple[bytes, int]:
+    """Whole deflate blocks (RFC 1951) of `count` lines of zeros after their filter's code, and
+    their checksum."""
     if count == 0:
-        return b""
+        return b"", 1
     lines = np.zeros((count, width), dtype=np.uint8)
     lines[:, 0] = code
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH)
+    return packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH), zlib.adler32(lines.data)
+
+
+def _joined(first: int, second: int, length: int) -> int:
+    """Adler-32 of what has the checksum `first`, and after it `length` bytes that have `second`."""
+    prime = 65521
+    low = ((first & 0xFFFF) + (second & 0xFFFF) - 1) % prime
+    high = (first >> 16) + (second >> 16) + length * ((first & 0xFFFF) - 1)
+    return high % prime << 16 | low
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
