@@ -25,6 +25,7 @@ $(VENV)/.setup: pyproject.toml constraints.txt tools/system.sh
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.setup
+	sh tools/system.sh $(PYTHON) browser
 	$(PIP) -e '.[dev]'
 	@touch $@
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make sure that the machine has what pip cannot bring: venv, and an OpenGL library to render with.
+# With a second word, `browser`, also a Chromium, in which the tests look at `satgen view`.
 # Installs through apt-get or dnf where that is possible without a question; otherwise says what to run.
 set -eu
 python="${1:-python3}"
@@ -25,6 +26,10 @@ has libEGL.so.1 && has_driver || {
 }
 has libGL.so.1 || { apt="$apt libgl1"; dnf="$dnf mesa-libGL"; }
 has libOSMesa.so.8 || has libOSMesa.so.6 || { apt="$apt libosmesa6"; dnf="$dnf mesa-libOSMesa"; }
+if [ "${2:-}" = browser ]; then
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+        command -v google-chrome >/dev/null || { apt="$apt chromium"; dnf="$dnf chromium"; }
+fi
 [ -n "$apt" ] || exit 0
 
 sudo=""
