@@ -23,6 +23,7 @@ _MODULES = {
     "pillow": "PIL",
     "pyopengl": "OpenGL",
     "pyrender2": "pyrender",
+    "rerun-sdk": "rerun",
 }
 """Distribution, in lower case -> what it is imported as, where that is another name."""
 NOT_FOR_RENDERING = (

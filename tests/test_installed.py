@@ -105,6 +105,7 @@ def test_rendering_and_looking_need_no_library_of_the_matchers(
         (("match", "a.png", "b.png"), "torch", "pip install torch"),
         (("match", "a.png", "b.png"), "cv2", "pip install opencv-python-headless"),
         (("train", "d"), "torch", "pip install torch"),
+        (("view", "DATASET", "--rerun"), "rerun", "rerun-sdk, which is not installed: pip install"),
         (("verify", "DATASET", "--deep"), "embreex", "pip install 'satgen[verify]'"),
         (("preview", "DATASET", "--no-sheet", "--film", "a.mp4"), "cv2", "pip install opencv-pyth"),
         (("render", "--target", "aura"), "scipy", "pip install scipy"),

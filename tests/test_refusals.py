@@ -24,6 +24,7 @@ BASE = {
     "render": ["--workers", "0", "--target", "no-such-target"],
     "verify": ["none"],
     "preview": ["none"],
+    "view": ["none", "--no-open"],
     "match": ["none.png", "none.png"],
     "bench": ["none"],
     "train": ["none"],

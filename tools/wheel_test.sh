@@ -21,4 +21,6 @@ for target in aura worldview cartography; do
     "$work/venv/bin/satgen" render --target "$target" --size 128 --start 361 --stop 366
     "$work/venv/bin/satgen" verify "datasets/$target"
 done
-echo "wheel: rendered and verified all three targets"
+"$work/venv/bin/satgen" view datasets/aura --export page --quiet
+test -s page/main.js && test -s page/index.html
+echo "wheel: rendered and verified all three targets, and showed one in a page"

@@ -18,6 +18,7 @@ COMMANDS = {
     "merge": "Make a dataset of its shards.",
     "verify": "Prove a dataset whole, or name every bad frame.",
     "preview": "Draw a contact sheet and a film of a dataset.",
+    "view": "Look at a dataset or a run in a browser.",
     "match": "Match two images, and draw the matches.",
     "bench": "Measure matching accuracy, and what early exit saves.",
     "train": "Train LightGlue or SuperGlue on datasets.",
