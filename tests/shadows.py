@@ -129,10 +129,11 @@ def judge(found: Lit, model: TargetModel, patch: NDArray) -> dict[str, NDArray]:
     blocked = witness.first(start, np.broadcast_to(sun, start.shape)) >= 0
 
     def own(face: NDArray, of: NDArray) -> NDArray:
-        """Whether faces belong to the points' patches or lie in their planes."""
+        """Whether faces go on smoothly in the points' patches or lie in their planes."""
         off = np.einsum("nki,ni->nk", corners[face] - found.points[of, None], found.normal[of])
         flat = np.abs(off).max(axis=1) < 1e-3
-        return (face >= 0) & (flat | (patch[face] == patch[found.face[of]]))
+        alike = np.einsum("ij,ij->i", normals[face], normals[found.face[of]]) > 0.8
+        return (face >= 0) & (flat | (alike & (patch[face] == patch[found.face[of]])))
 
     grid = np.linspace(-REACH, REACH, 7) * found.texel
     steps = [(a, b) for a in grid for b in grid]

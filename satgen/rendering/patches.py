@@ -58,27 +58,48 @@ def find_patches(
 
     Returns:
         (F,) uint32 number of each face's patch, from 0, and (F,) bool, whether that is simple:
-        flat, or curved to one side only, so that no ray from its outside to a light that it faces
-        meets it again.
+        flat, convex, or curved to one side only, so that no ray from its outside to a light that it
+        faces meets it again.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     first, edge = np.nonzero(neighbours > np.arange(len(faces))[:, None])
     second = neighbours[first, edge]
     smooth = np.einsum("ij,ij->i", normals[first], normals[second]) > SMOOTH_COSINE
-    first, second = first[smooth], second[smooth]
-    graph = coo_array(
-        (np.ones(len(first), dtype=np.int8), (first, second)), shape=(len(faces), len(faces))
-    )
-    count, patch = connected_components(graph, directed=False)
+    patch = _connected(first[smooth], second[smooth], len(faces))
+    low, high = _heights(vertices, faces, normals, patch, tolerance)
+    simple = (np.minimum(-low, high) <= tolerance)[patch]
+    # No edge of a body that is convex as a whole shadows any of it: it is one patch.
+    body = _connected(first, second, len(faces))
+    convex = (_heights(vertices, faces, normals, body, tolerance)[1] <= tolerance)[body]
+    _, number = np.unique(np.where(convex, body, len(faces) + patch), return_inverse=True)
+    return number.reshape(-1).astype(np.uint32), simple | convex
+
+
+def _connected(first: NDArray[np.intp], second: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+    """Number (count,) of the component of each face, of which first (N,) adjoin second."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int32)
+
+
+def _heights(
+    vertices: NDArray[np.float32],
+    faces: NDArray[np.uint32],
+    normals: NDArray[np.float64],
+    patch: NDArray[np.int32],
+    tolerance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest, (P,) metres, that a vertex of a patch is above the plane of one of its
+    faces, about zero of those that are flat; -inf and inf where that is not examined."""
     order = np.argsort(patch, kind="stable")
-    starts = np.searchsorted(patch[order], np.arange(count))
+    starts = np.searchsorted(patch[order], np.arange(int(patch.max()) + 1))
     flat = _flat(vertices[faces[order]], normals[order], starts)
-    simple = flat <= tolerance
+    low, high = -flat, flat
     members = np.split(order, starts[1:])
-    for number in np.flatnonzero(~simple):
+    for number in np.flatnonzero(flat > tolerance):
         mine = faces[members[number]]
+        low[number], high[number] = -np.inf, np.inf
         if 3 * len(mine) > _MOST_PAIRS:
             continue
         used = np.unique(mine)
@@ -87,8 +108,8 @@ def find_patches(
             points = vertices[used].astype(np.float64)
             planes = normals[members[number]]
             height = points @ planes.T - np.einsum("ij,ij->i", planes, corners[:, 0])
-            simple[number] = height.max() <= tolerance or height.min() >= -tolerance
-    return patch.astype(np.uint32), simple[patch]
+            low[number], high[number] = height.min(), height.max()
+    return low, high
 
 
 def _flat(

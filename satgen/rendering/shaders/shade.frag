@@ -68,15 +68,17 @@ Hit intersect(vec3 v0, vec3 e1, vec3 e2, vec3 direction) {
     return hit;
 }
 
+const int MOST_STEPS = 6;
 const int CLEAR = 0;    // is not in the light's way
 const int BEYOND = 1;   // might be but for its outline, which lies between
 const int COVERED = 2;  // is in the way
+const int FAR = 3;      // begins too many triangles away to tell
 
 // What a triangle that the sun sees near a point has to do with the point's light. From the place where
 // it was seen the surface is followed, edge by edge as the sun sees it, until it is over the point.
 int fate(int face, vec3 place, Surface s) {
     float side = 0.0;
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < MOST_STEPS; k++) {
         vec3 v0 = texelFetch(faces, face * FACE_TEXELS).xyz;
         vec3 e1 = texelFetch(faces, face * FACE_TEXELS + 1).xyz;
         vec3 e2 = texelFetch(faces, face * FACE_TEXELS + 2).xyz;
@@ -104,7 +106,7 @@ int fate(int face, vec3 place, Surface s) {
                    : crossing.y <= crossing.z ? next.y : next.z);
         if (face < 0) return BEYOND;
     }
-    return COVERED;
+    return FAR;
 }
 
 // Share of the sun that a point sees. A texel of the shadow map speaks for the light where it shows the
@@ -134,9 +136,12 @@ float sunlit(Surface s) {
     float lit = dot(weight, vec4(plain));
     float blocked = 0.0;
     bool covered = false;
+    bool far = false;
     seen *= uvec4(not(plain));
-    // The triangles that are seen, one after the other.
-    for (uvec2 pair = max(seen.xy, seen.zw); (pair.x | pair.y) != 0u; pair = max(seen.xy, seen.zw)) {
+    // The triangles that are seen, one after the other, until the point is known to be in shadow.
+    bool in_doubt = true;
+    for (uvec2 pair = max(seen.xy, seen.zw); in_doubt && (pair.x | pair.y) != 0u;
+         pair = max(seen.xy, seen.zw)) {
         uint face = max(pair.x, pair.y);
         vec4 same = vec4(equal(seen, uvec4(face)));
         seen *= uvec4(not(equal(seen, uvec4(face))));
@@ -147,11 +152,15 @@ float sunlit(Surface s) {
         if (end != CLEAR) blocked += of_face;
         else lit += dot(weight, same * vec4(own));
         covered = covered || end == COVERED;
+        far = far || end == FAR;
+        in_doubt = !covered || any(own);
     }
     // Where the sun sees the patch nowhere near, being less than a texel wide, only what is right over
     // the point counts.
-    if (lit == 0.0) return covered ? 0.0 : 1.0 - blocked;
-    return lit / (lit + blocked);
+    if (lit == 0.0) return covered || far ? 0.0 : 1.0 - blocked;
+    // What is over the point has its outline on this side of half the pixel, else on the other.
+    float part = lit / (lit + blocked);
+    return covered ? min(part, 0.5) : far ? part : max(part, 0.5);
 }
 
 vec4 reflectance_at(float cosine, float alpha) {
