@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.predict.api import predict as predict
     from matchers.match import match as match
     from matchers.training.api import train as train
+    from satgen.api import export as export
     from satgen.api import open_dataset as open
     from satgen.api import render as render
     from satgen.api import render_rig as render_rig
@@ -67,6 +68,7 @@ _PLACES = {
     "TwoViews": "satgen.frame:TwoViews",
     "bench": "bench.api:bench",
     "close_renderers": "satgen.single_frame:close_renderers",
+    "export": "satgen.api:export",
     "load_target": "satgen.targets.load:load_target",
     "match": "matchers.match:match",
     "open": "satgen.api:open_dataset",
@@ -96,6 +98,7 @@ __all__ = [
     "TwoViews",
     "bench",
     "close_renderers",
+    "export",
     "load_target",
     "match",
     "open",

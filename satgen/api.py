@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,50 @@ def render_rig(
 
 def _warn(line: str) -> None:
     print(one_line(line), file=sys.stderr)
+
+
+def export(
+    data: str | os.PathLike[str] | Dataset | Sequence[str | os.PathLike[str] | Dataset],
+    to: str,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **options: Any,
+) -> Path:
+    """Write a dataset in another program's format, as `satgen export` does.
+
+    Args:
+        data: a dataset or its folder; several are the cameras of a rig.
+        to: one of `satgen.exports.formats.FORMATS`: bop, coco, colmap and others.
+        out: folder to write; by default DATASET-FORMAT, beside the dataset.
+        overwrite: replace another export in the folder.
+        quiet: show no progress: a bar on a terminal, elsewhere a line every half minute.
+        options: fields of `satgen.exports.options.ExportOptions`: start, stop, step, splits,
+            images and what single formats have.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the request makes no sense, the format cannot hold the dataset exactly, or the
+            folder holds something else; nothing was changed.
+        RunError: it cannot be written.
+    """
+    from satgen.exports.options import ExportOptions
+    from satgen.exports.run import export as run
+
+    check_keywords("export", options, field_names(ExportOptions))
+    many = [data] if isinstance(data, str | os.PathLike | Dataset) else data
+    opened = [open_dataset(one) for one in many]
+    if not opened:
+        raise InputError("no dataset: at least one is needed")
+    base = opened[0].folder.resolve()
+    folder = base.with_name(f"{base.name}-{to}") if out is None else Path(out)
+    with Progress([Stage(folder.name)], quiet=quiet).stage(folder.name) as progress:
+        request = ExportOptions(**options)
+        run(opened, to, folder, request, overwrite=overwrite, progress=progress)
+    return folder
 
 
 def default_folder(target: str | Path) -> Path:

@@ -139,6 +139,14 @@ class Caster:
             )
         return depth, edge
 
+    def meets(self, pose: Floats, rays: Floats) -> NDArray[np.bool_]:
+        """Which rays (..., 3) of a camera, in its frame, meet the target."""
+        turned = (rays.reshape(-1, 3) @ pose[:3, :3]).astype(np.float32)
+        eye = (-pose[:3, :3].T @ pose[:3, 3] - self._origin).astype(np.float32)
+        origins = np.ascontiguousarray(np.broadcast_to(eye, turned.shape))
+        face = np.asarray(self._scene.run(origins, turned))
+        return np.asarray(face >= 0).reshape(rays.shape[:-1])
+
 
 def _edges(
     depth: Floats, owner: NDArray[np.int64], height: Floats, normal: Floats, rays: Floats

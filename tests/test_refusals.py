@@ -25,6 +25,7 @@ BASE = {
     "verify": ["none"],
     "preview": ["none"],
     "view": ["none", "--no-open"],
+    "export": ["none", "--to", "bop"],
     "match": ["none.png", "none.png"],
     "bench": ["none"],
     "train": ["none"],

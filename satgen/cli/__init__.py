@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": "Prove a dataset whole, or name every bad frame.",
     "preview": "Draw a contact sheet and a film of a dataset.",
     "view": "Look at a dataset or a run in a browser.",
+    "export": "Write datasets in other programs' formats.",
     "match": "Match two images, and draw the matches.",
     "bench": "Measure matching accuracy, and what early exit saves.",
     "train": "Train LightGlue or SuperGlue on datasets.",

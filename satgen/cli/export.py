@@ -1,0 +1,71 @@
+"""The command `satgen export`: its options, and what it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from satgen.cli.common import echo_json, json_option, progress_bar
+from satgen.cli.options import PATH, Value, configured, options_of
+from satgen.exports.formats import FORMATS
+from satgen.exports.options import ExportOptions
+from satgen.settings import Setting
+
+_TO = Value("to", Setting("Format", choices=tuple(FORMATS)), str)
+
+
+_HELP = """Write a dataset in another program's format.
+
+The folder appears whole or not at all; a run that was stopped starts over. Several datasets must be
+the cameras of a rig, for the formats that hold one.
+
+\b
+Formats:
+{formats}
+
+\b
+Examples:
+  satgen export datasets/aura --to bop --splits
+  satgen export datasets/aura --to colmap --start 1000 --stop 1400 --images link
+  satgen export stereo/left stereo/right --to colmap --out stereo-colmap
+"""
+_FORMATS = "\n".join(f"  {name:<14}{kind.summary}" for name, kind in FORMATS.items())
+
+
+@click.command(
+    "export",
+    short_help="Write datasets in other programs' formats.",
+    help=_HELP.format(formats=_FORMATS),
+)
+@click.argument("datasets", nargs=-1, type=PATH, required=True, metavar="DATASET...")
+@click.option("--to", type=_TO, required=True, metavar="FORMAT", help="The format, from the list.")
+@click.option("--out", type=PATH, help="Folder to write.  [default: DATASET-FORMAT]")
+@options_of(ExportOptions)
+@click.option("--overwrite", is_flag=True, help="Replace another export in the folder.")
+@json_option
+def command(
+    datasets: tuple[Path, ...],
+    to: str,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """See the help above."""
+    from satgen.dataset import Dataset
+    from satgen.exports.run import export
+
+    options = configured(ExportOptions(), values)
+    opened = [Dataset(folder) for folder in datasets]
+    base = datasets[0].resolve()
+    place = out or base.with_name(f"{base.name}-{to}")
+    with progress_bar(place.name) as progress:
+        done = export(opened, to, place, options, overwrite=overwrite, progress=progress)
+    if as_json:
+        echo_json(done.to_json())
+        return
+    parts = ", ".join(f"{count} {part}" for part, count in done.parts.items())
+    told = "" if done.written else ", there already"
+    click.echo(f"{done.folder}: {done.frames} frames{f' ({parts})' if parts else ''}{told}")

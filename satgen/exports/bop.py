@@ -1,0 +1,263 @@
+"""BOP's scenes (its layout of 2024 and 2025, docs/bop_datasets_format.md of bop_toolkit).
+
+    OUT/camera.json, dataset_info.md, models/{obj_000001.ply, models_info.json}
+    OUT/train/000001/{rgb or gray, depth, mask, mask_visib}/000361.png (masks: 000361_000000.png)
+    OUT/train/000001/{scene_camera, scene_gt, scene_gt_info, scene_gt_coco}.json
+
+Millimetres; the model's origin is the middle of its box, as BOP has it, so that the translation is
+t + R c for satgen's (R, t) and the middle c. Image numbers are observation indices. The cameras of
+a rig have their names behind those of files and folders (`rgb_left`, `scene_gt_left.json`). With
+splits there are the folders train, val and test, and lists of test targets; without, train alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from satgen.exports.body import body_of, diameter, ply_bytes
+from satgen.exports.jsonfile import JsonEntries
+from satgen.exports.masks import Bools, box, run_lengths
+from satgen.exports.source import Export, ExportSource, mono
+from satgen.geometry import Floats
+from satgen.model import TargetModel
+from satgen.png import encode_png
+
+SCENE = 1
+"""Number of the only scene."""
+
+OBJECT = 1
+"""Number of the only object."""
+
+IGNORED = 0.1
+"""Visible share below which an object does not count, in COCO's labels and among test targets."""
+
+
+class BopLabels:
+    """BOP's labels of a dataset's frames.
+
+    Args:
+        source: the dataset.
+        model: its body.
+    """
+
+    def __init__(self, source: ExportSource, model: TargetModel) -> None:
+        self._source = source
+        self._vertices = model.vertices
+        self._corners = model.vertices[model.faces]
+        low, high = model.vertices.min(axis=0), model.vertices.max(axis=0)
+        self.middle: Floats = (low + high) / 2.0
+        self._beyond: Callable[[Floats, Floats], Bools] | None = None
+
+    def camera(self, index: int) -> dict[str, Any]:
+        """An entry of scene_camera.json; the world is the target's frame."""
+        pose = self._source.pose(index)
+        return {
+            "cam_K": self._source.camera.K.ravel().tolist(),
+            "depth_scale": 1000.0 * float(self._source.data.description["depth_scale"]),
+            "cam_R_w2c": pose[:3, :3].ravel().tolist(),
+            "cam_t_w2c": (1000.0 * pose[:3, 3]).tolist(),
+        }
+
+    def truth(self, index: int) -> list[dict[str, Any]]:
+        """An entry of scene_gt.json."""
+        pose = self._source.pose(index)
+        where = pose[:3, :3] @ self.middle + pose[:3, 3]
+        return [
+            {
+                "cam_R_m2c": pose[:3, :3].ravel().tolist(),
+                "cam_t_m2c": (1000.0 * where).tolist(),
+                "obj_id": OBJECT,
+            }
+        ]
+
+    def info(self, index: int, mask: Bools) -> list[dict[str, Any]]:
+        """An entry of scene_gt_info.json. Boxes have one less than the number of columns and
+        rows, as BOP's own."""
+        seen, (whole, corner) = box(mask), self._silhouette(index, mask)
+        around = box(whole)
+        none = [-1, -1, -1, -1]
+        visible, count = int(mask.sum()), int(whole.sum())
+        full = none
+        if seen is not None and around is not None:
+            x, y, w, h = around
+            full = [x - corner[0], y - corner[1], w - 1, h - 1]
+        return [
+            {
+                "bbox_obj": full,
+                "bbox_visib": none if seen is None else [*seen[:2], seen[2] - 1, seen[3] - 1],
+                "px_count_all": count,
+                "px_count_valid": visible,
+                "px_count_visib": visible,
+                "visib_fract": visible / count if count else 0.0,
+            }
+        ]
+
+    def _silhouette(self, index: int, mask: Bools) -> tuple[Bools, tuple[int, int]]:
+        """The target's pixels, of those beyond the image too, and where the image begins in them.
+
+        As BOP's own tool, up to the image's size beyond each of its edges.
+        """
+        camera, pose = self._source.camera, self._source.pose(index)
+        points = self._vertices @ pose[:3, :3].T + pose[:3, 3]
+        width, height = camera.width, camera.height
+        ahead = points[:, 2] > 0.0
+        uv = camera.project(points[ahead])
+        low, high = (-0.5, -0.5), (width - 0.5, height - 0.5)
+        if ahead.all() and (uv >= low).all() and (uv <= high).all():
+            return mask, (0, 0)
+        rays = np.ones((3 * height, 3 * width, 3))
+        rays[..., 0] = (np.arange(3 * width) - width - camera.cx) / camera.fx
+        rays[..., 1] = ((np.arange(3 * height) - height - camera.cy) / camera.fy)[:, None]
+        whole = self._cast(pose, rays)
+        whole[height : 2 * height, width : 2 * width] = mask
+        return whole, (width, height)
+
+    def _cast(self, pose: Floats, rays: Floats) -> Bools:
+        if self._beyond is None:
+            from satgen.raycast import Caster
+
+            faces = np.zeros(len(self._corners), dtype=np.int64)
+            self._beyond = Caster(self._corners, faces).meets
+        return self._beyond(pose, rays)
+
+
+def coco_annotation(number: int, index: int, mask: Bools, info: dict[str, Any]) -> dict[str, Any]:
+    """An annotation of scene_gt_coco.json; its box has all columns and rows."""
+    seen = box(mask)
+    assert seen is not None
+    return {
+        "id": number,
+        "image_id": index,
+        "category_id": OBJECT,
+        "iscrowd": 0,
+        "area": int(mask.sum()),
+        "bbox": list(seen),
+        "segmentation": run_lengths(mask),
+        "width": mask.shape[1],
+        "height": mask.shape[0],
+        "ignore": info["visib_fract"] < IGNORED,
+    }
+
+
+def write(export: Export) -> None:
+    """Write the export."""
+    model = body_of(export.source.data)
+    _write_models(export, model)
+    several = len(export.sources) > 1
+    targets: list[dict[str, int]] = []
+    for source in export.sources:
+        labels = BopLabels(source, model)
+        rig = source.data.rig
+        suffix = f"_{rig.name}" if several and rig is not None else ""
+        camera = source.camera
+        intrinsics = {name: getattr(camera, name) for name in ("cx", "cy", "fx", "fy")}
+        with export.open(f"camera{suffix}.json") as file:
+            scale = 1000.0 * float(source.data.description["depth_scale"])
+            size = {"height": camera.height, "width": camera.width}
+            json.dump({**intrinsics, **size, "depth_scale": scale}, file, indent=1)
+        for part, indices in source.parts.items():
+            found = _write_scene(export, source, labels, part or "train", indices.tolist(), suffix)
+            if part == "test" and source is export.source:
+                targets = found
+    if "test" in export.source.parts:
+        _write_targets(export, targets)
+    with export.open("dataset_info.md") as file:
+        file.write(
+            f"# {export.source.data.name}\n\nRendered by satgen {_version(export)}: 1 object "
+            f"({export.source.data.name}), 1 scene, image numbers are observation indices. The "
+            "model's origin is the middle of its box; satgen's frame has it at "
+            f"{(1000.0 * labels.middle).tolist()} mm.\n"
+        )
+
+
+def _version(export: Export) -> str:
+    return str(export.source.data.description.get("software", {}).get("satgen", ""))
+
+
+def _write_models(export: Export, model: TargetModel) -> None:
+    low, high = model.vertices.min(axis=0), model.vertices.max(axis=0)
+    points = 1000.0 * (model.vertices - (low + high) / 2.0)
+    folder = export.make("models")
+    (folder / f"obj_{OBJECT:06d}.ply").write_bytes(ply_bytes(points, model.normals, model.faces))
+    size = 1000.0 * (high - low)
+    info = {f"min_{axis}": float(-size[i] / 2.0) for i, axis in enumerate("xyz")}
+    info |= {f"size_{axis}": float(size[i]) for i, axis in enumerate("xyz")}
+    with export.open("models", "models_info.json") as file:
+        json.dump({str(OBJECT): {**info, "diameter": diameter(points)}}, file, indent=1)
+
+
+def _write_scene(
+    export: Export,
+    source: ExportSource,
+    labels: BopLabels,
+    split: str,
+    indices: list[int],
+    suffix: str,
+) -> list[dict[str, int]]:
+    """Write the images and labels of a part; the test targets among them."""
+    place = (split, f"{SCENE:06d}")
+    pictures = "gray" if mono(source) else "rgb"
+    folders = {
+        kind: export.make(*place, f"{name}{suffix}")
+        for kind, name in (("rgb", pictures), ("depth", "depth"))
+    }
+    masks = [export.make(*place, f"{name}{suffix}") for name in ("mask", "mask_visib")]
+    category = {"id": OBJECT, "name": str(OBJECT), "supercategory": source.data.name}
+    camera = source.camera
+    images = [
+        {
+            "id": index,
+            "file_name": f"{pictures}{suffix}/{index:06d}.png",
+            "width": camera.width,
+            "height": camera.height,
+        }
+        for index in indices
+    ]
+    head = {"info": {"description": source.data.name}, "licenses": [], "categories": [category]}
+    opening = f'{json.dumps({**head, "images": images})[:-1]}, "annotations": ['
+    targets = []
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(
+                JsonEntries(export.open(*place, f"{name}{suffix}.json"), *around)
+            )
+            for name, around in {
+                "scene_camera": (),
+                "scene_gt": (),
+                "scene_gt_info": (),
+                "scene_gt_coco": (opening, "]}"),
+            }.items()
+        }
+        for number, index in enumerate(indices, start=1):
+            for kind, folder in folders.items():
+                export.place(source, kind, index, folder / f"{index:06d}.png")
+            mask = source.mask(index)
+            picture = encode_png(255 * mask.astype(np.uint8), labels=True)
+            for folder in masks:
+                (folder / f"{index:06d}_000000.png").write_bytes(picture)
+            info = labels.info(index, mask)
+            files["scene_camera"].add(labels.camera(index), index)
+            files["scene_gt"].add(labels.truth(index), index)
+            files["scene_gt_info"].add(info, index)
+            if mask.any():
+                files["scene_gt_coco"].add(coco_annotation(number, index, mask, info[0]))
+            if info[0]["visib_fract"] >= IGNORED:
+                row = {"im_id": index, "inst_count": 1, "obj_id": OBJECT, "scene_id": SCENE}
+                targets.append(row)
+            export.tick()
+    return targets
+
+
+def _write_targets(export: Export, targets: list[dict[str, int]]) -> None:
+    """The lists of what is evaluated: poses of known objects, and detections an image."""
+    with JsonEntries(export.open("test_targets_bop19.json"), "[", "]") as file:
+        for target in targets:
+            file.add(target)
+    with JsonEntries(export.open("test_targets_bop24.json"), "[", "]") as file:
+        for target in targets:
+            file.add({"im_id": target["im_id"], "scene_id": target["scene_id"]})

@@ -1,0 +1,104 @@
+"""COCO's labels: boxes, masks as run lengths, keypoints.
+
+    OUT/images/000361.png
+    OUT/annotations/instances.json    the target, with its landmarks as keypoints
+    OUT/annotations/parts.json        every part that is seen, its own category
+    (with splits instances_train.json and so on)
+
+Boxes are in COCO's coordinates, whose origin is the corner of the first pixel: x and y of the
+first column and row, and how many there are. Keypoints count pixels from the first one's centre, as
+COCO's do, and are 0, 0, 0 outside of the image; v is 1 for a landmark that is hidden, 2 for one
+that is seen.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from satgen.exports.jsonfile import JsonEntries
+from satgen.exports.masks import Bools, box, run_lengths
+from satgen.exports.source import Export, ExportSource
+from satgen.geometry import within_image
+
+
+def write(export: Export) -> None:
+    """Write the export."""
+    source = export.source
+    folder = export.make("images")
+    target = {
+        "id": 1,
+        "name": source.data.name,
+        "supercategory": "spacecraft",
+        "keypoints": list(source.data.landmarks.names),
+        "skeleton": [],
+    }
+    parts = source.data.description["parts"]
+    pieces = [
+        {"id": int(label), "name": part["name"], "supercategory": part["class"]}
+        for label, part in parts.items()
+    ]
+    for part, indices in source.parts.items():
+        tail = f"_{part}" if part else ""
+        numbers = indices.tolist()
+        of_target = export.open("annotations", f"instances{tail}.json")
+        of_parts = export.open("annotations", f"parts{tail}.json")
+        count = 0
+        with (
+            JsonEntries(of_target, _head(source, numbers, [target]), "]}") as targets,
+            JsonEntries(of_parts, _head(source, numbers, pieces), "]}") as pieces_file,
+        ):
+            for number, index in enumerate(numbers, start=1):
+                export.place(source, "rgb", index, folder / f"{index:06d}.png")
+                labels = source.data.parts(index)
+                found = _annotation(number, index, 1, labels > 0)
+                if found is not None:
+                    targets.add({**found, **_keypoints(source, index)})
+                for label in np.unique(labels[labels > 0]).tolist():
+                    count += 1
+                    pieces_file.add(_annotation(count, index, label, labels == label))
+                export.tick()
+
+
+def _head(source: ExportSource, indices: list[int], categories: list[dict[str, Any]]) -> str:
+    """The file up to its annotations."""
+    images = [
+        {
+            "id": index,
+            "file_name": f"{index:06d}.png",
+            "width": source.camera.width,
+            "height": source.camera.height,
+        }
+        for index in indices
+    ]
+    info = {"description": f"{source.data.name}, rendered by satgen"}
+    head = {"info": info, "licenses": [], "categories": categories, "images": images}
+    return f'{json.dumps(head, ensure_ascii=False)[:-1]},\n"annotations": ['
+
+
+def _annotation(number: int, index: int, category: int, mask: Bools) -> dict[str, Any] | None:
+    around = box(mask)
+    if around is None:
+        return None
+    return {
+        "id": number,
+        "image_id": index,
+        "category_id": category,
+        "bbox": list(around),
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+        "segmentation": run_lengths(mask),
+    }
+
+
+def _keypoints(source: ExportSource, index: int) -> dict[str, Any]:
+    table = source.keypoints[index]
+    uv = np.stack([table["u"], table["v"]], axis=-1)
+    with np.errstate(invalid="ignore"):
+        inside = within_image(uv, source.camera.height, source.camera.width)
+    flat: list[float] = []
+    for (u, v), there, seen in zip(uv.tolist(), inside, table["visible"], strict=True):
+        flat += [u, v, 2 if seen else 1] if there else [0, 0, 0]
+    return {"keypoints": flat, "num_keypoints": int(inside.sum())}

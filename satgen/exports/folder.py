@@ -1,0 +1,115 @@
+"""The folder of an export: there whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from satgen.atomic import TEMPORARY, sync_folder
+from satgen.errors import InputError, RunError
+from satgen.outputs import check_outside
+
+DESCRIPTION = "export.json"
+MARKS = {"format": "satgen-export", "version": 1}
+"""What the description of an export says, in the folder, beside what was asked for."""
+
+
+def described(out: Path) -> dict[str, Any] | None:
+    """The description of the export in a folder; None where there is nothing yet.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        names = os.listdir(out)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise InputError(f"{out}: is a file, must be a folder") from None
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}") from None
+    if not names:
+        return None
+    data = None
+    with suppress(OSError, ValueError):
+        data = json.loads((out / DESCRIPTION).read_bytes())
+    if not isinstance(data, dict) or data.get("format") != MARKS["format"]:
+        raise InputError(f"{out}: is not empty and not a satgen export; choose another --out")
+    return data
+
+
+@contextmanager
+def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder to write an export to, which takes its place when the block has ended well.
+
+    What a killed run left behind is deleted first, and an export that was there last.
+
+    Args:
+        out: the folder of the export.
+        description: what was asked for.
+
+    Raises:
+        InputError: `out` lies in a dataset or run, or another process is writing it.
+        RunError: it cannot be written.
+    """
+    check_outside(out)
+    part = out.parent / f"{TEMPORARY}export-{out.name}"
+    old = out.parent / f"{TEMPORARY}replaced-{out.name}"
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        handle = os.open(part, os.O_RDONLY)
+    except OSError as error:
+        raise RunError(f"cannot make {out}: {error.strerror or error}") from error
+    try:
+        _lock(handle, out)
+        try:
+            _empty(part)
+            shutil.rmtree(old, ignore_errors=True)
+            yield part
+            text = json.dumps({**MARKS, **description}, indent=1, ensure_ascii=False) + "\n"
+            (part / DESCRIPTION).write_text(text, encoding="utf-8")
+            if out.exists():
+                os.rename(out, old)
+            os.rename(part, out)
+            sync_folder(out.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            _drop(part)
+            name = str(error.filename or out).replace(str(part), str(out))
+            raise RunError(f"cannot write {name}: {error.strerror or error}") from error
+        except BaseException:
+            _drop(part)
+            raise
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, out: Path) -> None:
+    """Hold the folder against other processes; where the file system has no locks, go on."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{out}: another satgen export is writing it") from None
+    except OSError:
+        return
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _drop(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

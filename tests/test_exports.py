@@ -1,0 +1,257 @@
+"""`satgen export`: which frames, what is refused, and folders that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import satgen
+from satgen.dataset import Dataset
+from satgen.errors import InputError, RunError
+from satgen.exports import formats, run
+from satgen.exports.formats import COMMON, FORMATS
+from satgen.exports.options import ExportOptions
+from tests.datasets import command, make, satgen_here, tree
+from tests.datasets import satgen as satgen_process
+from tests.limits import PATIENCE_S
+
+
+def test_every_option_belongs_to_a_format() -> None:
+    own = {name for kind in FORMATS.values() for name in kind.options}
+    assert own | set(COMMON) == {item.name for item in fields(ExportOptions)}
+    for name in FORMATS:
+        assert callable(formats.writer(name))
+
+
+def test_range_and_step(pristine: Path, tmp_path: Path) -> None:
+    out = satgen.export(pristine, "coco", tmp_path / "c", start=3002, stop=3010, step=4, quiet=True)
+    assert sorted(p.name for p in (out / "images").iterdir()) == [
+        f"{index:06d}.png" for index in (3002, 3006, 3010)
+    ]
+    with pytest.raises(InputError, match="none of its 24 frames"):
+        satgen.export(pristine, "coco", tmp_path / "d", start=1, stop=5, quiet=True)
+    with pytest.raises(InputError, match="must not be less"):
+        satgen.export(pristine, "coco", tmp_path / "d", start=5, stop=1, quiet=True)
+    with pytest.raises(InputError, match="did you mean start"):
+        satgen.export(pristine, "coco", tmp_path / "d", strat=5, quiet=True)
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("to", "parts"),
+    [
+        ("bop", ("train/000001", "val/000001", "test/000001", "test_targets_bop19.json")),
+        ("speed", tuple(f"synthetic/{p}.json" for p in ("train", "validation", "test"))),
+        ("coco", tuple(f"annotations/instances_{p}.json" for p in ("train", "val", "test"))),
+        ("webdataset", tuple(f"{p}/shard-000000.tar" for p in ("train", "val", "test"))),
+        ("nerf", ("transforms.json",)),
+    ],
+)
+def test_splits(to: str, parts: tuple[str, ...], pristine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run.export([Dataset(pristine)], to, out, ExportOptions(splits=True, guard=0.0))
+    assert set(done.parts) == {"train", "val", "test"}
+    assert done.frames == sum(done.parts.values()) == 24
+    for part in parts:
+        assert (out / part).exists()
+    if to == "nerf":
+        meta = json.loads((out / "transforms.json").read_text())
+        names = [name for part in done.parts for name in meta[f"{part}_filenames"]]
+        assert sorted(names) == sorted(frame["file_path"] for frame in meta["frames"])
+    if to == "bop":
+        targets = json.loads((out / "test_targets_bop19.json").read_text())
+        assert len(targets) == done.parts["test"]
+
+
+def test_formats_without_parts_say_so(pristine: Path, tmp_path: Path) -> None:
+    for to in ("tum", "euroc", "colmap", "tapvid", "tapvid3d", "glue-factory"):
+        with pytest.raises(InputError, match="has no parts"):
+            satgen.export(pristine, to, tmp_path / to, splits=True, quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_belongs_to_another_format_is_refused(pristine: Path, tmp_path: Path) -> None:
+    for words, expected in (
+        (["--to", "bop", "--clip", "3"], "--clip: format bop has no such option, only tapvid, "),
+        (["--to", "tum", "--images", "link"], "no image files"),
+        (["--to", "openstl", "--images", "link"], "no image files"),
+        (["--to", "yolo"], "--to yolo: must be one of bop, speed"),
+        (["--to", "bop", "--images", "move"], "must be one of copy, link"),
+        (["--to", "glue-factory", "--gaps", "5,x"], "must be numbers"),
+        (["--to", "glue-factory", "--gaps", "1.5"], "whole numbers"),
+        (["--to", "glue-factory", "--gaps", "700"], "no two of the frames"),
+    ):
+        done = satgen_here("export", pristine, *words, "--out", tmp_path / "o")
+        assert done.returncode == 2, words
+        assert expected in done.stderr and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_datasets_must_be_cameras_of_a_rig(
+    pristine: Path, craft_path: Path, tmp_path: Path
+) -> None:
+    for to, expected in (("coco", "bop, colmap, euroc hold"), ("colmap", "not cameras of one rig")):
+        with pytest.raises(InputError, match=expected):
+            satgen.export([pristine, pristine], to, tmp_path / "o", quiet=True)
+    with pytest.raises(InputError, match="at least one"):
+        satgen.export([], "colmap", tmp_path / "o")
+
+
+def test_links_are_the_datasets_files(pristine: Path, tmp_path: Path) -> None:
+    before = tree(pristine)
+    out = satgen.export(pristine, "colmap", tmp_path / "c", images="link", quiet=True)
+    for index in (3000, 3023):
+        ours = out / "images" / f"{index:06d}.png"
+        assert ours.samefile(pristine / "rgb" / f"{index:06d}.png")
+    shutil.rmtree(out)
+    assert tree(pristine) == before
+
+
+def test_links_across_file_systems_are_refused(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*args: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", no_link)
+    with pytest.raises(InputError, match="use --images copy"):
+        satgen.export(pristine, "coco", tmp_path / "c", images="link", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_inside_a_dataset(dataset: Path) -> None:
+    before = tree(dataset)
+    for out in (dataset / "coco", dataset / "rgb" / "a" / "b"):
+        with pytest.raises(InputError, match="is inside"):
+            satgen.export(dataset, "coco", out, quiet=True)
+    with pytest.raises(InputError, match="not a satgen export"):
+        satgen.export(dataset, "coco", dataset, quiet=True)
+    assert tree(dataset) == before
+
+
+def test_other_peoples_folders_are_left_alone(pristine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="is not empty and not a satgen export"):
+        satgen.export(pristine, "coco", out, overwrite=True, quiet=True)
+    with pytest.raises(InputError, match="is a file"):
+        satgen.export(pristine, "coco", out / "letter.txt", quiet=True)
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine", "letter.txt"]
+
+
+def test_the_same_again_does_nothing_and_another_replaces(pristine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "e"
+    first = satgen_here("export", pristine, "--to", "coco", "--out", out, "--json")
+    assert json.loads(first.stdout)["written"]
+    stamp = (out / "export.json").stat().st_mtime_ns
+    again = satgen_here("export", pristine, "--to", "coco", "--out", out)
+    assert "there already" in again.stdout
+    assert (out / "export.json").stat().st_mtime_ns == stamp
+    other = satgen_here("export", pristine, "--to", "tum", "--out", out)
+    assert other.returncode == 2 and "--overwrite" in other.stderr
+    done = satgen_here("export", pristine, "--to", "tum", "--out", out, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["export.json", "groundtruth.txt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["e"]
+
+
+def test_a_failed_export_leaves_nothing(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "rgb" / "003010.png").write_bytes((dataset / "rgb" / "003011.png").read_bytes())
+    with pytest.raises(InputError, match=r"003010\.png: is not the file that was rendered"):
+        satgen.export(dataset, "coco", tmp_path / "new" / "c", quiet=True)
+    (dataset / "rgb" / "003010.png").unlink()
+    with pytest.raises(InputError, match=r"003010\.png: missing"):
+        satgen.export(dataset, "coco", tmp_path / "new" / "c", quiet=True)
+    assert not any((tmp_path / "new").iterdir())
+
+
+def test_a_full_disk_is_one_line(pristine: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    real = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "003004.png":
+            raise OSError(28, "No space left on device", str(path))
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match=r"c/images/003004\.png: No space left"):
+        satgen.export(pristine, "coco", tmp_path / "c", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+SLOW = """
+import sys, time
+from satgen.cli import main
+from satgen.exports import source
+place = source.Export.place
+def slow(*args):
+    place(*args)
+    print("placed", flush=True)
+    time.sleep(0.2)
+source.Export.place = slow
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_export_leaves_nothing_that_looks_finished(pristine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    words = ["export", str(pristine), "--to", "coco", "--out", str(out)]
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, *words], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(5):
+            assert process.stdout.readline() == "placed\n"
+        # Meanwhile nobody else may write it.
+        busy = satgen_here(*words)
+        assert busy.returncode == 2 and "another satgen export is writing it" in busy.stderr
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=PATIENCE_S)
+    assert [p.name for p in tmp_path.iterdir()] == [".tmp-export-c"]
+    done = satgen_process(*words)
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+    whole = satgen.export(pristine, "coco", tmp_path / "d", quiet=True)
+    assert tree(out) == tree(whole)
+
+
+def test_exports_are_the_same_bytes_each_time(pristine: Path, tmp_path: Path) -> None:
+    made = []
+    for name in ("a", "b"):
+        for to in ("bop", "webdataset", "tapvid", "glue-factory", "openstl"):
+            options = {"frames_in": 1, "frames_out": 1, "guard": 0.0} if to == "openstl" else {}
+            satgen.export(pristine, to, tmp_path / name / to, quiet=True, **options)
+        made.append(tree(tmp_path / name))
+        time.sleep(1.1)
+    assert made[0] == made[1]
+
+
+def test_a_dataset_that_is_not_finished_is_refused(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "frames.parquet").unlink()
+    done = satgen_here("export", dataset, "--to", "coco", "--out", tmp_path / "o")
+    assert done.returncode == 2 and "not finished" in done.stderr
+
+
+def test_the_command_says_where_it_wrote(craft_path: Path, tmp_path: Path) -> None:
+    make(craft_path, tmp_path / "data", stop=3001)
+    done = subprocess.run(
+        command("export", "data", "--to", "tum"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'data-tum'}: 2 frames\n"
+    assert (tmp_path / "data-tum" / "groundtruth.txt").exists()
