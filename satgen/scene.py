@@ -15,6 +15,7 @@ from satgen.geometry import project
 from satgen.keypoints import Landmarks, find_landmarks
 from satgen.model import TargetModel
 from satgen.options import RenderOptions
+from satgen.rendering import RENDERERS
 from satgen.surroundings.place import Place
 from satgen.trajectory import Observations, observe
 
@@ -98,4 +99,8 @@ def scene_of(options: RenderOptions) -> Scene:
     from satgen.targets.load import load_target
 
     model = load_target(options.target, options.scale, options.up)
+    if options.renderer != RENDERERS[0]:
+        from satgen.rendering.reference import check_model
+
+        check_model(model)
     return Scene(resolve(options, model), model)

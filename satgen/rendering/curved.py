@@ -161,7 +161,9 @@ class CurvedView:
         self._device, self._centres = device, camera.undistorted_centres()
         rays = Rays(camera)
         self.triangles = rays.triangles
-        self._program = Program("curved.vert", "curved.frag", {"CURVED_TEXELS": CURVED_TEXELS})
+        self._program = Program(
+            "curved.vert", "curved.frag", {**device.constants, "CURVED_TEXELS": CURVED_TEXELS}
+        )
         height, width = rays.xy.shape[:2]
         GL.glActiveTexture(GL.GL_TEXTURE0 + _RAYS_UNIT)
         texture_2d((width, height), GL.GL_RG32F, GL.GL_RG, GL.GL_FLOAT, rays.xy)
@@ -172,12 +174,20 @@ class CurvedView:
         GL.glActiveTexture(GL.GL_TEXTURE0 + _TRIANGLES_UNIT)
         buffer_texture(self._buffer, GL.GL_RGBA32F)
         self._vao = GL.glGenVertexArrays(1)
-        self._program.use()
+        device.bind_cutting(self._program)
         GL.glUniform1i(self._program["rays"], _RAYS_UNIT)
         GL.glUniform1i(self._program["triangles"], _TRIANGLES_UNIT)
 
-    def draw(self, triangles: CurvedTriangles, near: float) -> NDArray[np.uint32]:
-        """Fill the visibility buffer and read it back: see `Device.draw_visibility`."""
+    def draw(
+        self, triangles: CurvedTriangles, near: float, rotation: Floats, eye: Floats
+    ) -> NDArray[np.uint32]:
+        """Fill the visibility buffer and read it back: see `Device.draw_visibility`.
+
+        Args:
+            triangles: to draw; what cuts them out was told to `Device.set_casters`.
+            near: nothing nearer is seen, metres.
+            rotation: (3, 3) target to camera frame; eye: (3,) target frame.
+        """
         with self._device.visibility(triangles.window) as seen:
             GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._buffer)
             GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, triangles.texels.nbytes, triangles.texels)
@@ -187,6 +197,10 @@ class CurvedView:
             GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
             self._program.use()
             GL.glUniform1f(self._program["near"], near)
+            if self._device.constants["CUT"]:
+                back = np.ascontiguousarray(rotation.T, dtype=np.float32)
+                GL.glUniformMatrix3fv(self._program["target_from_camera"], 1, GL.GL_TRUE, back)
+                GL.glUniform3f(self._program["eye"], *eye)
             GL.glBindVertexArray(self._vao)
             GL.glDrawArrays(GL.GL_TRIANGLES, 0, 6 * len(triangles.chosen))
             GL.glClearDepth(1.0)

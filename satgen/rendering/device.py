@@ -18,7 +18,7 @@ from OpenGL.GL import shaders
 from satgen.errors import RunError
 from satgen.interreflection import BINS, LEAF
 from satgen.rendering.bounce import TEXELS
-from satgen.rendering.packing import FACE_TEXELS, FLATNESS, MATERIAL_TEXELS, PackedModel
+from satgen.rendering.packing import FLATNESS, MATERIAL_TEXELS, PackedModel
 from satgen.rendering.reflectance import DIELECTRIC, SIDE, table
 
 SHADERS = Path(__file__).parent / "shaders"
@@ -135,7 +135,11 @@ class Device:
     def _make_programs(self, packed: PackedModel) -> None:
         constants = {
             "FACE_TEXELS": packed.face_stride,
-            "COLOURS": FACE_TEXELS if packed.face_stride > FACE_TEXELS else 0,
+            "COLOURS": packed.colours,
+            "SECOND": packed.second,
+            "GLOW": int(packed.glow_alpha.size > 4),
+            "WRAP": int(packed.material_texels[3::MATERIAL_TEXELS, 2].any()),
+            "UNLIT": int(packed.material_texels[2::MATERIAL_TEXELS, 3].any()),
             "MATERIAL_TEXELS": MATERIAL_TEXELS,
             "LIST_WIDTH": LIST_WIDTH,
             "TABLE_SIDE": SIDE,
@@ -145,11 +149,13 @@ class Device:
             "LEAF": LEAF,
             "TEXTURE_SIZE": float(packed.base_roughness.shape[1]),
         }
-        self._visibility_program = Program("geometry.vert", "visibility.frag", constants)
-        self._shadow_program = Program("geometry.vert", "shadow.frag", constants)
+        self.constants = {**constants, "CUT": int(packed.cut.any())}
+        self._visibility_program = Program("geometry.vert", "visibility.frag", self.constants)
+        self._shadow_program = Program("geometry.vert", "shadow.frag", self.constants)
         # One for each of what a sample may look up: llvmpipe runs what a branch leaves out.
         self._shade_programs = [
-            Program("list.vert", "shade.frag", {**constants, "LOOK": look}) for look in LOOKS
+            Program("list.vert", "shade.frag", {**constants, "CUT": 0, "LOOK": look})
+            for look in LOOKS
         ]
         faces = buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
         materials = buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
@@ -185,23 +191,40 @@ class Device:
             ("tree", GL.GL_TEXTURE_BUFFER, tree),
             ("leaves", GL.GL_TEXTURE_BUFFER, leaves),
             ("receivers", GL.GL_TEXTURE_BUFFER, receivers),
+            # The passes that cut triangles out read these, too.
+            ("casters", GL.GL_TEXTURE_BUFFER, casters),
+            (
+                "glow_alpha",
+                GL.GL_TEXTURE_2D_ARRAY,
+                _texture_array(packed.glow_alpha, GL.GL_SRGB8_ALPHA8),
+            ),
         )
         for unit, (_, kind, texture) in enumerate(textures):
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
             GL.glBindTexture(kind, texture)
-        # One unit of its own, as the shader of the shadow map reads it while others are bound.
-        GL.glActiveTexture(GL.GL_TEXTURE0 + len(textures))
-        GL.glBindTexture(GL.GL_TEXTURE_BUFFER, casters)
-        self._shadow_program.use()
-        GL.glUniform1i(self._shadow_program["casters"], len(textures))
+        self._units = {name: unit for unit, (name, _, _) in enumerate(textures)}
+        for program in (self._visibility_program, self._shadow_program):
+            self.bind_cutting(program)
         for program in self._shade_programs:
             program.use()
-            for unit, (name, _, _) in enumerate(textures):
+            for name, unit in self._units.items():
                 GL.glUniform1i(program[name], unit)
             GL.glUniform1i(program["tree_boxes"], len(packed.tree) // 2)
             GL.glUniform1f(program["flatness"], FLATNESS * packed.radius)
 
+    def bind_cutting(self, program: Program) -> None:
+        """Tell a pass over triangles where it finds what they are, to cut them out."""
+        program.use()
+        for name in ("casters", "faces", "materials", "glow_alpha"):
+            GL.glUniform1i(program[name], self._units[name])
+
     # -- a view ------------------------------------------------------------------------------
+
+    def set_casters(self, casters: NDArray[np.uint32]) -> None:
+        """What the next pass knows its triangles by, (N, 2): numbers of the model's faces from 1,
+        and what the shadow map remembers."""
+        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._casters_buffer)
+        GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, casters.nbytes, casters)
 
     def _draw_mesh(self, faces: NDArray[np.uint32]) -> None:
         GL.glBindVertexArray(self._mesh_vao)
@@ -229,8 +252,7 @@ class Device:
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
-        GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._casters_buffer)
-        GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, casters.nbytes, casters)
+        self.set_casters(casters)
         self._shadow_program.use()
         self._shadow_program.matrix("clip_from_target", clip_from_target)
         self._draw_mesh(faces)
@@ -238,6 +260,7 @@ class Device:
     def draw_visibility(
         self,
         faces: NDArray[np.uint32],
+        casters: NDArray[np.uint32],
         clip_from_target: NDArray[np.float64],
         window: tuple[int, int, int, int],
     ) -> NDArray[np.uint32]:
@@ -245,6 +268,7 @@ class Device:
 
         Args:
             faces: (N, 3) vertex indices.
+            casters: (N, 2) `PackedModel.casters` of each.
             clip_from_target: (4, 4) for the half-pixel grid.
             window: (x, y, w, h) in pixels.
 
@@ -252,6 +276,8 @@ class Device:
             (2h + 1, 2w + 1) uint32, index into `faces` plus one, or zero.
         """
         with self.visibility(window) as seen:
+            if self.constants["CUT"]:
+                self.set_casters(casters)
             self._visibility_program.use()
             self._visibility_program.matrix("clip_from_target", clip_from_target)
             self._draw_mesh(faces)

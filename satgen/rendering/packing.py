@@ -15,7 +15,12 @@ from satgen.rendering.patches import find_neighbours, find_patches
 
 FACE_TEXELS = 7
 COLOUR_TEXELS = 3
-MATERIAL_TEXELS = 3
+SECOND_TEXELS = 2
+MATERIAL_TEXELS = 4
+WRAPS = ("repeat", "clamp", "mirror")
+SECOND = ("packed", "normal", "glow")
+"""Textures that may lie by the second set of coordinates: 1, 2 and 4 in the shader's flags."""
+
 FLATNESS = 1e-5
 """Share of the model's radius by which points may be off a plane and still count as on it."""
 MIRROR_ROUGHNESS = 0.187
@@ -42,12 +47,17 @@ class PackedModel:
         casters: (F, 2) uint32 what the shadow map remembers of a face: its number from 1, and four
             times its patch plus 1 if that is simple (see patches.py).
         double_sided: (F,) bool.
-        face_stride: texels of a face, FACE_TEXELS and, where vertices have colours, COLOUR_TEXELS.
+        cut: (F,) bool, which faces are cut out by their opacity.
+        colours, second: the first of a face's texels with its vertices' colours, and with their
+            second coordinates; 0 where there are none.
+        face_stride: texels of a face, FACE_TEXELS and those.
         face_texels: (F * face_stride, 4) float32: v0, patch | e1, material | e2, nodes |
             uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), 0, with
-            unit normals in octahedral coordinates | and of its vertices the colours, RGBA.
+            unit normals in octahedral coordinates | its vertices'
+            colours, RGBA | uv0, uv1-uv0 | uv2-uv0, 0, 0 of the second coordinates.
         material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
-            normal scale, texture layer, variance of the normal map's slopes | emissive, 0.
+            normal scale, texture layer, variance of the normal map's slopes | emissive, unlit |
+            opacity, cutoff, wrap along u plus three times that along v, flags of SECOND.
         mirrors: the faces that show images of others, or None without baked light.
         nodes: (…,) uint16, one 0, then for each face the steps of its lattice a side and the
             receivers of its nodes (`satgen.interreflection`).
@@ -58,6 +68,7 @@ class PackedModel:
         leaves: (K,) uint32 faces.
         receivers: how many; 0 for a model whose light was not baked.
         base_roughness, normal_metallic: (L, S, S, 4) uint8 texture arrays; layer 0 is neutral.
+        glow_alpha: likewise, sRGB glow and opacity; of one texel where no material has any.
     """
 
     centre: NDArray[np.float64]
@@ -71,6 +82,9 @@ class PackedModel:
     surface: NDArray[np.uint32]
     casters: NDArray[np.uint32]
     double_sided: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+    colours: int
+    second: int
     face_stride: int
     face_texels: NDArray[np.float32]
     material_texels: NDArray[np.float32]
@@ -82,6 +96,7 @@ class PackedModel:
     receivers: int
     base_roughness: NDArray[np.uint8]
     normal_metallic: NDArray[np.uint8]
+    glow_alpha: NDArray[np.uint8]
 
 
 def octahedral(normals: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,11 +167,15 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
 
     keys = model.face_part.astype(np.int64) * (len(model.materials) + 1) + model.face_material
     surface = smooth_surfaces(model.faces, keys)
-    uv = model.uv[model.faces].astype(np.float64)
-    uv = (uv - np.floor(uv.min(axis=1, keepdims=True))).astype(np.float32)
+    wraps = np.array([[WRAPS.index(w) for w in m.wrap] for m in model.materials])
+    period = np.array([1.0, np.inf, 2.0])[wraps][model.face_material]
+    uv = _shifted(model.uv[model.faces].astype(np.float64), period)
     encoded = octahedral(model.normals)[model.faces]
 
-    stride = FACE_TEXELS + (0 if model.colours is None else COLOUR_TEXELS)
+    first_colour = 0 if model.colours is None else FACE_TEXELS
+    stride = FACE_TEXELS + (COLOUR_TEXELS if first_colour else 0)
+    second = 0 if model.uv2 is None else stride
+    stride += SECOND_TEXELS if second else 0
     texels = np.zeros((len(model.faces), stride, 4), dtype=np.float32)
     neighbours = find_neighbours(faces)
     patch, simple = find_patches(vertices, faces, face_normals, neighbours, FLATNESS * radius)
@@ -170,7 +189,11 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
 
     texels[:, 6, :3] = neighbours
     if model.colours is not None:
-        texels[:, FACE_TEXELS:] = model.colours[model.faces]
+        texels[:, first_colour : first_colour + COLOUR_TEXELS] = model.colours[model.faces]
+    if model.uv2 is not None:
+        uv2 = _shifted(model.uv2[model.faces].astype(np.float64), period)
+        texels[:, second, :2], texels[:, second, 2:] = uv2[:, 0], uv2[:, 1] - uv2[:, 0]
+        texels[:, second + 1, :2] = uv2[:, 2] - uv2[:, 0]
     nodes, around = np.zeros(1, dtype=np.uint16), np.zeros(1, dtype=np.uint16)
     mirrors = None
     tree, leaves = np.zeros((0, 4), dtype=np.float32), np.zeros(1, dtype=np.uint32)
@@ -182,13 +205,16 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         around = model.light.hits.reshape(-1)
 
     limit = _texture_limit(uv, np.linalg.norm(cross, axis=1), pixel_m)
-    base, relief, layers = _texture_arrays(model.materials, limit)
+    base, relief, glow, layers = _texture_arrays(model.materials, limit)
     materials = np.zeros((len(model.materials), MATERIAL_TEXELS, 4), dtype=np.float32)
     for i, material in enumerate(model.materials):
         materials[i, 0] = (*material.base_color, material.roughness)
         slopes = material.normal_scale**2 * _slope_variance(relief[layers[i]])
         materials[i, 1] = (material.metallic, material.normal_scale, layers[i], slopes)
-        materials[i, 2] = (*material.emissive, 0.0)
+        materials[i, 2] = (*material.emissive, float(material.unlit))
+        flags = sum(1 << k for k, name in enumerate(SECOND) if name in material.second)
+        wrap = wraps[i, 0] + 3 * wraps[i, 1]
+        materials[i, 3] = (material.opacity, material.cutoff, wrap, flags)
     double_sided = np.array([material.double_sided for material in model.materials], dtype=bool)
     return PackedModel(
         centre=centre,
@@ -202,6 +228,9 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         surface=surface.astype(np.uint32),
         casters=casters.astype(np.uint32),
         double_sided=double_sided[model.face_material],
+        cut=np.array([m.cutoff > 0.0 for m in model.materials], dtype=bool)[model.face_material],
+        colours=first_colour,
+        second=second,
         face_stride=stride,
         face_texels=texels.reshape(-1, 4),
         material_texels=materials.reshape(-1, 4),
@@ -213,7 +242,18 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         receivers=0 if model.light is None else len(model.light.normals),
         base_roughness=base,
         normal_metallic=relief,
+        glow_alpha=glow,
     )
+
+
+def _shifted(uv: NDArray[np.float64], period: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Texture coordinates (F, 3, 2) near zero, where single precision is fine: moved by as many
+    periods (F, 2) of the texture as each triangle allows."""
+    low = uv.min(axis=1, keepdims=True)
+    step = period[:, None, :]
+    endless = np.isinf(step)
+    moved = np.floor(low / np.where(endless, 1.0, step)) * np.where(endless, 0.0, step)
+    return np.asarray(uv - moved, dtype=np.float32)
 
 
 def _nodes(light: BakedLight) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
@@ -272,32 +312,57 @@ def _texture_limit(
 
 def _texture_arrays(
     materials: tuple[Material, ...], limit: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[int]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], list[int]]:
     """Textures of equal size, four channels, one layer a textured material; layer 0 is neutral."""
     textured = [i for i, material in enumerate(materials) if _images(material)]
     layers = [0] * len(materials)
     largest = max((max(im.shape[:2]) for i in textured for im in _images(materials[i])), default=1)
     size = 1 << max(largest - 1, 0).bit_length()
-    # 4 channels, 2 arrays, a third more for the mipmaps.
+    glowing = any(
+        m.emissive_image is not None or m.alpha_image is not None or m.cutoff for m in materials
+    )
+    # 4 channels, 2 or 3 arrays, a third more for the mipmaps.
+    texel = 12 if glowing else 8
     while size > 64 and (
-        size >= 2.0 * limit or (len(textured) + 1) * size * size * 8 * 4 // 3 > MAX_TEXTURE_BYTES
+        size >= 2.0 * limit
+        or (len(textured) + 1) * size * size * texel * 4 // 3 > MAX_TEXTURE_BYTES
     ):
         size //= 2
     base = np.full((len(textured) + 1, size, size, 4), 255, dtype=np.uint8)
     relief = np.empty_like(base)
     relief[:] = (128, 128, 255, 255)
+    glow = np.full(base.shape if glowing else (1, 1, 1, 4), 255, dtype=np.uint8)
     for layer, i in enumerate(textured, start=1):
         layers[i] = layer
         material = materials[i]
         if material.base_color_image is not None:
-            base[layer, ..., :3] = _resized(material.base_color_image, size)
+            base[layer, ..., :3] = _resized(_visible(material), size)
         if material.metallic_roughness_image is not None:
             image = _resized(material.metallic_roughness_image, size)
             base[layer, ..., 3] = image[..., 1]
             relief[layer, ..., 3] = image[..., 2]
         if material.normal_image is not None:
             relief[layer, ..., :3] = _resized(material.normal_image, size)
-    return base, relief, layers
+        if material.emissive_image is not None:
+            glow[layer, ..., :3] = _resized(material.emissive_image, size)
+        if material.alpha_image is not None:
+            glow[layer, ..., 3] = _resized(material.alpha_image, size)
+    return base, relief, glow, layers
+
+
+def _visible(material: Material) -> NDArray[np.uint8]:
+    """The base colour's image, with the mean of what is seen where it is cut out: what is clear has
+    any colour, which must not run into the edges."""
+    image, alpha = material.base_color_image, material.alpha_image
+    assert image is not None
+    if alpha is None or not material.cutoff or alpha.shape != image.shape[:2]:
+        return image
+    seen = alpha * (material.opacity / 255.0) >= material.cutoff
+    if seen.all() or not seen.any():
+        return image
+    filled: NDArray[np.uint8] = image.copy()
+    filled[~seen] = np.round(image[seen].mean(axis=0)).astype(np.uint8)
+    return filled
 
 
 def _slope_variance(relief: NDArray[np.uint8]) -> float:
@@ -311,6 +376,8 @@ def _images(material: Material) -> list[NDArray[np.uint8]]:
         material.base_color_image,
         material.metallic_roughness_image,
         material.normal_image,
+        material.emissive_image,
+        material.alpha_image,
     )
     return [image for image in candidates if image is not None]
 

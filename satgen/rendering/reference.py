@@ -13,14 +13,14 @@ from __future__ import annotations
 import atexit
 import threading
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.errors import RunError
+from satgen.errors import InputError, RunError
 from satgen.installed import require
 from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.backend import choose_backend, no_backend_message
@@ -52,6 +52,25 @@ def check_available() -> None:
         )
 
 
+def check_model(model: TargetModel) -> None:
+    """Refuse a model that pyrender draws otherwise than it is.
+
+    Raises:
+        InputError: one line.
+    """
+    for material in model.materials:
+        if material.cutoff:
+            what = "cuts nothing out by its opacity (alphaMode MASK, BLEND)"
+        elif material.second:
+            what = "knows one set of texture coordinates"
+        else:
+            continue
+        raise InputError(
+            f"{model.name}: the renderer pyrender {what}, as the material {material.name!r} needs: "
+            "use the renderer satgen"
+        )
+
+
 @dataclass(frozen=True)
 class Images:
     """What pyrender answers for one view, whole images.
@@ -80,7 +99,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         platform: "egl" or "osmesa"; by default the first that answers.
 
     Raises:
-        InputError: pyrender is not installed.
+        InputError: pyrender is not installed, or cannot draw the model.
         RunError: no OpenGL can be had here.
     """
 
@@ -93,6 +112,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         platform: str | None = None,
     ) -> None:
         check_available()
+        check_model(model)
         self.camera = camera
         self._platform = platform or choose_backend()
         self._centre, self._radius = model.bounding_sphere
@@ -284,6 +304,10 @@ def _meshes(model: TargetModel) -> list[tuple[int, Any]]:
     return found
 
 
+_WRAPS = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
+"""OpenGL's names for what is beyond a texture's edges."""
+
+
 def _material(material: Material) -> Any:
     import pyrender
 
@@ -292,8 +316,17 @@ def _material(material: Material) -> Any:
             return None
         # Four channels, so that rows of any width start where OpenGL expects them.
         opaque = np.concatenate([image, np.full_like(image[..., :1], 255)], axis=2)
-        return pyrender.Texture(source=opaque, source_channels="RGBA")
+        across, down = (_WRAPS[how] for how in material.wrap)
+        sampler = pyrender.Sampler(wrapS=across, wrapT=down)
+        return pyrender.Texture(source=opaque, source_channels="RGBA", sampler=sampler)
 
+    glow, emissive = material.emissive_image, np.asarray(material.emissive, dtype=np.float64)
+    if material.unlit:
+        # black metal that glows in its colour
+        glow, emissive = material.base_color_image, np.asarray(material.base_color)
+        material = replace(
+            material, base_color=(0.0, 0.0, 0.0), metallic=1.0, base_color_image=None
+        )
     packed = material.metallic_roughness_image
     return pyrender.MetallicRoughnessMaterial(
         name=material.name,
@@ -305,7 +338,8 @@ def _material(material: Material) -> Any:
         baseColorTexture=texture(material.base_color_image),
         normalTexture=texture(material.normal_image),
         # It multiplies the factor with itself.
-        emissiveFactor=np.sqrt(np.asarray(material.emissive, dtype=np.float64)),
+        emissiveFactor=np.sqrt(emissive),
+        emissiveTexture=texture(glow),
         doubleSided=material.double_sided,
         alphaMode="OPAQUE",
     )

@@ -283,14 +283,18 @@ class Renderer(AbstractContextManager["Renderer"]):
             pose = np.eye(4)
             pose[:3, :3], pose[:3, 3] = rotation, translation
             clip = self._projection(near, far) @ pose
-            seen = self._device.draw_visibility(packed.faces[drawn], clip, window)
+            seen = self._device.draw_visibility(
+                packed.faces[drawn], packed.casters[drawn], clip, window
+            )
         else:
             vertices = packed.vertices.astype(np.float64) @ rotation.T + translation
             triangles = self._curved.triangles(vertices, packed.faces[drawn], near)
             drawn, window = drawn[triangles.chosen], triangles.window
             if window[2] <= 0 or window[3] <= 0:
                 return None
-            seen = self._curved.draw(triangles, near)
+            if packed.cut.any():
+                self._device.set_casters(packed.casters[drawn])
+            seen = self._curved.draw(triangles, near, rotation, eye)
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
         return _Visibility(seen, drawn, height, window, rotation, eye, ray_from_pixel)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.dataset import SHADOW_LABELS
+from satgen.rendering.cutouts import are_clear
 from satgen.rendering.packing import PackedModel
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _behind(
         clip[2, 3] = (near + far) / 2.0 / depth
         window = (0, 0, (width - 1) // 2, (height - 1) // 2)
         seen[j * height : (j + 1) * height, i * width : (i + 1) * width] = device.draw_visibility(
-            packed.faces, clip, window
+            packed.faces, packed.casters, clip, window
         )
 
     corners = vertices[packed.faces]
@@ -106,7 +107,9 @@ def _behind(
         there = seen[y, x].astype(np.int64) - 1
         open_ = np.flatnonzero(~hidden & (there >= 0) & (there != faces) & (there != tested))
         a, b, c = np.moveaxis(corners[there[open_]], 1, 0)
-        hidden[open_] = _above(place[open_], a, b, c, CLEAR * packed.radius)
+        over, u, v = _above(place[open_], a, b, c, CLEAR * packed.radius)
+        hit = open_[over]
+        hidden[hit] = ~are_clear(packed, there[hit], u[over], v[over])
         tested[open_] = there[open_]
     return hidden
 
@@ -120,12 +123,13 @@ def _above(
     b: NDArray[np.float64],
     c: NDArray[np.float64],
     clear: float,
-) -> NDArray[np.bool_]:
-    """Whether triangles cover points (N, 3) seen along -z, more than `clear` above them."""
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Whether triangles cover points (N, 3) seen along -z, more than `clear` above them, and with
+    what shares (N,) of the second and the third corner."""
     ab, ac, ap = b - a, c - a, p - a
     area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         u = (ap[:, 0] * ac[:, 1] - ap[:, 1] * ac[:, 0]) / area
         v = (ab[:, 0] * ap[:, 1] - ab[:, 1] * ap[:, 0]) / area
         height = a[:, 2] + u * ab[:, 2] + v * ac[:, 2]
-        return np.asarray((u >= 0) & (v >= 0) & (u + v <= 1.0) & (height > p[:, 2] + clear))
+        return (u >= 0) & (v >= 0) & (u + v <= 1.0) & (height > p[:, 2] + clear), u, v

@@ -29,6 +29,7 @@ MOST_COPIES = 2_000_000
 MOST_NODES = 200_000
 """Nodes with a mesh, instances counted."""
 
+_TONED = "draws {} of alphaMode BLEND without half tones: opaque, or not at all"
 _VISIBLE = "KHR_node_visibility"
 
 Floats = NDArray[np.float64]
@@ -267,8 +268,8 @@ class _Reader:
         skin = self._materials.skin(int(entry["material"])) if "material" in entry else None
         material, uv, uv2 = self._mapped(source, skin)
         colours = source.colours()
-        if material is not None:
-            material, colours = self._opacity(material, colours)
+        if skin is not None and material is not None:
+            material, colours = self._opacity(skin, material, colours)
             if material is None:
                 return None
         shown = _placed(vertices, faces, normals, places)
@@ -369,7 +370,7 @@ class _Reader:
         return skin.material, first, placed[1] if len(placed) > 1 else None
 
     def _opacity(
-        self, material: Material, colours: Floats | None
+        self, skin: Skin, material: Material, colours: Floats | None
     ) -> tuple[Material | None, Floats | None]:
         """The material, opaque where that is all that it is, or None where nothing is to be seen
         of it; and the vertices' colours, opaque likewise."""
@@ -383,8 +384,12 @@ class _Reader:
             low, high = low * int(image.min()) / 255.0, high * int(image.max()) / 255.0
         if colours is not None:
             low, high = low * float(colours[:, 3].min()), high * float(colours[:, 3].max())
+        toned = image is not None and np.mean((image > 12) & (image < 243)) > 0.01
+        if skin.blends and (toned or low == high) and high > 0.02 and low < 0.98:
+            self._materials.tell(_TONED, skin.index)
+        elif high < material.cutoff:
+            self._materials.tell("leaves out {} that is clear", skin.index)
         if high < material.cutoff:
-            self._tell("leaves out {} that is clear")
             return None, None
         if low >= material.cutoff:
             if colours is not None:

@@ -65,12 +65,16 @@ class Skin:
     """A material with what its textures ask of a surface.
 
     Attributes:
+        index: of the material in the document.
+        blends: whether its opacity stands for half tones (alphaMode BLEND).
         material: with its textures.
         plain: without, for surfaces that lack the coordinates.
         mappings: none, one or two places of textures; `Material.second` says which are by the
             second.
     """
 
+    index: int
+    blends: bool
     material: Material
     plain: Material
     mappings: tuple[Mapping2d, ...]
@@ -92,7 +96,7 @@ class GltfMaterials:
         self._skins: dict[int, Skin] = {}
         self._images: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8] | None]] = {}
         self._kept = self._decoded = 0
-        self._counts: dict[str, int] = {}
+        self._told: dict[str, set[int]] = {}
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -103,7 +107,8 @@ class GltfMaterials:
     def warnings(self) -> list[str]:
         """What is drawn otherwise than the materials say, a line each."""
         return [
-            text.format(plural(count, "material")) for text, count in sorted(self._counts.items())
+            text.format(plural(len(found), "material"))
+            for text, found in sorted(self._told.items())
         ]
 
     def skin(self, index: int) -> Skin:
@@ -113,8 +118,9 @@ class GltfMaterials:
             self._skins[index] = self._read(entry, f"materials[{index}]", index)
         return self._skins[index]
 
-    def _tell(self, text: str) -> None:
-        self._counts[text] = self._counts.get(text, 0) + 1
+    def tell(self, text: str, index: int) -> None:
+        """Note for the warnings what is true of a material; {} in it becomes how many those are."""
+        self._told.setdefault(text, set()).add(index)
 
     def _read(self, entry: Mapping[str, Any], where: str, index: int) -> Skin:
         extensions = entry.get("extensions", {})
@@ -151,9 +157,9 @@ class GltfMaterials:
         there = {name: t for name, t in named.items() if t is not None}
         mappings = tuple(dict.fromkeys(t.mapping for t in there.values()))
         if len(mappings) > 2:
-            self._tell("draws textures of {} by the coordinates of others")
+            self.tell("draws textures of {} by the coordinates of others", index)
         if len({t.wrap for t in there.values()}) > 1:
-            self._tell("draws textures of {} repeated as others are")
+            self.tell("draws textures of {} repeated as others are", index)
         second = frozenset(n for n, t in there.items() if t.mapping in mappings[1:])
         material = plain
         if there:
@@ -171,7 +177,8 @@ class GltfMaterials:
             material, plain = (
                 _metallic(m, glossy, packed if m is material else None) for m in (material, plain)
             )
-        return Skin(material, plain, mappings[:2])
+        blends = entry.get("alphaMode") == "BLEND"
+        return Skin(index, blends, material, plain, mappings[:2])
 
     def _cutoff(self, entry: Mapping[str, Any]) -> float:
         mode = entry.get("alphaMode", "OPAQUE")

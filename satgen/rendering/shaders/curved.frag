@@ -8,6 +8,14 @@ flat in vec3 edge1;
 flat in vec3 edge2;
 flat in vec3 plane;      // times the ray: one over the depth
 flat in uint number;
+#if CUT
+uniform mat3 target_from_camera;
+uniform vec3 eye;  // target frame
+uniform samplerBuffer faces;
+uniform samplerBuffer materials;
+uniform usamplerBuffer casters;  // of each triangle its face from 1
+#include "mapped.glsl"
+#endif
 
 void main() {
     vec3 ray = vec3(texelFetch(rays, ivec2(gl_FragCoord.xy), 0).xy, 1.0);
@@ -16,6 +24,10 @@ void main() {
     // What lies on an edge that two triangles share belongs to both: nothing shines through.
     bool met = all(greaterThanEqual(sides, vec3(0.0))) || all(lessThanEqual(sides, vec3(0.0)));
     if (!met || !(nearness > 0.0) || nearness > 1.0) discard;
+#if CUT
+    vec3 place = eye + target_from_camera * ray / dot(plane, ray);
+    if (is_clear(int(texelFetch(casters, int(number) - 1).r) - 1, place)) discard;
+#endif
     gl_FragDepth = nearness;
     primitive = number;
 }

@@ -26,7 +26,12 @@ const float PI = 3.14159265;
 const float SUN_RADIANCE = 46200.0;  // of its disc, pi over its solid angle: no mirror image is brighter
 const float GAIN = 0.996;         // so that no error of the table lets a surface mirror more than it gets
 
+#if GLOW
+uniform sampler2DArray glow_alpha;       // sRGB glow, opacity in alpha
+#endif
+
 #include "around.glsl"
+#include "mapped.glsl"
 
 // What is shaded: a point, its frame on the viewer's side, and how it reflects.
 struct Surface {
@@ -244,7 +249,7 @@ vec3 shade(int face, vec2 pixel) {
     int material = int(f1.w);
     vec4 m0 = texelFetch(materials, material * MATERIAL_TEXELS);      // base colour, roughness
     vec4 m1 = texelFetch(materials, material * MATERIAL_TEXELS + 1);  // metallic, normal scale, layer, variance of slopes
-    vec4 m2 = texelFetch(materials, material * MATERIAL_TEXELS + 2);  // emissive, -
+    vec4 m2 = texelFetch(materials, material * MATERIAL_TEXELS + 2);  // emissive, unlit
 
     vec3 direction = ray_from_pixel * vec3(pixel, 1.0);
     Hit hit = intersect(f0.xyz, f1.xyz, f2.xyz, direction);
@@ -263,14 +268,53 @@ vec3 shade(int face, vec2 pixel) {
     vec2 st_dx = (dx.x * st1 + dx.y * st2) * TEXTURE_SIZE;
     vec2 st_dy = (dy.x * st1 + dy.y * st2) * TEXTURE_SIZE;
     float lod = 0.25 * log2(max(dot(st_dx, st_dx) * dot(st_dy, st_dy), 1e-12));
+#if WRAP || SECOND
+    vec4 m3 = texelFetch(materials, material * MATERIAL_TEXELS + 3);  // opacity, cutoff, wrap, second
+    st = wrapped(st, m3.z, lod);
+#endif
     vec4 base = textureLod(base_roughness, vec3(st, m1.z), lod);
     vec4 relief = textureLod(normal_metallic, vec3(st, m1.z), lod);
+    vec3 emitted = m2.rgb;
+#if GLOW
+    vec3 glow = textureLod(glow_alpha, vec3(st, m1.z), lod).rgb;
+#endif
+#if SECOND
+    // What lies by the second set of coordinates: 1 metalness and roughness, 2 normals, 4 the glow.
+    int by_second = int(m3.w);
+    if (by_second != 0) {
+        vec4 g0 = texelFetch(faces, face * FACE_TEXELS + SECOND);
+        vec4 g1 = texelFetch(faces, face * FACE_TEXELS + SECOND + 1);
+        vec2 other_dx = (dx.x * g0.zw + dx.y * g1.xy) * TEXTURE_SIZE;
+        vec2 other_dy = (dy.x * g0.zw + dy.y * g1.xy) * TEXTURE_SIZE;
+        float level = 0.25 * log2(max(dot(other_dx, other_dx) * dot(other_dy, other_dy), 1e-12));
+        vec3 other = vec3(wrapped(g0.xy + bc.x * g0.zw + bc.y * g1.xy, m3.z, level), m1.z);
+        vec4 relief2 = textureLod(normal_metallic, other, level);
+        if ((by_second & 1) != 0) {
+            base.a = textureLod(base_roughness, other, level).a;
+            relief.a = relief2.a;
+        }
+        if ((by_second & 2) != 0) {
+            relief.rgb = relief2.rgb;
+            st1 = g0.zw;
+            st2 = g1.xy;
+        }
+#if GLOW
+        if ((by_second & 4) != 0) glow = textureLod(glow_alpha, other, level).rgb;
+#endif
+    }
+#endif
+#if GLOW
+    emitted *= glow;
+#endif
     vec3 albedo = base.rgb * m0.rgb;
 #if COLOURS
     vec3 tint = texelFetch(faces, face * FACE_TEXELS + COLOURS).rgb * (1.0 - bc.x - bc.y)
                 + texelFetch(faces, face * FACE_TEXELS + COLOURS + 1).rgb * bc.x
                 + texelFetch(faces, face * FACE_TEXELS + COLOURS + 2).rgb * bc.y;
     albedo *= clamp(tint, 0.0, 1.0);
+#endif
+#if UNLIT
+    if (m2.w > 0.5) return albedo;
 #endif
     float metallic = relief.a * m1.x;
 
@@ -309,7 +353,7 @@ vec3 shade(int face, vec2 pixel) {
     float relief_seen = max(m1.w - (1.0 - shortened) / shortened * m1.y * m1.y, 0.0);
     Surface s = Surface(patch, point, view, geometric, vertex, normal, relief_seen,
                         albedo * (1.0 - metallic), f_zero, alpha, nv, terms, gain);
-    return sunlight * direct(s) + indirect(s, face, bc) + m2.rgb;
+    return sunlight * direct(s) + indirect(s, face, bc) + emitted;
 }
 
 void main() {

@@ -2,4 +2,15 @@
 // Shadow map: what the sun sees, as packing.py has it, plus 2 on the patch if it is the front.
 layout(location = 0) out uvec2 seen;
 uniform usamplerBuffer casters;
-void main() { seen = texelFetch(casters, gl_PrimitiveID).rg + uvec2(0u, gl_FrontFacing ? 2u : 0u); }
+#if CUT
+in vec3 place;
+uniform samplerBuffer faces;
+uniform samplerBuffer materials;
+#include "mapped.glsl"
+#endif
+void main() {
+    seen = texelFetch(casters, gl_PrimitiveID).rg + uvec2(0u, gl_FrontFacing ? 2u : 0u);
+#if CUT
+    if (is_clear(int(seen.r) - 1, place)) discard;
+#endif
+}
