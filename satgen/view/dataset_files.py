@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.dataset import KEYPOINTS, Dataset, described_columns, described_images, is_dataset
+from satgen.dataset import (
+    FRAMES_PARQUET,
+    KEYPOINT_COLUMNS,
+    KEYPOINTS,
+    Dataset,
+    described_columns,
+    described_images,
+    is_dataset,
+    read_parquet,
+)
 from satgen.errors import InputError
 from satgen.lens import domain
 from satgen.runfolder import dataset_identity
@@ -197,22 +206,23 @@ def _opened(folder: Path) -> Dataset:
 def _table_bytes(folder: Path) -> bytes:
     """The columns of numbers one after another, float64, little-endian."""
     data = _opened(folder)
-    columns = [data.frames[name].to_numpy(dtype="<f8") for name in _columns(data)]
-    return b"".join(column.tobytes() for column in columns)
+    table = read_parquet(folder / FRAMES_PARQUET, described_columns(data.description))
+    return b"".join(table[name].astype("<f8").tobytes() for name in _columns(data))
 
 
 def _visible_bytes(folder: Path) -> bytes:
     """Whether each frame shows each landmark: a byte each, frame by frame."""
     data = _opened(folder)
-    names = {name: place for place, name in enumerate(data.landmarks.names)}
-    out = np.zeros((len(data), len(names)), dtype=np.uint8)
-    if names and (folder / KEYPOINTS).is_file():
-        table = data.keypoints
-        rows = np.searchsorted(data.indices, table["index"].to_numpy())
-        places = table["name"].map(names)
-        known = places.notna().to_numpy()
-        columns = places[known].to_numpy(dtype=np.int64)
-        out[rows[known], columns] = table["visible"].to_numpy()[known]
+    places = {name: place for place, name in enumerate(data.landmarks.names)}
+    out = np.zeros((len(data), len(places)), dtype=np.uint8)
+    if places and (folder / KEYPOINTS).is_file():
+        table = read_parquet(folder / KEYPOINTS, KEYPOINT_COLUMNS)
+        names, inverse = np.unique(table["name"].astype(str), return_inverse=True)
+        columns = np.array([places.get(name, -1) for name in names.tolist()])[inverse]
+        rows = np.searchsorted(data.indices, table["index"])
+        rows[rows == len(data)] = 0
+        known = (columns >= 0) & (data.indices[rows] == table["index"])
+        out[rows[known], columns[known]] = table["visible"][known]
     return out.tobytes()
 
 

@@ -54,6 +54,8 @@ class Pairs {
       el("div.toggles", {}, this.lined, ...this.toggles, this.bright));
   }
 
+  drawOver() { this.view.panes.forEach((pane) => pane.drawOver()); }
+
   async point(side, pixel) {
     if (!pixel || !this.rows) {
       this.view.point(null);

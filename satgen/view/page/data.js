@@ -21,13 +21,11 @@ export class Dataset {
   }
 
   async open() {
-    const [table, visible] = await Promise.all(["frames.bin", "visible.bin"].map((name) =>
-      fetched(`${this.folder}/${name}`).then((answer) => answer.arrayBuffer())));
+    const table = await (await fetched(`${this.folder}/frames.bin`)).arrayBuffer();
     this.column = {};
     this.columns.forEach((name, i) => {
       this.column[name] = new Float64Array(table, 8 * this.frames * i, this.frames);
     });
-    this.visible = new Uint8Array(visible);
     this.rows = new Map(Array.from(this.column.index, (index, row) => [index, row]));
     return this;
   }
@@ -111,6 +109,12 @@ export class Dataset {
         }
       }
     }
+  }
+
+  // Which landmarks each frame shows; they are drawn hollow until that is known.
+  async openVisible() {
+    const answer = await fetched(`${this.folder}/visible.bin`);
+    this.visible = new Uint8Array(await answer.arrayBuffer());
   }
 
   // Small images all over the dataset, to be shown until a frame's own is there.

@@ -17,14 +17,14 @@ const KEYS = [
   ["↑ ↓", "frames apart; matcher; frames ahead; motion"],
   ["l", "lines of matches"],
   ["d", "differences of forecasts"],
-  ["tab modes: , .", "the mode before, the next"],
+  [", .", "the mode before, the next"],
   ["?", "this list"],
 ];
 
 export function listenToKeys(app) {
   const help = document.getElementById("help");
   help.replaceChildren(el("h2", {}, "Keys"), el("table", {}, ...KEYS.map(([keys, words]) =>
-    el("tr", {}, el("th", {}, keys.replace("tab modes: ", "")), el("td", {}, words)))),
+    el("tr", {}, el("th", {}, keys), el("td", {}, words)))),
   button("Close", "Close", () => help.close()));
   help.addEventListener("click", (event) => {
     if (event.target === help) help.close();

@@ -62,6 +62,8 @@ export class Look {
     data.prefetch(layerKinds(app.style.layer), row, app.player.direction, app.player.playing);
   }
 
+  drawOver() { this.pane.drawOver(); }
+
   setLayer(name) {
     if (!this.layers.some(([known]) => known === name)) return;
     this.app.style.layer = name;

@@ -47,7 +47,10 @@ class App {
     }
     this.start0 = Number(state.get("place")) || 0;
     this.help = listenToKeys(this);
-    for (const data of this.site.datasets) data.openThumbnails().catch(() => {});
+    for (const data of this.site.datasets) {
+      data.openThumbnails().catch(() => {});
+      this.guard(data.openVisible()).then(() => this.mode.drawOver?.());
+    }
     return this.setMode(mode);
   }
 

@@ -81,7 +81,8 @@ export class PairView {
       });
     }
     context.globalAlpha = 0.95;
-    const dot = ([x, y, inside], colour, size = 2.4) => {
+    const size = boxes[0].width < 360 ? 1.7 : 2.4;
+    const dot = ([x, y, inside], colour) => {
       if (!inside) return;
       context.fillStyle = colour;
       context.beginPath();

@@ -243,7 +243,7 @@ export class Pane {
       const uv = data.camera.project(toCamera(pose, landmark.xyz));
       if (!uv) return;
       const [x, y] = this.place(uv);
-      const seen = data.visible[row * data.landmarks.length + i];
+      const seen = data.visible?.[row * data.landmarks.length + i];
       context.beginPath();
       context.arc(x, y, seen ? 3.5 : 3, 0, 7);
       context.lineWidth = seen ? 1.5 : 1;

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { AXES } from "./colours.js";
 import { cameraCentre, toTarget } from "./maths.js";
 
-const MOST_POINTS = 2400;
+const MOST_POINTS = 2400, FAR = 0.75, FINE = 0.06;
 
 export class Sphere {
   constructor() {
@@ -33,11 +33,11 @@ export class Sphere {
     if (this.data !== data) {
       this.data = data;
       const step = Math.max(1, Math.floor(data.frames / MOST_POINTS));
-      this.path = [];
-      for (let i = 0; i < data.frames; i += step) this.path.push(this.direction(i));
-      let widest = 0; // gaps, and jumps of a grid, are no way that the camera took
-      for (let i = 1; i < this.path.length; i++) widest = Math.max(widest, apart(this.path[i - 1], this.path[i]));
-      this.gap = widest > 0.6 ? 0 : 2;
+      const points = [];
+      for (let i = 0; i < data.frames; i += step) points.push(this.direction(i));
+      // Views far apart, as those of a grid, are no way that the camera took: they are dots.
+      this.dotted = points.some((point, i) => i > 0 && apart(points[i - 1], point) > FAR);
+      this.path = this.dotted ? points : smoothed(points);
     }
     this.row = row;
     this.draw();
@@ -122,7 +122,7 @@ export class Sphere {
       for (const point of this.path) {
         const [x, y, z] = place(point);
         const mine = z >= 0 === front;
-        if (mine && this.gap === 0) context.rect(x - 0.75, y - 0.75, 1.5, 1.5);
+        if (mine && this.dotted) context.rect(x - 0.75, y - 0.75, 1.5, 1.5);
         else if (mine && before) {
           context.moveTo(before[0], before[1]);
           context.lineTo(x, y);
@@ -193,6 +193,21 @@ export class Sphere {
     context.fill();
     context.stroke();
   }
+}
+
+// Points on the arcs between those given, so that lines between them look round.
+function smoothed(points) {
+  const found = points.slice(0, 1);
+  for (let i = 1; i < points.length; i++) {
+    const [a, b] = [points[i - 1], points[i]];
+    const parts = Math.max(1, Math.ceil(apart(a, b) / FINE));
+    for (let part = 1; part <= parts; part++) {
+      const mixed = a.map((value, axis) => value + ((b[axis] - value) * part) / parts);
+      const length = Math.hypot(...mixed) || 1;
+      found.push(mixed.map((value) => value / length));
+    }
+  }
+  return found;
 }
 
 const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
