@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.dataset import IMAGES, OPTIONAL_IMAGES
+from satgen.dataset import IMAGES, OPTIONAL_IMAGES, SHADOW_LABELS
 from satgen.errors import InputError
 from satgen.interreflection import light_path
 from satgen.light import PRESETS as LIGHTS
 from satgen.light import Metering
-from satgen.model import TargetModel
+from satgen.model import TargetModel, label_bits
 from satgen.options import RenderOptions
 from satgen.rendering import RENDERERS
 from satgen.rendering.lighting import Lighting
@@ -52,7 +52,7 @@ from satgen.trajectory import (
 )
 from satgen.trajectory.motion import Vector
 from satgen.trajectory.mount import Mount, turned_to
-from satgen.truth_images import FLOWS
+from satgen.truth_images import FATES, FLOWS
 
 DEPTH_LEVELS = 65535
 
@@ -174,6 +174,27 @@ class RenderConfig:
             "depth_scale": self.depth_scale,
         }
 
+    def images_json(self, parts: int) -> dict[str, Any]:
+        """The `images` object of dataset.json, of a target of so many parts."""
+        sensor = self.sensor
+        flow = {"channels": 3, "bits": 16, "unit_px": 1.0 / 64.0, "labels": FATES}
+        optional = {
+            "shadow": {"channels": 1, "bits": 8, "labels": SHADOW_LABELS},
+            "normals": {"channels": 3, "bits": 16, "axes": "camera"},
+            **dict.fromkeys(FLOWS, flow),
+        }
+        return {
+            "rgb": {
+                "channels": 1 if sensor.mono else 3,
+                "bits": sensor.stored_bits,
+                "significant_bits": sensor.bit_depth,
+                "curve": sensor.curve,
+            },
+            "depth": {"channels": 1, "bits": 16, "unit_m": self.depth_scale},
+            "parts": {"channels": 1, "bits": label_bits(parts)},
+            **{kind: optional[kind] for kind in self.images if kind in optional},
+        }
+
     def identity(self) -> dict[str, Any]:
         """What two renderings must share for the one to go on with the other: a model file counts
         by its content, wherever it lies."""
@@ -263,7 +284,7 @@ def resolve(
         options.stop,
         options.step,
         options.seed,
-        depth_scale_for(trajectory, model),
+        depth_scale_for(trajectory, model.bounding_sphere),
         options.renderer,
         surroundings,
         options.shadow,
@@ -336,14 +357,16 @@ def source_path(source: str | Path) -> Path:
     return registry.asset_path(name) if registry.is_name(name) else Path(name)
 
 
-def depth_scale_for(trajectory: TrajectoryConfig, model: TargetModel) -> float:
+def depth_scale_for(
+    trajectory: TrajectoryConfig, bounding_sphere: tuple[NDArray[np.float64], float]
+) -> float:
     """Metres per count: the farthest that any point of the target can be, over 65,535 counts.
 
     Taken over the whole trajectory, not only the indices that are rendered, so that an index has
     the same depth image whatever range it is rendered in; rounded up to four significant digits.
     """
     poses = observe(trajectory, available_indices(trajectory)).T_cam_target
-    centre, radius = model.bounding_sphere
+    centre, radius = bounding_sphere
     farthest = float((poses[:, 2, :3] @ centre + poses[:, 2, 3]).max()) + radius
     if farthest <= 0.0:
         farthest = radius  # never in view: any scale will do

@@ -14,13 +14,12 @@ DATASET/
   trajectory.csv              only of trajectory file: the poses that were given
 ```
 
-While it is being rendered there is also `.journal.jsonl`, a line a finished frame, and the tables
-are not there yet.
+`satgen.seal` says how dataset.json seals the other files. While a dataset is being rendered there
+is also `.journal.jsonl`, a line a finished frame, and the tables are not there yet.
 """
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,13 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.errors import InputError
+from satgen.errors import InputError, cut
 from satgen.frame import Frame, SurfacePoints, TwoViews
 from satgen.geometry import Flow, make_pose, quaternion_to_matrix
 from satgen.keypoints import Landmarks
 from satgen.model import PartLabels
-from satgen.parquet import column_values, read_table
+from satgen.parquet import ParquetError, column_values, read_table
 from satgen.png import decode_png
+from satgen.reading import read_json, read_limited
 from satgen.truth_images import decode_flow, decode_normals
 
 if TYPE_CHECKING:
@@ -147,6 +147,9 @@ SHADOW_LABELS = {"background": 0, "lit": 1, "attached": 2, "cast": 3}
 """Values of a shadow image, by what the surface at the pixel's centre is: in the sun, turned away
 from it, or turned to it but behind something."""
 
+MOST_FRAMES = 8100
+"""Most rows of a frame table: one for each index (`satgen.trajectory.INDEX_MAX`)."""
+
 Table = dict[str, NDArray[Any]]
 
 
@@ -173,20 +176,16 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     """
     folder = Path(folder)
     path = folder / DESCRIPTION
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder") from None
-        raise InputError(f"{folder}: not a satgen dataset, it has no {DESCRIPTION}") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from None
+            raise InputError(f"{folder}: no such folder")
+        raise InputError(f"{folder}: not a satgen dataset, it has no {DESCRIPTION}")
+    data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path}: not the description of a satgen dataset")
-    if data.get("version") not in range(1, VERSION + 1):
-        raise InputError(f"{path}: version {data.get('version')}, this satgen reads 1 to {VERSION}")
+    version = data.get("version")
+    if type(version) is not int or version not in range(1, VERSION + 1):
+        raise InputError(f"{path}: version {version}, this satgen reads 1 to {VERSION}")
     return data
 
 
@@ -205,7 +204,7 @@ def described_columns(description: Mapping[str, Any]) -> dict[str, type]:
         InputError: it names a column that is not known.
     """
     more = description.get("columns", [])
-    if not isinstance(more, list) or not set(more) <= set(OPTIONAL_COLUMNS):
+    if not isinstance(more, list) or not all(name in list(OPTIONAL_COLUMNS) for name in more):
         raise InputError(f"{DESCRIPTION}: columns {more}: some are not known to this satgen")
     return frame_columns(description["version"], more)
 
@@ -219,8 +218,8 @@ def described_images(description: Mapping[str, Any]) -> tuple[str, ...]:
 def is_dataset(folder: str | Path) -> bool:
     """Whether a folder has the description of a satgen dataset, of whatever version."""
     try:
-        data = json.loads((Path(folder) / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = read_json(Path(folder) / DESCRIPTION)
+    except InputError:
         return False
     return isinstance(data, dict) and data.get("format") == FORMAT
 
@@ -232,12 +231,10 @@ def read_csv(path: Path, schema: dict[str, type] = FRAME_COLUMNS) -> Table:
         InputError: the file cannot be read or is not that table.
     """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+        lines = read_limited(path).decode("ascii").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a table, it has bytes that are not ASCII") from None
-    if not lines or lines[0] != ",".join(schema):
+    if lines[0] != ",".join(schema):
         raise InputError(f"{path}: its columns are not {', '.join(schema)}")
     rows = [line.split(",") for line in lines[1:]]
     for number, row in enumerate(rows, start=2):
@@ -249,37 +246,37 @@ def read_csv(path: Path, schema: dict[str, type] = FRAME_COLUMNS) -> Table:
         try:
             table[name] = np.array([kind(row[i]) for row in rows], dtype=dtype)
         except (ValueError, OverflowError) as error:
-            raise InputError(f"{path}: column {name}: {error}") from None
+            raise InputError(f"{path}: column {name}: {cut(str(error))}") from None
     return table
 
 
-def read_parquet(path: Path, schema: dict[str, type]) -> Table:
+def read_parquet(path: Path, schema: dict[str, type], most_rows: int = MOST_FRAMES) -> Table:
     """A parquet table as columns.
 
     Raises:
-        InputError: the file cannot be read or has other columns.
+        InputError: the file cannot be read, has other columns, or more than `most_rows` rows.
     """
-    import pyarrow
-
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    try:
-        table = read_table(data)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable parquet file ({reason})") from None
-    if table.column_names != list(schema):
-        raise InputError(f"{path}: its columns are not {', '.join(schema)}")
+        table = read_table(read_limited(path), list(schema), most_rows, exactly=True)
+    except ParquetError as error:
+        raise InputError(f"{path}: {error}") from None
     out: Table = {}
     for name, kind in schema.items():
         dtype: Any = {int: np.int64, float: np.float64, bool: np.bool_}.get(kind, object)
         try:
             out[name] = column_values(table[name], dtype)
         except (ValueError, TypeError, OverflowError) as error:
-            raise InputError(f"{path}: column {name}: {error}") from None
+            raise InputError(f"{path}: column {name}: {cut(str(error))}") from None
     return out
+
+
+def read_keypoints(folder: str | Path, landmarks: int) -> Table:
+    """keypoints.parquet of a dataset whose target has so many landmarks, as columns.
+
+    Raises:
+        InputError: as `read_parquet`.
+    """
+    return read_parquet(Path(folder) / KEYPOINTS, KEYPOINT_COLUMNS, MOST_FRAMES * landmarks)
 
 
 class Dataset:
@@ -371,7 +368,7 @@ class Dataset:
         """The target's landmarks."""
         try:
             return Landmarks.from_json(self.description["landmarks"])
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             raise InputError(f"{self.folder / DESCRIPTION}: its landmarks cannot be read") from None
 
     @contextmanager
@@ -379,7 +376,7 @@ class Dataset:
         """Say in one line what dataset.json lacks."""
         try:
             yield
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             path = self.folder / DESCRIPTION
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(f"{path}: {reason}") from None
@@ -409,7 +406,7 @@ class Dataset:
         """The keypoint table."""
         import pandas as pd
 
-        table = pd.DataFrame(read_parquet(self.folder / KEYPOINTS, KEYPOINT_COLUMNS))
+        table = pd.DataFrame(read_keypoints(self.folder, len(self.landmarks)))
         return table[table["index"].isin(self.indices)].reset_index(drop=True)
 
     @cached_property
@@ -678,11 +675,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Raises:
         InputError: the file is missing or no image.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    image = decode_png(data)
+    image = decode_png(read_limited(path))
     if image is None:
         raise InputError(f"{path}: not a readable PNG image")
     return np.ascontiguousarray(image)

@@ -18,10 +18,11 @@ from satgen import dataset as ds
 from satgen.atomic import write_atomic
 from satgen.config import RenderConfig
 from satgen.errors import InputError
+from satgen.integrity import check_seal, files_match
 from satgen.processes import default_workers
 from satgen.progress import Update
 from satgen.records import FrameRecord, read_journal
-from satgen.run import DATASET, SHARD, deciding, files_match, finish
+from satgen.run import DATASET, SHARD, deciding, finish
 from satgen.runfolder import IDENTITY, RunFolder, difference, is_held
 from satgen.shards import Shard, array_words, found_shards, shards_folder
 from satgen.tables import records_of
@@ -293,13 +294,16 @@ def _opened(out: Path, shard: Shard, stack: ExitStack) -> _Piece:
     if identity["shard"] != shard.to_json():
         raise InputError(f"{path}: holds another shard; it was moved here")
     folder = stack.enter_context(RunFolder.open(path, SHARD, identity))
+    config = RenderConfig.from_json(description[DATASET.noun], path)
+    for fault in check_seal(path, description, config, name=SHARD.description):
+        raise InputError(f"{path / fault.file}: {fault.cause}; render shard {shard} again")
     columns = ds.described_columns({"version": ds.VERSION, **description[DATASET.noun]})
     return _Piece(
         shard,
         folder,
         description,
         ds.read_parquet(path / ds.FRAMES_PARQUET, columns),
-        ds.read_parquet(path / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS),
+        ds.read_keypoints(path, len(description[DATASET.noun]["landmarks"])),
     )
 
 
@@ -343,7 +347,8 @@ def _fill(
             progress(number // len(first.kinds), total)
     frames = _joined([piece.frames for piece in pieces])
     keypoints = _joined([piece.keypoints for piece in pieces])
-    finish(place, frames, keypoints, description.get("columns", ()))
+    config = RenderConfig.from_json(description, place.path)
+    finish(place, description, frames, keypoints, config)
 
 
 def _images(pieces: Sequence[_Piece], out: Path) -> Iterator[tuple[Path, Path]]:

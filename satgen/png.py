@@ -126,8 +126,8 @@ def decode_png(data: bytes) -> NDArray[Any] | None:
     Returns:
         (H, W) or (H, W, 3), uint8 or uint16.
     """
-    if len(data) < 8:
-        return None
+    if not _intact(data):
+        return None  # before OpenCV says so itself, on stderr
     try:
         import cv2
     except (ImportError, OSError):
@@ -139,6 +139,23 @@ def decode_png(data: bytes) -> NDArray[Any] | None:
     if image is None:
         return None
     return image[..., ::-1] if image.ndim == 3 else image
+
+
+def _intact(data: bytes) -> bool:
+    """Whether a file is a PNG file to its end, and every chunk has its checksum."""
+    at, view = len(_SIGNATURE), memoryview(data)
+    if data[:at] != _SIGNATURE:
+        return False
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data) or zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(
+            data[end - 4 : end], "big"
+        ):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return end == len(data)
+        at = end
+    return False
 
 
 def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from satgen.dataset import JOURNAL
-from satgen.runfolder import Journal
+from satgen.runfolder import Journal, journal_line
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class FrameRecord:
     lit: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The object that a line of the journal holds."""
-        return {
+        """The object that a line of the journal holds: its last entry is a checksum of the others,
+        for nothing else tells whether what was measured is still as it was written."""
+        data: dict[str, Any] = {
             "index": self.index,
             "bbox": self.bbox,
             "coverage": self.coverage,
@@ -45,6 +47,7 @@ class FrameRecord:
             "visible": [int(v) for v in self.visible],
             **{name: value for name, value in self.measures.items() if value is not None},
         }
+        return {**data, "crc32": _checksum(data)}
 
     @property
     def measures(self) -> dict[str, float | None]:
@@ -54,6 +57,8 @@ class FrameRecord:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FrameRecord:
         """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
+        if _checksum({k: v for k, v in data.items() if k != "crc32"}) != data["crc32"]:
+            raise ValueError("its checksum is another")
         x, y, w, h = (int(v) for v in data["bbox"])
         measures = {name: float(data[name]) for name in ("exposure", "lit") if name in data}
         return cls(
@@ -66,12 +71,16 @@ class FrameRecord:
         )
 
 
+def _checksum(data: Mapping[str, Any]) -> int:
+    return zlib.crc32(journal_line(data))
+
+
 def read_journal(folder: Path) -> dict[int, FrameRecord]:
     """Records in the journal by index. A line that is not whole, as a killed run leaves it, and
     whatever else does not read as a record, is passed over: its frame will be rendered again."""
     records: dict[int, FrameRecord] = {}
     for value in Journal(folder / JOURNAL).read():
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
             record = FrameRecord.from_json(value)
             records[record.index] = record
     return records

@@ -1,8 +1,9 @@
 """Rendering a dataset: what is there already, the pool, the journal, the tables.
 
 The order of writes makes a dataset recoverable at every moment: dataset.json first; then, for each
-frame, three images, each atomically, and a line in the journal; at the end the tables; last, the
-journal goes. A frame counts as done if the journal has it and its files have the recorded SHA-256.
+frame, three images, each atomically, and a line in the journal; at the end the tables, and
+dataset.json with their seal; last, the journal goes. A frame counts as done if the journal has it
+and its files have the recorded SHA-256.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import platform as python_platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,14 +20,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import satgen
 from satgen import dataset as ds
-from satgen.config import (
-    source_path,
-)
+from satgen.config import RenderConfig, source_path
 from satgen.dataset import IMAGES, OPTIONAL_IMAGES
-from satgen.errors import InputError
-from satgen.model import label_bits
+from satgen.errors import InputError, RunError
+from satgen.frame_maker import bounding_box, lit_share
+from satgen.integrity import check_files, check_strays, files_match, sealed_files
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
@@ -34,12 +36,19 @@ from satgen.progress import Update
 from satgen.records import FrameRecord, read_journal
 from satgen.rendering import RENDERERS
 from satgen.rendering.backend import choose_backend
-from satgen.runfolder import RunFolder, RunKind, difference
+from satgen.runfolder import (
+    Json,
+    RunFolder,
+    RunKind,
+    description_bytes,
+    difference,
+    file_sha256,
+)
 from satgen.scene import Scene, scene_of
+from satgen.seal import digest, is_authentic, manifest_of, sealed
 from satgen.shards import Shard
-from satgen.tables import csv_bytes, frame_table, keypoint_table, records_of, write_tables
+from satgen.tables import frame_table, keypoint_table, records_of, write_tables
 from satgen.trajectory.file import TABLE
-from satgen.truth_images import FATES, FLOWS
 from satgen.worker import RenderJob, Start
 
 DATASET = RunKind(
@@ -106,9 +115,10 @@ class RenderPlan:
         scene: what is rendered.
         indices: of the frames that the folder is to hold.
         folder: where to.
-        description: its dataset.json, or that of a shard.
+        description: its dataset.json, or that of a shard, but for what is known only at the end:
+            the software, of a folder that is begun, and the seal.
         records: frames that are done, by index.
-        tables: whether the tables are there and right.
+        whole: whether the rest of the files is there and right.
     """
 
     scene: Scene
@@ -116,7 +126,7 @@ class RenderPlan:
     folder: RunFolder
     description: dict[str, Any]
     records: dict[int, FrameRecord]
-    tables: bool
+    whole: bool
 
     @cached_property
     def missing(self) -> list[int]:
@@ -191,11 +201,29 @@ def render(
                 pool = _workers(plan, start, count)
                 stack.callback(pool.close)
             _carry_out(plan, pool, progress)
+        _check_alone(plan)
     rendered = len(plan.missing)
     seconds = time.perf_counter() - began
     total = folder_bytes(folder)
     name, frames = scene.config.target.name, len(plan.indices)
     return RenderSummary(str(folder), name, frames, rendered, seconds, total, scene.model.warnings)
+
+
+def _check_alone(plan: RenderPlan) -> None:
+    """Say what lies in a complete dataset and is no part of it, as `satgen verify` will.
+
+    Raises:
+        RunError: there is something.
+    """
+    folder = plan.folder
+    name = folder.kind.description
+    left = check_strays(folder.path, plan.scene.config, name=name, indices=plan.indices)
+    if left:
+        others = f", and {len(left) - 1} more" if len(left) > 1 else ""
+        raise RunError(
+            f"{folder.path}: all frames are there, but {left[0].file} {left[0].cause}{others}; "
+            f"move it away, or satgen verify will not call the {DATASET.noun} whole"
+        )
 
 
 def _workers(plan: RenderPlan, start: Start, count: int) -> Pool | Alone:
@@ -221,55 +249,90 @@ def _is_new(folder: Path) -> bool:
 def _plan(
     scene: Scene, indices: Sequence[int], command: str | None, folder: RunFolder
 ) -> RenderPlan:
-    if folder.known is None:
-        description = describe(scene, command)
-        if folder.kind is SHARD:
-            description = {DATASET.noun: description}
+    known, path = folder.known, folder.path
+    if known is None:
+        description = _within(describe(scene, command), folder)
         return RenderPlan(scene, indices, folder, description, {}, False)
-    records, tables = _finished(folder.path, scene, indices)
-    return RenderPlan(scene, indices, folder, folder.known, records, tables)
+    if (path / ds.JOURNAL).exists():
+        records = _good(path, scene, indices, read_journal(path).values())
+        again = _described_again(scene, known, folder)
+        return RenderPlan(scene, indices, folder, again, records, False)
+    name = folder.kind.description
+    problems = check_files(path, known, scene.config, name=name, indices=indices)
+    damaged = {problem.file for problem in problems}
+    claimed = _table_records(path, scene, manifest_of(known), damaged)
+    records = _good(path, scene, indices, claimed)
+    complete = len(records) == len(claimed) == len(indices)
+    whole = complete and not damaged & {name, *sealed_files(scene.config)}
+    description = known if whole else _described_again(scene, known, folder)
+    return RenderPlan(scene, indices, folder, description, records, whole)
 
 
-def _finished(
-    folder: Path, scene: Scene, indices: Sequence[int]
-) -> tuple[dict[int, FrameRecord], bool]:
-    """Records of the frames whose files are good, and whether the tables are in place."""
-    whole = False
-    if (folder / ds.JOURNAL).exists():
-        records = list(read_journal(folder).values())
-    else:
-        records, whole = _table_records(folder, scene)
-    wanted = set(indices)
-    claimed = [r for r in records if r.index in wanted and len(r.visible) == len(scene.landmarks)]
-    with ThreadPoolExecutor(default_workers()) as threads:
-        kinds = scene.config.images
-        good = list(threads.map(lambda record: files_match(folder, kinds, record), claimed))
-    kept = {r.index: r for r, ok in zip(claimed, good, strict=True) if ok}
-    whole = whole and len(kept) == len(wanted) == len(records)
-    return kept, whole and _tables_match(folder, scene, kept)
+def _within(description: Json, folder: RunFolder) -> Json:
+    """What the folder's own description says where this is the dataset's."""
+    return {DATASET.noun: description} if folder.kind is SHARD else description
 
 
-def _table_records(folder: Path, scene: Scene) -> tuple[list[FrameRecord], bool]:
-    """Records of a complete dataset, and whether all three tables could be read.
+def _described_again(scene: Scene, known: Json, folder: RunFolder) -> Json:
+    """What the description of this very run should say, but for the seal; of what follows neither
+    from the configuration nor from the target, the command and the software, what it says.
 
-    Where both frame tables can be read, they must agree on a frame; where the keypoints cannot,
-    the depth images say again what is visible.
+    Raises:
+        InputError: it was sealed with another command, software or path of the target's file.
     """
-    found: list[ds.Table] = []
+    dataset = known.get(DATASET.noun, {}) if folder.kind is SHARD else known
+    again = describe(scene, dataset.get("command"))
+    again["target"]["file"] = dataset.get("target", {}).get("file")
+    full = folder.full({**_within(again, folder), "software": known.get("software")})
+    manifest, name = manifest_of(known) or {}, folder.kind.description
+    changed = bool(manifest) and not is_authentic(known, name)
+    if changed and manifest.get(name) != digest(full):
+        raise InputError(
+            f"{folder.path / name}: has been changed, and its command or software cannot be "
+            "known again; render it anew with --overwrite --no-resume"
+        )
+    return full
+
+
+def _good(
+    folder: Path, scene: Scene, indices: Sequence[int], records: Iterable[FrameRecord]
+) -> dict[int, FrameRecord]:
+    """Of these records, by index, those that are wanted and whose images are as they say."""
+    wanted, kinds, marks = set(indices), scene.config.images, len(scene.landmarks)
+    claimed = [r for r in records if r.index in wanted and len(r.visible) == marks]
+    with ThreadPoolExecutor(default_workers()) as threads:
+        good = list(threads.map(lambda record: files_match(folder, kinds, record), claimed))
+    return {r.index: r for r, ok in zip(claimed, good, strict=True) if ok}
+
+
+def _table_records(
+    folder: Path, scene: Scene, manifest: Mapping[str, str] | None, damaged: Container[str]
+) -> list[FrameRecord]:
+    """Records from the tables of a dataset that was complete.
+
+    Of the two frame tables one that is as it was sealed counts. Where neither is, they must agree
+    on a frame, and the images say again what follows from them; likewise, where the keypoints are
+    not as they were sealed, the depth images say again what is visible.
+    """
     columns = ds.frame_columns(more=scene.config.columns)
-    with suppress(InputError):
-        found.append(ds.read_csv(folder / ds.FRAMES_CSV, columns))
-    with suppress(InputError):
-        found.append(ds.read_parquet(folder / ds.FRAMES_PARQUET, columns))
+    readers: dict[str, Callable[[], ds.Table]] = {
+        ds.FRAMES_CSV: lambda: ds.read_csv(folder / ds.FRAMES_CSV, columns),
+        ds.FRAMES_PARQUET: lambda: ds.read_parquet(folder / ds.FRAMES_PARQUET, columns),
+    }
+    proven = [name for name in readers if manifest is not None and name not in damaged]
+    found: list[ds.Table] = []
+    for name in proven[:1] or readers:
+        with suppress(InputError):
+            found.append(readers[name]())
     if not found:
-        return [], False
-    try:
-        keypoints = ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
-        records = [records_of(table, keypoints, len(scene.landmarks)) for table in found]
-    except InputError:
-        bare = [records_of(table, None, 0) for table in found]
-        return [_seen_again(folder, scene, r) for r in _agreed(bare)], False
-    return _agreed(records), len(found) == 2
+        return []
+    if proven and ds.KEYPOINTS not in damaged:
+        with suppress(InputError):
+            keypoints = ds.read_keypoints(folder, len(scene.landmarks))
+            return records_of(found[0], keypoints, len(scene.landmarks))
+    bare = _agreed([records_of(table, None, 0) for table in found])
+    with ThreadPoolExecutor(default_workers()) as threads:
+        return list(threads.map(lambda record: _seen_again(folder, scene, record), bare))
 
 
 def _agreed(versions: list[list[FrameRecord]]) -> list[FrameRecord]:
@@ -279,38 +342,27 @@ def _agreed(versions: list[list[FrameRecord]]) -> list[FrameRecord]:
 
 
 def _seen_again(folder: Path, scene: Scene, record: FrameRecord) -> FrameRecord:
+    """A record with all that the frame's images say."""
+    config = scene.config
     try:
-        depth = ds.read_image(ds.image_path(folder, "depth", record.index))
+        images = {
+            kind: ds.read_image(ds.image_path(folder, kind, record.index))
+            for kind in config.images
+            if kind in ("depth", "parts", "shadow")
+        }
         pose = scene.views.at([record.index]).observations.T_cam_target[0]
-        config = scene.config
+        depth, parts = images["depth"], images["parts"]
         seen = scene.landmarks.visible(config.camera, pose, depth, config.depth_scale)
-    except (InputError, IndexError):
-        return record
-    return replace(record, visible=tuple(seen.tolist()))
-
-
-def _tables_match(folder: Path, scene: Scene, records: dict[int, FrameRecord]) -> bool:
-    """Whether frames.csv is, byte for byte, what these records come to."""
-    table = frame_table(scene, [records[i] for i in sorted(records)])
-    with suppress(OSError):
-        return (folder / ds.FRAMES_CSV).read_bytes() == csv_bytes(table)
-    return False
-
-
-def files_match(folder: Path, kinds: Sequence[str], record: FrameRecord) -> bool:
-    """Whether a frame's images are there and are the ones that were written."""
-    import hashlib
-
-    if len(record.sha256) != len(kinds):
-        return False
-    for kind, digest in zip(kinds, record.sha256, strict=True):
-        try:
-            data = ds.image_path(folder, kind, record.index).read_bytes()
-        except OSError:
-            return False
-        if hashlib.sha256(data).hexdigest() != digest:
-            return False
-    return True
+        lit = lit_share(images["shadow"]) if "shadow" in images else None
+    except (InputError, IndexError, ValueError):
+        return record  # an image that cannot be read is not what the record says either
+    return replace(
+        record,
+        bbox=bounding_box(parts),
+        coverage=np.count_nonzero(parts) / parts.size,
+        visible=tuple(seen.tolist()),
+        lit=lit,
+    )
 
 
 # --- doing it -------------------------------------------------------------------------------------
@@ -323,16 +375,17 @@ def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Update | N
         progress(len(plan.records), total)
     if pool is None or not plan.missing:
         plan.folder.remove_temporaries()
-        if not plan.tables:
-            _finish(plan, plan.records)
+        if not plan.whole:
+            _keep(plan, _poses(plan))
+            _finish(plan, plan.description, plan.records)
         return
     try:
         job = RenderJob(plan.folder.path.resolve(), plan.scene.config)
-        _begin(plan, pool.begin(job))
+        description = _begin(plan, pool.begin(job))
         records = _render(plan, pool, total, progress)
     finally:
         pool.close()
-    _finish(plan, records)
+    _finish(plan, description, records)
 
 
 def _render(
@@ -349,11 +402,17 @@ def _render(
     return records
 
 
-def _begin(plan: RenderPlan, gl: dict[str, str]) -> None:
-    """Bring the folder to where frames can be added: description, folders, table of poses."""
+def _begin(plan: RenderPlan, gl: dict[str, str]) -> Json:
+    """Bring the folder to where frames can be added: description, folders, table of poses.
+
+    Returns:
+        What the description will be when the dataset is complete, but for the seal.
+    """
     software = {**software_versions(), "opengl": gl}
-    folder = plan.folder
-    if folder.known is not None:
+    folder, description = plan.folder, plan.description
+    if folder.known is None:
+        description = {**description, "software": software}
+    else:
         ours = deciding(software, plan.scene.config.renderer)
         found = difference({"software": ours}, folder.known, partly=True)
         if found is not None:
@@ -361,15 +420,25 @@ def _begin(plan: RenderPlan, gl: dict[str, str]) -> None:
                 f"{folder.path}: was begun with other software ({found}), and frames would not be "
                 "alike; render it anew with --overwrite --no-resume"
             )
-    motion = plan.scene.config.trajectory.motion
-    poses = None if motion.table is None else _read(motion.table)
-    folder.begin({**plan.description, "software": software})
+    poses = _poses(plan)
+    folder.begin(description)
+    _keep(plan, poses)
     for kind in plan.scene.config.images:
         (folder.path / kind).mkdir(exist_ok=True)
-    if poses is not None:
-        copy = motion.in_folder(folder.path).table
-        assert copy is not None
-        folder.keep(copy.name, poses)
+    return description
+
+
+def _poses(plan: RenderPlan) -> bytes | None:
+    """The user's table of poses, where there is one."""
+    table = plan.scene.config.trajectory.motion.table
+    return None if table is None else _read(table)
+
+
+def _keep(plan: RenderPlan, poses: bytes | None) -> None:
+    """Copy the table of poses into the folder."""
+    copy = plan.scene.config.trajectory.motion.in_folder(plan.folder.path).table
+    if copy is not None and poses is not None:
+        plan.folder.keep(copy.name, poses)
 
 
 def _read(path: Path) -> bytes:
@@ -379,24 +448,35 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def _finish(plan: RenderPlan, records: dict[int, FrameRecord]) -> None:
-    """Write the tables and remove the journal: with that the dataset is complete."""
+def _finish(plan: RenderPlan, description: Json, records: dict[int, FrameRecord]) -> None:
+    """Write the tables, seal them, and remove the journal: with that the dataset is complete."""
     ordered = [records[index] for index in sorted(records)]
     frames, keypoints = frame_table(plan.scene, ordered), keypoint_table(plan.scene, ordered)
-    finish(plan.folder, frames, keypoints, plan.scene.config.columns)
+    finish(plan.folder, description, frames, keypoints, plan.scene.config)
 
 
 def finish(
-    folder: RunFolder, frames: ds.Table, keypoints: ds.Table, columns: Sequence[str]
+    folder: RunFolder,
+    description: Json,
+    frames: ds.Table,
+    keypoints: ds.Table,
+    config: RenderConfig,
 ) -> None:
-    """Write the tables of a dataset whose images are all there, and remove its journal.
+    """Write the tables of a dataset whose images are all there, seal them in its description, and
+    remove its journal.
 
     Args:
         folder: the dataset's.
+        description: its dataset.json, but for the seal.
         frames, keypoints: the tables.
-        columns: what the frames' has besides the usual ones.
+        config: what was rendered.
     """
-    write_tables(folder.path, frames, keypoints, columns)
+    files = write_tables(folder.path, frames, keypoints, config.columns)
+    for name in sealed_files(config):
+        if name not in files:
+            files[name] = file_sha256(folder.path / name)
+    name = folder.kind.description
+    folder.write(name, description_bytes(sealed(folder.full(description), files, name)))
     (folder.path / ds.JOURNAL).unlink(missing_ok=True)
 
 
@@ -409,13 +489,6 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
     """
     config, model = scene.config, scene.model
     centre, radius = model.bounding_sphere
-    sensor = config.sensor
-    flow = {"channels": 3, "bits": 16, "unit_px": 1.0 / 64.0, "labels": FATES}
-    optional = {
-        "shadow": {"channels": 1, "bits": 8, "labels": ds.SHADOW_LABELS},
-        "normals": {"channels": 3, "bits": 16, "axes": "camera"},
-        **dict.fromkeys(FLOWS, flow),
-    }
     data = config.to_json()
     return {
         "format": ds.FORMAT,
@@ -429,17 +502,7 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
             "card": model.card,
         },
         "indices": {**data["indices"], "count": len(scene.indices)},
-        "images": {
-            "rgb": {
-                "channels": 1 if sensor.mono else 3,
-                "bits": sensor.stored_bits,
-                "significant_bits": sensor.bit_depth,
-                "curve": sensor.curve,
-            },
-            "depth": {"channels": 1, "bits": 16, "unit_m": config.depth_scale},
-            "parts": {"channels": 1, "bits": label_bits(len(model.parts))},
-            **{kind: optional[kind] for kind in config.images if kind in optional},
-        },
+        "images": config.images_json(len(model.parts)),
         **({"columns": list(config.columns)} if config.columns else {}),
         "parts": {str(p.label): {"name": p.name, "class": p.cls} for p in model.parts},
         "landmarks": scene.landmarks.to_json(),

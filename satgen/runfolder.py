@@ -182,10 +182,14 @@ class RunFolder:
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write the description anew, with the kind's marks and the identity."""
+        self.write(self.kind.description, description_bytes(self.full(description)))
+
+    def full(self, description: Mapping[str, Any]) -> Json:
+        """A description with the kind's marks and the identity."""
         full = {**self.kind.marks, **description}
         if self.kind.nested:
             full[IDENTITY] = self._identity
-        self.write(self.kind.description, description_bytes(full))
+        return full
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a file whole and wait until the disk has it; its folder is made if need be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from satgen.dataset import (
     KEYPOINT_COLUMNS,
     KEYPOINTS,
     OPTIONAL_IMAGES,
+    TABLES,
     Table,
     frame_columns,
 )
@@ -107,21 +109,27 @@ def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
     return buffer.getvalue()
 
 
-def write_tables(folder: Path, frames: Table, keypoints: Table, columns: Sequence[str]) -> None:
-    """Write the three tables, each atomically, frames.csv last: with it a dataset is complete.
+def write_tables(
+    folder: Path, frames: Table, keypoints: Table, columns: Sequence[str]
+) -> dict[str, str]:
+    """Write the three tables, each atomically.
 
     Args:
         folder: the dataset's.
         frames, keypoints: the tables, ordered by index.
         columns: what the frames' has besides the usual ones.
+
+    Returns:
+        The SHA-256 of each file's bytes, by name.
     """
-    write_atomic(folder / KEYPOINTS, parquet_bytes(keypoints, KEYPOINT_COLUMNS), sync=True)
-    write_atomic(
-        folder / FRAMES_PARQUET,
-        parquet_bytes(frames, frame_columns(more=columns)),
-        sync=True,
-    )
-    write_atomic(folder / FRAMES_CSV, csv_bytes(frames), sync=True)
+    files = {
+        KEYPOINTS: parquet_bytes(keypoints, KEYPOINT_COLUMNS),
+        FRAMES_PARQUET: parquet_bytes(frames, frame_columns(more=columns)),
+        FRAMES_CSV: csv_bytes(frames),
+    }
+    for name, data in files.items():
+        write_atomic(folder / name, data, sync=True)
+    return {name: hashlib.sha256(files[name]).hexdigest() for name in TABLES}
 
 
 def records_of(frames: Table, keypoints: Table | None, landmarks: int) -> list[FrameRecord]:

@@ -8,10 +8,9 @@ independent look at the geometry.
 
 from __future__ import annotations
 
-import hashlib
-import os
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -22,21 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen import dataset as ds
-from satgen.atomic import TEMPORARY
-from satgen.config import RenderConfig, places_of, sun_vectors
+from satgen.config import RenderConfig, depth_scale_for, places_of, sun_vectors
 from satgen.errors import InputError
 from satgen.frame_maker import bounding_box, lit_share
 from satgen.geometry import backproject, make_pose, project, quaternion_to_matrix
+from satgen.integrity import Problem, check_files, read_checked
 from satgen.keypoints import Landmarks
 from satgen.model import MAX_PARTS, label_bits
 from satgen.png import decode_png
 from satgen.processes import default_workers
 from satgen.progress import Update
 from satgen.rates import differenced_velocity
-from satgen.records import read_journal
 from satgen.rendering import RENDERERS
-from satgen.runfolder import file_sha256
+from satgen.runfolder import difference, file_sha256
+from satgen.seal import SINCE
 from satgen.sun import check_sun
+from satgen.tables import csv_bytes
 from satgen.trajectory import (
     Observations,
     camera_direction,
@@ -53,24 +53,8 @@ PIXEL_TOLERANCE = 1e-6
 """How far projected landmarks may be off, pixels."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a dataset: what, and of which frame or file.
-
-    Attributes:
-        index: the bad frame, or None where it concerns the dataset.
-        file: relative to the dataset's folder.
-        cause: what is wrong with it.
-    """
-
-    index: int | None
-    file: str
-    cause: str
-
-    def __str__(self) -> str:
-        """The problem as one line."""
-        where = "dataset" if self.index is None else f"frame {self.index:06d}"
-        return f"{where}: {self.file}: {self.cause}"
+DEPTH_SCALE_STEP = 1.1e-3
+"""By how much the last of a depth scale's four digits may be another, by rounding elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +130,19 @@ def verify(
         return Report(str(folder), 0, (*problems, fault))
     if problems:
         return Report(str(folder), len(wanted), tuple(problems))
-    problems += _check_files(data.folder, config, wanted)
+    problems += check_files(data.folder, data.description, config)
+    problems += _check_pose_table(data.folder, config)
     tables = _read_tables(data, landmarks, problems)
+    poses: NDArray[np.float64] | None = None
     if tables is not None:
         problems += _check_indices(tables, wanted)
         known = np.isin(tables.index, wanted)
         if known.all():
-            problems += _check_poses(config, tables)
-            problems += _check_keypoints(config, landmarks, tables)
-    problems += _check_images(data, config, landmarks, tables, wanted, workers, progress)
+            views = observe(config.trajectory, tables.index)
+            poses = views.T_cam_target
+            problems += _check_poses(config, tables, views)
+            problems += _check_keypoints(config, landmarks, tables, poses)
+    problems += _check_images(data, config, landmarks, tables, poses, workers, progress)
     return Report(str(folder), len(wanted), tuple(_sorted(problems)))
 
 
@@ -245,41 +233,48 @@ def _check_description(data: ds.Dataset) -> list[Problem]:
             problems.append(fault(f"images {', '.join(kinds)}: {', '.join(config.images)}"))
         if description["indices"].get("count") != count:
             problems.append(fault(f"indices.count {description['indices'].get('count')}: {count}"))
+        if description["version"] >= SINCE:
+            try:
+                problems += map(fault, _check_consequences(description, config))
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                problems.append(fault(f"the target's description cannot be read ({error!r})"))
     return problems
 
 
-def _check_files(folder: Path, config: RenderConfig, wanted: NDArray[np.int64]) -> list[Problem]:
-    problems = []
-    own = {ds.DESCRIPTION, *ds.TABLES, *config.images}
+def _check_consequences(description: Mapping[str, Any], config: RenderConfig) -> Iterator[str]:
+    """What of a description is not as it follows from the rest."""
+    written = difference(config.to_json(), description, partly=True)
+    if written is not None:
+        yield f"not as it reads: {written}"
+    kinds = difference(config.images_json(len(description["parts"])), description["images"])
+    if kinds is not None:
+        yield f"images.{kinds}"
+    sphere = description["target"]["bounding_sphere"]
+    scale = depth_scale_for(config.trajectory, (np.array(sphere["centre"]), sphere["radius_m"]))
+    if not math.isclose(scale, config.depth_scale, rel_tol=DEPTH_SCALE_STEP):
+        yield f"depth_scale {config.depth_scale}, of this trajectory and target it is {scale}"
+    card = description["target"]["card"]
+    if config.target.file is None and "parts" in card:
+        own = {str(p["label"]): {"name": p["name"], "class": p["class"]} for p in card["parts"]}
+        parts = difference(own, description["parts"])
+        if parts is not None:
+            yield f"parts, by the target's card: {parts}"
+        places = {name: mark["xyz"] for name, mark in description["landmarks"].items()}
+        marks = difference(card.get("landmarks", {}), places)
+        if marks is not None:
+            yield f"landmarks, by the target's card: {marks}"
+
+
+def _check_pose_table(folder: Path, config: RenderConfig) -> list[Problem]:
+    """Whether the copy of a user's pose table is the one that was rendered from."""
     table = config.trajectory.motion.table
-    if table is not None:
-        own.add(table.name)
-    for name in sorted(os.listdir(folder)):
-        if name == ds.JOURNAL:
-            done = len(read_journal(folder))
-            cause = f"not finished, {done} of {len(wanted)} frames: run satgen render again"
-            problems.append(Problem(None, name, cause))
-        elif name.startswith(TEMPORARY):
-            problems.append(Problem(None, name, "left by a run that was stopped"))
-        elif name not in own:
-            problems.append(Problem(None, name, "is no part of a dataset"))
-    if table is not None:
-        with suppress(OSError, InputError):
-            if file_sha256(table) != config.trajectory.motion.to_json()["sha256"]:
-                cause = "has changed since it was rendered from, its SHA-256 is another"
-                problems.append(Problem(None, table.name, cause))
-    names = {ds.image_name(int(index)) for index in wanted}
-    for kind in config.images:
-        try:
-            present = set(os.listdir(folder / kind))
-        except OSError as error:
-            problems.append(Problem(None, kind, error.strerror or str(error)))
-            continue
-        for name in sorted(present - names):
-            left = name.startswith(TEMPORARY)
-            cause = "left by a run that was stopped" if left else "is no part of the dataset"
-            problems.append(Problem(None, f"{kind}/{name}", cause))
-    return problems
+    if table is None:
+        return []
+    with suppress(InputError):  # one that is not there is named already
+        if file_sha256(table) != config.trajectory.motion.to_json()["sha256"]:
+            cause = "has changed since it was rendered from, its SHA-256 is another"
+            return [Problem(None, table.name, cause)]
+    return []
 
 
 def _read_tables(data: ds.Dataset, landmarks: Landmarks, problems: list[Problem]) -> _Tables | None:
@@ -296,12 +291,10 @@ def _read_tables(data: ds.Dataset, landmarks: Landmarks, problems: list[Problem]
     columns = ds.described_columns(data.description)
     parquet = read(ds.FRAMES_PARQUET, lambda: ds.read_parquet(folder / ds.FRAMES_PARQUET, columns))
     csv = read(ds.FRAMES_CSV, lambda: ds.read_csv(folder / ds.FRAMES_CSV, columns))
-    keypoints = read(
-        ds.KEYPOINTS, lambda: ds.read_parquet(folder / ds.KEYPOINTS, ds.KEYPOINT_COLUMNS)
-    )
+    keypoints = read(ds.KEYPOINTS, lambda: ds.read_keypoints(folder, len(landmarks)))
     frames = csv if parquet is None else parquet
     if parquet is not None and csv is not None:
-        problems += _compare_tables(parquet, csv)
+        problems += _compare_tables(folder, parquet, csv)
     if frames is None:
         return None
     if keypoints is not None:
@@ -313,16 +306,19 @@ def _read_tables(data: ds.Dataset, landmarks: Landmarks, problems: list[Problem]
     return _Tables(frames, keypoints)
 
 
-def _compare_tables(parquet: ds.Table, csv: ds.Table) -> list[Problem]:
+def _compare_tables(folder: Path, parquet: ds.Table, csv: ds.Table) -> list[Problem]:
     if len(parquet["index"]) != len(csv["index"]):
         cause = f"{len(csv['index'])} rows, {ds.FRAMES_PARQUET} has {len(parquet['index'])}"
         return [Problem(None, ds.FRAMES_CSV, cause)]
-    problems = []
+    problems: list[Problem] = []
     for name in parquet:
         unknown = (parquet[name] != parquet[name]) & (csv[name] != csv[name])  # NaN in both
         for row in np.flatnonzero((parquet[name] != csv[name]) & ~unknown):
             cause = f"{name} is {csv[name][row]}, {ds.FRAMES_PARQUET} has {parquet[name][row]}"
             problems.append(Problem(int(parquet["index"][row]), ds.FRAMES_CSV, cause))
+    if not problems and (folder / ds.FRAMES_CSV).read_bytes() != csv_bytes(parquet):
+        cause = f"is not written as satgen writes {ds.FRAMES_PARQUET}'s numbers"
+        problems.append(Problem(None, ds.FRAMES_CSV, cause))
     return problems
 
 
@@ -342,9 +338,8 @@ def _check_indices(tables: _Tables, wanted: NDArray[np.int64]) -> list[Problem]:
 # --- rows against the configuration ---------------------------------------------------------------
 
 
-def _check_poses(config: RenderConfig, tables: _Tables) -> list[Problem]:
+def _check_poses(config: RenderConfig, tables: _Tables, views: Observations) -> list[Problem]:
     t = tables.frames
-    views = observe(config.trajectory, tables.index)
     quaternion = np.stack([t[name] for name in ("qw", "qx", "qy", "qz")], axis=-1)
     translation = np.stack([t[name] for name in ("tx", "ty", "tz")], axis=-1)
     sun = np.stack([t[name] for name in ("sun_x", "sun_y", "sun_z")], axis=-1)
@@ -493,22 +488,18 @@ def _check_sun(
     return problems
 
 
-def _table_poses(tables: _Tables) -> NDArray[np.float64]:
-    t = tables.frames
-    rotation = quaternion_to_matrix(np.stack([t[n] for n in ("qw", "qx", "qy", "qz")], axis=-1))
-    return make_pose(rotation, np.stack([t[n] for n in ("tx", "ty", "tz")], axis=-1))
-
-
-def _check_keypoints(config: RenderConfig, landmarks: Landmarks, tables: _Tables) -> list[Problem]:
+def _check_keypoints(
+    config: RenderConfig, landmarks: Landmarks, tables: _Tables, poses: NDArray[np.float64]
+) -> list[Problem]:
     if tables.keypoints is None or len(landmarks) == 0:
         return []
     n, count = len(tables.index), len(landmarks)
     table = {name: values.reshape(n, count) for name, values in tables.keypoints.items()}
+    uv, z, room = _projections(config, landmarks, poses)
     with np.errstate(invalid="ignore"):
-        camera = config.camera
-        uv, z = project(camera.K, _table_poses(tables), landmarks.xyz, camera.distortion)
         off = np.hypot(table["u"] - uv[..., 0], table["v"] - uv[..., 1])
-        right = (off <= PIXEL_TOLERANCE) | (np.isnan(uv).any(-1) & np.isnan(table["u"]))
+        unknown = np.isnan(table["u"]) & np.isnan(table["v"])
+        right = (off <= room) | (unknown & (np.isnan(uv).any(-1) | np.isinf(room)))
         near = np.abs(table["depth_m"] - z) <= TOLERANCE * np.maximum(1.0, np.abs(z))
         named = table["name"] == np.array(landmarks.names, dtype=object)
         placed = table["index"] == tables.index[:, None]
@@ -524,6 +515,26 @@ def _check_keypoints(config: RenderConfig, landmarks: Landmarks, tables: _Tables
     return problems
 
 
+def _projections(
+    config: RenderConfig, landmarks: Landmarks, poses: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Where poses (N, 4, 4) project the landmarks to, (N, L, 2), their distances along the optical
+    axis (N, L), and how far rounding may move them, pixels (N, L): what a shift of the target by
+    `TOLERANCE` times its distance does, which is much where a landmark is beside the camera."""
+    camera = config.camera
+    distance = np.maximum(1.0, np.linalg.norm(poses[:, :3, 3], axis=1))
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        uv, z = project(camera.K, poses, landmarks.xyz, camera.distortion)
+        room = np.full(z.shape, PIXEL_TOLERANCE)
+        for axis in range(3):
+            moved = poses.copy()
+            moved[:, axis, 3] += TOLERANCE * distance
+            shifted, _ = project(camera.K, moved, landmarks.xyz, camera.distortion)
+            step = np.abs(shifted - uv).max(axis=-1)
+            room += np.where(np.isnan(step), np.inf, step)
+    return uv, z, np.where(np.isnan(uv).any(-1) & (z < -TOLERANCE * distance[:, None]), 0.0, room)
+
+
 # --- images ---------------------------------------------------------------------------------------
 
 
@@ -532,21 +543,18 @@ def _check_images(
     config: RenderConfig,
     landmarks: Landmarks,
     tables: _Tables | None,
-    wanted: NDArray[np.int64],
+    poses: NDArray[np.float64] | None,
     workers: int | None,
     progress: Update | None,
 ) -> list[Problem]:
     rows: dict[int, int] = {}
-    poses: NDArray[np.float64] | None = None
     if tables is not None:
         rows = {int(index): row for row, index in enumerate(tables.index)}
-        with np.errstate(invalid="ignore"):
-            poses = _table_poses(tables)
     checker = _ImageChecker(data, config, landmarks, tables, poses)
     problems: list[Problem] = []
     with _opencv_on_one_thread():
         count = workers or default_workers()
-        jobs = [(int(index), rows.get(int(index))) for index in wanted]
+        jobs = [(int(index), rows.get(int(index))) for index in config.indices()]
         for done, found in enumerate(_spread(checker.check, jobs, count), start=1):
             problems += found
             if progress is not None:
@@ -630,19 +638,17 @@ class _ImageChecker:
     ) -> NDArray[Any] | None:
         """The image, or None where it is not what it should be; adds to `problems`."""
         file = f"{kind}/{ds.image_name(index)}"
-        try:
-            data = ds.image_path(self.data.folder, kind, index).read_bytes()
-        except OSError as error:
-            cause = "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
-            problems.append(Problem(index, file, cause))
-            return None
+        recorded: str | None = None
         if row is not None and self.tables is not None:
             recorded = self.tables.frames[f"{kind}_sha256"][row]
-            if hashlib.sha256(data).hexdigest() != recorded:
-                problems.append(Problem(index, file, "its SHA-256 is not the table's"))
-                if not data.endswith(b"IEND\xaeB`\x82"):
-                    problems.append(Problem(index, file, "is cut off or damaged"))
-                    return None
+        data, cause = read_checked(self.data.folder, kind, index, recorded)
+        if cause:
+            problems.append(Problem(index, file, cause))
+            if not data:
+                return None
+            if not data.endswith(b"IEND\xaeB`\x82"):
+                problems.append(Problem(index, file, "is cut off or damaged"))
+                return None
         image = decode_png(data)
         if image is None:
             problems.append(Problem(index, file, "is not a readable PNG image"))
@@ -746,8 +752,6 @@ class _ImageChecker:
             return []
         pose = self.poses[row]
         count = len(self.landmarks)
-        if not np.isfinite(pose).all():
-            return []
         seen = self.landmarks.visible(self.config.camera, pose, depth, self.config.depth_scale)
         recorded = self.tables.keypoints["visible"][row * count : (row + 1) * count]
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from satgen.config import RenderConfig
+from satgen.dataset import DESCRIPTION, TABLES
 from satgen.frame_maker import FrameMaker
 from satgen.model import TargetModel
 from satgen.modelling import build
@@ -19,7 +21,9 @@ from satgen.modelling.assembly import Assembly
 from satgen.options import RenderOptions
 from satgen.rendering.backend import choose_backend
 from satgen.run import render
+from satgen.runfolder import description_bytes, file_sha256
 from satgen.scene import Scene
+from satgen.seal import sealed
 from tests.limits import PATIENCE_S
 
 FRAMES = 24
@@ -81,6 +85,16 @@ def tree(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def reseal(folder: Path, name: str = DESCRIPTION, **changes: object) -> None:
+    """Seal a dataset, or a shard, as it is now, as if it had been finished so, with other values
+    of its description."""
+    path = folder / name
+    description = {**json.loads(path.read_bytes()), **changes}
+    covered = (*TABLES, "trajectory.csv")
+    files = {name: file_sha256(folder / name) for name in covered if (folder / name).exists()}
+    path.write_bytes(description_bytes(sealed(description, files, name)))
 
 
 def command(*words: object) -> list[str]:

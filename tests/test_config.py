@@ -150,7 +150,8 @@ def test_the_target_fits_the_depth_scale_and_the_frame(craft_path: Path, model, 
 @given(st.floats(1e-3, 1e5))
 def test_depth_scale_has_four_digits_and_wastes_little(distance: float) -> None:
     model = toy()
-    scale = depth_scale_for(TrajectoryConfig(motion=Grid(), distance_m=distance), model)
+    trajectory = TrajectoryConfig(motion=Grid(), distance_m=distance)
+    scale = depth_scale_for(trajectory, model.bounding_sphere)
     centre, radius = model.bounding_sphere
     farthest = distance + np.linalg.norm(centre) + radius
     assert float(f"{scale:.3e}") == scale

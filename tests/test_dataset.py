@@ -24,6 +24,7 @@ from satgen import dataset as ds
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.preview import contact_sheet, film, save_picture
+from satgen.trajectory import INDEX_MAX
 from satgen.verify import verify
 from tests.datasets import FRAMES
 
@@ -280,3 +281,7 @@ def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
         _ = data.config
     with pytest.raises(InputError, match=r"frames\.parquet"):
         _ = data.frames
+
+
+def test_a_frame_table_has_room_for_every_index() -> None:
+    assert ds.MOST_FRAMES == INDEX_MAX

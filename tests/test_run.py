@@ -26,7 +26,7 @@ from satgen.records import read_journal
 from satgen.run import render
 from satgen.runfolder import description_bytes, journal_line
 from satgen.tables import records_of
-from tests.datasets import FRAMES, command, make, options, satgen, tree
+from tests.datasets import FRAMES, command, make, options, reseal, satgen, tree
 from tests.limits import PATIENCE_S
 
 ARGUMENTS = ("--width", 72, "--height", 64, "--start", 3000)
@@ -184,9 +184,9 @@ def test_a_folder_of_something_else_is_refused_even_with_overwrite(craft_path: P
 
 
 def test_other_software_is_not_mixed_in(craft_path: Path, dataset: Path):
-    text = json.loads((dataset / "dataset.json").read_text())
-    text["software"]["opengl"]["renderer"] = "another driver"
-    (dataset / "dataset.json").write_bytes(description_bytes(text))
+    software = json.loads((dataset / "dataset.json").read_text())["software"]
+    software["opengl"]["renderer"] = "another driver"
+    reseal(dataset, software=software)
     assert render(options(craft_path), dataset, workers=1).rendered == 0
     (dataset / "rgb" / "003003.png").unlink()
     before = tree(dataset)

@@ -22,7 +22,7 @@ from satgen.errors import InputError
 from satgen.merge import merge, status
 from satgen.run import render
 from satgen.shards import Shard, array_words, found_shards, parse_shard, shards_folder
-from tests.datasets import FRAMES, options, tree
+from tests.datasets import FRAMES, options, reseal, tree
 from tests.limits import PATIENCE_S
 
 COUNT = 3
@@ -177,7 +177,7 @@ def test_missing_unfinished_and_strange_shards_are_named(
     description = json.loads((second / "shard.json").read_text())
     description["software"]["opengl"]["renderer"] = "another card"
     text = (second / "shard.json").read_text()
-    (second / "shard.json").write_text(json.dumps(description))
+    reseal(second, "shard.json", software=description["software"])
     _refused(shards, "software.opengl.renderer")
     (second / "shard.json").write_text(text[: len(text) // 2])
     _refused(shards, "damaged")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.errors import InputError
+from satgen.errors import InputError, cut
 from satgen.geometry import (
     Floats,
     continuous_quaternions,
@@ -30,7 +30,8 @@ from satgen.geometry import (
     normalise,
     quaternion_to_matrix,
 )
-from satgen.parquet import read_table
+from satgen.parquet import column_list, read_table
+from satgen.reading import read_limited
 from satgen.settings import setting
 from satgen.trajectory.angles import angles_from_pose, pose_from_angles
 from satgen.trajectory.motion import FRAME_PERIOD, INDEX_MAX, INDEX_MIN, Motion, Observations
@@ -79,7 +80,7 @@ class PoseFile(Motion):
         super().__post_init__()
         object.__setattr__(self, "path", str(self.path))
         if not self.sha256:
-            digest = hashlib.sha256(_read_bytes(self.path)).hexdigest()
+            digest = hashlib.sha256(read_limited(self.path)).hexdigest()
             object.__setattr__(self, "sha256", digest)
 
     @classmethod
@@ -133,14 +134,6 @@ class PoseFile(Motion):
         return read_poses(self, config)
 
 
-def _read_bytes(path: str | Path) -> bytes:
-    """The file's bytes, or InputError."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
 class _Table:
     """Numeric columns of a file, with the place of each row for messages."""
 
@@ -156,32 +149,31 @@ class _Table:
         for row, cell in enumerate(self.columns[column]):
             try:
                 values[row] = float(cell)
-            except (TypeError, ValueError):
-                raise self.fail(column, row, f"{cell!r} is not a number") from None
+            except (TypeError, ValueError, OverflowError):
+                raise self.fail(column, row, f"{cut(repr(cell))} is not a number") from None
             if not (math.isfinite(values[row]) or (unknown and math.isnan(values[row]))):
                 raise self.fail(column, row, f"{cell} must be a finite number")
         return values
 
 
+_COLUMNS = (
+    "index",
+    *POSE_COLUMNS,
+    *ANGLE_COLUMNS,
+    *OPTIONAL_COLUMNS,
+    *RATE_COLUMNS,
+    TIME_COLUMN,
+)
+
+
 def _read_table(path: str, data: bytes) -> _Table:
     """Rows of a CSV or parquet file. The suffix decides which, `.parquet` or anything else."""
     if Path(path).suffix.lower() in (".parquet", ".pq"):
-        import pyarrow
-
         try:
-            table = read_table(data)
-        except (pyarrow.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: not a readable parquet file ({reason})") from error
-        used = (
-            "index",
-            *POSE_COLUMNS,
-            *ANGLE_COLUMNS,
-            *OPTIONAL_COLUMNS,
-            *RATE_COLUMNS,
-            TIME_COLUMN,
-        )
-        columns = {name: table[name].to_pylist() for name in table.column_names if name in used}
+            table = read_table(data, _COLUMNS, INDEX_MAX)
+            columns = {name: column_list(table[name]) for name in table.column_names}
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from error
         return _Table(path, columns, [f"row {row + 1}" for row in range(table.num_rows)])
     import csv
 
@@ -191,6 +183,9 @@ def _read_table(path: str, data: bytes) -> _Table:
         raise InputError(f"{path}: not a CSV file in UTF-8 (byte {error.start})") from error
     reader = csv.reader(text.splitlines(), skipinitialspace=True)
     header = [name.strip() for name in next(reader, [])]
+    for name in _COLUMNS:
+        if header.count(name) > 1:
+            raise InputError(f"{path}: column {name} is there twice")
     rows: list[list[str]] = []
     places: list[str] = []
     try:
@@ -202,6 +197,8 @@ def _read_table(path: str, data: bytes) -> _Table:
                     f"{path}: line {reader.line_num}: {len(row)} columns, the header has "
                     f"{len(header)}"
                 )
+            if len(rows) == INDEX_MAX:
+                raise InputError(f"{path}: more than {INDEX_MAX} rows, one for each index")
             rows.append(row)
             places.append(f"line {reader.line_num}")
     except csv.Error as error:
@@ -232,7 +229,7 @@ def read_poses(file: PoseFile, config: TrajectoryConfig) -> Observations:
             holds a value that is no pose: the message names file, column and row.
     """
     path = str(file.path)
-    data = _read_bytes(path)
+    data = read_limited(path)
     digest = hashlib.sha256(data).hexdigest()
     if file.sha256 != digest:
         raise InputError(

@@ -1,0 +1,52 @@
+"""Reading files that are a user's, or may be damaged: whole, but never more than there is room for,
+and with an error of one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from satgen.errors import InputError
+
+MOST_BYTES = 1 << 30
+"""Largest file that is read at once."""
+
+MOST_JSON = 1 << 26
+"""Largest JSON file; the description of a craft with thousands of parts has a hundredth of it."""
+
+
+def read_limited(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        InputError: it cannot be read, or has more than `most` bytes.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    if len(data) > most:
+        raise InputError(f"{path}: is larger than {most >> 20} MiB, which no such file is")
+    return data
+
+
+def read_json(path: str | os.PathLike[str], most: int = MOST_JSON) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        InputError: it cannot be read, is no JSON, or nested too deep to be read.
+    """
+    return parse_json(read_limited(path, most), path)
+
+
+def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
+    """The value of a JSON file's bytes; see `read_json`."""
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise InputError(f"{Path(path)}: not a JSON file ({error})") from None
+    except RecursionError:
+        raise InputError(f"{Path(path)}: not a JSON file to be read, nested too deep") from None
