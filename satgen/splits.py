@@ -23,6 +23,9 @@ from satgen.settings import check, setting
 
 Indices = NDArray[np.int64]
 
+SPLITS = ("blocks", "targets")
+"""What can be held out: see `SplitConfig.by`."""
+
 MIN_BLOCK = 120
 """Frames that a test block should have at least: room for pairs of frames far apart, and for long
 windows."""
@@ -38,13 +41,23 @@ class SplitConfig:
             than `MIN_BLOCK` frames. A validation block lies between them.
         guard_deg: least angle between a frame and any frame of another part.
         leave_out: a target whose frames are all tested on; None: every target is split.
+        by: "blocks" of every dataset's frames, or whole "targets", of which `test` and
+            `validation` are shares then, at least one each: for many targets, to know of what is
+            learned how it does on one that was never seen.
 
     Raises:
-        InputError: shares that are not positive or leave nothing, no block, a guard out of range.
+        InputError: shares that are not positive or leave nothing, no block, a guard out of range,
+            another `by`, or a target to leave out where whole targets are held out anyway.
     """
 
-    test: float = 0.12
-    validation: float = 0.06
+    test: float = setting(
+        0.12, "Share of the frames, or of the targets, that are tested on", above=0.0, below=1.0,
+        name="test-share",
+    )  # fmt: skip
+    validation: float = setting(
+        0.06, "Share of them that decide which weights are kept", above=0.0, below=1.0,
+        name="validation-share",
+    )  # fmt: skip
     blocks: int = 3
     guard_deg: float = setting(
         5.0, "Degrees from held-out frames", low=0.0, below=90.0, name="guard"
@@ -52,16 +65,27 @@ class SplitConfig:
     leave_out: str | None = setting(
         None, "Train on the others, test on all of this one", metavar="TARGET"
     )
+    by: str = setting(
+        "blocks",
+        "What is held out: blocks of every dataset's frames, or whole targets, a few of many",
+        name="hold-out",
+        choices=SPLITS,
+    )
 
     def __post_init__(self) -> None:
-        if not (self.test > 0.0 and self.validation > 0.0 and self.test + self.validation < 1.0):
+        check(self)
+        if not self.test + self.validation < 1.0:
             raise InputError(
                 f"shares {self.test:g} of test and {self.validation:g} of validation frames: must "
                 f"be positive and leave some to train on"
             )
         if self.blocks < 1:
             raise InputError(f"{self.blocks} blocks: must be at least 1")
-        check(self)
+        if self.leave_out is not None and self.by == "targets":
+            raise InputError(
+                f"target {self.leave_out!r} to leave out: only where blocks are held out, as whole "
+                "targets are drawn"
+            )
 
 
 @dataclass(frozen=True)
@@ -102,15 +126,20 @@ def split_datasets(
 
     Args:
         datasets: by name.
-        config: the defaults unless given.
+        config: the defaults unless given. Of whole targets which are held out depends on their
+            names alone.
 
     Raises:
         InputError: a dataset of which nothing is left to train on or to validate with, a
-            `leave_out` that none is of or all are of.
+            `leave_out` that none is of or all are of, too few targets to hold some out.
     """
     config = config or SplitConfig()
     views = _checked_views(datasets, config)
     splits: dict[str, Split] = {}
+    if config.by == "targets":
+        targets = sorted({view.target for view in views.values()})
+        drawn = _draw(targets, f"{len(targets)} targets", config, 0)
+        return {name: _whole(views[name].indices, drawn[views[name].target]) for name in datasets}
     for target, mine in _by_target(views).items():
         if target == config.leave_out:
             splits |= _only_tested(mine)
@@ -157,7 +186,7 @@ def split_sequences(
         if target == config.leave_out:
             splits |= _only_tested(mine)
             continue
-        drawn = _draw(sorted(mine), target, config, seed)
+        drawn = _draw(sorted(mine), f"{target}: {len(mine)} datasets", config, seed)
         parts = {n: np.full(len(view.indices), drawn[n], np.int8) for n, view in mine.items()}
         splits |= _keep_apart(mine, parts, config.guard_deg)
         for what, part in {"to train on": "train", "to validate with": "validation"}.items():
@@ -193,17 +222,23 @@ def _by_target(views: dict[str, ViewAxes]) -> dict[str, dict[str, ViewAxes]]:
 
 def _only_tested(views: dict[str, ViewAxes]) -> dict[str, Split]:
     """Splits with all frames in the test part."""
+    return {name: _whole(view.indices, _TEST) for name, view in views.items()}
+
+
+def _whole(indices: Indices, part: int) -> Split:
+    """A split with all frames in one part."""
     none = np.zeros(0, dtype=np.int64)
-    return {name: Split(none, none, view.indices, none) for name, view in views.items()}
+    train, validation, test = (indices if part == p else none for p in (_TRAIN, _VALIDATION, _TEST))
+    return Split(train, validation, test, none)
 
 
-def _draw(names: list[str], target: str, config: SplitConfig, seed: int) -> dict[str, int]:
-    """The part of each dataset of a target."""
+def _draw(names: list[str], what: str, config: SplitConfig, seed: int) -> dict[str, int]:
+    """The part of each dataset of a target, or of each target."""
     count = len(names)
     test, validation = (max(1, round(count * s)) for s in (config.test, config.validation))
     if test + validation >= count:
         raise InputError(
-            f"{target}: {count} datasets are too few to test on {test}, validate with {validation} "
+            f"{what} are too few to test on {test}, validate with {validation} "
             f"and train on the others: render more, or split blocks"
         )
     parts = [_TEST] * test + [_VALIDATION] * validation + [_TRAIN] * (count - test - validation)

@@ -151,6 +151,26 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_minutes_lay_out_a_schedule_that_the_run_keeps_to(
+    aura: Path, cache: Path, tmp_path: Path
+) -> None:
+    def run() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(
+            invoked(*words(aura, cache, tmp_path / "run", "--minutes", 0.05, "--json", "--quiet"))
+        )
+        return found
+
+    answer = run()
+    steps = {name: stage["steps"] for name, stage in answer["stages"].items()}
+    for name, count in steps.items():
+        planned = json.loads((tmp_path / "run" / name / "schedule.json").read_text())
+        assert planned["steps"] == count >= 1
+    assert {n: s["run"] for n, s in answer["card"]["steps"].items()} == steps
+    weights = Path(answer["weights"]).read_bytes()
+    assert run()["stages"] == answer["stages"]
+    assert Path(answer["weights"]).read_bytes() == weights
+
+
 def test_the_logs_tell_every_tenth_step(whole: Path) -> None:
     log, checks = rows(whole / "pose" / "log.csv"), rows(whole / "pose" / "validation.csv")
     assert [row["step"] for row in log] == ["10", "20", "24"]

@@ -114,6 +114,35 @@ def test_a_target_left_out_is_only_tested_on() -> None:
     assert len(splits["b"].train) and len(splits["b"].test)
 
 
+def test_whole_targets_are_held_out() -> None:
+    # two datasets of each of 20 targets: both are in one part, and none of their frames is dropped
+    many = {
+        f"{target}-{half}": views("spiral", RANGE[half::40], target=f"t{target}")
+        for target in range(20)
+        for half in range(2)
+    }
+    config = SplitConfig(test=0.15, validation=0.1, by="targets")
+    splits = split_datasets(many, config)
+    parts = {name: [p for p in PARTS if len(getattr(splits[name], p))] for name in many}
+    assert all(len(found) == 1 and not len(splits[n].dropped) for n, found in parts.items())
+    assert all(parts[f"{t}-0"] == parts[f"{t}-1"] for t in range(20))
+    assert [sum(found == [p] for found in parts.values()) for p in PARTS] == [30, 4, 6]
+    assert all(
+        np.array_equal(getattr(splits[name], parts[name][0]), many[name].indices) for name in many
+    )
+    again = split_datasets(dict(reversed(many.items())), config)
+    assert all(again[name].to_json() == splits[name].to_json() for name in many)
+
+
+def test_too_few_targets_to_hold_some_out() -> None:
+    with pytest.raises(InputError, match="2 targets are too few"):
+        split_datasets({"a": views(target="x"), "b": views(target="y")}, SplitConfig(by="targets"))
+    with pytest.raises(InputError, match="whole targets are drawn"):
+        SplitConfig(by="targets", leave_out="x")
+    with pytest.raises(InputError, match="by frames: must be one of blocks, targets"):
+        SplitConfig(by="frames")
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -2,45 +2,74 @@
 # Train all bundled weights anew, on random craft and photographs, and none of the three targets:
 #   tools/retrain.sh [FOLDER] [WHAT...]      WHAT: data lightglue-aliked superglue-aliked
 #                                            lightglue-sift superglue-sift measure; default: all
-# MINUTES=90 ends each training after so long; the same call goes on from there, as after Ctrl-C.
-# CRAFT, FRAMES, STEPS, THREADS: see below. At the end of a training its folder holds the weights and
-# their card, to be copied to matchers/weights.
+# It stops at the first failure; the same call goes on from there, as after Ctrl-C. Each training is
+# laid out for MINUTES (one session on a GPU: 3 of 15; on a CPU core: 60 and more), features included,
+# and ends with the weights and their card in FOLDER/runs/WHAT, to be copied to matchers/weights once
+# `satgen bench` says that they are better. To see that all of it runs:
+#   CRAFT=6 FAR=60 NEAR=10 MINUTES=0.5 tools/retrain.sh /tmp/try
+#   CRAFT    how many random craft; a twentieth of them validates, as many test
+#   FAR NEAR degrees of the two arcs that are rendered of each craft, 5 and 1 degree a frame
+#   WORKERS  craft that are rendered at once
+#   DEVICE, THREADS, PRECISION, FRAMES (of an arc), VERSIONS (of a frame): see satgen train
 set -eu
+code=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH=$code${PYTHONPATH:+:$PYTHONPATH}
 folder=${1:-training}
 shift || true
 what=${*:-data lightglue-aliked superglue-aliked lightglue-sift superglue-sift measure}
-craft=${CRAFT:-1-60} frames=${FRAMES:-120} steps=${STEPS:-6000} threads=${THREADS:-$(nproc)}
+craft=${CRAFT:-66} far=${FAR:-120} near=${NEAR:-15} workers=${WORKERS:-$(nproc)}
+export far near
 mkdir -p "$folder"
 cd "$folder"
-export PYTHONPATH=${PYTHONPATH:-$OLDPWD}
 
-train() { # NAME, options of satgen train
-  name=$1
-  shift
-  timeout --signal=INT "${MINUTES:-100000}m" satgen train random/* --out "runs/$name" --cache features \
-    --threads "$threads" --frames "$frames" --versions 4 --roll 180 --roll-share 0.6 \
-    --photographs 0.25 --homography-steps 0 --cache-gb 4 \
-    --validation-pairs 1 --test-pairs 2 "$@" || echo "$name: stopped, call again"
+render() { # NUMBER: two arcs of a craft, one of them near enough for pairs of 1 degree
+  # the golden ratio spreads the arcs of neighbouring craft over all latitudes
+  local start=$((361 + $1 * 618034 % 1000000 * (7300 - far) / 1000000))
+  satgen render --target "random:$1" --start $start --stop $((start + far)) --step 5 \
+    --light varied --workers 0 --quiet --out "random/random-$1-far"
+  satgen render --target "random:$1" --start $((start + 360)) --stop $((start + 359 + near)) \
+    --light varied --workers 0 --quiet --out "random/random-$1-near"
+}
+export -f render
+
+train() { # NAME, MATCHER, FEATURES, options of satgen train
+  local name=$1
+  echo "$name"
+  satgen train random/* --out "runs/$name" --matcher "$2" --features "$3" --cache features \
+    --minutes "${MINUTES:-60}" --hold-out targets --test-share 0.05 --validation-share 0.05 \
+    --frames "${FRAMES:-40}" --versions "${VERSIONS:-3}" --curriculum 0 --homography-steps 0 \
+    --validation-pairs 2 --test-pairs 4 ${DEVICE:+--device "$DEVICE"} \
+    ${THREADS:+--threads "$THREADS"} ${PRECISION:+--precision "$PRECISION"} "${@:4}"
+}
+
+measure() { # NAME, MATCHER, FEATURES: on photographs, beside nearest neighbours
+  for file in "runs/$1"/*.safetensors; do
+    python -m bench.photographs --matcher "$2" --features "$3" --weights "$file" \
+      --out "photographs-$1.json"
+  done
 }
 
 for step in $what; do
   case $step in
-    data) # every tenth index, in other light by block of indices
-      satgen render --target "random:$craft" --step 10 --light varied --out random ;;
+    data) seq "$craft" | xargs -P "$workers" -I{} bash -euc 'render {}' ;;
+    # ALIKED's descriptors are of upright images: far rolls cannot be learned from them
     lightglue-aliked)
-      train $step --matcher lightglue --features aliked-n16 --init official --layers 5 \
-        --curriculum 0 --lr 2e-4 --steps "$steps" ;;
+      train $step lightglue aliked-n16 --init official --layers 5 --lr 2e-4 \
+        --roll 60 --roll-share 0.7 --photographs 0.1 ;;
     superglue-aliked)
-      train $step --matcher superglue --features aliked-n16 --init satgen --curriculum 0 \
-        --steps "$steps" ;;
+      train $step superglue aliked-n16 --init satgen --lr 3e-4 --precision float32 \
+        --roll 60 --roll-share 0.7 --photographs 0.1 ;;
     lightglue-sift)
-      train $step --matcher lightglue --features sift --init satgen --curriculum 0 \
-        --steps "$steps" ;;
+      train $step lightglue sift --init satgen --lr 3e-4 \
+        --roll 180 --roll-share 0.7 --photographs 0.25 ;;
     superglue-sift)
-      train $step --matcher superglue --features sift --init satgen --curriculum 0 \
-        --steps "$steps" ;;
+      train $step superglue sift --init satgen --lr 3e-4 --precision float32 \
+        --roll 180 --roll-share 0.7 --photographs 0.25 ;;
     measure)
-      python -m bench.photographs --features sift --features aliked-n16 --out photographs.json ;;
+      for name in lightglue-aliked superglue-aliked lightglue-sift superglue-sift; do
+        features=${name#*-}
+        if [ -d "runs/$name" ]; then measure "$name" "${name%-*}" "$features"; fi
+      done ;;
     *) echo "unknown: $step" >&2; exit 2 ;;
   esac
 done

@@ -39,6 +39,9 @@ class TrainConfig:
         steps: of the stage "pose".
         homography_steps, confidence_steps: of the other two; None: a quarter and a tenth of it. 0
             homography steps leave that stage out.
+        minutes: if given, the steps are as many as fit in this time with the stages before them,
+            features included, and those above only say how the stages share it; figures of the
+            held-out pairs, for the card, come after.
         batch: pairs that are computed together.
         accumulate: batches of an optimiser's step.
         max_keypoints: in a frame.
@@ -86,6 +89,14 @@ class TrainConfig:
     )
     confidence_steps: int | None = setting(
         None, "Steps of stage confidence", low=1, shown="a tenth of --steps"
+    )
+    minutes: float | None = setting(
+        None,
+        "Have as many steps as fit in this time, features included; those asked for only say how "
+        "the stages share it",
+        above=0.0,
+        high=1e6,
+        unit="minutes",
     )
     batch: int = setting(4, "Pairs computed together", low=1)
     accumulate: int = setting(4, "Batches whose gradients make a step", low=1)

@@ -10,6 +10,7 @@ import satgen
 from matchers.specs import file_name
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.plots import CURVES
+from matchers.training.schedule import SCHEDULE
 from matchers.training.trainer import BEST, CHECKPOINT, LOG, VALIDATION
 from matchers.truth.pairs import Pair, pairs_csv
 from satgen.dataset import Dataset
@@ -40,7 +41,11 @@ TRAIN = RunKind(
     description=RUN,
     marks={"format": "satgen-training", "version": 2},
     owns=(
-        *(f"{stage}/{name}" for name in (CHECKPOINT, LOG, VALIDATION, BEST) for stage in STAGES),
+        *(
+            f"{stage}/{name}"
+            for name in (CHECKPOINT, LOG, VALIDATION, BEST, SCHEDULE)
+            for stage in STAGES
+        ),
         CURVES,
         TEST_PAIRS,
         SPLIT,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,16 @@ from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.photographs import TRAINED, Photographs, in_folder
 from matchers.training.photographs import found as found_photographs
 from matchers.training.plots import CURVES, draw_curves
-from matchers.training.trainer import CHECKPOINT, Batch, Batches, Hardware, StageResult, run_stage
+from matchers.training.schedule import Pace, scheduled, share
+from matchers.training.trainer import (
+    CHECKPOINT,
+    Batch,
+    Batches,
+    Hardware,
+    StageResult,
+    run_stage,
+    step_seconds,
+)
 from matchers.training.validation import Named, PairSet, Validation
 from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
@@ -106,6 +116,7 @@ def train(
         RunError: a file cannot be written, or the loss is not finite.
         KeyboardInterrupt: stopped; the same call goes on.
     """
+    began = time.monotonic()
     chosen = tuple(config.stages if stages is None else stages)
     for stage in chosen:
         if stage not in config.stages:
@@ -133,7 +144,10 @@ def train(
     with RunFolder.open(out, TRAIN, known, resume=resume, overwrite=overwrite) as folder:
         left = [stage for stage in chosen if not (folder.going_on and _done(out / stage))]
         shown = Progress(_work(config, left, splits), quiet=quiet)
-        job = _Job(config, opened, splits, out, cache, hardware, shown, begun_with, photographs)
+        ends = began + 60.0 * (config.minutes or 0.0) - _spent(out, config)
+        job = _Job(
+            config, opened, splits, out, cache, hardware, shown, begun_with, photographs, ends
+        )
         if left:
             job.check(chosen)
         begin(folder, splits, job.held_out("test"))
@@ -178,7 +192,7 @@ def _extractor(config: TrainConfig) -> str | None:
 
 @dataclass(frozen=True)
 class _Job:
-    """A run at work."""
+    """A run at work; `ends` is when a schedule is over, by the monotonic clock."""
 
     config: TrainConfig
     datasets: dict[str, Dataset]
@@ -189,6 +203,7 @@ class _Job:
     progress: Progress
     initial: dict[str, Any] | None
     photographs: Photographs | None
+    ends: float
 
     def check(self, stages: Sequence[str]) -> None:
         """Refuse what stages cannot do, before the first write.
@@ -260,6 +275,17 @@ class _Job:
             network.eval()
             return checked.evaluate(self._judge(network, stage))
 
+        if config.minutes is not None:
+
+            def pace() -> Pace:
+                began = time.perf_counter()
+                validate(model, stage)
+                checking = time.perf_counter() - began
+                return Pace(step_seconds(model, stage, config, batches, self.hardware), checking)
+
+            done = {name for name in config.stages if _done(self.out / name)}
+            left = self.ends - time.monotonic()
+            config = scheduled(config, stage, folder, share(config, stage, done) * left, pace)
         with self.progress.stage(stage) as progress:
             return run_stage(
                 model, stage, config, batches, validate, folder, self.hardware, progress
@@ -526,6 +552,15 @@ def _done(folder: Path) -> bool:
 
     state = checkpoint.load(folder / CHECKPOINT)
     return state is not None and bool(state["counters"]["done"])
+
+
+def _spent(out: Path, config: TrainConfig) -> float:
+    """Seconds that a run's finished stages took."""
+    from matchers.training import checkpoint
+
+    states = (checkpoint.load(out / stage / CHECKPOINT) for stage in config.stages)
+    counters = [state["counters"] for state in states if state is not None]
+    return float(sum(c["seconds"] for c in counters if c["done"]))
 
 
 def _hardware(hardware: Hardware) -> str:

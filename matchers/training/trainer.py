@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,9 @@ LOG, VALIDATION = "log.csv", "validation.csv"
 
 LOG_EVERY = 10
 """Steps that a line of the log is about."""
+
+_TIMED_FROM, _TIMED = 2, 5
+"""Steps that are gone to warm up, and that are timed, before a schedule is laid out."""
 
 COLUMNS = (
     "step", "learning_rate", "loss", "precision", "recall", "stop_layer", "gradient", "angle_deg",
@@ -206,6 +210,31 @@ def run_stage(
     if progress:
         progress(steps, steps)
     return _finish(model, folder, counters)
+
+
+def step_seconds(
+    model: nn.Module, stage: str, config: TrainConfig, batches: Batches, hardware: Hardware
+) -> float:
+    """About how long a step takes: the median of some, whose gradients are thrown away.
+
+    Args:
+        model, stage, config, batches, hardware: see `run_stage`.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    parameters = trainable(model, config.training, stage)
+    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate)
+    step = _Step(model, stage, config, batches, parameters, optimiser, _Progress(), hardware)
+    times = []
+    with _deterministic():
+        for _ in range(_TIMED_FROM + _TIMED):
+            began = time.perf_counter()
+            step.gradients()
+            step.forget()
+            times.append(time.perf_counter() - began)
+    optimiser.zero_grad(set_to_none=True)
+    return statistics.median(times[_TIMED_FROM:])
 
 
 def _due(counters: _Progress, config: TrainConfig, steps: int) -> bool:
