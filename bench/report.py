@@ -14,7 +14,7 @@ from bench.pose import RansacOptions
 from bench.result import PAGE, SUMMARY
 from bench.run import MATCHES, PLOTS, TRACKS, BenchResult
 from bench.summary import ACCURACY, AREAS, summarise
-from bench.table import COLUMNS, SAVINGS, cells, judged_line, number, tracks_line
+from bench.table import COLUMNS, SAVINGS, SHADOWS, cells, judged_line, number, tracks_line
 from satgen.atomic import write_atomic
 from satgen.errors import RunError
 from satgen.parquet import read_frame
@@ -39,6 +39,9 @@ DEFINITIONS = (
      "of rotation and direction of translation, of the essential matrix. {relative}"),
     ("PnP", "absolute pose from the first frame's depth: median error in degrees, and in "
      "millimetres of the target's origin. {absolute}"),
+    ("off edges, fewer", "of datasets with shadow images: the pose without the matches that lie "
+     "within 3 px of a cast shadow's edge that has moved over the body between the frames, and "
+     "without as many others, drawn at random."),
     ("match ms", "median time of matching a pair, without extraction, taking turns on the same "
      "pair."),
     ("saved", "against the same network at full depth on the same pairs; operations are counted "
@@ -97,6 +100,8 @@ def _gallery(table: pd.DataFrame, description: Mapping[str, Any], folder: Path) 
 
 def _page(summary: Mapping[str, Any], drawn: Mapping[str, Plot], gallery: Sequence[Picture]) -> str:
     parts = [_head(summary), "<h2>Accuracy</h2>", *_accuracy(summary)]
+    if shadows := _shadows(summary):
+        parts += ["<h2>Edges of shadows that move over the body</h2>", *shadows]
     if savings := _savings(summary):
         parts += ["<h2>Early exit and point pruning</h2>", *savings]
     for name, plot in drawn.items():
@@ -153,6 +158,18 @@ def _accuracy(summary: Mapping[str, Any]) -> list[str]:
             f"{html_table(heads, rows)}{tracks}</details>"
         )
     return parts
+
+
+def _shadows(summary: Mapping[str, Any]) -> list[str]:
+    """How many matches lie on moving edges, and the pose without them, by combination and gap."""
+    heads = ["", "gap", *(heading for heading, _, _ in SHADOWS)]
+    rows = [
+        [entry["label"], gap, *cells(figures, SHADOWS)]
+        for entry in summary["combinations"]
+        if "shadow_edge_matches" in entry["overall"]
+        for gap, figures in [*entry["by_gap"].items(), ("all", entry["overall"])]
+    ]
+    return [html_table(heads, rows)] if rows else []
 
 
 CONDITIONS = {

@@ -36,13 +36,14 @@ MEANS = (
     "num_keypoints0", "num_matches", "num_true_matches", "precision", "recall", "f1",
     "matching_score", "mma_1px", "mma_3px", "mma_5px", "reprojection_mean_px",
     "epipolar_precision", "inlier_ratio", "stop_layer", "pruned_fraction", "flops", "flops_full",
-    "agreement",
+    "agreement", "shadow_edge_matches", "shadow_edge_inliers",
 )  # fmt: skip
 """Columns of which the mean over pairs is given."""
 
 MEDIANS = (
     "reprojection_median_px", "rotation_error_deg", "translation_error_deg",
     "pnp_rotation_error_deg", "pnp_translation_error_mm", "match_ms", "extract_ms",
+    "pnp_rotation_error_off_edges_deg", "pnp_rotation_error_fewer_deg",
 )  # fmt: skip
 """Columns of which the median over pairs is given: they have gross errors or slow spells."""
 
@@ -53,6 +54,11 @@ ACCURACY = (
 """Figures of accuracy that are means over pairs; `AREAS` come besides."""
 
 AREAS = tuple(f"auc_{bound:g}deg" for bound in AUC_DEG)
+
+POSES = {
+    "pose_error_deg": "", "pose_error_off_edges_deg": "_off_edges", "pose_error_fewer_deg": "_fewer"
+}  # fmt: skip
+"""Columns of relative pose errors, and what their areas' names end in."""
 
 CONDITIONS = {
     "phase_deg": (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0),
@@ -121,8 +127,10 @@ def figures(rows: pd.DataFrame) -> Figures:
     if "f1" in rows:
         found["pairs_with_match"] = int(rows["f1"].notna().sum())
     found |= _means(rows, MEDIANS, np.median)
-    if "pose_error_deg" in rows:
-        found |= dict(zip(AREAS, pose_auc(rows["pose_error_deg"].to_numpy()), strict=True))
+    for column, name in POSES.items():
+        if column in rows:
+            areas = pose_auc(rows[column].to_numpy())
+            found |= {f"{area}{name}": value for area, value in zip(AREAS, areas, strict=True)}
     return found
 
 

@@ -35,6 +35,19 @@ SAVINGS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+SHADOWS: tuple[tuple[str, str, str], ...] = (
+    ("% of matches", "shadow_edge_matches", SCALED),
+    ("% of inliers", "shadow_edge_inliers", SCALED),
+    ("AUC@5°", "auc_5deg", SCALED),
+    ("off edges", "auc_5deg_off_edges", SCALED),
+    ("fewer", "auc_5deg_fewer", SCALED),
+    ("PnP °", "pnp_rotation_error_deg", ".3f"),
+    ("off edges", "pnp_rotation_error_off_edges_deg", ".3f"),
+    ("fewer", "pnp_rotation_error_fewer_deg", ".3f"),
+)
+"""Of the matches on shadows' edges that move over the body: see `bench.shadow_matches`."""
+
+
 def table(summary: Mapping[str, Any]) -> str:
     """Accuracy over all pairs and by gap, then what adaptation saves, by combination."""
     blocks = []
@@ -50,6 +63,11 @@ def table(summary: Mapping[str, Any]) -> str:
             for name, figures in entry["by_roll"].items():
                 rows.append([name, str(figures["pairs"]), *cells(figures, COLUMNS)])
             blocks.append(f"{entry['label']}: by roll of the second image\n{columns(rows)}")
+        if "shadow_edge_matches" in entry["overall"]:
+            rows = [["gap", *(heading for heading, _, _ in SHADOWS)]]
+            found = [*entry["by_gap"].items(), ("all", entry["overall"])]
+            rows += [[gap, *cells(figures, SHADOWS)] for gap, figures in found]
+            blocks.append(f"{entry['label']}: on moving edges of shadows\n{columns(rows)}")
         if "saved" in entry:
             rows = [["gap", *(heading for heading, _, _ in SAVINGS)]]
             saved = entry["saved"]

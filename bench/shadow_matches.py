@@ -1,0 +1,112 @@
+"""Matches on edges of shadows that move over the body, and what they do to the pose.
+
+A cast shadow's edge looks like a mark on the surface, but it is one of the light: where the sun has
+turned against the body it lies elsewhere, and what is matched along with it is another point of the
+body. Datasets rendered with `--shadow` say which edges have moved (`satgen.shadow_edges`).
+
+Leaving matches out costs accuracy by itself. So the poses without those on moving edges are held
+against poses without as many others, drawn at random: what is left of the difference is the bias.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.pose import (
+    RansacOptions,
+    absolute_pose,
+    absolute_pose_error,
+    pose_error_deg,
+    relative_pose,
+    relative_pose_error,
+    surface_points,
+)
+from satgen.geometry import Bools, Floats
+from satgen.shadow_edges import moving_edges
+
+if TYPE_CHECKING:
+    from matchers.truth.frame import FrameGeometry
+    from satgen.frame import Frame
+
+NEAR_PX = 3.0
+"""A match is on a moving edge where either of its keypoints is so near to one: about as far as the
+pixels reach that decide where a keypoint is."""
+
+SHADOW_COLUMNS = (
+    "shadow_edge_matches", "shadow_edge_inliers", "pose_error_off_edges_deg",
+    "pose_error_fewer_deg", "pnp_rotation_error_off_edges_deg", "pnp_rotation_error_fewer_deg",
+)  # fmt: skip
+"""Columns of `shadow_figures`."""
+
+
+def on_moving_edges(points0: Floats, points1: Floats, a: Frame, b: Frame) -> Bools:
+    """Which matches (K,) lie on the edge of a shadow that has moved from one frame to the other.
+
+    Args:
+        points0, points1: (K, 2) matched pixels of frame a and of frame b.
+        a, b: frames with shadow labels.
+
+    Raises:
+        InputError: there are no shadow labels, or the frames are of two targets.
+    """
+    return _near(points0, moving_edges(a, b)) | _near(points1, moving_edges(b, a))
+
+
+def shadow_figures(
+    points0: Floats,
+    points1: Floats,
+    on_edge: Bools,
+    frame0: FrameGeometry,
+    frame1: FrameGeometry,
+    ransac: RansacOptions,
+) -> dict[str, float]:
+    """Columns about the matches on moving edges: `SHADOW_COLUMNS`.
+
+    The share of the matches, and of the inliers of the absolute pose; 0 where there are none. Then
+    the errors, in degrees, of the relative pose and of the absolute one's rotation from the matches
+    that are off the edges ("off_edges"), and from all without as many at random ("fewer").
+
+    Args:
+        points0, points1: (K, 2) matched pixels.
+        on_edge: (K,) bool, of `on_moving_edges`.
+        frame0, frame1: the geometry of both frames.
+        ransac: how poses are estimated.
+    """
+    x0, x1 = frame0.undistorted(points0), frame1.undistorted(points1)
+    known = surface_points(points0, frame0.depth, frame0.K, frame0.T_cam_target, frame0.distortion)
+    T_0to1 = frame1.T_cam_target @ np.linalg.inv(frame0.T_cam_target)
+
+    def errors(keep: Bools) -> tuple[float, float]:
+        relative = relative_pose(x0[keep], x1[keep], frame0.K, frame1.K, ransac)
+        absolute = absolute_pose(x1[keep], known[keep], frame1.K, ransac)
+        return (
+            pose_error_deg(relative_pose_error(relative, T_0to1)),
+            absolute_pose_error(absolute, frame1.T_cam_target).rotation_deg,
+        )
+
+    fewer = np.ones(len(on_edge), dtype=bool)
+    rng = np.random.default_rng(ransac.seed)
+    fewer[rng.permutation(len(on_edge))[: np.count_nonzero(on_edge)]] = False
+    whole = absolute_pose(x1, known, frame1.K, ransac)
+    inliers = np.zeros(len(on_edge), dtype=bool) if whole is None else whole.inliers
+    off, other = errors(~on_edge), errors(fewer)
+    values = (_share(on_edge), _share(on_edge[inliers]), off[0], other[0], off[1], other[1])
+    return dict(zip(SHADOW_COLUMNS, values, strict=True))
+
+
+def _near(points: Floats, edges: Bools) -> Bools:
+    """Which pixels (K, 2) are at most `NEAR_PX` from one that is True."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not edges.any() or not len(points):
+        return np.zeros(len(points), dtype=bool)
+    distance = distance_transform_edt(~edges)
+    height, width = edges.shape
+    x, y = np.rint(points).astype(int).T
+    return np.asarray(distance[y.clip(0, height - 1), x.clip(0, width - 1)] <= NEAR_PX)
+
+
+def _share(of: Bools) -> float:
+    return float(of.mean()) if of.size else 0.0
