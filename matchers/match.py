@@ -18,6 +18,7 @@ from matchers.specs import MAX_KEYPOINTS
 from matchers.truth.exact import GroundTruth, PairTruth, judge, label, score
 from matchers.truth.frame import FrameGeometry
 from matchers.truth.rules import Verdict
+from matchers.turned import match_turned
 from matchers.types import Extractor, Features, Image, Matcher, Matches
 from satgen.dataset import Dataset, image_path, is_dataset
 from satgen.frame import Frame
@@ -90,6 +91,8 @@ class MatchedPair:
         features0, features1: their keypoints and descriptors.
         matches: what the matcher found.
         title: for pictures: the names of images, features and matcher.
+        turn_deg: by how much the second image was turned clockwise to be matched: 0, 90, 180 or
+            270; None where no turns were tried.
     """
 
     def __init__(
@@ -98,11 +101,13 @@ class MatchedPair:
         features: tuple[Features, Features],
         matches: Matches,
         title: str = "",
+        turn_deg: int | None = None,
     ) -> None:
         self.sides = sides
         self.features0, self.features1 = features
         self.matches = matches
         self.title = title
+        self.turn_deg = turn_deg
 
     def __repr__(self) -> str:
         """Counts, and the figures where the truth is known."""
@@ -233,6 +238,7 @@ def match(
     max_keypoints: int = MAX_KEYPOINTS,
     resize: int | None = None,
     mask: bool = True,
+    turns: bool = False,
     device: str | None = None,
     **options: Any,
 ) -> MatchedPair:
@@ -251,6 +257,8 @@ def match(
         max_keypoints: an image, the best.
         resize: bring the long side to so many pixels first (ALIKED, SuperPoint).
         mask: of a frame, look for keypoints on the target only.
+        turns: try the second image in each of its quarter turns and keep the one that matches best:
+            for cameras that roll, at four times the work (`matchers.turned`).
         device: cpu, cuda or mps; by default the best there is.
         options: fields of the matcher's configuration, such as depth_confidence.
 
@@ -262,9 +270,13 @@ def match(
     find, pair = loaded(
         chosen, matcher, weights, features_weights, max_keypoints, resize, device, options
     )
-    found = tuple(find(side.image, mask=side.mask) for side in sides)
     title = f"{sides[0].name} - {sides[1].name}, {_name(chosen)}, {_name(matcher)}"
-    return MatchedPair(sides, (found[0], found[1]), pair(*found), title)
+    first = find(sides[0].image, mask=sides[0].mask)
+    if turns:
+        best = match_turned(find, pair, first, sides[1].image, sides[1].mask)
+        return MatchedPair(sides, (first, best.features), best.matches, title, best.degrees)
+    second = find(sides[1].image, mask=sides[1].mask)
+    return MatchedPair(sides, (first, second), pair(first, second), title)
 
 
 def loaded(

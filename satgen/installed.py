@@ -24,6 +24,8 @@ _MODULES = {
     "pyopengl": "OpenGL",
     "pyrender2": "pyrender",
     "rerun-sdk": "rerun",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
 }
 """Distribution, in lower case -> what it is imported as, where that is another name."""
 NOT_FOR_RENDERING = (

@@ -1,7 +1,8 @@
 """Photographs as frames to train on: crops of them, which homographies tie together.
 
-The photographs are those that travel in the wheels of scikit-image, scikit-learn and matplotlib (or
-a folder's); none is shipped here. Ten are never trained on: `bench.photographs` measures on them.
+The photographs are those that travel in the wheels of scikit-image, scikit-learn (`pip install
+'satgen[photographs]'` brings both) and matplotlib, or a folder's; none is shipped here. Ten are
+never trained on: `bench.photographs` measures on them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def found(names: tuple[str, ...]) -> list[Path]:
             places = (Path(spec.origin).parent / folder / name for name in names)
             files += [place for place in places if place.is_file()]
     if not files:
-        raise InputError("no photographs are installed: pip install scikit-image brings some")
+        raise InputError(
+            "no photographs are installed: pip install 'satgen[photographs]' brings some"
+        )
     return sorted(files, key=lambda file: file.name)
 
 

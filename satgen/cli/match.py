@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,7 +18,9 @@ from satgen.outputs import check_outside
 
 if TYPE_CHECKING:
     from matchers.match import MatchedPair
-    from matchers.types import Features, Matches
+    from matchers.types import Matches
+
+T = TypeVar("T")
 
 
 @click.command("match", short_help="Match two images, and draw the matches.")
@@ -54,6 +57,12 @@ if TYPE_CHECKING:
 @options_of(LightGlueConfig)
 @click.option("--no-adaptive", is_flag=True, help="LightGlue: all layers, no pruning.")
 @click.option("--no-mask", is_flag=True, help="Look for keypoints beside the target, too.")
+@click.option(
+    "--turns",
+    is_flag=True,
+    help="Try the second image in each of its quarter turns and keep the best: for cameras that "
+    "roll, at four times the work.",
+)
 @click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")
 @click.option("--out", type=PATH, help="Picture to write.")
 @click.option("--npz", type=PATH, help="NumPy file to write.")
@@ -71,6 +80,7 @@ def command(
     width_confidence: float | None,
     no_adaptive: bool,
     no_mask: bool,
+    turns: bool,
     device: str | None,
     out: Path | None,
     npz: Path | None,
@@ -100,23 +110,37 @@ def command(
 
     require("satgen match", "torch", "cv2", "safetensors")
     from matchers.match import MatchedPair, PairImage, loaded
+    from matchers.turned import match_turned
 
     sides = (PairImage.read(image_a, not no_mask), PairImage.read(image_b, not no_mask))
     find, pair = loaded(
         features, matcher, weights, features_weights, max_keypoints, resize, device, options
     )
     seconds: dict[str, float] = {}
-    found: list[Features] = []
-    for name, side in zip(("features_a", "features_b"), sides, strict=True):
-        start = time.perf_counter()
-        found.append(find(side.image, mask=side.mask))
-        seconds[name] = time.perf_counter() - start
-    start = time.perf_counter()
-    matches: Matches = pair(*found)
-    matches.scores.cpu()
-    seconds["match"] = time.perf_counter() - start
+    turn: int | None = None
 
-    result = MatchedPair(sides, (found[0], found[1]), matches)
+    def timed(name: str, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        done = work()
+        seconds[name] = time.perf_counter() - start
+        return done
+
+    def matched() -> Matches:
+        matches: Matches = pair(*found)
+        matches.scores.cpu()
+        return matches
+
+    a, b = sides
+    found = [timed("features_a", lambda: find(a.image, mask=a.mask))]
+    if turns:
+        best = timed("match", lambda: match_turned(find, pair, found[0], b.image, b.mask))
+        found.append(best.features)
+        matches, turn = best.matches, best.degrees
+    else:
+        found.append(timed("features_b", lambda: find(b.image, mask=b.mask)))
+        matches = timed("match", matched)
+
+    result = MatchedPair(sides, (found[0], found[1]), matches, turn_deg=turn)
     answer: dict[str, Any] = {
         "images": [str(image_a), str(image_b)],
         "features": features,
@@ -124,6 +148,7 @@ def command(
         "keypoints": [len(side) for side in found],
         "matches": len(matches),
         "mean_score": float(matches.scores.mean()) if len(matches) else None,
+        **({} if turn is None else {"turn_deg": turn}),
         **_adaptation(matches),
         "truth": _truth(result),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
@@ -218,6 +243,8 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     if answer["mean_score"] is not None:
         first += f", mean score {answer['mean_score']:.3f}"
     lines = [first]
+    if "turn_deg" in answer:
+        lines.append(f"the second image turned by {answer['turn_deg']} degrees, clockwise")
     if "stop_layer" in answer:
         p0, p1 = answer["pruned"]
         lines.append(
@@ -237,10 +264,13 @@ def _lines(answer: dict[str, Any]) -> list[str]:
             f"{shares}"
         )
     seconds = answer["seconds"]
-    lines.append(
-        f"features {duration(seconds['features_a'])} and {duration(seconds['features_b'])}, "
-        f"matching {duration(seconds['match'])}, on {answer['device']}"
-    )
+    if "features_b" in seconds:
+        features = f"{duration(seconds['features_a'])} and {duration(seconds['features_b'])}"
+        work = f"matching {duration(seconds['match'])}"
+    else:
+        features = duration(seconds["features_a"])
+        work = f"features and matching of four turns {duration(seconds['match'])}"
+    lines.append(f"features {features}, {work}, on {answer['device']}")
     return lines
 
 
