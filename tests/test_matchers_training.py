@@ -36,7 +36,7 @@ from matchers.training.objectives import (
     measure,
     trainable,
 )
-from matchers.training.run import TrainSummary, train
+from matchers.training.run import TrainSummary, _some, train
 from matchers.training.trainer import Hardware
 from matchers.truth.batched import pose_labels
 from matchers.weights import purpose
@@ -332,6 +332,11 @@ def test_a_matcher_of_ones_own_is_trained_and_used(aura: Path, cache: Path, tmp_
         load_matcher("lightglue", "sift", weights=answer["weights"], device="cpu")
     with pytest.raises(InputError, match=r"'nearest': cannot be trained: one of lightglue, super"):
         TrainConfig(matcher="nearest")
+
+
+def test_many_targets_are_counted_in_a_line() -> None:
+    assert _some({"worldview", "aura"}) == "aura, worldview"
+    assert _some({f"random-{i}" for i in range(60)}) == "60 targets (random)"
 
 
 def test_the_held_out_pairs_are_the_benchmarks_to_read(aura: Path, whole: Path) -> None:

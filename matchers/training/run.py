@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ FRAME_S, STEP_S = 0.1, 0.5
 """About how long a frame's features take, and a step: seconds, for the time that is left."""
 
 TEST_FRAMES = "test frames"
+
+MOST_NAMED = 6
+"""Targets that a card's line names one by one."""
 
 ROLLED = ", rolled"
 """Behind a matcher's name in a card: of the same pairs, the second frames rolled at random."""
@@ -318,11 +322,11 @@ class _Job:
                         f"{what}{suffix}": found.evaluate(judge).to_json()
                         for what, judge in judges.items()
                     }
-        targets = sorted({data.name for data in self.datasets.values()})
+        trained = {d.name for name, d in self.datasets.items() if len(self.splits[name].train)}
         card = {
             "matcher": config.purpose.matcher,
             "features": config.purpose.features,
-            "source": f"satgen train on {', '.join(targets)}",
+            "source": f"satgen train on {_some(trained)}",
             "network": {"dim": config.dim, "layers": config.layers, "heads": config.heads},
             "data": {
                 name: {
@@ -545,6 +549,14 @@ def _nearest_judge(side0: PairSide, side1: PairSide, labels: Labels) -> tuple[fl
     for row, matches in zip(partner, found, strict=True):
         row[matches.indices[:, 0]] = matches.indices[:, 1]
     return 0.0, tally_matches(partner, labels)
+
+
+def _some(names: Collection[str]) -> str:
+    """Names of targets in a line: all, or how many and of which kinds where they are many."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(sorted(names))
+    kinds = sorted({re.sub(r"[-_]?\d+$", "", name) for name in names})
+    return f"{len(names)} targets ({', '.join(kinds[:MOST_NAMED])})"
 
 
 def _done(folder: Path) -> bool:
