@@ -65,8 +65,9 @@ class TargetRef:
         name: short name.
         file: the model file as the user named it; None for a target with a name.
         sha256: of the GLB or model file.
-        scale, up: see `RenderOptions`.
+        scale, up, parts: see `RenderOptions`.
         light: SHA-256 of the light that was baked for it; empty where none was.
+        card_sha256: of the user's card beside the file; empty where there is none.
     """
 
     name: str
@@ -75,6 +76,8 @@ class TargetRef:
     scale: float
     up: str
     light: str = ""
+    parts: str = "file"
+    card_sha256: str = ""
 
     @property
     def source(self) -> str:
@@ -205,7 +208,7 @@ class RenderConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> RenderConfig:
         """Inverse of `to_json`; `folder` is the dataset's, where a pose table lies."""
-        known = {"light": "", **data["target"]}
+        known = {"light": "", "parts": "file", "card_sha256": "", **data["target"]}
         target = {key: known[key] for key in (f.name for f in fields(TargetRef))}
         trajectory = TrajectoryConfig.from_json(data["trajectory"])
         if folder is not None:
@@ -340,10 +343,13 @@ def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
     """Reference to the target that `options` name."""
     name = str(options.target)
     file = None if registry.is_name(name) else name
-    ref = TargetRef(model.name, file, "", float(options.scale), options.up)
+    scale, card = float(options.scale), model.card.get("source", {})
+    beside = card.get("card", {}) if isinstance(card, dict) else {}
+    ref = TargetRef(model.name, file, "", scale, options.up, parts=options.parts)
     path = model_path(ref)
     baked = file_sha256(light_path(path)) if model.light is not None else ""
-    return replace(ref, sha256=file_sha256(path), light=baked)
+    described = str(beside.get("sha256", "")) if file is not None else ""
+    return replace(ref, sha256=file_sha256(path), light=baked, card_sha256=described)
 
 
 def model_path(target: TargetRef) -> Path:

@@ -108,6 +108,7 @@ class RenderOptions:
     Attributes:
         target: a bundled target's name or the path of a model file.
         scale, up: metres per unit and upward axis of a model file.
+        parts: what makes a part of a model file: file, material or connected.
         trajectory: spiral, grid, orbit, tumble, or file:PATH; or a `Motion` with its parameters.
         start, stop, step: observation indices, `stop` included.
         distance: camera to aim point, metres; None frames the bounding sphere.
@@ -149,6 +150,11 @@ class RenderOptions:
     )
     scale: float = setting(1.0, "Metres per unit of a model file", low=1e-6, high=1e6)
     up: str = setting("z", "Axis of a model file that points up: x, y, z, -x, -y or -z")
+    parts: str = setting(
+        "file",
+        "What makes a part of a model file: file (its nodes, objects or groups), material or "
+        "connected",
+    )
     trajectory: Motion | str = setting(
         "spiral", "spiral, grid, orbit, tumble or file:PATH (CSV or parquet)"
     )

@@ -98,7 +98,7 @@ def scene_of(options: RenderOptions) -> Scene:
     """
     from satgen.targets.load import load_target
 
-    model = load_target(options.target, options.scale, options.up)
+    model = load_target(options.target, options.scale, options.up, parts=options.parts)
     if options.renderer != RENDERERS[0]:
         from satgen.rendering.reference import check_model
 

@@ -215,7 +215,10 @@ def _maker(
         model, ref = target, TargetRef(target.name, None, _model_sha256(target), 1.0, "z")
     else:
         key = _target_key(target, request)
-        model = _MODELS.get_or(key, lambda: load_target(request.target, request.scale, request.up))
+        model = _MODELS.get_or(
+            key,
+            lambda: load_target(request.target, request.scale, request.up, parts=request.parts),
+        )
         ref = None
     config = resolve(request, model, target=ref)
     return FrameMaker(Scene(config, model), anywhere=anywhere), model
@@ -230,7 +233,7 @@ def _target_key(target: str | Path | TargetModel, request: RenderOptions) -> Has
         status = path.stat()
     except OSError:
         return str(path)
-    return str(path), status.st_mtime_ns, status.st_size, request.scale, request.up
+    return str(path), status.st_mtime_ns, status.st_size, request.scale, request.up, request.parts
 
 
 def _model_sha256(model: TargetModel) -> str:

@@ -158,7 +158,7 @@ def _maker_of(scene: FrameScene) -> FrameMaker:
     model_of(scene)
     config = scene.data.config
     target = config.target
-    model = load_target(target.source, target.scale, target.up)
+    model = load_target(target.source, target.scale, target.up, parts=target.parts)
     quiet = replace(config, sensor=config.sensor.quiet)
     return FrameMaker(Scene(quiet, model), anywhere=True)
 

@@ -174,15 +174,30 @@ def _draw(names: Sequence[str], picture: Path) -> None:
         target_sheet((load_target(name) for name in names), picture)
 
 
+parts_option = click.option(
+    "--parts",
+    default="file",
+    show_default=True,
+    help="What makes a part of a model file: file, material or connected.",
+)
+
+
 @command.command("inspect", short_help="Say what a model file holds, and draw it.")
 @click.argument("target")
 @number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
 @click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
+@parts_option
 @click.option("--out", type=PATH, help="The picture.  [default: NAME-inspect.png]")
 @click.option("--no-picture", is_flag=True, help="Draw none; needs no OpenGL.")
 @json_option
 def inspect_command(
-    target: str, scale: float, up: str, out: Path | None, no_picture: bool, as_json: bool
+    target: str,
+    scale: float,
+    up: str,
+    parts: str,
+    out: Path | None,
+    no_picture: bool,
+    as_json: bool,
 ) -> None:
     """Say what TARGET (a model file or a name) holds, as satgen will render it: its size, parts,
     materials and textures, and a line for each thing that is not drawn as the file says.
@@ -209,7 +224,7 @@ def inspect_command(
         picture = out or Path(f"{name}-inspect.png")
         check_picture(picture)
         require_for_rendering()
-    model = load_target(target, scale, up)
+    model = load_target(target, scale, up, parts=parts)
     found = inspect_model(model)
     if picture is not None:
         inspection_picture(model, picture)
@@ -229,8 +244,9 @@ def inspect_command(
 @click.argument("target")
 @number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
 @click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
+@parts_option
 @json_option
-def light_command(target: str, scale: float, up: str, as_json: bool) -> None:
+def light_command(target: str, scale: float, up: str, parts: str, as_json: bool) -> None:
     """Bake the light that the parts of TARGET (a name or a model file) send to one another.
 
     It is written beside the model file, as MODEL.light.npz, and every render of the target from
@@ -245,7 +261,7 @@ def light_command(target: str, scale: float, up: str, as_json: bool) -> None:
     """
     from satgen.modelling.build import build_light
 
-    path = build_light(target, scale, up)
+    path = build_light(target, scale, up, parts)
     if as_json:
         echo_json({"file": str(path), "bytes": path.stat().st_size})
     else:

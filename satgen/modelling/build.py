@@ -244,12 +244,12 @@ def build(name: str, out_dir: Path | str | None = None, with_picture: bool = Tru
     return paths
 
 
-def build_light(target: Path | str, scale: float = 1.0, up: str = "z") -> Path:
+def build_light(target: Path | str, scale: float = 1.0, up: str = "z", parts: str = "file") -> Path:
     """Bake the light between a target's parts and write it beside its model file.
 
     Args:
         target: a target's name or a model file.
-        scale, up: of a model file.
+        scale, up, parts: of a model file.
 
     Raises:
         InputError: the target cannot be loaded, Embree is not installed, or the file cannot be
@@ -259,7 +259,7 @@ def build_light(target: Path | str, scale: float = 1.0, up: str = "z") -> Path:
     from satgen.targets.load import load_target
 
     path = light_path(source_path(target))
-    light = bake(load_target(target, scale, up, light=False))
+    light = bake(load_target(target, scale, up, parts=parts, light=False))
     try:
         write_atomic(path, light_bytes(light))
     except OSError as error:

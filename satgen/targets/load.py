@@ -20,8 +20,10 @@ from satgen.targets.gltf import GltfPrimitive, GltfScene, read_gltf
 from satgen.targets.gltf_document import GltfError
 from satgen.targets.normals import crease_normals
 from satgen.targets.obj import read_obj
+from satgen.targets.parts import BY, split_parts
 from satgen.targets.pieces import DEFAULT_MATERIAL, Piece
 from satgen.targets.ply import read_ply
+from satgen.targets.sidecar import classified, read_sidecar
 from satgen.targets.stl import read_stl
 
 EXTENSIONS = (".glb", ".gltf", ".obj", ".stl", ".ply")
@@ -33,7 +35,12 @@ MIN_EXTENT_M = 1e-6
 
 
 def load_target(
-    name_or_path: str | Path, scale: float = 1.0, up: str = "z", *, light: bool = True
+    name_or_path: str | Path,
+    scale: float = 1.0,
+    up: str = "z",
+    *,
+    parts: str = "file",
+    light: bool = True,
 ) -> TargetModel:
     """Load a target by name, or a model file by path.
 
@@ -42,11 +49,13 @@ def load_target(
             .ply file.
         scale: metres per unit of the file.
         up: the file's axis that becomes the target's +z: x, y, z, -x, -y or -z.
+        parts: what is a part of a file: one of `satgen.targets.parts.BY`.
         light: whether to read the light that was baked for it, where there is any.
 
     Returns:
         The model in the target frame, metres. Of a file, every node (of a scene) or object is a
-        part of class "part"; more than 65,535 become one. Missing normals are computed, weighted by
+        part of class "part", unless a card beside it says more (`satgen.targets.sidecar`); more
+        than 65,535 become one. Missing normals are computed, weighted by
         angle, with a crease where faces meet at more than 30 degrees; a surface without a
         material is light grey; a surface that is not closed is drawn from both sides.
 
@@ -57,10 +66,14 @@ def load_target(
         raise InputError(f"scale must be a positive number, got {scale!r}")
     if up not in UP_AXES:
         raise InputError(f"up must be one of {', '.join(UP_AXES)}, got {up!r}")
+    if parts not in BY:
+        raise InputError(f"parts must be one of {', '.join(BY)}, got {parts!r}")
     text = str(name_or_path)
     if registry.is_name(text):
-        if scale != 1.0 or up != "z":
-            raise InputError(f"scale and up are for model files; {text} is a target of satgen's")
+        if scale != 1.0 or up != "z" or parts != "file":
+            raise InputError(
+                f"scale, up and parts are for model files; {text} is a target of satgen's"
+            )
         return _load_named(text, light)
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
@@ -68,7 +81,7 @@ def load_target(
         raise InputError(
             f"unknown target {text!r}: one of {names}, random:SEED, or the path of a model file"
         )
-    return _load_file(path, float(scale), up, light)
+    return _load_file(path, float(scale), up, parts, light)
 
 
 def _load_named(name: str, light: bool) -> TargetModel:
@@ -109,7 +122,7 @@ def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[Piece]]:
     return tuple(parts), pieces
 
 
-def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
+def _load_file(path: Path, scale: float, up: str, by: str, light: bool) -> TargetModel:
     suffix = path.suffix.lower()
     if suffix not in EXTENSIONS:
         known = ", ".join(EXTENSIONS)
@@ -127,6 +140,8 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
         if suffix in (".glb", ".gltf"):
             scene = read_gltf(path)
             own = scene.generator == "satgen" and all("label" in n.extras for n in scene.nodes)
+            if own and by != "file":
+                raise InputError(f"{path}: parts {by}: it is a model of satgen's, with its own")
             if own:
                 parts, pieces = _satgen_pieces(scene)
                 landmarks = {n: (p[0], p[1], p[2]) for n, p in scene.extras["landmarks"].items()}
@@ -150,9 +165,14 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
     turn = np.array(_UPRIGHT[up], dtype=np.float64)
     pieces = [_placed(p, scale, turn) for p in pieces]
     _check_size(path, pieces, scale)
+    sidecar = None
     if not own:
+        names, pieces = split_parts(names, pieces, by)
         pieces = _two_sided(pieces, always=suffix not in (".glb", ".gltf"))
         parts, pieces = _number_parts(path, names, pieces, told)
+        sidecar = read_sidecar(path)
+        if sidecar is not None:
+            parts, landmarks = classified(sidecar, parts), dict(sidecar.landmarks)
     landmarks = {
         n: tuple(float(v) for v in turn @ np.asarray(p, float) * scale)  # type: ignore[misc]
         for n, p in landmarks.items()
@@ -164,6 +184,13 @@ def _load_file(path: Path, scale: float, up: str, light: bool) -> TargetModel:
         "source": {"file": path.name, "sha256": digest, "scale": scale, "up": up},
         "landmarks": {n: list(p) for n, p in landmarks.items()},
     }
+    if by != "file":
+        card["source"]["parts"] = by
+    if sidecar is not None:
+        card["source"]["card"] = {"file": sidecar.path.name, "sha256": sidecar.sha256}
+        card["title"] = sidecar.title or card["title"]
+        if sidecar.facts:
+            card["facts"] = dict(sidecar.facts)
     model = _assemble(path.stem, parts, pieces, landmarks, card)
     model = replace(model, warnings=tuple(told))
     card["triangles"] = len(model.faces)

@@ -1,0 +1,97 @@
+"""Which triangles of a user's model file are a part: by the file, by material, or by connection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satgen.grouping import equal_rows
+from satgen.targets.pieces import Piece
+
+BY = ("file", "material", "connected")
+"""What makes a part: the file's nodes, objects, groups or solids; each material; or, of each of the
+file's parts, what hangs together."""
+
+
+def split_parts(names: list[str], pieces: list[Piece], by: str) -> tuple[list[str], list[Piece]]:
+    """Names of parts, and pieces that say which of them they are of.
+
+    Args:
+        names: of the file's parts.
+        pieces: theirs.
+        by: one of `BY`.
+    """
+    if by == "material":
+        return _by_material(pieces)
+    if by == "connected":
+        return _by_connection(names, pieces)
+    return names, pieces
+
+
+def _by_material(pieces: list[Piece]) -> tuple[list[str], list[Piece]]:
+    """A part for each material's name."""
+    number: dict[str, int] = {}
+    out = []
+    for piece in pieces:
+        part = number.setdefault(piece.material.name, len(number))
+        out.append(replace(piece, part=part))
+    return list(number), out
+
+
+def _by_connection(names: list[str], pieces: list[Piece]) -> tuple[list[str], list[Piece]]:
+    """A part for each connected surface of each part; vertices at one place are one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    of_part: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        of_part.setdefault(piece.part, []).append(piece)
+    found: list[str] = []
+    out: list[Piece] = []
+    for part, mine in of_part.items():
+        vertices = np.concatenate([p.vertices for p in mine])
+        starts = np.cumsum([0] + [len(p.vertices) for p in mine[:-1]])
+        faces = np.concatenate([p.faces + s for p, s in zip(mine, starts, strict=True)])
+        low, size = vertices.min(axis=0), float(np.ptp(vertices, axis=0).max()) or 1.0
+        place = equal_rows(np.round((vertices - low) / (size * 1e-6)))[1][faces]
+        count = int(place.max()) + 1
+        rows, columns = place[:, [0, 1]].reshape(-1), place[:, [1, 2]].reshape(-1)
+        graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), (count, count))
+        _, component = connected_components(graph, directed=False)
+        # Numbered by their first face.
+        _, first, number = np.unique(component[place[:, 0]], return_index=True, return_inverse=True)
+        rank = np.argsort(np.argsort(first))
+        owner = rank[number.reshape(-1)] + len(found)
+        several = len(first) > 1
+        found += [f"{names[part]} {k + 1}" if several else names[part] for k in range(len(first))]
+        face = 0
+        for piece in mine:
+            out += _apart(piece, owner[face : face + len(piece.faces)])
+            face += len(piece.faces)
+    return found, out
+
+
+def _apart(piece: Piece, owner: NDArray[np.int64]) -> list[Piece]:
+    """A piece for each part that its faces (F,) are of."""
+    order = np.argsort(owner, kind="stable")
+    cuts = np.flatnonzero(np.diff(owner[order])) + 1
+    out = []
+    for group in np.split(order, cuts):
+        faces = piece.faces[group]
+        used, renumbered = np.unique(faces, return_inverse=True)
+
+        out.append(
+            replace(
+                piece,
+                part=int(owner[group[0]]),
+                vertices=piece.vertices[used],
+                faces=renumbered.reshape(-1, 3).astype(np.int32),
+                normals=None if piece.normals is None else piece.normals[used],
+                uv=None if piece.uv is None else piece.uv[used],
+                colours=None if piece.colours is None else piece.colours[used],
+                uv2=None if piece.uv2 is None else piece.uv2[used],
+            )
+        )
+    return out
