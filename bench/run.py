@@ -18,9 +18,19 @@ import numpy as np
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
 from bench.plan import BenchPlan
 from bench.result import PAGE, SUMMARY, Result
+from bench.shards import (
+    delete_shards,
+    held_shards,
+    incomplete,
+    shard_identity,
+    shard_kind,
+    take_files,
+)
 from matchers.truth.pairs import Pair
+from satgen.errors import InputError
 from satgen.progress import Update
 from satgen.runfolder import Journal, RunFolder, RunKind
+from satgen.shards import Shard
 from satgen.tasks import carried_out
 
 if TYPE_CHECKING:
@@ -68,6 +78,8 @@ def run(
 ) -> pd.DataFrame:
     """Carry out a plan in a folder, or what is missing of it.
 
+    Where it was carried out in shards (`run_shard`), their rows are taken, and they go.
+
     Args:
         plan: what to do.
         folder: of the run, made if need be.
@@ -85,21 +97,21 @@ def run(
             are not the matcher's. Nothing was changed.
         RunError: it cannot be written, or a worker died.
     """
-    with RunFolder.open(folder, BENCH, plan.identity, resume=resume, overwrite=overwrite) as place:
+    with (
+        held_shards(folder, BENCH, plan.identity) as shards,
+        RunFolder.open(folder, BENCH, plan.identity, resume=resume, overwrite=overwrite) as place,
+    ):
+        gathered = [
+            row for shard, held in shards.items() for row in _shard_rows(plan, folder, shard, held)
+        ]
         journal = place.journal(RESULTS)
         rows = _good(plan, folder, journal.read()) if place.going_on else []
-        tasks = _tasks(plan, folder, {_key(row) for row in rows})
         _begin(plan, place)
-        total = len(plan.pairs) + sum(len(entry.pairs) for entry in plan.posed)
-        left = sum(len(task.pairs) for task in tasks)
-        if progress:
-            progress(total - left, total)
-        with journal.rewritten(rows):
-            for task, found in _carried_out(plan, tasks, workers):
-                journal.append(found)
-                left -= len(task.pairs)
-                if progress:
-                    progress(total - left, total)
+        for held in shards.values():
+            take_files(held, folder, f"{MATCHES}/*/*.npz")
+        done = {_key(row) for row in rows}
+        rows += [row for row in gathered if _key(row) not in done]
+        _carry_out(plan, folder, journal, rows, _keys(plan), workers, progress)
         table = _table(plan, journal)
         if plan.config.pairs_per_gap is None and plan.pairs:
             from bench.run_tracks import follow
@@ -110,7 +122,44 @@ def run(
             from bench.report import write_report
 
             write_report(folder)
+        delete_shards(folder, shards.values())
     return table
+
+
+def run_shard(
+    plan: BenchPlan,
+    folder: Path,
+    shard: Shard,
+    *,
+    workers: int = 1,
+    resume: bool = True,
+    overwrite: bool = False,
+    progress: Update | None = None,
+) -> int:
+    """Carry out one of the parts of a plan, in a folder beside the run's, which `run` looks for.
+
+    Args:
+        plan, folder, workers, resume, overwrite, progress: as `run` has them.
+        shard: which.
+
+    Returns:
+        How many pairs it has.
+
+    Raises:
+        InputError, RunError: as `run`.
+    """
+    keys = shard.block(_keys(plan))
+    if not keys:
+        raise InputError(f"shard {shard}: there are only {len(_keys(plan))} pairs")
+    identity = shard_identity(plan.identity, shard)
+    with RunFolder.open(
+        shard.folder(folder), shard_kind(BENCH), identity, resume=resume, overwrite=overwrite
+    ) as place:
+        journal = place.journal(RESULTS)
+        rows = _good(plan, place.path, journal.read()) if place.going_on else []
+        place.begin(plan.description)
+        _carry_out(plan, place.path, journal, rows, keys, workers, progress)
+    return len(keys)
 
 
 class BenchResult(Result):
@@ -132,6 +181,51 @@ class BenchResult(Result):
 
 
 # -- tasks -------------------------------------------------------------------------------------
+
+
+def _keys(plan: BenchPlan) -> list[Key]:
+    """Of every pair, in the order in which they are run."""
+    numbered = (
+        (entry.name, number, number, 0.0)
+        for entry in plan.posed
+        for number in range(1, len(entry.pairs) + 1)
+    )
+    return [*map(_pair_key, plan.pairs), *numbered]
+
+
+def _carry_out(
+    plan: BenchPlan,
+    folder: Path,
+    journal: Journal,
+    rows: list[Row],
+    keys: Sequence[Key],
+    workers: int,
+    progress: Update | None,
+) -> None:
+    """Write the rows that there are, and those that are missing of some pairs."""
+    done = {_key(row) for row in rows}
+    tasks = _tasks(plan, folder, done | (set(_keys(plan)) - set(keys)))
+    left = sum(len(task.pairs) for task in tasks)
+    if progress:
+        progress(len(keys) - left, len(keys))
+    with journal.rewritten(rows):
+        for task, found in _carried_out(plan, tasks, workers):
+            journal.append(found)
+            left -= len(task.pairs)
+            if progress:
+                progress(len(keys) - left, len(keys))
+
+
+def _shard_rows(plan: BenchPlan, out: Path, shard: Shard, folder: RunFolder) -> list[Row]:
+    """A shard's rows.
+
+    Raises:
+        InputError: it is not complete.
+    """
+    rows = _good(plan, folder.path, folder.journal(RESULTS).read())
+    if {_key(row) for row in rows} != set(shard.block(_keys(plan))):
+        raise incomplete(out, [shard.number], shard.count)
+    return rows
 
 
 def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:
@@ -201,7 +295,7 @@ def _good(plan: BenchPlan, folder: Path, rows: Sequence[Row]) -> list[Row]:
     done = {key for key, combinations in found.items() if combinations == wanted}
     for pair in _kept(plan):
         files = (match_file(folder / MATCHES, name, pair) for name in wanted)
-        if not all(file.is_file() for file in files):
+        if _pair_key(pair) in done and not all(file.is_file() for file in files):
             done.discard(_pair_key(pair))
     return [row for row in rows if _key(row) in done]
 

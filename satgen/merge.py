@@ -24,7 +24,7 @@ from satgen.progress import Update
 from satgen.records import FrameRecord, read_journal
 from satgen.run import DATASET, SHARD, deciding, finish
 from satgen.runfolder import IDENTITY, RunFolder, difference, is_held
-from satgen.shards import Shard, array_words, found_shards, shards_folder
+from satgen.shards import Shard, array_words, division, found_shards, shards_folder
 from satgen.tables import records_of
 from satgen.trajectory.file import TABLE
 
@@ -115,7 +115,7 @@ def status(out: str | Path) -> DatasetStatus:
         raise InputError(f"{out}: neither a dataset, nor has it shards in {shards_folder(out)}")
     parts: list[PartStatus] = []
     if shards:
-        count = _division(out, shards)
+        count = division(out, shards)
         for number in range(1, count + 1):
             shard = Shard(number, count)
             place = shard.folder(out)
@@ -154,7 +154,7 @@ def merge(
     found = found_shards(out)
     if not found:
         raise InputError(f"{out}: has no shards in {shards_folder(out)}")
-    count = _division(out, found)
+    count = division(out, found)
     absent = sorted(set(range(1, count + 1)) - {shard.number for shard in found})
     unfinished = [
         part.shard.number
@@ -268,16 +268,6 @@ def _indices(description: dict[str, Any], place: Path) -> list[int]:
     """Of the whole dataset's frames, by the description of a shard that lies in `place`."""
     config = RenderConfig.from_json(description[DATASET.noun], place)
     return [int(index) for index in config.indices()]
-
-
-def _division(out: Path, shards: Sequence[Shard]) -> int:
-    counts = sorted({shard.count for shard in shards})
-    if len(counts) > 1:
-        words = " and ".join(map(str, counts))
-        raise InputError(
-            f"{shards_folder(out)}: has shards of {words}; delete those of one division"
-        )
-    return counts[0]
 
 
 def _part(place: Path, shard: Shard | None, frames: int | None) -> PartStatus:

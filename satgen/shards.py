@@ -13,8 +13,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from satgen.errors import InputError
+
+T = TypeVar("T")
 
 ENVIRONMENT = "auto"
 """A shard that Slurm's variables tell: auto, or auto/N."""
@@ -59,10 +62,10 @@ class Shard:
         """Where it is rendered, of a dataset that is to lie in `out`."""
         return shards_folder(out) / f"{self.number}-of-{self.count}"
 
-    def block(self, indices: Sequence[int]) -> Sequence[int]:
-        """Its part of the scene's indices; blocks differ by one in length at most."""
-        n = len(indices)
-        return indices[n * (self.number - 1) // self.count : n * self.number // self.count]
+    def block(self, items: Sequence[T]) -> Sequence[T]:
+        """Its part of the scene's indices, or a run's pairs; parts differ by one in length."""
+        n = len(items)
+        return items[n * (self.number - 1) // self.count : n * self.number // self.count]
 
 
 def shards_folder(out: Path) -> Path:
@@ -86,6 +89,21 @@ def found_shards(out: Path) -> list[Shard]:
     matches = [found for name in names if (found := _NAME.fullmatch(name))]
     pairs = [(int(found[1]), int(found[2])) for found in matches]
     return sorted(Shard(*pair) for pair in pairs if pair[0] <= pair[1] <= MOST_SHARDS)
+
+
+def division(out: Path, shards: Sequence[Shard]) -> int:
+    """How many shards there are to be, by those that there are.
+
+    Raises:
+        InputError: they are of two divisions.
+    """
+    counts = sorted({shard.count for shard in shards})
+    if len(counts) > 1:
+        words = " and ".join(map(str, counts))
+        raise InputError(
+            f"{shards_folder(out)}: has shards of {words}; delete those of one division"
+        )
+    return counts[0]
 
 
 def parse_shard(text: str, environment: Mapping[str, str]) -> Shard:

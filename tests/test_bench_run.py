@@ -24,7 +24,7 @@ from bench.api import bench_folders
 from bench.config import BenchConfig
 from bench.plan import PosedList, plan
 from bench.report import write_report
-from bench.run import BENCH, RESULTS, RUN, run
+from bench.run import BENCH, RESULTS, RUN, run, run_shard
 from matchers.nearest import NearestNeighbour
 from matchers.specs import MatcherSpec
 from matchers.training.config import TrainConfig
@@ -37,6 +37,7 @@ from satgen.errors import InputError, RunError
 from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.runfolder import first_free
+from satgen.shards import Shard, shards_folder
 from tests.datasets import command
 from tests.limits import PATIENCE_S
 
@@ -92,6 +93,36 @@ def test_precision_recall_and_f1_are_of_the_same_pairs(frames: Path, tmp_path: P
         assert table[name].isna().equals(none)
     # one keypoint is found or it is not
     assert table["precision"].equals(table["f1"])
+
+
+def test_shards_come_to_the_run_that_one_machine_makes(frames: Path, tmp_path: Path) -> None:
+    planned = plan(CONFIG, [frames])
+    whole = run(planned, tmp_path / "one")
+    out = tmp_path / "two"
+    assert run_shard(planned, out, Shard(2, 3)) == 2
+    with pytest.raises(InputError, match="shards 1,3 of 3 are not complete"):
+        run(planned, out)
+    for number in (1, 3):
+        assert run_shard(planned, out, Shard(number, 3)) == 2
+    results = Shard(3, 3).folder(out) / RESULTS
+    lines = results.read_bytes().splitlines(keepends=True)
+    results.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(InputError, match="shards 3 of 3 are not complete"):
+        run(planned, out)
+    assert not out.exists()
+    run_shard(planned, out, Shard(3, 3))
+    other = plan(replace(CONFIG, seed=1), [frames])
+    with pytest.raises(InputError, match="holds another shard of a benchmark"):
+        run(other, out)
+    with pytest.raises(InputError, match="there are only 6 pairs"):
+        run_shard(planned, tmp_path / "three", Shard(1, 7))
+    seen: list[tuple[int, int]] = []
+    same(whole, run(planned, out, progress=lambda done, total: seen.append((done, total))))
+    assert seen[0] == (6, 6)  # nothing was left to do
+    assert not shards_folder(out).exists()
+    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    one = tmp_path / "one"
+    assert names == sorted(p.relative_to(one).as_posix() for p in one.rglob("*") if p.is_file())
 
 
 def test_a_torn_run_goes_on_where_it_stopped(frames: Path, tmp_path: Path) -> None:

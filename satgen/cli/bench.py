@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -12,13 +13,14 @@ from typing import Any
 import click
 
 from bench.config import SMALL_PAIRS, SMALL_REPEATS, BenchConfig
-from satgen.cli.common import features_or_default, resumable
+from satgen.cli.common import features_or_default, resumable, shard_option
 from satgen.cli.experiment import experiment_options, show_comparison, show_result
 from satgen.cli.options import PATH, configured, options_of
 from satgen.errors import InputError
 from satgen.installed import require
 from satgen.progress import Progress, Stage
 from satgen.runfolder import first_free
+from satgen.shards import parse_shard
 
 SMALL = Path("datasets") / "bench"
 FRAMES_S, PAIR_S = 10.0, 0.3
@@ -34,6 +36,11 @@ FRAMES_S, PAIR_S = 10.0, 0.3
     multiple=True,
     metavar="LIST IMAGES",
     help="A list like SuperGlue's *_pairs_with_gt.txt and the folder of its images.",
+)
+@shard_option(
+    "Carry out",
+    "pairs, into a folder beside OUT's; the same command without --shard then "
+    "takes all parts together",
 )
 @experiment_options("bench", "COMBINATION")
 def command(
@@ -76,6 +83,7 @@ def _bench(
     *,
     pairs_per_gap: str | None,
     posed: tuple[tuple[Path, Path], ...],
+    shard: str | None,
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -85,9 +93,12 @@ def _bench(
 ) -> None:
     from bench.api import bench_folders
     from bench.plan import PosedList, check_matchers, chosen_pairs, plan
-    from bench.run import BENCH, BenchResult, run
+    from bench.run import BENCH, BenchResult, run, run_shard
     from bench.small import small_datasets, small_indices
 
+    part = None if shard is None else parse_shard(shard, os.environ)
+    if part is not None and out is None:
+        raise InputError("--shard: needs --out, a folder that all parts share")
     small = not datasets and not posed
     config, pairs_file = _config(small, pairs_per_gap, options)
     require("satgen bench", "torch", "cv2", "poselib", "matplotlib", "safetensors")
@@ -111,6 +122,18 @@ def _bench(
     folder = out or first_free(bench_folders(), BENCH, planned.identity)
     began = time.perf_counter()
     with shown.stage("pairs") as progress:
+        if part is not None:
+            count = run_shard(
+                planned,
+                folder,
+                part,
+                workers=workers,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
+            click.echo(f"{part.folder(folder)}: {count} pairs")
+            return
         run(
             planned,
             folder,

@@ -14,6 +14,7 @@ from satgen.cli.options import PATH
 from satgen.errors import one_line
 from satgen.progress import Progress, Stage, Update
 from satgen.progress import duration as duration
+from satgen.shards import ENVIRONMENT
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -49,6 +50,23 @@ def run_options(out: str) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def shard_option(verb: str, of_what: str) -> Callable[[F], F]:
+    """A decorator that adds --shard, as `shard`.
+
+    Args:
+        verb: what is done with a part.
+        of_what: there are parts of, and what becomes of them, for the help.
+    """
+    return click.option(
+        "--shard",
+        metavar="I/N",
+        is_flag=False,
+        flag_value=ENVIRONMENT,
+        help=f"{verb} the I-th of N parts of the {of_what}. Without I/N, or with auto/N, the one "
+        "of this task of a Slurm array.",
+    )
 
 
 @contextmanager

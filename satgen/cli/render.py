@@ -19,6 +19,7 @@ from satgen.cli.common import (
     megabytes,
     resumable,
     run_options,
+    shard_option,
 )
 from satgen.cli.options import PATH, chosen, configured, number_option, options_of, options_of_any
 from satgen.errors import InputError
@@ -26,7 +27,7 @@ from satgen.installed import require_for_rendering
 from satgen.options import RenderOptions
 from satgen.progress import Progress, Stage
 from satgen.rig import rig_requests
-from satgen.shards import ENVIRONMENT, parse_shard
+from satgen.shards import parse_shard
 from satgen.trajectory import KINDS
 
 ALL = "all"
@@ -48,14 +49,7 @@ MOTION = "motion__"
     help="JSON or TOML file of several cameras that fly together: a dataset each in OUT/NAME. "
     "Needs --distance.",
 )
-@click.option(
-    "--shard",
-    metavar="I/N",
-    is_flag=False,
-    flag_value=ENVIRONMENT,
-    help="Render the I-th of N parts, for `satgen merge`; without I/N, or with auto/N, the one of "
-    "this task of a Slurm array.",
-)
+@shard_option("Render", "frames, for `satgen merge`")
 @click.option(
     "--ray",
     metavar="ADDRESS",
