@@ -328,21 +328,19 @@ def _texture_arrays(
         or (len(textured) + 1) * size * size * texel * 4 // 3 > MAX_TEXTURE_BYTES
     ):
         size //= 2
-    base = np.full((len(textured) + 1, size, size, 4), 255, dtype=np.uint8)
+    base = np.empty((len(textured) + 1, size, size, 4), dtype=np.uint8)
     relief = np.empty_like(base)
-    relief[:] = (128, 128, 255, 255)
+    base[0], relief[0] = 255, _NEUTRAL
     glow = np.full(base.shape if glowing else (1, 1, 1, 4), 255, dtype=np.uint8)
     for layer, i in enumerate(textured, start=1):
         layers[i] = layer
         material = materials[i]
-        if material.base_color_image is not None:
-            base[layer, ..., :3] = _resized(_visible(material), size)
+        roughness = metallic = None
         if material.metallic_roughness_image is not None:
             image = _resized(material.metallic_roughness_image, size)
-            base[layer, ..., 3] = image[..., 1]
-            relief[layer, ..., 3] = image[..., 2]
-        if material.normal_image is not None:
-            relief[layer, ..., :3] = _resized(material.normal_image, size)
+            roughness, metallic = image[..., 1], image[..., 2]
+        base[layer] = _layer(_visible(material), (255, 255, 255), roughness, size)
+        relief[layer] = _layer(material.normal_image, _NEUTRAL[:3], metallic, size)
         if material.emissive_image is not None:
             glow[layer, ..., :3] = _resized(material.emissive_image, size)
         if material.alpha_image is not None:
@@ -350,12 +348,11 @@ def _texture_arrays(
     return base, relief, glow, layers
 
 
-def _visible(material: Material) -> NDArray[np.uint8]:
+def _visible(material: Material) -> NDArray[np.uint8] | None:
     """The base colour's image, with the mean of what is seen where it is cut out: what is clear has
     any colour, which must not run into the edges."""
     image, alpha = material.base_color_image, material.alpha_image
-    assert image is not None
-    if alpha is None or not material.cutoff or alpha.shape != image.shape[:2]:
+    if image is None or alpha is None or not material.cutoff or alpha.shape != image.shape[:2]:
         return image
     seen = alpha * (material.opacity / 255.0) >= material.cutoff
     if seen.all() or not seen.any():
@@ -365,10 +362,36 @@ def _visible(material: Material) -> NDArray[np.uint8]:
     return filled
 
 
+_NEUTRAL = (128, 128, 255, 255)
+"""Of a normal map without relief, and metallic as the material says."""
+
+
+def _layer(
+    colours: NDArray[np.uint8] | None,
+    neutral: tuple[int, ...],
+    alpha: NDArray[np.uint8] | None,
+    size: int,
+) -> NDArray[np.uint8]:
+    """A layer of a texture array (S, S, 4): a picture or one colour, and a channel or 255."""
+    from PIL import Image
+
+    if colours is None:
+        image = Image.new("RGBA", (size, size), (*neutral, 255))
+    else:
+        image = Image.fromarray(_resized(colours, size)).convert("RGBA")
+    if alpha is not None:
+        image.putalpha(Image.fromarray(np.ascontiguousarray(alpha)))
+    return np.asarray(image, dtype=np.uint8)
+
+
 def _slope_variance(relief: NDArray[np.uint8]) -> float:
     """Mean square slope along an axis of a normal map (S, S, 4), 0 where it is neutral."""
-    x, y, z = (relief[..., k].astype(np.float32) / 127.5 - 256.0 / 255.0 for k in range(3))
-    return float(np.mean((x * x + y * y) / np.maximum(z, 0.1) ** 2) / 2.0)
+    values = np.arange(256, dtype=np.uint8).astype(np.float32) / 127.5 - 256.0 / 255.0
+    steep = np.maximum(values, 0.1) ** 2
+    slopes = np.take(values * values, relief[..., 0])
+    slopes += np.take(values * values, relief[..., 1])
+    slopes /= np.take(steep, relief[..., 2])
+    return float(np.mean(slopes) / 2.0)
 
 
 def _images(material: Material) -> list[NDArray[np.uint8]]:

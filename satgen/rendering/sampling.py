@@ -14,10 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Centre, then corners: shares in eighths, and shares times offset (x, y) in sixteenths.
-_SHARE = (4, 1, 1, 1, 1)
-_ACROSS = (0, -1, 1, -1, 1)
-_DOWN = (0, -1, -1, 1, 1)
+# What of a pixel sees a surface, a bit each: the centre, and the corners. Of every such set:
+_SETS = (np.arange(32)[:, None] >> np.arange(5)) & 1
+_SHARE = np.maximum(_SETS @ (4, 1, 1, 1, 1), 1)
+_ACROSS = _SETS @ (0, -1, 1, -1, 1)
+_DOWN = _SETS @ (0, -1, -1, 1, 1)
+_WEIGHT = (_SHARE / 8.0).astype(np.float32)  # of the pixel's radiance
+_RIGHT = (_ACROSS / (2.0 * _SHARE)).astype(np.float32)  # its centroid, from the centre
+_BELOW = (_DOWN / (2.0 * _SHARE)).astype(np.float32)
+# One corner, or the two of one edge: neighbours that share them see the same triangle there.
+_ON_BORDER = (_SHARE <= 2) & ((_ACROSS != 0) | (_DOWN != 0))
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class PixelSamples:
         u, v: (N,) float32 position in the window, pixels.
         whole: points that make up a pixel alone.
         slot: (S,) int64: share n belongs to pixels[whole + slot[n]].
-        point: (S,) int64: what is seen there was shaded at point whole + point[n].
+        point: (S,) int32: what is seen there was shaded at point whole + point[n].
         weight: (S,) float32 share of the pixel's radiance.
     """
 
@@ -43,7 +49,7 @@ class PixelSamples:
     v: NDArray[np.float32]
     whole: int
     slot: NDArray[np.int64]
-    point: NDArray[np.int64]
+    point: NDArray[np.int32]
     weight: NDArray[np.float32]
 
     def resolve(self, radiance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -66,14 +72,20 @@ class PixelSamples:
         return share
 
 
-def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> PixelSamples:
+def sample_pixels(
+    seen: NDArray[np.uint32], surface: NDArray[np.uint32], places: NDArray[np.int32] | None = None
+) -> PixelSamples:
     """Which points of which primitives make up each pixel.
 
     Args:
         seen: (2h + 1, 2w + 1) visibility buffer: primitive plus one, zero for background. Sample
             (2r + 1, 2c + 1) is the centre of pixel (r, c), sample (2r, 2c) its first corner.
         surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
+        places: room for at least as many values as `seen` has, to be used over and over: new memory
+            is slow.
     """
+    if places is None:
+        places = np.empty(seen.size, dtype=np.int32)
     w = seen.shape[1] // 2
     narrow = np.uint16 if surface.max(initial=0) < 65536 else np.uint32
     table = np.zeros(len(surface) + 1, dtype=narrow)
@@ -94,7 +106,7 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
     ids = [np.take(centre, mixed), *(np.take(corner, at) for at in corners)]
     labels = [np.take(at_centre, mixed), *(np.take(at_corner, at) for at in corners)]
 
-    primitives, slots, moments = [np.take(centre, whole)], [], []
+    primitives, slots, sets = [np.take(centre, whole)], [], []
     same = {(j, k): labels[j] == labels[k] for j in range(5) for k in range(j + 1, 5)}
     for k in range(5):
         # A surface is taken up at the first of the samples that see it, with the others' shares.
@@ -102,66 +114,61 @@ def sample_pixels(seen: NDArray[np.uint32], surface: NDArray[np.uint32]) -> Pixe
         for j in range(k):
             new &= ~same[j, k]
         slot = np.flatnonzero(new)
-        moment = np.empty((3, len(slot)), dtype=np.int8)
-        moment[:] = np.array([[_SHARE[k]], [_ACROSS[k]], [_DOWN[k]]], dtype=np.int8)
+        seen_by = np.full(len(slot), 1 << k, dtype=np.uint8)
         for j in range(k + 1, 5):
-            also = np.take(same[k, j], slot).view(np.int8)
-            moment[0] += also  # j is a corner
-            moment[1] += also * np.int8(_ACROSS[j])
-            moment[2] += also * np.int8(_DOWN[j])
+            seen_by |= np.take(same[k, j], slot).view(np.uint8) << np.uint8(j)
         primitives.append(np.take(ids[k], slot))
         slots.append(slot)
-        moments.append(moment)
+        sets.append(seen_by)
 
-    slot = np.concatenate(slots)
-    moment = np.concatenate(moments, axis=1)
+    slot, seen_by = np.concatenate(slots), np.concatenate(sets)
     pixels = np.concatenate([whole, mixed])
-    row, column = np.divmod(pixels.astype(np.int32), np.int32(w))
-    share_row, share_column = (np.take(at[len(whole) :], slot) for at in (row, column))
-    shaded, point = _shared(share_row, share_column, moment, 2 * w + 1, seen.size)
-    share, across, down = np.take(moment, shaded, axis=1).astype(np.float32)
-    share *= 2.0
-    across /= share
-    across += np.take(share_column, shaded)
-    down /= share
-    down += np.take(share_row, shaded)
+    row = pixels.astype(np.int32) // np.int32(w)
+    column = pixels.astype(np.int32) - row * np.int32(w)
+    mixed_row, mixed_column = row[len(whole) :], column[len(whole) :]
+    middle = (2 * mixed_row + 1) * (2 * w + 1) + 2 * mixed_column + 1  # in `seen`
+    shaded, point = _shared(seen_by, np.take(middle, slot), 2 * w + 1, places)
+    seen_by_shaded, slot_shaded = np.take(seen_by, shaded), np.take(slot, shaded)
     primitive = np.take(np.concatenate(primitives[1:]), shaded)
+    u = np.take(mixed_column, slot_shaded) + np.take(_RIGHT, seen_by_shaded)
+    v = np.take(mixed_row, slot_shaded) + np.take(_BELOW, seen_by_shaded)
     return PixelSamples(
         pixels=pixels,
         primitive=np.concatenate([primitives[0], primitive]) - np.uint32(1),
-        u=np.concatenate([column[: len(whole)], across], dtype=np.float32, casting="same_kind"),
-        v=np.concatenate([row[: len(whole)], down], dtype=np.float32, casting="same_kind"),
+        u=np.concatenate([column[: len(whole)], u], dtype=np.float32, casting="same_kind"),
+        v=np.concatenate([row[: len(whole)], v], dtype=np.float32, casting="same_kind"),
         whole=len(whole),
         slot=slot,
         point=point,
-        weight=moment[0] * np.float32(0.125),
+        weight=np.take(_WEIGHT, seen_by),
     )
 
 
 def _shared(
-    row: NDArray[np.int32],
-    column: NDArray[np.int32],
-    moments: NDArray[np.int8],
+    seen_by: NDArray[np.uint8],
+    middle: NDArray[np.int32],
     stride: int,
-    size: int,
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    places: NDArray[np.int32],
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Which shares (S,) are shaded, and at which of these each is.
 
-    One corner alone, or the two ends of an edge, are a share of every pixel that meets there, of
-    the same triangle at the same place.
+    Args:
+        seen_by: (S,) what of their pixels sees them.
+        middle: (S,) flat index in the visibility buffer of their pixels' centres.
+        stride: of the visibility buffer.
+        places: as of `sample_pixels`.
     """
-    share, across, down = moments
-    corners = np.flatnonzero((share <= 2) & ((across != 0) | (down != 0)))
-    halves = np.take(moments[1:], corners, axis=1) // np.take(share, corners)
-    place = (2 * np.take(row, corners) + 1 + halves[1]) * stride
-    place += 2 * np.take(column, corners) + 1 + halves[0]
+    border = np.flatnonzero(np.take(_ON_BORDER, seen_by))
+    offsets = _DOWN // _SHARE * stride + _ACROSS // _SHARE
+    place = np.take(middle, border)
+    place += np.take(offsets.astype(np.int32), np.take(seen_by, border))
     # The last of them stands for all.
-    of_place = np.empty(size, dtype=np.int32)
-    order = np.arange(len(corners), dtype=np.int32)
-    of_place[place] = order
-    first = np.take(of_place, place)
-    alone = np.ones(len(share), dtype=bool)
-    alone[corners] = first == order
-    point = np.cumsum(alone) - 1
-    point[corners] = np.take(point, np.take(corners, first))
+    order = np.arange(len(border), dtype=np.int32)
+    places[place] = order
+    chosen = np.take(places, place)
+    alone = np.ones(len(seen_by), dtype=bool)
+    alone[border] = chosen == order
+    point = np.cumsum(alone, dtype=np.int32)
+    point -= 1
+    point[border] = np.take(np.take(point, border), chosen)
     return np.flatnonzero(alone), point
