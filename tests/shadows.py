@@ -67,10 +67,10 @@ def lit(renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray)
         seen.update(samples=samples.copy(), uniforms=uniforms, radiance=radiance)
         return radiance
 
-    def nothing(faces: NDArray, casters: NDArray, clip: NDArray, size: Any) -> None:
+    def nothing(faces: NDArray, clip: NDArray, size: Any) -> None:
         beyond = clip.copy()
         beyond[0, 3] += 10.0
-        draw(faces, casters, beyond, size)
+        draw(faces, beyond, size)
 
     try:
         device.shade = spy

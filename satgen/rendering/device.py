@@ -87,14 +87,29 @@ class Device:
     # -- set-up ------------------------------------------------------------------------------
 
     def _make_geometry(self, packed: PackedModel) -> None:
+        # The last corner of each face has a vertex of its own, which bears what is written where
+        # the face is seen: drivers are slower to number triangles themselves.
+        last = packed.faces[:, 2]
+        owner = np.full(len(packed.vertices), -1, dtype=np.int64)
+        owner[last] = np.arange(len(last))
+        others = np.flatnonzero(owner < 0)
+        owner[others] = len(last) + np.arange(len(others))
+        self._corners = owner[packed.faces].astype(np.uint32)
+        self._corners[:, 2] = np.arange(len(last))
+        vertices = packed.vertices[np.concatenate([last, others])]
+        casters = np.zeros((len(vertices), 2), dtype=np.uint32)
+        casters[: len(last)] = packed.casters
+
         self._mesh_vao = GL.glGenVertexArrays(1)
         GL.glBindVertexArray(self._mesh_vao)
-        buffer = GL.glGenBuffers(1)
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, buffer)
-        vertices = np.ascontiguousarray(packed.vertices)
-        GL.glBufferData(GL.GL_ARRAY_BUFFER, vertices.nbytes, vertices, GL.GL_STATIC_DRAW)
-        GL.glVertexAttribPointer(0, 3, GL.GL_FLOAT, GL.GL_FALSE, 0, ctypes.c_void_p(0))
-        GL.glEnableVertexAttribArray(0)
+        for place, values in enumerate((vertices, casters)):
+            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, GL.glGenBuffers(1))
+            GL.glBufferData(GL.GL_ARRAY_BUFFER, values.nbytes, values, GL.GL_STATIC_DRAW)
+            GL.glEnableVertexAttribArray(place)
+            if values is vertices:
+                GL.glVertexAttribPointer(place, 3, GL.GL_FLOAT, GL.GL_FALSE, 0, ctypes.c_void_p(0))
+            else:
+                GL.glVertexAttribIPointer(place, 2, GL.GL_UNSIGNED_INT, 0, ctypes.c_void_p(0))
         indices = GL.glGenBuffers(1)
         GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, indices)
         GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, packed.faces.nbytes, None, GL.GL_STREAM_DRAW)
@@ -221,28 +236,27 @@ class Device:
     # -- a view ------------------------------------------------------------------------------
 
     def set_casters(self, casters: NDArray[np.uint32]) -> None:
-        """What the next pass knows its triangles by, (N, 2): numbers of the model's faces from 1,
+        """What a lens's view knows its triangles by, (N, 2): numbers of the model's faces from 1,
         and what the shadow map remembers."""
         GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._casters_buffer)
         GL.glBufferSubData(GL.GL_TEXTURE_BUFFER, 0, casters.nbytes, casters)
 
-    def _draw_mesh(self, faces: NDArray[np.uint32]) -> None:
+    def _draw_mesh(self, faces: NDArray[np.intp]) -> None:
+        corners = np.take(self._corners, faces, axis=0)
         GL.glBindVertexArray(self._mesh_vao)
-        GL.glBufferSubData(GL.GL_ELEMENT_ARRAY_BUFFER, 0, faces.nbytes, faces)
-        GL.glDrawElements(GL.GL_TRIANGLES, faces.size, GL.GL_UNSIGNED_INT, ctypes.c_void_p(0))
+        GL.glBufferSubData(GL.GL_ELEMENT_ARRAY_BUFFER, 0, corners.nbytes, corners)
+        GL.glDrawElements(GL.GL_TRIANGLES, corners.size, GL.GL_UNSIGNED_INT, ctypes.c_void_p(0))
 
     def draw_shadow_map(
         self,
-        faces: NDArray[np.uint32],
-        casters: NDArray[np.uint32],
+        faces: NDArray[np.intp],
         clip_from_target: NDArray[np.float64],
         size: tuple[int, int],
     ) -> None:
         """What the sun sees of faces, in the map's first (w, h) texels.
 
         Args:
-            faces: (N, 3) vertex indices.
-            casters: (N, 2) what the map remembers of each.
+            faces: (N,) of the model.
             clip_from_target: (4, 4).
             size: (w, h) in texels.
         """
@@ -252,32 +266,27 @@ class Device:
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
-        self.set_casters(casters)
         self._shadow_program.use()
         self._shadow_program.matrix("clip_from_target", clip_from_target)
         self._draw_mesh(faces)
 
     def draw_visibility(
         self,
-        faces: NDArray[np.uint32],
-        casters: NDArray[np.uint32],
+        faces: NDArray[np.intp],
         clip_from_target: NDArray[np.float64],
         window: tuple[int, int, int, int],
     ) -> NDArray[np.uint32]:
         """Fill the visibility buffer over a window of pixels and read it back.
 
         Args:
-            faces: (N, 3) vertex indices.
-            casters: (N, 2) `PackedModel.casters` of each.
+            faces: (N,) of the model.
             clip_from_target: (4, 4) for the half-pixel grid.
             window: (x, y, w, h) in pixels.
 
         Returns:
-            (2h + 1, 2w + 1) uint32, index into `faces` plus one, or zero.
+            (2h + 1, 2w + 1) uint32, number of the face from 1, or zero.
         """
         with self.visibility(window) as seen:
-            if self.constants["CUT"]:
-                self.set_casters(casters)
             self._visibility_program.use()
             self._visibility_program.matrix("clip_from_target", clip_from_target)
             self._draw_mesh(faces)

@@ -76,11 +76,10 @@ class RenderedView:
 
 @dataclass(frozen=True)
 class _Visibility:
-    """The visibility buffer of a view, and what was drawn into it how.
+    """The visibility buffer of a view, and how it was drawn.
 
     Attributes:
-        seen: (2h + 1, 2w + 1) uint32, index into `drawn` plus one, or zero.
-        drawn: (N,) faces of the model.
+        seen: (2h + 1, 2w + 1) uint32, number of the model's face from 1, or zero.
         height: (F,) of the eye above each of the model's faces' planes, metres.
         window: (x, y, w, h) of the pixels.
         rotation: (3, 3) of T_cam_target.
@@ -89,7 +88,6 @@ class _Visibility:
     """
 
     seen: NDArray[np.uint32]
-    drawn: NDArray[np.intp]
     height: NDArray[np.float64]
     window: PixelBox
     rotation: NDArray[np.float64]
@@ -97,12 +95,12 @@ class _Visibility:
     ray_from_pixel: NDArray[np.float64]
 
     @cached_property
-    def centres(self) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
-        """Flat index in the window of the pixels whose centre sees anything, and which of `drawn`
-        it sees, (K,) each."""
+    def centres(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Flat index in the window of the pixels whose centre sees anything, and the face that it
+        sees, (K,) each."""
         seen = self.seen[1::2, 1::2].reshape(-1)
         at = np.flatnonzero(seen != 0)
-        return at, np.take(seen, at) - np.uint32(1)
+        return at, np.take(seen, at).astype(np.intp) - 1
 
 
 @dataclass(frozen=True)
@@ -147,6 +145,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
         self._lit: ShadeUniforms | None = None
+        grid = (2 * camera.width + 1) * (2 * camera.height + 1)
+        self._places = np.empty(grid, dtype=np.int32)
         self._bounce = None if model.light is None else Bounce(model.light)
         self._exchanged: tuple[float, ...] = ()
         self._context: Context = create_context(platform or choose_backend())
@@ -283,33 +283,33 @@ class Renderer(AbstractContextManager["Renderer"]):
             pose = np.eye(4)
             pose[:3, :3], pose[:3, 3] = rotation, translation
             clip = self._projection(near, far) @ pose
-            seen = self._device.draw_visibility(
-                packed.faces[drawn], packed.casters[drawn], clip, window
-            )
+            seen = self._device.draw_visibility(drawn, clip, window)
         else:
             vertices = packed.vertices.astype(np.float64) @ rotation.T + translation
             triangles = self._curved.triangles(vertices, packed.faces[drawn], near)
-            drawn, window = drawn[triangles.chosen], triangles.window
+            window = triangles.window
             if window[2] <= 0 or window[3] <= 0:
                 return None
+            drawn = drawn[triangles.chosen]
             if packed.cut.any():
                 self._device.set_casters(packed.casters[drawn])
-            seen = self._curved.draw(triangles, near, rotation, eye)
+            faces = np.append(0, drawn + 1).astype(np.uint32)
+            seen = np.take(faces, self._curved.draw(triangles, near, rotation, eye))
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
-        return _Visibility(seen, drawn, height, window, rotation, eye, ray_from_pixel)
+        return _Visibility(seen, height, window, rotation, eye, ray_from_pixel)
 
     def _shade(
         self, view: _Visibility, uniforms: ShadeUniforms
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels that see anything, their radiance and coverage: see `RenderedView`."""
-        window, drawn = view.window, view.drawn
-        samples = sample_pixels(view.seen, self._packed.surface[drawn])
+        window = view.window
+        samples = sample_pixels(view.seen, self._packed.surface, self._places)
         chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
         if self._curved is not None:  # what is shaded is where a pinhole would see it
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
-        faces = drawn[samples.primitive]
+        faces = samples.primitive.astype(np.intp)
         chosen[:, 2] = faces
         looks = self._looks(view.eye, faces)
         radiance = samples.resolve(self._device.shade(chosen, looks, uniforms))
@@ -319,8 +319,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         """Normals of the triangles at the pixel centres, (h, w, 3), camera axes, to the camera."""
         _, _, w, h = view.window
         normals = np.zeros((h * w, 3))
-        at, primitive = view.centres
-        faces = view.drawn[primitive]
+        at, faces = view.centres
         side = np.where(view.height[faces] < 0.0, -1.0, 1.0)  # seen from behind
         normals[at] = (side[:, None] * self._packed.face_normals[faces]) @ view.rotation.T
         return normals.reshape(h, w, 3)
@@ -333,11 +332,10 @@ class Renderer(AbstractContextManager["Renderer"]):
 
         x, y, w, _ = view.window
         labels = np.zeros(depth.shape, dtype=np.uint8)
-        at, primitive = view.centres
+        at, faces = view.centres
         rows, columns = np.divmod(at, w)
         rays = self._rays[rows + y, columns + x] @ view.rotation
         points = view.eye + rays * depth.reshape(-1)[at][:, None]
-        faces = view.drawn[primitive]
         labels.reshape(-1)[at] = shadow_labels(self._device, self._packed, points, faces, rays, sun)
         return labels
 
@@ -356,23 +354,23 @@ class Renderer(AbstractContextManager["Renderer"]):
 
     def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], PartLabels]:
         """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
-        packed, drawn, height = self._packed, view.drawn, view.height
+        packed = self._packed
         x, y, w, h = view.window
         depth = np.zeros((h, w))
         parts = np.zeros((h, w), dtype=packed.face_part.dtype)
-        at, primitive = view.centres
+        at, faces = view.centres
         rows, columns = np.divmod(at.astype(np.int32), np.int32(w))
         u, v = columns + x, rows + y
         if self._curved is not None:
             u, v = self.camera.undistorted_centres()[v, u].T
-        slope = view.ray_from_pixel.T @ np.take(packed.face_normals, drawn, axis=0).T
-        toward = np.take(slope[0], primitive) * u
-        toward += np.take(slope[1], primitive) * v
-        toward += np.take(slope[2], primitive)
+        slope = view.ray_from_pixel.T @ packed.face_normals.T
+        toward = np.take(slope[0], faces) * u
+        toward += np.take(slope[1], faces) * v
+        toward += np.take(slope[2], faces)
         toward[toward == 0.0] = -1e-300  # a ray along its plane: seen only through rounding
         # Both are negative for a face seen from the front, both positive from behind.
-        depth.reshape(-1)[at] = -np.take(height[drawn], primitive) / toward
-        parts.reshape(-1)[at] = np.take(packed.face_part[drawn], primitive)
+        depth.reshape(-1)[at] = -np.take(view.height, faces) / toward
+        parts.reshape(-1)[at] = np.take(packed.face_part, faces)
         return depth, parts
 
     def _uniforms(
@@ -452,8 +450,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             (self._normals32 @ sun.astype(np.float32) > 0.0) | packed.double_sided
         )
         self._device.draw_shadow_map(
-            packed.faces[casting],
-            packed.casters[casting],
+            casting,
             clip,
             (int(counts[0]), int(counts[1])),
         )

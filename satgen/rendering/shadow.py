@@ -85,6 +85,7 @@ def _behind(
     depth = (near - far) / 2.0 + 1e-3 * packed.radius
     half = texel * np.array([width, height]) / 2.0
     seen = np.empty((counts[1], counts[0]), dtype=np.uint32)
+    every = np.arange(len(packed.faces))
     for i, j in np.ndindex(*tiles):
         middle = first + half * (2.0 * np.array([i, j]) + 1.0)
         clip = np.eye(4)
@@ -94,7 +95,7 @@ def _behind(
         clip[2, 3] = (near + far) / 2.0 / depth
         window = (0, 0, (width - 1) // 2, (height - 1) // 2)
         seen[j * height : (j + 1) * height, i * width : (i + 1) * width] = device.draw_visibility(
-            packed.faces, packed.casters, clip, window
+            every, clip, window
         )
 
     corners = vertices[packed.faces]
