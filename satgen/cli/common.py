@@ -74,10 +74,8 @@ def resumable() -> Iterator[None]:
     """Work that the same command goes on with after Ctrl-C, which is said then."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "what is written is good; the same command goes on from here."
-        ) from None
+    except KeyboardInterrupt as stop:
+        raise type(stop)("what is written is good; the same command goes on from here.") from None
 
 
 def progress_bar(label: str, unit: str = "frame") -> AbstractContextManager[Update]:
