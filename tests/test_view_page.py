@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,22 @@ def test_zoom_keeps_the_point_under_the_pointer(server: ViewServer) -> None:
         assert page.evaluate(ask, point) == pytest.approx(before, abs=0.2)
         page.keyboard.press("z")
         until(page, "window.satgen.mode.pane.zoom === 1")
+
+
+def test_another_dataset_is_shown_at_the_same_index(
+    pristine: Path, craft_path: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pristine, tmp_path / "all" / "a")
+    make(craft_path, tmp_path / "all" / "b", start=3010, stop=3011)
+    site = dataset_site(tmp_path / "all", 512)
+    with served(site, tmp_path / "cache") as server, looking_at(f"{server.url}#at=3011") as page:
+        drawn(page, 11)
+        page.get_by_label("Dataset").select_option("b")
+        drawn(page, 1)
+        assert page.get_by_label("Index").input_value() == "3011"
+        page.keyboard.press("End")
+        page.get_by_label("Dataset").select_option("a")
+        drawn(page, 11)
 
 
 def test_an_image_that_cannot_be_read(dataset: Path, tmp_path: Path) -> None:

@@ -169,6 +169,21 @@ def test_files_are_made_ahead_but_for_those_that_cost_much(tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "k").iterdir()] == ["a"]
 
 
+def test_what_comes_next_is_made_ahead_first(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> bytes:
+        made.append(name)
+        return b"x"
+
+    files = {name: SiteFile(partial(make, name), f"k/{name}") for name in "abcde"}
+    server = ViewServer(Site({}, {}, files), 0, ViewStore(tmp_path))
+    assert server.content("c") == b"x"
+    server.make_ahead()
+    server.server_close()
+    assert made == ["c", "d", "e", "a", "b"]
+
+
 def test_the_cache_forgets_what_was_not_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import webbrowser
 from contextlib import nullcontext
 from pathlib import Path
@@ -98,12 +100,20 @@ def _serve(path: Path, port: int | None, width: int, no_open: bool) -> None:
     server.store.use(site.files)
     click.echo(server.url)
     click.echo("Ctrl-C ends it.", err=True)
-    if not no_open:
+    if not no_open and _has_screen():
         webbrowser.open(server.url)
     try:
         server.serve_until_stopped()
     except KeyboardInterrupt:
         click.echo("", err=True)
+
+
+def _has_screen() -> bool:
+    """Whether a browser with windows can open: in a terminal of a machine far away, one of text
+    would."""
+    return sys.platform in ("win32", "darwin") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
 
 
 def _export(

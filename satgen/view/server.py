@@ -82,6 +82,7 @@ class ViewServer(ThreadingHTTPServer):
         self.description = json_bytes(described(site.description, live=site.live))
         self._asked = time.monotonic()
         self._busy = 0
+        self._last: str | None = None
         self._guard = threading.Lock()
         self._ended = threading.Event()
 
@@ -103,6 +104,8 @@ class ViewServer(ThreadingHTTPServer):
                 return self.description
             file = self.site.files.get(path or INDEX)
             if file is not None:
+                if file.keep is not None and file.ahead:
+                    self._last = file.keep
                 return self.store.get(file)
             first, _, rest = path.partition("/")
             answer: Callable[[str], bytes | None] | None = self.site.live.get(first)
@@ -121,16 +124,22 @@ class ViewServer(ThreadingHTTPServer):
                 self._asked = time.monotonic()
 
     def make_ahead(self) -> None:
-        """Make the files that are to be kept while nobody waits for one, until all are there."""
-        for file in self.site.files.values():
-            if not file.ahead or self.store.has(file):
-                continue
+        """Make the files that are to be kept while nobody waits for one, until all are there: what
+        comes after the one that was asked for last, and then what is before it."""
+        files = [file for file in self.site.files.values() if file.keep and file.ahead]
+        places = {file.keep: place for place, file in enumerate(files)}
+        left = {place for place, file in enumerate(files) if not self.store.has(file)}
+        while left:
             while self._busy or time.monotonic() - self._asked < _IDLE_S:
                 if self._ended.wait(_IDLE_S):
                     return
             if self._ended.is_set():
                 return
-            self._make(file)
+            here = places.get(self._last, 0)
+            after = [place for place in left if place >= here]
+            place = min(after or left)
+            left.remove(place)
+            self._make(files[place])
 
     def _make(self, file: SiteFile) -> None:
         try:

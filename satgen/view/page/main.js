@@ -77,7 +77,9 @@ class App {
   dataset(name) { return this.site.datasets.find((data) => data.name === name); }
 
   setData(name) {
+    const index = this.data.index(this.rows.get(this.data) ?? 0);
     this.data = this.dataset(name);
+    if (!this.rows.has(this.data)) this.rows.set(this.data, this.data.rowOf(index));
     this.describe();
     this.setMode(this.mode);
   }

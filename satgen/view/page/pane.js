@@ -44,6 +44,8 @@ export class Pane {
       [this.scratch.canvas.width, this.scratch.canvas.height] = data.shown;
       this.layout();
     }
+    else if (this.style.layer !== this.layer) this.moved();
+    this.layer = this.style.layer;
     this.row = row;
     this.values = {};
     this.readout.textContent = "";
@@ -146,7 +148,7 @@ export class Pane {
     this.base.style.transform =
       `translate(${this.shift[0]}px, ${this.shift[1]}px) scale(${this.zoom})`;
     const pixel = (wide * this.zoom) / this.data.shown[0];
-    this.base.classList.toggle("pixelated", pixel > 3);
+    this.base.classList.toggle("pixelated", pixel > (this.style.layer === "rgb" ? 3 : 1.5));
     this.drawOver();
     this.options.onmoved?.();
   }
