@@ -67,3 +67,14 @@ def test_a_damaged_description(dataset: Path) -> None:
     (dataset / "dataset.json").write_text(json.dumps(description))
     done = satgen_here("view", dataset, "--no-open")
     assert done.returncode == 2 and "camera" in done.stderr
+
+
+def test_a_file_for_rerun(pristine: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    file = tmp_path / "craft.rrd"
+    done = satgen_here("view", pristine, "--rerun", "--export", file, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert file.read_bytes()[:4] == b"RRF2" and list(tmp_path.iterdir()) == [file]
+    for wrong in (tmp_path / "craft.txt", pristine / "craft.rrd"):
+        assert satgen_here("view", pristine, "--rerun", "--export", wrong).returncode == 2
+        assert not wrong.exists()

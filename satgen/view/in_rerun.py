@@ -5,11 +5,15 @@ The world is the target's frame; the timeline `index` is the observation index.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from satgen.atomic import write_atomic
+from satgen.atomic import TEMPORARY
 from satgen.dataset import Dataset, image_path
 from satgen.errors import InputError, RunError
 from satgen.outputs import check_outside
@@ -36,26 +40,42 @@ def log_dataset(data: Dataset, file: Path | None = None, progress: Update | None
         check_outside(file)
     count = len(data)
     recording = rr.RecordingStream(f"satgen {data.name}")
-    sink = None
-    if file is None:
-        try:
-            recording.spawn()
-        except (OSError, RuntimeError) as error:
-            raise RunError(f"Rerun's viewer cannot be started: {error}") from None
-    else:
-        sink = recording.memory_recording()
-    _log_lasting(data, recording)
-    for row in range(count):
-        _log_frame(data, row, recording)
-        if progress is not None:
-            progress(row + 1, count)
+    with _shown(recording) if file is None else _written(recording, file):
+        _log_lasting(data, recording)
+        for row in range(count):
+            _log_frame(data, row, recording)
+            if progress is not None:
+                progress(row + 1, count)
+
+
+@contextmanager
+def _shown(recording: Any) -> Iterator[None]:
+    """A viewer that shows a recording, while it is made and afterwards."""
+    try:
+        recording.spawn()
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"Rerun's viewer cannot be started: {error}") from None
+    yield
     recording.flush()
-    if file is not None and sink is not None:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, sink.drain_as_bytes())
-        except OSError as error:
-            raise RunError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _written(recording: Any, file: Path) -> Iterator[None]:
+    """A recording that goes into a file as it is made, which has its name once it is whole."""
+    temporary = file.parent / f"{TEMPORARY}{os.getpid()}-{file.name}"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        recording.save(temporary)
+        yield
+        recording.flush()
+        recording.disconnect()
+        os.replace(temporary, file)
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _log_lasting(data: Dataset, recording: object) -> None:
@@ -99,14 +119,22 @@ def _log_frame(data: Dataset, row: int, recording: object) -> None:
     sun = rotation @ data[index].sun
     rr.log("target/sun", rr.Arrows3D(vectors=[3.0 * sun], colors=[(255, 200, 90)]),
            recording=recording)  # fmt: skip
-    try:
-        rgb = image_path(data.folder, "rgb", index).read_bytes()
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from None
-    image = rr.EncodedImage(contents=rgb, media_type="image/png")
-    rr.log("camera/image/rgb", image, recording=recording)
-    counts = np.rint(data.depth(index) / float(data.description["depth_scale"]))
     meter = 1.0 / float(data.description["depth_scale"])
-    rr.log("camera/image/depth", rr.DepthImage(counts.astype(np.uint16), meter=meter),
-           recording=recording)  # fmt: skip
-    rr.log("camera/image/parts", rr.SegmentationImage(data.parts(index)), recording=recording)
+    images = {
+        "rgb": rr.EncodedImage(contents=_png(data, "rgb", index), media_type="image/png"),
+        "depth": rr.EncodedDepthImage(
+            _png(data, "depth", index), media_type="image/png", meter=meter
+        ),
+        "parts": rr.SegmentationImage(data.parts(index)),
+    }
+    for kind, image in images.items():
+        rr.log(f"camera/image/{kind}", image, recording=recording)
+
+
+def _png(data: Dataset, kind: str, index: int) -> bytes:
+    """The file of an image."""
+    path = image_path(data.folder, kind, index)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None

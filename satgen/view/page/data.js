@@ -102,7 +102,7 @@ export class Dataset {
           loader.get(this.path(kind, inside), false);
         }
       }
-      for (let ahead = 1; playing && ahead <= 3; ahead++) {
+      for (let ahead = 1; ahead <= (playing ? 3 : 2); ahead++) {
         const there = row + ahead * step;
         if (there >= 0 && there < this.frames && loader.packs.get(this.path(kind, there))) {
           Promise.resolve(this.image(kind, there, false)).catch(() => {});

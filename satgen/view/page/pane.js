@@ -43,8 +43,7 @@ export class Pane {
       [this.base.width, this.base.height] = data.shown;
       [this.scratch.canvas.width, this.scratch.canvas.height] = data.shown;
       this.layout();
-    }
-    else if (this.style.layer !== this.layer) this.moved();
+    } else if (this.style.layer !== this.layer) this.moved();
     this.layer = this.style.layer;
     this.row = row;
     this.values = {};
