@@ -65,7 +65,7 @@ class TargetRef:
         name: short name.
         file: the model file as the user named it; None for a target with a name.
         sha256: of the GLB or model file.
-        scale, up, parts: see `RenderOptions`.
+        scale, parts: see `RenderOptions`; up: the axis that pointed up, x, y, z, -x, -y or -z.
         light: SHA-256 of the light that was baked for it; empty where none was.
         card_sha256: of the user's card beside the file; empty where there is none.
     """
@@ -345,7 +345,8 @@ def target_ref(options: RenderOptions, model: TargetModel) -> TargetRef:
     file = None if registry.is_name(name) else name
     scale, card = float(options.scale), model.card.get("source", {})
     beside = card.get("card", {}) if isinstance(card, dict) else {}
-    ref = TargetRef(model.name, file, "", scale, options.up, parts=options.parts)
+    up = options.up or str(card.get("up", "z") if isinstance(card, dict) else "z")
+    ref = TargetRef(model.name, file, "", scale, up, parts=options.parts)
     path = model_path(ref)
     baked = file_sha256(light_path(path)) if model.light is not None else ""
     described = str(beside.get("sha256", "")) if file is not None else ""

@@ -149,7 +149,11 @@ class RenderOptions:
         "file",
     )
     scale: float = setting(1.0, "Metres per unit of a model file", low=1e-6, high=1e6)
-    up: str = setting("z", "Axis of a model file that points up: x, y, z, -x, -y or -z")
+    up: str | None = setting(
+        None,
+        "Axis of a model file that points up: x, y, z, -x, -y or -z",
+        shown="y for glTF, else z",
+    )
     parts: str = setting(
         "file",
         "What makes a part of a model file: file (its nodes, objects or groups), material or "

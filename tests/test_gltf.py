@@ -18,7 +18,9 @@ import satgen
 from satgen.camera import Camera
 from satgen.colour import srgb_decode
 from satgen.errors import InputError
+from satgen.options import RenderOptions
 from satgen.rendering.renderer import Renderer
+from satgen.scene import scene_of
 from satgen.targets.load import load_target
 from tests.gltf_files import Gltf, cube_arrays
 from tests.scenes import look
@@ -133,7 +135,7 @@ def test_instances_are_each_drawn_where_they_are(tmp_path: Path) -> None:
     file = placed(Gltf())
     file.use("EXT_mesh_gpu_instancing", required=True)
     file.doc["nodes"][0]["scale"] = [2, 2, 2]
-    model = load_target(file.write(tmp_path))
+    model = load_target(file.write(tmp_path), up="z")
     assert len(model.faces) == 36
     corners = model.vertices[model.faces].reshape(3, -1, 3)
     middles = (corners.min(axis=1) + corners.max(axis=1)) / 2
@@ -163,7 +165,7 @@ def skinned() -> Gltf:
 
 
 def test_skins_are_drawn_in_their_rest_pose(tmp_path: Path) -> None:
-    model = load_target(skinned().write(tmp_path))
+    model = load_target(skinned().write(tmp_path), up="z")
     low, high = model.vertices.min(axis=0), model.vertices.max(axis=0)
     assert np.allclose(low, (-1, -1, -1))
     assert np.allclose(high, (3, 1, 1.5))
@@ -565,3 +567,23 @@ def test_a_file_shows_no_more_than_it_can_hold(tmp_path: Path) -> None:
     places["TRANSLATION"] = len(copies.doc["accessors"]) - 1
     with pytest.raises(InputError, match="far more than its data could hold"):
         load_target(copies.write(tmp_path))
+
+
+def test_a_file_that_only_claims_to_be_satgens_is_read_as_any_other(tmp_path: Path) -> None:
+    for extras in ({}, {"label": "x", "class": []}, {"label": 1, "class": "bus"}):
+        file = Gltf()
+        file.doc["asset"].update(generator="satgen", extras={"landmarks": {"a": [1, 2, None]}})
+        file.doc["nodes"][0]["extras"] = extras
+        (part,) = load_target(file.write(tmp_path)).parts
+        assert part.cls == "part"
+
+
+def test_gltf_is_y_up_unless_said(tmp_path: Path) -> None:
+    file = Gltf()
+    file.doc["nodes"][0]["scale"] = [1, 3, 2]
+    path = file.write(tmp_path)
+    assert np.allclose(load_target(path).extents, (2, 4, 6))
+    assert np.allclose(load_target(path, up="z").extents, (2, 6, 4))
+    scenes = [scene_of(RenderOptions(target=str(path), up=up)) for up in (None, "y", "z")]
+    assert [scene.config.target.up for scene in scenes] == ["y", "y", "z"]
+    assert scenes[0].config.identity() == scenes[1].config.identity()

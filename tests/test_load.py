@@ -124,7 +124,7 @@ def test_scene_graphs_agree_with_trimesh(tmp_path: Path, suffix: str) -> None:
         for name, data in trimesh.exchange.gltf.export_gltf(scene).items():
             (tmp_path / name).write_bytes(data)
         (tmp_path / "model.gltf").rename(path)
-    model = load_target(path)
+    model = load_target(path, up="z")
     assert_sound(model)
     reference = trimesh.load_scene(path, process=False).to_mesh()
     assert len(model.faces) == len(reference.faces)
@@ -311,7 +311,7 @@ def write(path: Path, document: dict[str, Any]) -> Path:
 
 
 def test_minimal_document_loads_with_normals_made(tmp_path: Path) -> None:
-    model = load_target(write(tmp_path / "one.gltf", one_triangle()))
+    model = load_target(write(tmp_path / "one.gltf", one_triangle()), up="z")
     assert_sound(model)
     assert np.allclose(model.normals, [0, 0, 1])
     assert model.materials[0].double_sided
@@ -343,7 +343,7 @@ def test_strips_fans_and_sparse_accessors(tmp_path: Path) -> None:
         ],
         meshes=[{"primitives": [{"attributes": {"POSITION": 0}, "mode": 5}]}],
     )
-    strip = load_target(write(tmp_path / "strip.gltf", document))
+    strip = load_target(write(tmp_path / "strip.gltf", document), up="z")
     assert len(strip.faces) == 2
     assert strip.vertices.max() == 2.0
     assert np.allclose(strip.normals, [0, 0, 1])

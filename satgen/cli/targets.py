@@ -185,7 +185,7 @@ parts_option = click.option(
 @command.command("inspect", short_help="Say what a model file holds, and draw it.")
 @click.argument("target")
 @number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
-@click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
+@click.option("--up", help="Axis of a model file that points up.  [default: y for glTF, else z]")
 @parts_option
 @click.option("--out", type=PATH, help="The picture.  [default: NAME-inspect.png]")
 @click.option("--no-picture", is_flag=True, help="Draw none; needs no OpenGL.")
@@ -193,7 +193,7 @@ parts_option = click.option(
 def inspect_command(
     target: str,
     scale: float,
-    up: str,
+    up: str | None,
     parts: str,
     out: Path | None,
     no_picture: bool,
@@ -243,10 +243,10 @@ def inspect_command(
 @command.command("light", short_help="Bake the light that a target's parts send to one another.")
 @click.argument("target")
 @number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
-@click.option("--up", default="z", show_default=True, help="Axis of a model file that points up.")
+@click.option("--up", help="Axis of a model file that points up.  [default: y for glTF, else z]")
 @parts_option
 @json_option
-def light_command(target: str, scale: float, up: str, parts: str, as_json: bool) -> None:
+def light_command(target: str, scale: float, up: str | None, parts: str, as_json: bool) -> None:
     """Bake the light that the parts of TARGET (a name or a model file) send to one another.
 
     It is written beside the model file, as MODEL.light.npz, and every render of the target from

@@ -244,7 +244,9 @@ def build(name: str, out_dir: Path | str | None = None, with_picture: bool = Tru
     return paths
 
 
-def build_light(target: Path | str, scale: float = 1.0, up: str = "z", parts: str = "file") -> Path:
+def build_light(
+    target: Path | str, scale: float = 1.0, up: str | None = None, parts: str = "file"
+) -> Path:
     """Bake the light between a target's parts and write it beside its model file.
 
     Args:

@@ -37,7 +37,7 @@ MIN_EXTENT_M = 1e-6
 def load_target(
     name_or_path: str | Path,
     scale: float = 1.0,
-    up: str = "z",
+    up: str | None = None,
     *,
     parts: str = "file",
     light: bool = True,
@@ -48,7 +48,8 @@ def load_target(
         name_or_path: a name in `registry.TARGETS`, random:SEED, or a .glb, .gltf, .obj, .stl or
             .ply file.
         scale: metres per unit of the file.
-        up: the file's axis that becomes the target's +z: x, y, z, -x, -y or -z.
+        up: the file's axis that becomes the target's +z: x, y, z, -x, -y or -z; by default y for
+            glTF, which has it so, and z for other files and for a GLB that satgen wrote.
         parts: what is a part of a file: one of `satgen.targets.parts.BY`.
         light: whether to read the light that was baked for it, where there is any.
 
@@ -64,13 +65,13 @@ def load_target(
     """
     if not (isinstance(scale, int | float) and math.isfinite(scale) and scale > 0):
         raise InputError(f"scale must be a positive number, got {scale!r}")
-    if up not in UP_AXES:
+    if up is not None and up not in UP_AXES:
         raise InputError(f"up must be one of {', '.join(UP_AXES)}, got {up!r}")
     if parts not in BY:
         raise InputError(f"parts must be one of {', '.join(BY)}, got {parts!r}")
     text = str(name_or_path)
     if registry.is_name(text):
-        if scale != 1.0 or up != "z" or parts != "file":
+        if scale != 1.0 or up not in (None, "z") or parts != "file":
             raise InputError(
                 f"scale, up and parts are for model files; {text} is a target of satgen's"
             )
@@ -122,7 +123,24 @@ def _satgen_pieces(scene: GltfScene) -> tuple[tuple[Part, ...], list[Piece]]:
     return tuple(parts), pieces
 
 
-def _load_file(path: Path, scale: float, up: str, by: str, light: bool) -> TargetModel:
+def _own_parts(
+    scene: GltfScene,
+) -> tuple[tuple[Part, ...], list[Piece], dict[str, tuple[float, float, float]]] | None:
+    """Parts, pieces and landmarks of a GLB that satgen wrote; None for any other."""
+    if scene.generator != "satgen":
+        return None
+    try:
+        parts, pieces = _satgen_pieces(scene)
+        landmarks = {
+            str(n): (float(x), float(y), float(z))
+            for n, (x, y, z) in scene.extras["landmarks"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None  # it only says so
+    return (parts, pieces, landmarks) if np.isfinite([*landmarks.values()]).all() else None
+
+
+def _load_file(path: Path, scale: float, up: str | None, by: str, light: bool) -> TargetModel:
     suffix = path.suffix.lower()
     if suffix not in EXTENSIONS:
         known = ", ".join(EXTENSIONS)
@@ -139,12 +157,12 @@ def _load_file(path: Path, scale: float, up: str, by: str, light: bool) -> Targe
         own = False
         if suffix in (".glb", ".gltf"):
             scene = read_gltf(path)
-            own = scene.generator == "satgen" and all("label" in n.extras for n in scene.nodes)
+            found = _own_parts(scene)
+            own = found is not None
             if own and by != "file":
                 raise InputError(f"{path}: parts {by}: it is a model of satgen's, with its own")
-            if own:
-                parts, pieces = _satgen_pieces(scene)
-                landmarks = {n: (p[0], p[1], p[2]) for n, p in scene.extras["landmarks"].items()}
+            if found is not None:
+                parts, pieces, landmarks = found
             else:
                 names, pieces = _scene_pieces(scene)
             told = list(scene.warnings)
@@ -162,6 +180,8 @@ def _load_file(path: Path, scale: float, up: str, by: str, light: bool) -> Targe
     pieces = [p for p in pieces if len(p.faces)]
     if not pieces:
         raise InputError(f"{path}: no triangles in it")
+    if up is None:
+        up = "y" if suffix in (".glb", ".gltf") and not own else "z"
     turn = np.array(_UPRIGHT[up], dtype=np.float64)
     pieces = [_placed(p, scale, turn) for p in pieces]
     _check_size(path, pieces, scale)
