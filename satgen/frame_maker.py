@@ -324,9 +324,13 @@ def _before(frame: RenderedView, background: NDArray[np.float32]) -> NDArray[np.
     """The target before a background (H, W, 3), which is overwritten, by its coverage."""
     x, y, w, _ = frame.window
     row, column = np.divmod(frame.pixels, max(w, 1))
-    at = row + y, column + x
-    background[at] *= (1.0 - frame.coverage)[:, None]
-    background[at] += frame.radiance
+    at = (row + y) * background.shape[1] + column + x
+    shown = frame.radiance.copy()
+    edges = np.flatnonzero(frame.coverage < 1.0)
+    behind = np.take(background.reshape(-1, 3), np.take(at, edges), axis=0)
+    shown[edges] += behind * (1.0 - np.take(frame.coverage, edges))[:, None]
+    pixel = np.dtype((np.void, 3 * shown.itemsize))  # moved as one
+    background.reshape(-1).view(pixel)[at] = shown.reshape(-1).view(pixel)
     return background
 
 

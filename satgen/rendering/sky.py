@@ -134,21 +134,33 @@ def _coarse_rays(camera: Camera) -> NDArray[np.float32]:
     return np.ascontiguousarray(blocks.mean(axis=(1, 3)), np.float32)
 
 
+_BAND = 8
+"""Rows of blocks that are enlarged at a time."""
+
+
 def _enlarged(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """An image of blocks of 2 x 2 pixels, between whose middles it is linear, as pixels."""
-    for axis in (0, 1):
-        shape = list(image.shape)
-        shape[axis] *= 2
-        larger = np.empty(shape, np.float32)
-        pixels = np.moveaxis(larger, axis, 0)
-        near = np.float32(0.75) * np.moveaxis(image, axis, 0)
-        far = np.float32(0.25) * np.moveaxis(image, axis, 0)
-        np.add(near[1:], far[:-1], out=pixels[2::2])
-        np.add(near[:-1], far[1:], out=pixels[1:-1:2])
-        pixels[0] = near[0] + far[0]
-        pixels[-1] = near[-1] + far[-1]
-        image = larger
-    return np.ascontiguousarray(image[:height, :width])
+    h, w, channels = image.shape
+    framed = np.concatenate([image[:1], image, image[-1:]])
+    larger = np.empty((2 * h, 2 * w, channels), np.float32)
+    pixels = larger.view(np.dtype((np.void, 4 * channels)))[..., 0]
+    # A few rows at a time: large temporary arrays cost more than the sums.
+    for top in range(0, h, _BAND):
+        band = framed[top : top + _BAND + 2]
+        near, far = np.float32(0.75) * band[1:-1], np.float32(0.25) * band
+        rows = np.empty((2 * len(near), w, channels), np.float32)
+        np.add(near, far[:-2], out=rows[0::2])
+        np.add(near, far[2:], out=rows[1::2])
+        near, far = np.float32(0.75) * rows, np.float32(0.25) * rows
+        left, right = near.copy(), near
+        left[:, 1:] += far[:, :-1]
+        left[:, 0] += far[:, 0]
+        right[:, :-1] += far[:, 1:]
+        right[:, -1] += far[:, -1]
+        there = pixels[2 * top : 2 * top + len(rows)]
+        there[:, 0::2] = left.view(pixels.dtype)[..., 0]
+        there[:, 1::2] = right.view(pixels.dtype)[..., 0]
+    return np.ascontiguousarray(larger[:height, :width])
 
 
 def _map(values: NDArray[np.uint8], layout: Any, form: Any) -> int:
