@@ -25,6 +25,7 @@ from matchers.truth.pairs import (
     pairs_csv,
     sample_pairs,
 )
+from matchers.types import FILE_FORMATS
 from satgen.dataset import Dataset, check_frames, open_datasets
 from satgen.errors import InputError
 from satgen.runfolder import dataset_identity, file_sha256, files_sha256
@@ -251,7 +252,7 @@ def _size(path: Path, place: str) -> tuple[int, int]:
     if not path.is_file():
         raise InputError(f"{place}: no image {path}")
     try:
-        with Image.open(path) as image:  # its header alone is read
+        with Image.open(path, formats=FILE_FORMATS) as image:  # its header alone is read
             width, height = image.size
             return width, height
     except UnidentifiedImageError:

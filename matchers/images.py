@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from matchers.types import Features, Image
+from matchers.types import FILE_FORMATS, Features, Image
 from satgen.errors import InputError
 
 Box = tuple[int, int, int, int]
@@ -226,9 +226,10 @@ def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
 
 def _read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
 
     try:
-        with Pillow.open(path) as picture:
+        with Pillow.open(path, formats=FILE_FORMATS) as picture:
             mode = picture.mode
             if mode.startswith("I") or mode == "F":
                 values = np.array(picture)
@@ -236,6 +237,9 @@ def _read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
                 values = np.array(picture.convert("L" if mode in ("1", "L", "LA") else "RGB"))
     except FileNotFoundError:
         raise InputError(f"no image at {os.fspath(path)}") from None
+    except UnidentifiedImageError:
+        known = ", ".join(FILE_FORMATS)
+        raise InputError(f"cannot read the image {os.fspath(path)}: none of {known}") from None
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise InputError(f"cannot read the image {os.fspath(path)}: {error}") from None
     if mode != "I":

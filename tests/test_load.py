@@ -24,6 +24,7 @@ from satgen.modelling import shapes as s
 from satgen.targets import registry
 from satgen.targets.load import DEFAULT_MATERIAL, load_target
 from satgen.targets.normals import crease_normals
+from tests.gltf_files import Gltf
 from tests.test_glb import little
 
 
@@ -541,3 +542,52 @@ def test_shapes_survive_the_round_trip_closed(tmp_path: Path) -> None:
             sum(trimesh.Trimesh(x.vertices, x.faces).volume for _, x in part.pieces), rel=1e-4
         )
     assert s.CELLS_PER_TILE == 16
+
+
+# --- what is turned about -------------------------------------------------------------------------
+
+
+def _brightness(model: TargetModel) -> tuple[float, set[float]]:
+    """Mean of a picture, and depths of what it shows, to a tenth of the radius."""
+    import satgen
+
+    frame = satgen.render_frame(model, 1500, size=48)
+    shown = frame.depth[frame.mask]
+    distance = np.linalg.norm(frame.pose[:3, 3])
+    return float(frame.rgb[frame.mask].mean()), set(np.round(shown - distance, 1).tolist())
+
+
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("winding", [True, False])
+@pytest.mark.parametrize("normals", [True, False])
+def test_a_ball_turned_inside_out_looks_as_the_ball(
+    double: bool, winding: bool, normals: bool, tmp_path: Path
+) -> None:
+    """Whatever of winding and normals points inward, the outside is seen, and lit."""
+    ball = trimesh.creation.icosphere(2)
+    arrays = {
+        "POSITION": ball.vertices.astype(np.float32),
+        "NORMAL": ball.vertices.astype(np.float32) * (1 if normals else -1),
+        "indices": ball.faces[:, :: 1 if winding else -1].astype(np.uint16).reshape(-1),
+    }
+    file = Gltf(**arrays, TEXCOORD_0=None)
+    file.doc["materials"][0]["doubleSided"] = double
+    model = load_target(file.write(tmp_path))
+    bright, depths = _brightness(model)
+    assert bright > 80
+    assert max(depths) <= 0.1
+
+
+def test_triangles_against_the_winding_of_others_are_lit(tmp_path: Path) -> None:
+    ball = trimesh.creation.icosphere(2)
+    faces = ball.faces.copy()
+    faces[::3] = faces[::3, ::-1]
+    written = {
+        "POSITION": ball.vertices.astype(np.float32),
+        "NORMAL": ball.vertices.astype(np.float32),
+        "indices": faces.astype(np.uint16).reshape(-1),
+    }
+    mixed = load_target(Gltf(**written, TEXCOORD_0=None).write(tmp_path, "mixed.gltf"))
+    written["indices"] = ball.faces.astype(np.uint16).reshape(-1)
+    whole = load_target(Gltf(**written, TEXCOORD_0=None).write(tmp_path, "whole.gltf"))
+    assert _brightness(mixed)[0] == pytest.approx(_brightness(whole)[0], rel=0.01)

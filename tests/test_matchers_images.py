@@ -136,6 +136,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         assert "\n" not in str(error.value) and path.name in str(error.value)
 
 
+def test_no_file_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "evil.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+
+    def started(*words: object, **options: object) -> None:
+        raise AssertionError(words)
+
+    for name in ("Popen", "run", "call", "check_call"):
+        monkeypatch.setattr(f"subprocess.{name}", started)
+    for name in ("evil.png", "evil.eps"):
+        path = path.rename(tmp_path / name)
+        with pytest.raises(InputError, match="cannot read the image"):
+            images.read(path)
+
+
 def test_a_view_is_the_box_with_its_part_of_the_mask() -> None:
     mask = np.zeros((12, 17), bool)
     mask[4:6, 3:9] = True

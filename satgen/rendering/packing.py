@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from satgen.grouping import equal_rows
 from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
+from satgen.rendering.coincident import back_to_back
 from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.patches import find_neighbours, find_patches
 
@@ -216,6 +217,9 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         wrap = wraps[i, 0] + 3 * wraps[i, 1]
         materials[i, 3] = (material.opacity, material.cutoff, wrap, flags)
     double_sided = np.array([material.double_sided for material in model.materials], dtype=bool)
+    double_sided = double_sided[model.face_material]
+    if double_sided.any():
+        double_sided &= ~back_to_back(faces, face_normals, keys, neighbours)
     return PackedModel(
         centre=centre,
         radius=radius,
@@ -227,7 +231,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         face_part=model.face_part,
         surface=surface.astype(np.uint32),
         casters=casters.astype(np.uint32),
-        double_sided=double_sided[model.face_material],
+        double_sided=double_sided,
         cut=np.array([m.cutoff > 0.0 for m in model.materials], dtype=bool)[model.face_material],
         colours=first_colour,
         second=second,

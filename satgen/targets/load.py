@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
+from satgen.grouping import equal_rows
 from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
 from satgen.targets import registry
@@ -188,6 +189,7 @@ def _load_file(path: Path, scale: float, up: str | None, by: str, light: bool) -
     sidecar = None
     if not own:
         names, pieces = split_parts(names, pieces, by)
+        pieces = [_turned_out(p) for p in pieces]
         pieces = _two_sided(pieces, always=suffix not in (".glb", ".gltf"))
         parts, pieces = _number_parts(path, names, pieces, told)
         sidecar = read_sidecar(path)
@@ -300,7 +302,8 @@ def _check_size(path: Path, pieces: list[Piece], scale: float) -> None:
 
 
 def _two_sided(pieces: list[Piece], always: bool) -> list[Piece]:
-    """Pieces of parts that are not closed surfaces get materials drawn from both sides."""
+    """Pieces of parts that are not closed surfaces, or that are turned inside out, get materials
+    drawn from both sides."""
     by_part: dict[int, list[Piece]] = {}
     for p in pieces:
         by_part.setdefault(p.part, []).append(p)
@@ -312,19 +315,58 @@ def _two_sided(pieces: list[Piece], always: bool) -> list[Piece]:
 
 
 def _is_closed(group: list[Piece]) -> bool:
-    """Whether every edge, with vertices welded by position, is used once in each direction."""
+    """Whether every edge, with vertices welded by position, is used once in each direction, and
+    every shell has its outside outside."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     vertices = np.concatenate([p.vertices for p in group])
+    vertices = vertices - vertices.min(axis=0)
     starts = np.cumsum([0] + [len(p.vertices) for p in group[:-1]])
     faces = np.concatenate([p.faces + s for p, s in zip(group, starts, strict=True)])
-    size = float(np.ptp(vertices, axis=0).max()) or 1.0
-    weld = np.unique(np.round(vertices / (size * 1e-6)), axis=0, return_inverse=True)[1]
-    f = weld.reshape(-1)[faces]
-    f = f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])]
+    size = float(vertices.max()) or 1.0
+    f = equal_rows(np.round(vertices / (size * 1e-6)))[1][faces]
+    kept = (f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])
+    f, faces = f[kept], faces[kept]
     edge = np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]).astype(np.int64)
     n = int(f.max()) + 1 if len(f) else 1
     forward = np.sort(edge[:, 0] * n + edge[:, 1])
     backward = np.sort(edge[:, 1] * n + edge[:, 0])
-    return bool(len(forward) and np.array_equal(forward, backward))
+    if not (len(forward) and np.array_equal(forward, backward)):
+        return False
+    graph = coo_array((np.ones(len(edge), np.int8), (edge[:, 0], edge[:, 1])), (n, n))
+    shell = connected_components(graph, directed=False)[1][f[:, 0]]
+    corners = vertices[faces]
+    volume = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    return bool(np.bincount(shell, volume).min() >= -1e-9 * size**3)
+
+
+def _turned_out(p: Piece) -> Piece:
+    """The piece with normals on the side of its triangles that their corners run around."""
+    if p.normals is None or not len(p.faces):
+        return p
+    corners = p.vertices[p.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    against = np.einsum("fj,fj->f", p.normals[p.faces].sum(axis=1), flat) < 0.0
+    if not against.any():
+        return p
+    # A second vertex, with the normal turned about, for each that is used against the winding.
+    used, renumbered = np.unique(p.faces[against], return_inverse=True)
+    faces = p.faces.copy()
+    faces[against] = (len(p.vertices) + renumbered.reshape(-1, 3)).astype(np.int32)
+
+    def longer(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        return None if values is None else np.concatenate([values, values[used]])
+
+    return replace(
+        p,
+        vertices=np.concatenate([p.vertices, p.vertices[used]]),
+        faces=faces,
+        normals=np.concatenate([p.normals, -p.normals[used]]),
+        uv=longer(p.uv),
+        colours=longer(p.colours),
+        uv2=longer(p.uv2),
+    )
 
 
 def _number_parts(
