@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from satgen.dataset import Dataset
+from satgen.dataset import KEYPOINT_COLUMNS, Dataset
 from satgen.errors import InputError
+from satgen.tables import parquet_bytes
 from satgen.view.dataset_site import dataset_site
 from satgen.view.export import export
 from satgen.view.store import ViewStore
@@ -122,3 +124,30 @@ def test_folders_of_something_else_are_refused(pristine: Path, tmp_path: Path) -
         assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
     assert not (pristine / "page").exists()
+
+
+def test_a_table_of_more_keypoints_than_frames_there_can_be(dataset: Path) -> None:
+    """Every frame has a row for each landmark: more than 8100 are nothing unusual."""
+    more = 400
+    description = json.loads((dataset / "dataset.json").read_text())
+    place = {"xyz": [0.0, 0.0, 0.0], "gap_m": 0.0, "normals": []}
+    description["landmarks"] |= {f"more_{number}": place for number in range(more)}
+    (dataset / "dataset.json").write_text(json.dumps(description))
+    table = pd.read_parquet(dataset / "keypoints.parquet")
+    rows = [
+        pd.concat(
+            [mine, mine.iloc[[0]].sample(more, replace=True).assign(
+                name=[f"more_{number}" for number in range(more)], visible=True)]
+        )
+        for _, mine in table.groupby("index")
+    ]  # fmt: skip
+    whole = pd.concat(rows, ignore_index=True)
+    assert len(whole) > 8100
+    (dataset / "keypoints.parquet").write_bytes(
+        parquet_bytes({name: whole[name].to_numpy() for name in whole}, KEYPOINT_COLUMNS)
+    )
+    site = dataset_site(dataset, 512)
+    (data,) = site.description["datasets"]
+    visible = np.frombuffer(site.files[f"data/{data['name']}/visible.bin"].make(), np.uint8)
+    found = visible.reshape(24, len(data["landmarks"]))
+    assert found[:, -more:].all() and not found[:, :-more].all()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
-from satgen.dataset import KEYPOINT_COLUMNS, KEYPOINTS, Dataset, Table, image_path, read_parquet
+from satgen.dataset import KEYPOINTS, Dataset, Table, image_path, read_keypoints
 from satgen.errors import InputError, RunError
 from satgen.exports.options import ExportOptions
 from satgen.geometry import Floats
@@ -78,8 +78,8 @@ class ExportSource:
     @cached_property
     def keypoints(self) -> dict[int, Table]:
         """The keypoint table's rows by observation index: landmarks in order."""
-        table = read_parquet(self.data.folder / KEYPOINTS, KEYPOINT_COLUMNS)
         count = len(self.data.landmarks)
+        table = read_keypoints(self.data.folder, count)
         if count == 0:
             return dict.fromkeys(self.row, table)
         starts = {int(table["index"][at]): at for at in range(0, len(table["index"]), count)}

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.dataset import (
     FRAMES_PARQUET,
-    KEYPOINT_COLUMNS,
     KEYPOINTS,
     Dataset,
     described_columns,
     described_images,
     is_dataset,
+    read_keypoints,
     read_parquet,
 )
 from satgen.errors import InputError
@@ -216,7 +216,7 @@ def _visible_bytes(folder: Path) -> bytes:
     places = {name: place for place, name in enumerate(data.landmarks.names)}
     out = np.zeros((len(data), len(places)), dtype=np.uint8)
     if places and (folder / KEYPOINTS).is_file():
-        table = read_parquet(folder / KEYPOINTS, KEYPOINT_COLUMNS)
+        table = read_keypoints(folder, len(places))
         names, inverse = np.unique(table["name"].astype(str), return_inverse=True)
         columns = np.array([places.get(name, -1) for name in names.tolist()])[inverse]
         rows = np.searchsorted(data.indices, table["index"])
