@@ -130,7 +130,8 @@ def _add_frames(
 
 
 def _forecast_keys(table: pd.DataFrame) -> list[tuple[str, str, float, str]]:
-    """Model, source of poses, noise and label of each forecast of a window, in order."""
+    """Model, source of poses, noise and label of each forecast of a window, model by model."""
+    order = {str(name): place for place, name in enumerate(dict.fromkeys(table["model"]))}
     found = []
     for row in table[["model", "poses", "noise_deg"]].drop_duplicates().itertuples(index=False):
         poses = "" if row.poses is None or row.poses != row.poses else str(row.poses)
@@ -139,7 +140,7 @@ def _forecast_keys(table: pd.DataFrame) -> list[tuple[str, str, float, str]]:
         found.append(
             (str(row.model), poses, noise, f"{row.model}, {words}" if words else row.model)
         )
-    return found
+    return sorted(found, key=lambda key: order[key[0]])
 
 
 def _window_figures(

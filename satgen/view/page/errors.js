@@ -106,7 +106,8 @@ export class PoseErrors {
       band: [this.statistics[m].map(([low]) => low), this.statistics[m].map(([, , top]) => top)],
       own: horizons.map((_, h) => this.error(m, this.window, h)) }));
     const shown = all.filter(({ name }) => !this.hidden.has(name));
-    this.big.replaceChildren(chart({ size: [880, 460], xs: horizons, xName: "frames ahead", logX: true, log: true,
+    const size = this.root.clientWidth < 640 ? [400, 310] : [880, 460];
+    this.big.replaceChildren(chart({ size, xs: horizons, xName: "frames ahead", logX: true, log: true,
       yName: "angular error, degrees", curves: [...shown,
         ...shown.map(({ name, colour, own }) => ({ name: `${name}, this window`, colour, ys: own,
           dashed: true, faint: true }))] }));
