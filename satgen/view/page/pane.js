@@ -146,6 +146,7 @@ export class Pane {
       clamp(this.shift[1], high * (1 - this.zoom), 0)];
     this.base.style.transform =
       `translate(${this.shift[0]}px, ${this.shift[1]}px) scale(${this.zoom})`;
+    this.top.style.touchAction = this.zoom > 1.01 ? "none" : "pan-y";
     const pixel = (wide * this.zoom) / this.data.shown[0];
     this.base.classList.toggle("pixelated", pixel > (this.style.layer === "rgb" ? 3 : 1.5));
     this.drawOver();
