@@ -7,6 +7,11 @@ TARGET ?= aura
 ARGS ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := $(VENV)/bin
+
+# As it was written, and to the shell a variable of its environment: neither make nor the shell runs
+# anything in it, and blanks make no words of it.
+override TARGET := $(value TARGET)
+export TARGET
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help setup dev render test lint types docs unit wheel bench clean
@@ -30,7 +35,7 @@ $(VENV)/.dev: $(VENV)/.setup
 	@touch $@
 
 render: setup
-	$(BIN)/satgen render --target $(TARGET) $(ARGS)
+	$(BIN)/satgen render --target "$$TARGET" $(ARGS)
 
 test: lint types docs unit wheel
 

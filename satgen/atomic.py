@@ -10,8 +10,15 @@ TEMPORARY = ".tmp-"
 """How the name of a file begins that is not complete; a killed run may leave some behind."""
 
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
 def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write a file so that, at any moment, its name shows all of it or what was there before.
+
+    It is made under a name that nobody can foresee, as a new file and through no link, so that
+    nothing of another's is written to in a folder that others may write, too.
 
     Args:
         path: the file.
@@ -21,9 +28,9 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
     Raises:
         OSError: with `filename` set; what was written so far is removed.
     """
-    temporary = f"{path.parent}/{TEMPORARY}{os.getpid()}-{path.name}"
+    temporary = f"{path.parent}/{TEMPORARY}{os.urandom(8).hex()}"
     try:
-        with open(temporary, "wb") as file:
+        with os.fdopen(os.open(temporary, _NEW, 0o666), "wb") as file:
             file.write(data)
             if sync:
                 file.flush()

@@ -103,8 +103,22 @@ def pairs_csv(pairs: Iterable[Pair]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((p.dataset, p.index0, p.index1) for p in pairs)
+    writer.writerows((quoted_cell(p.dataset), p.index0, p.index1) for p in pairs)
     return text.getvalue().encode()
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet takes for a formula."""
+
+
+def quoted_cell(text: str) -> str:
+    """A text as a cell of a CSV file: with an apostrophe before what a spreadsheet would run."""
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
+
+
+def plain_cell(cell: str) -> str:
+    """Inverse of `quoted_cell`."""
+    return cell[1:] if cell.startswith("'") and quoted_cell(cell) != cell else cell
 
 
 def load_pairs(path: str | Path) -> list[Pair]:
@@ -185,4 +199,4 @@ def _pair(row: list[str], where: str) -> Pair:
         raise InputError(f"{where}: {row[1]},{row[2]} are not two indices") from None
     if index0 == index1:
         raise InputError(f"{where}: pairs frame {index0} with itself")
-    return Pair(row[0], index0, index1)
+    return Pair(plain_cell(row[0]), index0, index1)
