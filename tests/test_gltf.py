@@ -554,14 +554,13 @@ def test_a_file_shows_no_more_than_it_can_hold(tmp_path: Path) -> None:
         TEXCOORD_0=None,
         indices=None,
     )
-    shared.doc["meshes"][0]["primitives"] *= 400
+    shared.doc["meshes"][0]["primitives"] *= 600
     with pytest.raises(InputError, match="far more than its data could hold"):
         load_target(shared.write(tmp_path))
     copies = placed(Gltf())
     count = 200_000
-    copies.doc["accessors"].append(
-        {"componentType": 5126, "type": "VEC3", "count": count},
-    )
+    copies.doc["meshes"][0]["primitives"] *= 3
+    copies.doc["accessors"].append({"componentType": 5126, "type": "VEC3", "count": count})
     places = copies.doc["nodes"][0]["extensions"]["EXT_mesh_gpu_instancing"]["attributes"]
     places.clear()
     places["TRANSLATION"] = len(copies.doc["accessors"]) - 1

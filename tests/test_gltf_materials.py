@@ -327,6 +327,17 @@ def test_half_tones_of_blend_are_told_and_seen_from_the_half_on(tmp_path: Path) 
         assert model.warnings == (line,)
 
 
+def test_a_model_all_of_which_is_clear_is_drawn_opaque(tmp_path: Path) -> None:
+    file = Gltf()
+    file.material["alphaMode"] = "BLEND"
+    file.material["pbrMetallicRoughness"]["baseColorFactor"] = [1, 1, 1, 0.2]
+    model = loaded(file, tmp_path)
+    assert model.warnings == (
+        "draws materials opaque that say they are clear: nothing else is there",
+    )
+    assert (shown(model).parts == 1).any()
+
+
 def test_opaque_blend_is_bit_for_bit_opaque(tmp_path: Path) -> None:
     one, other = (
         shown(loaded(over_a_floor(mode, GRATE[:, 40:]), tmp_path)) for mode in ("OPAQUE", "BLEND")

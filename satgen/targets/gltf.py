@@ -24,7 +24,7 @@ from satgen.targets.gltf_document import DRACO, INSTANCES, Document, GltfError, 
 from satgen.targets.gltf_materials import GltfMaterials, Skin
 from satgen.targets.pieces import plural
 
-MOST_COPIES = 2_000_000
+MOST_COPIES = 5_000_000
 """Triangles that a file may show more than its bytes can hold, by showing some several times."""
 MOST_NODES = 200_000
 """Nodes with a mesh, instances counted."""
@@ -94,11 +94,13 @@ def read_gltf(path: Path) -> GltfScene:
 
 
 class _Reader:
-    def __init__(self, document: Document, data: GltfData, size: int) -> None:
+    def __init__(self, document: Document, data: GltfData, size: int, solid: bool = False) -> None:
         self._document = document
         self._data = data
         self._materials = GltfMaterials(document, data)
         self._size = size
+        self._solid = solid
+        self._clear = False
         self._parents: dict[int, int] | None = None
         self._triangles = 0
         self._counts: dict[str, int] = {}
@@ -128,7 +130,13 @@ class _Reader:
                     primitives.append(found)
             name = clean_name(node.get("name") or mesh.get("name") or f"node {index}")
             nodes.append(GltfNode(name, node.get("extras") or {}, tuple(primitives)))
+        if self._clear and not any(node.primitives for node in nodes):
+            return _Reader(self._document, self._data, self._size, solid=True).scene()
         warnings = [
+            *(
+                ["draws materials opaque that say they are clear: nothing else is there"]
+                * self._solid
+            ),
             *self._document.left_out(self._materials.used),
             *self._materials.warnings,
             *(text.format(plural(n, "primitive")) for text, n in self._counts.items()),
@@ -374,7 +382,8 @@ class _Reader:
     ) -> tuple[Material | None, Floats | None]:
         """The material, opaque where that is all that it is, or None where nothing is to be seen
         of it; and the vertices' colours, opaque likewise."""
-        if not material.cutoff:
+        if self._solid or not material.cutoff:
+            material = replace(material, cutoff=0.0)
             if colours is not None:
                 colours[:, 3] = 1.0
             return material, colours
@@ -390,6 +399,7 @@ class _Reader:
         elif high < material.cutoff:
             self._materials.tell("leaves out {} that is clear", skin.index)
         if high < material.cutoff:
+            self._clear = True
             return None, None
         if low >= material.cutoff:
             if colours is not None:
@@ -501,14 +511,16 @@ def _placed(
 ) -> tuple[Floats, NDArray[np.int32], Floats | None]:
     """Triangles at each of some places (N, 4, 4), one after the other."""
     if len(places) > 1:
-        shown = [_placed(vertices, faces, normals, place[None]) for place in places]
-        step = np.arange(len(places), dtype=np.int32)[:, None, None] * np.int32(len(vertices))
-        turned = [n for _, _, n in shown if n is not None]
-        return (
-            np.concatenate([v for v, _, _ in shown]),
-            (np.stack([f for _, f, _ in shown]) + step).reshape(-1, 3),
-            np.concatenate(turned) if turned else None,
-        )
+        linear = places[:, :3, :3]
+        shown = vertices @ linear.transpose(0, 2, 1) + places[:, None, :3, 3]
+        mirrored = np.linalg.det(linear) < 0
+        index = np.where(mirrored[:, None, None], faces[None, :, ::-1], faces[None])
+        index = index + np.arange(len(places))[:, None, None] * len(vertices)
+        if normals is not None:
+            normals = normals @ _cofactors(linear).transpose(0, 2, 1)
+            normals = np.where(mirrored[:, None, None], -1.0, 1.0) * normals
+            normals = normals.reshape(-1, 3)
+        return shown.reshape(-1, 3), index.reshape(-1, 3).astype(np.int32), normals
     matrix = places[0]
     linear = matrix[:3, :3]
     if np.linalg.det(linear) < 0:
@@ -551,9 +563,12 @@ def _skinned(
     moved: Floats = np.einsum("nij,nj->ni", total[:, :3, :3], vertices) + total[:, :3, 3]
     if normals is None or not np.isfinite(total).all():
         return moved, None
-    linear = total[:, :3, :3]
-    cofactor = np.stack([np.cross(linear[:, k - 2], linear[:, k - 1]) for k in range(3)], axis=1)
-    return moved, np.einsum("nij,nj->ni", cofactor, normals)
+    return moved, np.einsum("nij,nj->ni", _cofactors(total[:, :3, :3]), normals)
+
+
+def _cofactors(linear: Floats) -> Floats:
+    """Matrices (N, 3, 3) that turn normals as `linear` turns points, but for their length."""
+    return np.stack([np.cross(linear[:, k - 2], linear[:, k - 1]) for k in range(3)], axis=1)
 
 
 def _rotations(quaternions: Floats) -> Floats:
