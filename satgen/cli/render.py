@@ -87,7 +87,7 @@ def command(
       satgen render --target aura
       satgen render --target all --workers 8
       satgen render --target random:1-60 --step 10 --size 256 --out craft
-      satgen render --target craft.glb --up y --trajectory orbit --sun inertial:40,10 --out d
+      satgen render --target craft.glb --trajectory orbit --sun inertial:40,10 --out d
     """
     options = request(values)
     part = None if shard is None else parse_shard(shard, os.environ)
