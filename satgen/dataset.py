@@ -12,6 +12,8 @@ DATASET/
   normals/, flow_forward/, flow_backward/
                               only where asked for: 16-bit, see `satgen.truth_images`
   trajectory.csv              only of trajectory file: the poses that were given
+  metadata.parquet, croissant.json, README.md
+                              for other people's programs, see `satgen.publication`
 ```
 
 `satgen.seal` says how dataset.json seals the other files. While a dataset is being rendered there
@@ -59,6 +61,12 @@ FRAMES_CSV = "frames.csv"
 FRAMES_PARQUET = "frames.parquet"
 KEYPOINTS = "keypoints.parquet"
 TABLES = (FRAMES_PARQUET, FRAMES_CSV, KEYPOINTS)
+METADATA = "metadata.parquet"
+CROISSANT = "croissant.json"
+CARD = "README.md"
+PUBLICATION = (METADATA, CROISSANT, CARD)
+"""Files that other people's programs open a dataset by: see `satgen.publication`."""
+
 JOURNAL = ".journal.jsonl"
 
 _NEW_COLUMNS = (

@@ -42,7 +42,7 @@ class Problem:
 def sealed_files(config: RenderConfig) -> tuple[str, ...]:
     """Names of the files that a dataset's seal covers, besides its description."""
     copy = config.trajectory.motion.in_folder(Path()).table
-    return (*ds.TABLES, *([] if copy is None else [copy.name]))
+    return (*ds.TABLES, *ds.PUBLICATION, *([] if copy is None else [copy.name]))
 
 
 def check_files(

@@ -8,6 +8,7 @@ and its files have the recorded SHA-256.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform as python_platform
 import time
@@ -33,6 +34,7 @@ from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
 from satgen.progress import Update
+from satgen.publication import publication_files
 from satgen.records import FrameRecord, read_journal
 from satgen.rendering import RENDERERS
 from satgen.rendering.backend import choose_backend
@@ -58,6 +60,7 @@ DATASET = RunKind(
     marks={"format": ds.FORMAT, "version": ds.VERSION},
     owns=(
         *reversed(ds.TABLES),
+        *ds.PUBLICATION,
         ds.JOURNAL,
         *(f"{kind}/{'[0-9]' * 6}.png" for kind in (*IMAGES, *OPTIONAL_IMAGES)),
         f"{TABLE}.*",
@@ -462,8 +465,8 @@ def finish(
     keypoints: ds.Table,
     config: RenderConfig,
 ) -> None:
-    """Write the tables of a dataset whose images are all there, seal them in its description, and
-    remove its journal.
+    """Write the tables of a dataset whose images are all there and what it is published with, seal
+    them in its description, and remove its journal.
 
     Args:
         folder: the dataset's.
@@ -472,6 +475,10 @@ def finish(
         config: what was rendered.
     """
     files = write_tables(folder.path, frames, keypoints, config.columns)
+    dataset = description[DATASET.noun] if folder.kind is SHARD else description
+    for name, data in publication_files(dataset, frames, files[ds.FRAMES_PARQUET]).items():
+        folder.write(name, data)
+        files[name] = hashlib.sha256(data).hexdigest()
     for name in sealed_files(config):
         if name not in files:
             files[name] = file_sha256(folder.path / name)

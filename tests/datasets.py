@@ -12,7 +12,7 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from satgen.config import RenderConfig
-from satgen.dataset import DESCRIPTION, TABLES
+from satgen.dataset import DESCRIPTION, PUBLICATION, TABLES
 from satgen.frame_maker import FrameMaker
 from satgen.model import TargetModel
 from satgen.modelling import build
@@ -92,7 +92,7 @@ def reseal(folder: Path, name: str = DESCRIPTION, **changes: object) -> None:
     of its description."""
     path = folder / name
     description = {**json.loads(path.read_bytes()), **changes}
-    covered = (*TABLES, "trajectory.csv")
+    covered = (*TABLES, *PUBLICATION, "trajectory.csv")
     files = {name: file_sha256(folder / name) for name in covered if (folder / name).exists()}
     path.write_bytes(description_bytes(sealed(description, files, name)))
 

@@ -130,7 +130,7 @@ def test_the_seal_covers_a_table_of_poses(craft_path: Path, tmp_path: Path) -> N
     out = make(craft_path, tmp_path / "out", **request)
     before = tree(out)
     data = ds.Dataset(out)
-    assert sealed_files(data.config) == (*ds.TABLES, "trajectory.csv")
+    assert sealed_files(data.config) == (*ds.TABLES, *ds.PUBLICATION, "trajectory.csv")
     assert "trajectory.csv" in data.description["manifest"]
     (out / "trajectory.csv").write_text("index,azimuth_deg,elevation_deg\n7,10,20\n")
     assert not verify(out).ok

@@ -23,7 +23,10 @@ def test_a_seal_names_every_table_and_the_canonical_description(pristine: Path) 
     assert seal == sha256(manifest)
     assert manifest == {
         "dataset.json": sha256(data),
-        **{n: hashlib.sha256((pristine / n).read_bytes()).hexdigest() for n in ds.TABLES},
+        **{
+            n: hashlib.sha256((pristine / n).read_bytes()).hexdigest()
+            for n in (*ds.TABLES, *ds.PUBLICATION)
+        },
     }
 
 
@@ -31,7 +34,7 @@ def test_sealing_again_changes_nothing_and_changes_are_known(pristine: Path) -> 
     data = ds.read_description(pristine)
     manifest = manifest_of(data)
     assert manifest is not None
-    files = {name: manifest[name] for name in ds.TABLES}
+    files = {name: manifest[name] for name in (*ds.TABLES, *ds.PUBLICATION)}
     assert sealed(data, files) == data
     assert is_authentic(data)
     assert not is_authentic({**data, "seed": data["seed"] + 1})
