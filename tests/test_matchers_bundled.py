@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,10 @@ def test_a_file_is_whole_small_and_has_a_card(mine: weights.Weights) -> None:
     assert card["licence"] == "Apache-2.0" and card["size"] == mine.path.stat().st_size
     for name in ("network", "data", "steps", "hardware", "held_out", "seed", "torch"):
         assert card[name] not in (None, {}, "")
-    assert set(card["data"]) == {"aura", "worldview", "cartography"}
+    trained = {name for name, data in card["data"].items() if data["trained_on"]}
+    ours = {"aura", "worldview", "cartography"}
+    craft = {re.sub(r"-(near|far)$", "", name) for name in trained}  # two arcs of each
+    assert trained == ours or (len(craft) >= 60 and not craft & ours)
 
 
 @each

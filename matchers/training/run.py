@@ -555,7 +555,7 @@ def _some(names: Collection[str]) -> str:
     """Names of targets in a line: all, or how many and of which kinds where they are many."""
     if len(names) <= MOST_NAMED:
         return ", ".join(sorted(names))
-    kinds = sorted({re.sub(r"[-_]?\d+$", "", name) for name in names})
+    kinds = sorted({re.sub(r"[-_:]?\d+$", "", name) for name in names})
     return f"{len(names)} targets ({', '.join(kinds[:MOST_NAMED])})"
 
 
