@@ -270,7 +270,8 @@ def _ears(corners: Floats, names: list[int]) -> list[list[int]]:
 
 _NUMBERS = {5120: "b", 5121: "B", 5122: "h", 5123: "H", 5125: "I", 5126: "f"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-_PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
+_DRACO = "KHR_draco_mesh_compression"
+_MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 
 
 def _gltf(path: Path) -> Witness:
@@ -280,22 +281,7 @@ def _gltf(path: Path) -> Witness:
         (length,) = struct.unpack_from("<I", raw, 12)
         body = raw[20 + length + 8 :]
         raw = raw[20 : 20 + length]
-    document = json.loads(raw)
-    packed = [name for name in document.get("extensionsUsed", []) if name in _PACKED]
-    return _with_trimesh(path) if packed else _Gltf(document, body, path.parent).shown()
-
-
-def _with_trimesh(path: Path) -> Witness:
-    import trimesh
-
-    scene = trimesh.load_scene(path, process=False)
-    found = Witness()
-    for node in scene.graph.nodes_geometry:
-        matrix, name = scene.graph[node]
-        mesh = scene.geometry[name]
-        if hasattr(mesh, "faces"):
-            found.add(trimesh.transform_points(mesh.vertices, matrix)[mesh.faces])
-    return found
+    return _Gltf(json.loads(raw), body, path.parent).shown()
 
 
 class _Gltf:
@@ -343,7 +329,11 @@ class _Gltf:
             if opacity == "clear":
                 continue
             attributes = primitive["attributes"]
-            points = self._numbers(attributes["POSITION"])
+            packed = primitive.get("extensions", {}).get(_DRACO)
+            if packed and "bufferView" in self.doc["accessors"][attributes["POSITION"]]:
+                packed = None  # beside the plain numbers
+            mesh_of = self._draco(packed) if packed else None
+            points = self._numbers(attributes["POSITION"]) if mesh_of is None else mesh_of[0]
             weights = node.get("weights", mesh.get("weights", []))
             for weight, target in zip(weights, primitive.get("targets", []), strict=False):
                 if "POSITION" in target:
@@ -351,7 +341,7 @@ class _Gltf:
             index = np.arange(len(points))
             if "indices" in primitive:
                 index = self._numbers(primitive["indices"])[:, 0].astype(np.int64)
-            faces = _listed(index, mode)
+            faces = _listed(index, mode) if mesh_of is None else mesh_of[1]
             if "skin" in node and "JOINTS_0" in attributes:
                 placed = self._skinned(points, attributes, self.doc["skins"][node["skin"]])
                 self.found.add(placed[faces], opacity == "unsure")
@@ -428,15 +418,30 @@ class _Gltf:
 
     def _read(self, view: int, offset: int, form: str, width: int, count: int) -> Floats:
         entry = self.doc["bufferViews"][view]
-        raw = self._buffer(entry["buffer"])
+        packed = [p for n, p in entry.get("extensions", {}).items() if n in _MESHOPT]
+        raw = _unpacked(self._bytes(packed[0]), packed[0]) if packed else self._bytes(entry)
         size = width * struct.calcsize(form)
-        step, start = entry.get("byteStride") or size, entry.get("byteOffset", 0) + offset
+        step, start = entry.get("byteStride") or size, offset
         if count and start + step * (count - 1) + size > len(raw):
             raise ValueError("an accessor runs past its buffer")
         rows: NDArray[Any] = np.ndarray(
             (count, width), f"<{form}", raw, start, (step, struct.calcsize(form))
         )
         return rows.astype(np.float64)
+
+    def _draco(self, packed: dict[str, Any]) -> tuple[Floats, NDArray[np.int64]]:
+        """Points (V, 3) and triangles (F, 3) of what Draco packed."""
+        import DracoPy
+
+        mesh: Any = DracoPy.decode(self._bytes(self.doc["bufferViews"][packed["bufferView"]]))
+        number = packed["attributes"]["POSITION"]
+        (points,) = (a["data"] for a in mesh.attributes if a["unique_id"] == number)
+        return np.asarray(points, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64)
+
+    def _bytes(self, view: dict[str, Any]) -> bytes:
+        """The bytes of a view, as they are stored."""
+        start = view.get("byteOffset", 0)
+        return self._buffer(view["buffer"])[start : start + view["byteLength"]]
 
     def _buffer(self, number: int) -> bytes:
         uri = self.doc["buffers"][number].get("uri")
@@ -447,6 +452,27 @@ class _Gltf:
         from urllib.parse import unquote
 
         return read_beside(self.folder, unquote(uri), _MOST_BYTES)
+
+
+def _unpacked(raw: bytes, packed: dict[str, Any]) -> bytes:
+    """What meshopt packed."""
+    import meshoptimizer
+
+    count, stride = packed["count"], packed["byteStride"]
+    if packed["mode"] == "ATTRIBUTES":
+        rows = meshoptimizer.decode_vertex_buffer(count, stride, raw, np.dtype(f"V{stride}"))
+        plain = np.frombuffer(rows.tobytes(), np.uint8)
+        undo = {
+            "OCTAHEDRAL": meshoptimizer.decode_filter_oct,
+            "QUATERNION": meshoptimizer.decode_filter_quat,
+            "EXPONENTIAL": meshoptimizer.decode_filter_exp,
+        }.get(packed.get("filter", "NONE"))
+        return bytes((plain if undo is None else undo(plain, count, stride)).tobytes())
+    triangles = packed["mode"] == "TRIANGLES"
+    undo_index = (
+        meshoptimizer.decode_index_buffer if triangles else meshoptimizer.decode_index_sequence
+    )
+    return bytes(undo_index(count, 4, raw).astype("<u2" if stride == 2 else "<u4").tobytes())
 
 
 def _listed(index: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
