@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.config import BenchConfig, Combination, combination_json
+from bench.config import TRUTH, BenchConfig, Combination, combination_json
 from bench.pose import RansacOptions
 from bench.result import clean
 from bench.run import MATCHES, TABLE, BenchResult
+from matchers.specs import FEATURES, MATCHERS
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import carry, roll_matrix
 from matchers.truth.rules import Thresholds
 from satgen.dataset import Dataset, is_dataset
-from satgen.errors import InputError
+from satgen.errors import InputError, cut
 from satgen.geometry import Floats
 from satgen.runfolder import file_sha256
 from satgen.view.dataset_files import named
@@ -129,13 +130,18 @@ def config_of(description: Mapping[str, Any]) -> BenchConfig:
     """The configuration in a run's run.json.
 
     Raises:
-        InputError: it is not this version's.
+        InputError: it is not this version's, or names code of somebody's own: a run's folder is
+            data, and to look at it runs nothing that it names.
     """
     given: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in description["config"].items()
     }
     try:
+        known = {*MATCHERS, *FEATURES, TRUTH}
+        others = [name for name in (*given["matchers"], *given["features"]) if name not in known]
+        if others:
+            raise InputError(f"run.json: matches with {cut(str(others[0]))}, which is not ours")
         given["thresholds"] = Thresholds(**given["thresholds"])
         given["ransac"] = RansacOptions(**given["ransac"])
         return BenchConfig(**given)

@@ -137,3 +137,24 @@ def test_an_export_of_it_needs_no_server_of_ours(finished: Path, tmp_path: Path)
         for figures in pair["figures"].values():
             assert (tmp_path / "site" / figures["file"]).is_file()
     ViewServer(bench_site(finished, 512), 0, ViewStore(tmp_path)).server_close()
+
+
+def test_code_that_a_run_names_is_not_run(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from satgen.cli.view import _match_live
+
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'harm')!r}, 'w')\nmake = None\n")
+    folder = shutil.copytree(finished, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    for place, name in (("matchers", f"{evil}:make"), ("features", "evil:make")):
+        description = json.loads((finished / "run.json").read_text())
+        description["config"][place] = [name]
+        (folder / "run.json").write_text(json.dumps(description))
+        with pytest.raises(InputError, match="which is not ours"):
+            config_of(description)
+        site = bench_site(folder, 512)
+        _match_live(site, folder)
+        assert site.live == {}
+    assert not (tmp_path / "harm").exists()

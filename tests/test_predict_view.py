@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.predict import view
 from bench.predict.api import predict
 from bench.predict.view import MOST_EXPORTED, predict_site
 from satgen.errors import InputError
@@ -75,8 +77,6 @@ def test_forecasts_are_made_again_as_they_were(frames_run: Path) -> None:
 def test_a_model_that_cannot_forecast_any_more_is_missing(
     frames_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.predict import view
-
     site = predict_site(frames_run, 512)
     windows = json.loads(site.files["forecasts/windows.json"].make())
     runner = view._runner(frames_run.resolve())
@@ -163,3 +163,33 @@ def test_browsers_draw_both(frames_run: Path, poses_run: Path, tmp_path: Path) -
         until(page, "window.satgen.mode.group === 1")
         until(page, "window.satgen.mode.panes.every((pane) => pane.drawn)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_code_that_a_run_names_is_not_run(
+    frames_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'harm')!r}, 'w')\nmake = None\n")
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(frames_run, tmp_path / "run")
+    before = json.loads((frames_run / "run.json").read_text())
+    for changes in (
+        {"models": ["last", f"{evil}:make", "render-evil:make"]},
+        {"models": ["evil:make"]},
+        {"poses": "evil:make"},
+        {"poses": "nearest", "features": f"{evil}:make"},
+    ):
+        description = json.loads(json.dumps(before))
+        description["identity"]["config"] |= changes
+        (folder / "run.json").write_text(json.dumps(description))
+        view._runner.cache_clear()
+        site = predict_site(folder, 512)
+        windows = json.loads(site.files["forecasts/windows.json"].make())
+        make = site.files[windows[0]["file"]].make
+        if "last" in changes.get("models", ()):
+            assert len(split_pack(make())) == 11
+        else:
+            with pytest.raises(InputError, match="ours"):
+                make()
+    view._runner.cache_clear()
+    assert not (tmp_path / "harm").exists()

@@ -19,7 +19,7 @@ from bench.predict.run import MODELS, POSES, TABLE, PredictResult
 from bench.predict.table import source_words
 from bench.result import clean
 from satgen.dataset import Dataset, is_dataset
-from satgen.errors import InputError
+from satgen.errors import InputError, cut
 from satgen.runfolder import IDENTITY, dataset_identity, file_sha256
 from satgen.view.dataset_files import named
 from satgen.view.dataset_site import site_of
@@ -215,6 +215,15 @@ def _runner(folder: Path) -> FrameRunner:
     description = PredictResult(folder).description
     identity = description[IDENTITY]
     config, protocol, rules = (_fields(identity[name]) for name in ("config", "protocol", "rules"))
+    # A run's folder is data: to look at it runs nothing of somebody's own that it names.
+    config["models"] = tuple(name for name in config["models"] if ":" not in str(name))
+    for key in ("poses", "features"):
+        if ":" in str(config[key]):
+            raise InputError(
+                f"{folder}: its poses were found by {cut(str(config[key]))}, which is not ours"
+            )
+    if not config["models"]:
+        raise InputError(f"{folder}: none of its models is ours, to forecast with again")
     try:
         experiment = frame_experiment(
             PredictConfig(**config),

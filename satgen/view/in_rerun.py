@@ -6,8 +6,9 @@ The world is the target's frame; the timeline `index` is the observation index.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +63,17 @@ def _shown(recording: Any) -> Iterator[None]:
 @contextmanager
 def _written(recording: Any, file: Path) -> Iterator[None]:
     """A recording that goes into a file as it is made, which has its name once it is whole."""
-    temporary = file.parent / f"{TEMPORARY}{os.getpid()}-{file.name}"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        recording.save(temporary)
-        yield
-        recording.flush()
-        recording.disconnect()
-        os.replace(temporary, file)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=file.parent) as folder:
+            part = Path(folder) / file.name
+            recording.save(part)
+            yield
+            recording.flush()
+            recording.disconnect()
+            os.replace(part, file)
     except OSError as error:
         raise RunError(f"cannot write {file}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _log_lasting(data: Dataset, recording: object) -> None:
