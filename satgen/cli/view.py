@@ -81,6 +81,7 @@ def command(
 
 
 def _serve(path: Path, port: int | None, width: int, no_open: bool) -> None:
+    from satgen.exits import Terminated, interrupts
     from satgen.installed import require
     from satgen.view.server import ViewServer
 
@@ -104,7 +105,10 @@ def _serve(path: Path, port: int | None, width: int, no_open: bool) -> None:
         webbrowser.open(server.url)
     try:
         server.serve_until_stopped()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Terminated):
+            raise
+        interrupts.pending = False  # it is how a page ends
         click.echo("", err=True)
 
 
