@@ -104,6 +104,7 @@ class TargetModel:
         colours: (V, 4) float32 linear RGB and opacity, 0..1, that the materials' base colours are
             multiplied with between the vertices; None where no surface has any.
         uv2: (V, 2) float32 coordinates of the textures that lie by a second set, or None.
+        islands: what of its textures no surface shows has nothing to do with it.
         landmarks: name -> (x, y, z).
         card: the target's JSON card (facts, sources, frame); for a user's model what is known.
         light: how light goes between the parts, where it was baked.
@@ -125,6 +126,7 @@ class TargetModel:
     warnings: tuple[str, ...] = ()
     colours: NDArray[np.float32] | None = None
     uv2: NDArray[np.float32] | None = None
+    islands: bool = False
 
     @cached_property
     def bounding_sphere(self) -> tuple[NDArray[np.float64], float]:

@@ -11,6 +11,7 @@ from satgen.grouping import equal_rows
 from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.coincident import back_to_back
+from satgen.rendering.islands import fill_between_islands
 from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.patches import find_neighbours, find_patches
 
@@ -206,7 +207,10 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         around = model.light.hits.reshape(-1)
 
     limit = _texture_limit(uv, np.linalg.norm(cross, axis=1), pixel_m)
-    base, relief, glow, layers = _texture_arrays(model.materials, limit)
+    made_of = model.materials
+    if model.islands:
+        made_of = fill_between_islands(made_of, model.face_material, model.uv[model.faces])
+    base, relief, glow, layers = _texture_arrays(made_of, limit)
     materials = np.zeros((len(model.materials), MATERIAL_TEXELS, 4), dtype=np.float32)
     for i, material in enumerate(model.materials):
         materials[i, 0] = (*material.base_color, material.roughness)

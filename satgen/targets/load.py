@@ -214,7 +214,7 @@ def _load_file(path: Path, scale: float, up: str | None, by: str, light: bool) -
         if sidecar.facts:
             card["facts"] = dict(sidecar.facts)
     model = _assemble(path.stem, parts, pieces, landmarks, card)
-    model = replace(model, warnings=tuple(told))
+    model = replace(model, warnings=tuple(told), islands=not own)
     card["triangles"] = len(model.faces)
     card["parts"] = [{"label": p.label, "name": p.name, "class": p.cls} for p in model.parts]
     return _lit(model, path, str(path)) if light else model
