@@ -140,14 +140,18 @@ def decode_pixels(
             if picture.mode.startswith("I"):
                 wide = np.asarray(picture).astype(np.float32) / 257.0
                 grey = np.clip(np.round(wide), 0, 255).astype(np.uint8)
-                plain = Image.fromarray(grey).convert("RGBA")
+                plain = Image.fromarray(grey)
+            elif picture.has_transparency_data:
+                plain = picture if picture.mode == "RGBA" else picture.convert("RGBA")
             else:
-                plain = picture.convert("RGBA")
+                plain = picture
+            # Colour and opacity apart: what is clear keeps its colour, and nothing is there twice.
+            alpha = plain.getchannel("A") if plain.mode == "RGBA" else None
+            plain = plain if plain.mode == "RGB" else plain.convert("RGB")
             if max(plain.size) > side:
-                # apart: what is clear keeps its colour
-                alpha, plain = plain.getchannel("A"), plain.convert("RGB")
                 plain.thumbnail((side, side))
-                plain.putalpha(alpha.resize(plain.size))
+                alpha = None if alpha is None else alpha.resize(plain.size)
+            plain.putalpha(255 if alpha is None else alpha)
             return np.asarray(plain), width * height
     except (
         OSError,
