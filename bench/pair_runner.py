@@ -32,13 +32,14 @@ from bench.lineup import Lineup
 from bench.metrics import agreement
 from bench.posed import PosedPair
 from bench.shadow_matches import on_moving_edges, shadow_figures
+from matchers.images import read_file
 from matchers.specs import GPU_BATCH
 from matchers.truth.exact import label
 from matchers.truth.frame import FrameGeometry
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import carry, roll_image, roll_matrix, seen_mask
 from satgen.atomic import write_atomic
-from satgen.dataset import Dataset, described_images, read_image
+from satgen.dataset import Dataset, described_images
 from satgen.geometry import Floats
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ class PairRunner:
 
     def _posed(self, task: PosedTask, number: int, pair: PosedPair) -> Iterator[Row]:
         """A row for each combination: pose and epipolar figures only."""
-        images = [np.asarray(read_image(task.images / name)) for name in (pair.name0, pair.name1)]
+        images = [read_file(task.images / name) for name in (pair.name0, pair.name1)]
         K0, K1, T_0to1 = pair.K0, pair.K1, pair.T_0to1
         turned = [
             np.ascontiguousarray(np.rot90(image, turns))

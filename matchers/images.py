@@ -93,7 +93,7 @@ def read(image: Image) -> Tensor:
         InputError: see `look`. Values are checked when they are used: `rgb`, `gray`, `gray8`.
     """
     if isinstance(image, (str, os.PathLike)):
-        image = _read_file(image)
+        image = read_file(image)
     if isinstance(image, np.ndarray):
         pixels = _from_numpy(image)
     elif isinstance(image, Tensor):
@@ -224,7 +224,12 @@ def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
     return values[None] if image.ndim == 2 else values.permute(2, 0, 1)
 
 
-def _read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+def read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """A file's image, NumPy (H, W) or (H, W, 3), RGB, with its own bit depth, without transparency.
+
+    Raises:
+        InputError: it is not there, of none of `FILE_FORMATS`, or damaged.
+    """
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matchers.images import read_file
 from satgen.camera import Camera
-from satgen.dataset import read_image
 from satgen.errors import InputError
 from satgen.geometry import Floats
 from satgen.runfolder import file_sha256
@@ -85,7 +85,7 @@ def read_photograph(file: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: it cannot be read.
     """
-    image = np.asarray(read_image(file))
+    image = read_file(file)
     if image.dtype == np.uint16:
         image = image >> 8
     if image.dtype == bool:
