@@ -178,9 +178,16 @@ def _work(config: TrainConfig, stages: Sequence[str], splits: Mapping[str, Split
         found += [
             Stage(f"{stage}: frames", "frame", frames * config.versions * FRAME_S),
             Stage(f"{stage}: validation frames", "frame", pairs * config.validation_pairs),
-            Stage(stage, "step", config.stage_steps(stage) * STEP_S),
+            Stage(stage, "step", _expected(config, stage)),
         ]
     return [*found, Stage(TEST_FRAMES, "frame", pairs * config.test_pairs)]
+
+
+def _expected(config: TrainConfig, stage: str) -> float:
+    """Seconds that a stage may take."""
+    if config.minutes is None:
+        return config.stage_steps(stage) * STEP_S
+    return 60.0 * config.minutes * share(config, stage, set())
 
 
 def _extractor(config: TrainConfig) -> str | None:
