@@ -24,9 +24,9 @@ from satgen.geometry import Floats
 from satgen.targets.files import ModelFileError, read_beside
 
 _MOST_BYTES = 1 << 31
-_BROKEN = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError,
-)  # fmt: skip
+_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+_LARGE = 2000
+"""Corners of a polygon beyond which a library cuts it: each ear takes a look at all corners."""
 
 
 @dataclass
@@ -57,11 +57,14 @@ def read_witness(path: Path) -> Witness:
     """
     readers = {".glb": _gltf, ".gltf": _gltf, ".obj": _obj, ".stl": _stl, ".ply": _ply}
     try:
-        found = readers[path.suffix.lower()](path)
-    except (*_BROKEN, struct.error) as error:
+        with np.errstate(all="ignore"):
+            found = readers[path.suffix.lower()](path)
+    except (*_BROKEN, StopIteration, RecursionError, struct.error) as error:
         raise InputError(f"{path}: --deep cannot read it ({error!r:.200})") from None
     if not found.triangles:
         raise InputError(f"{path}: --deep finds no triangles in it")
+    if not all(np.isfinite(surface).all() for surface in found.triangles):
+        raise InputError(f"{path}: --deep finds numbers in it that are not finite")
     return found
 
 
@@ -234,6 +237,12 @@ def _ears(corners: Floats, names: list[int]) -> list[list[int]]:
     x = np.cross(across, normal)
     flat = np.stack([about @ x, about @ np.cross(normal, x)], axis=1)
     flat /= np.abs(flat).max() or 1.0
+    if len(names) > _LARGE:
+        import mapbox_earcut
+
+        ends = np.array([len(names)], dtype=np.uint32)
+        cut = mapbox_earcut.triangulate_float64(np.ascontiguousarray(flat), ends).reshape(-1, 3)
+        return [[names[k] for k in triangle] for triangle in cut.tolist()]
 
     def twice(a: int, b: int, c: Any) -> Any:
         one, other = flat[b] - flat[a], flat[c] - flat[a]
