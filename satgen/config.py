@@ -132,8 +132,9 @@ class RenderConfig:
 
         Of a trajectory from a file, those of the range that the file holds.
         """
-        wanted = np.arange(self.start, self.stop + 1, self.step, dtype=np.int64)
-        return wanted[np.isin(wanted, available_indices(self.trajectory))]
+        there = available_indices(self.trajectory)
+        steps = there - self.start
+        return np.asarray(there[(steps >= 0) & (there <= self.stop) & (steps % self.step == 0)])
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -208,6 +209,8 @@ class RenderConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], folder: Path | None = None) -> RenderConfig:
         """Inverse of `to_json`; `folder` is the dataset's, where a pose table lies."""
+        if int(data["indices"]["step"]) < 1:
+            raise InputError(f"indices.step {data['indices']['step']}: must be at least 1")
         known = {"light": "", "parts": "file", "card_sha256": "", **data["target"]}
         target = {key: known[key] for key in (f.name for f in fields(TargetRef))}
         trajectory = TrajectoryConfig.from_json(data["trajectory"])

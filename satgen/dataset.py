@@ -517,7 +517,14 @@ class Dataset:
         path = image_path(self.folder, kind, index)
         if not path.exists() and (self.folder / FRAMES_PARQUET).exists():
             self._row(index)  # rather than of a file, speak of an index that is not there
-        return read_image(path)
+        image = read_image(path)
+        three = image.ndim == 3
+        coloured = kind not in ("rgb", "depth", "parts", "shadow")
+        shape = (self.camera.height, self.camera.width)
+        if image.shape[:2] != shape or (kind != "rgb" and three != coloured):
+            found = " x ".join(map(str, image.shape))
+            raise InputError(f"{path}: is an image of {found}, no {kind} image of this dataset")
+        return image
 
     # --- frames
 

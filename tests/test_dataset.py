@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -285,3 +286,55 @@ def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
 
 def test_a_frame_table_has_room_for_every_index() -> None:
     assert ds.MOST_FRAMES == INDEX_MAX
+
+
+def test_an_image_of_another_kind_or_size_is_named(dataset: Path) -> None:
+    for target, source in (("depth", "rgb"), ("parts", "rgb")):
+        shutil.copy(dataset / source / "003001.png", dataset / target)
+    Image.new("I;16", (8, 8)).save(dataset / "depth" / "003002.png")
+    data = Dataset(dataset)
+    for read, kind in (
+        (lambda: data[3001].depth, "depth"),
+        (lambda: data.parts(3001), "parts"),
+        (lambda: data[3002].points, "depth"),
+    ):
+        with pytest.raises(InputError, match=f"no {kind} image of this dataset"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("indices", "stop"), 10**9),
+        (("indices", "stop"), 10**30),
+        (("indices", "step"), 0),
+        (("camera", "width"), 10**9),
+        (("camera", "fx"), float("inf")),
+        (("trajectory",), None),
+        (("landmarks",), {"a": {"xyz": [[1]]}}),
+        (("target",), []),
+        (("columns",), [{}]),
+    ],
+    ids=str,
+)
+def test_a_value_that_makes_no_sense_is_one_error(dataset: Path, keys, value) -> None:
+    path = dataset / "dataset.json"
+    data = json.loads(path.read_text())
+    place = data
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path.write_text(json.dumps(data))
+    report = verify(dataset)
+    assert not report.ok
+    assert not any("\n" in str(problem) for problem in report.problems)
+
+
+def test_a_description_nested_too_deep_or_too_large_is_refused(dataset: Path, monkeypatch) -> None:
+    path = dataset / "dataset.json"
+    path.write_text('{"format": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(InputError, match=r"dataset\.json: .*nested too deep"):
+        Dataset(dataset)
+    path.write_bytes(b" " * ((1 << 26) + 1))
+    with pytest.raises(InputError, match="is larger than 64 MiB"):
+        Dataset(dataset)
