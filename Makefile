@@ -1,5 +1,6 @@
 # make render [TARGET=aura] [ARGS="--size 256"]   set everything up and render a target
 # make test                                       set everything up and run every check
+# make torture                                    damage files, and fail at every file operation
 # make docs                                       set everything up and build the documentation
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ override TARGET := $(value TARGET)
 export TARGET
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup dev render test lint types docs unit wheel bench clean
+.PHONY: help setup dev render test lint types docs unit wheel torture bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -56,6 +57,10 @@ unit: dev
 # The wheel alone, in an environment of its own and a folder elsewhere: assets included, no checkout.
 wheel: dev
 	BIN=$(abspath $(BIN)) sh tools/wheel_test.sh
+
+# Thousands of flipped bits and edits, and a fault at every file operation of five commands.
+torture: dev
+	$(BIN)/python -m tests.torture
 
 bench: dev
 	$(BIN)/python -m bench.render_speed
