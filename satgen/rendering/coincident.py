@@ -37,8 +37,9 @@ def back_to_back(
     found = np.zeros(len(faces), dtype=bool)
     first, edge = np.nonzero(neighbours >= 0)
     folded = np.einsum("ij,ij->i", normals[first], normals[neighbours[first, edge]]) < -_SAME
-    if not folded.any() and (neighbours >= 0).all():
-        return found  # every edge is one of two faces that do not lie on each other
+    lone = _edges(faces)[(neighbours < 0).ravel()]
+    if not folded.any() and len(equal_rows(lone)[0]) == len(lone):
+        return found  # no edge is of more than two faces, and none of two that lie on each other
     region, side = _regions(faces, normals, keys)
     border, of = _borders(faces, region)
     # Order does not matter to a sum: regions with the same edges around have the same.
