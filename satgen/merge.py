@@ -161,6 +161,9 @@ def merge(
         for part in status(out).shards
         if part.shard is not None and not part.complete
     ]
+    if (absent or unfinished) and _merged_before(out, found):
+        _take_away(out, found)
+        return int(ds.read_description(out)["indices"]["count"]), count
     if absent or unfinished:
         words = array_words([*absent, *unfinished])
         raise InputError(
@@ -182,16 +185,37 @@ def merge(
         identity = {k: v for k, v in pieces[0].identity.items() if k != "shard"}
         place = stack.enter_context(RunFolder.open(out, DATASET, identity))
         _fill(place, description, pieces, progress)
-        if not keep:
-            for piece in pieces:
-                piece.folder.delete()
     if not keep:
-        for shard in found:
-            with suppress(OSError):
-                shard.folder(out).rmdir()
-        with suppress(OSError):
-            shards_folder(out).rmdir()
+        _take_away(out, found)
     return sum(len(piece.records) for piece in pieces), count
+
+
+def _merged_before(out: Path, found: Sequence[Shard]) -> bool:
+    """Whether the dataset is complete, and what is left of shards is of the same: a merge was
+    killed while it took them away."""
+    whole = status(out).whole
+    if whole is None or not whole.complete:
+        return False
+    description = ds.read_description(out)
+    left = [_description(shard.folder(out)) for shard in found if _has_description(out, shard)]
+    identities = ({k: v for k, v in d[IDENTITY].items() if k != "shard"} for d in left)
+    return all(DATASET.difference(identity, description) is None for identity in identities)
+
+
+def _has_description(out: Path, shard: Shard) -> bool:
+    return (shard.folder(out) / SHARD.description).exists()
+
+
+def _take_away(out: Path, found: Sequence[Shard]) -> None:
+    for shard in found:
+        path = shard.folder(out)
+        if _has_description(out, shard):
+            with RunFolder.open(path, SHARD, _description(path)[IDENTITY]) as folder:
+                folder.delete()
+        with suppress(OSError):
+            path.rmdir()
+    with suppress(OSError):
+        shards_folder(out).rmdir()
 
 
 @dataclass(frozen=True)
