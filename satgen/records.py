@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from satgen.dataset import JOURNAL
-from satgen.runfolder import Journal, journal_line
+from satgen.runfolder import Journal
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,8 @@ class FrameRecord:
     lit: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The object that a line of the journal holds: its last entry is a checksum of the others,
-        for nothing else tells whether what was measured is still as it was written."""
-        data: dict[str, Any] = {
+        """The object that a line of the journal holds."""
+        return {
             "index": self.index,
             "bbox": self.bbox,
             "coverage": self.coverage,
@@ -47,7 +45,6 @@ class FrameRecord:
             "visible": [int(v) for v in self.visible],
             **{name: value for name, value in self.measures.items() if value is not None},
         }
-        return {**data, "crc32": _checksum(data)}
 
     @property
     def measures(self) -> dict[str, float | None]:
@@ -57,8 +54,6 @@ class FrameRecord:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FrameRecord:
         """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
-        if _checksum({k: v for k, v in data.items() if k != "crc32"}) != data["crc32"]:
-            raise ValueError("its checksum is another")
         x, y, w, h = (int(v) for v in data["bbox"])
         measures = {name: float(data[name]) for name in ("exposure", "lit") if name in data}
         return cls(
@@ -69,10 +64,6 @@ class FrameRecord:
             tuple(bool(v) for v in data["visible"]),
             **measures,
         )
-
-
-def _checksum(data: Mapping[str, Any]) -> int:
-    return zlib.crc32(journal_line(data))
 
 
 def read_journal(folder: Path) -> dict[int, FrameRecord]:

@@ -38,6 +38,7 @@ import errno
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -221,7 +222,10 @@ class RunFolder:
 
 
 class Journal:
-    """A file that grows by lines, a JSON value each, and loses at most the last one in a kill.
+    """A file that grows by lines, a JSON object each, and loses at most the last one in a kill.
+
+    The last entry of a line is a checksum of the others, for nothing else tells whether what was
+    measured is still as it was written: what does not have it is passed over, and done again.
 
     Args:
         path: of the file.
@@ -232,25 +236,25 @@ class Journal:
         self._file: BinaryIO | None = None
 
     def read(self) -> list[Any]:
-        """The values that were written whole; what does not read as JSON is passed over."""
-        found = []
+        """The values that were written whole, and are as they were written."""
+        found: list[Any] = []
         with suppress(FileNotFoundError), open(self.path, "rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                with suppress(ValueError):
-                    found.append(json.loads(line))
+                with suppress(ValueError, RecursionError):
+                    found += _checked(json.loads(line))
         return found
 
     @contextmanager
-    def rewritten(self, values: Iterable[Any]) -> Iterator[Journal]:
+    def rewritten(self, values: Iterable[Mapping[str, Any]]) -> Iterator[Journal]:
         """Begin with these values, whatever was there, and append within the block."""
         write_atomic(self.path, b"".join(map(journal_line, values)), sync=True)
         with open(self.path, "ab") as self._file:
             yield self
         self._file = None
 
-    def append(self, values: Iterable[Any]) -> None:
+    def append(self, values: Iterable[Mapping[str, Any]]) -> None:
         """Add values; after a kill of this process they are there."""
         if self._file is None:
             raise ValueError(f"{self.path}: append outside of rewritten()")
@@ -258,9 +262,24 @@ class Journal:
         self._file.flush()
 
 
-def journal_line(value: Any) -> bytes:
-    """A value as a line of a journal."""
+CHECKSUM = "crc32"
+
+
+def journal_line(value: Mapping[str, Any]) -> bytes:
+    """An object as a line of a journal."""
+    return _line({**value, CHECKSUM: zlib.crc32(_line(value))})
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _checked(value: Any) -> list[Json]:
+    """The object of a line, if it is as it was written."""
+    if not isinstance(value, dict):
+        return []
+    checksum = value.pop(CHECKSUM, None)
+    return [value] if checksum == zlib.crc32(_line(value)) else []
 
 
 def description_bytes(description: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from satgen.runfolder import (
     file_sha256,
     files_sha256,
     first_free,
+    journal_line,
 )
 
 KIND = RunKind(
@@ -290,7 +292,7 @@ def test_a_new_run_is_whole_on_the_disk_before_the_next_file(
         assert os.listdir(folder.path) == [] and not synced
         folder.begin({})
         assert os.listdir(folder.path) == ["count.json"]
-    assert synced[0].endswith("count.json") and {"run", tmp_path.name} <= set(synced)
+    assert synced[0].startswith(TEMPORARY) and {"run", tmp_path.name} <= set(synced)
 
 
 # --- two at once ----------------------------------------------------------------------------------
@@ -376,4 +378,26 @@ def test_a_journal_loses_no_more_than_a_torn_line(tmp_path: Path) -> None:
             journal.append([{"e": 1}])
         assert journal.read() == [*whole, {"e": 1}]
     with pytest.raises(ValueError, match="outside"):
-        journal.append([1])
+        journal.append([{"a": 1}])
+
+
+@given(st.data())
+def test_a_line_that_was_changed_is_passed_over(data: st.DataObject) -> None:
+    values = [
+        {"a": 0.1 + 0.2, "n": float("inf")},
+        {"b": [1, None], "name": "aura"},
+        {"c": {"d": True}},
+    ]
+    lines = [journal_line(value) for value in values]
+    place = data.draw(st.integers(0, len(lines) - 1))
+    line = lines[place]
+    at = data.draw(st.integers(0, len(line) - 2))
+    changed = line[:at] + bytes([line[at] ^ 1 << data.draw(st.integers(0, 7))]) + line[at + 1 :]
+    garbage = st.sampled_from(
+        [b"5", b"[]", b"{}", b'"x"', b"null", b"[" * 100_000, b"\xff", changed]
+    )
+    lines[place] = data.draw(garbage) + b"\n"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        path.write_bytes(b"".join(lines))
+        assert Journal(path).read() == values[:place] + values[place + 1 :]
