@@ -75,7 +75,7 @@ def test_rendering_gives_the_dataset_that_the_command_gives(
 def test_wrong_keywords_are_named_with_the_right_ones(craft_path: Path, tmp_path: Path) -> None:
     for words, message in (
         ({"stat": 3000}, r"render\(\): unknown keyword 'stat'; did you mean start"),
-        ({"zzz": 1}, r"unknown keyword 'zzz'; known: scale, up, trajectory, start"),
+        ({"zzz": 1}, r"unknown keyword 'zzz'; known: scale, up, parts, trajectory, start"),
         ({"start": 9000}, "start 9000"),
     ):
         with pytest.raises(satgen.InputError, match=message):

@@ -70,7 +70,6 @@ def test_a_damaged_description(dataset: Path) -> None:
 
 
 def test_a_file_for_rerun(pristine: Path, tmp_path: Path) -> None:
-    pytest.importorskip("rerun")
     file = tmp_path / "craft.rrd"
     done = satgen_here("view", pristine, "--rerun", "--export", file, "--quiet")
     assert done.returncode == 0, done.stderr
