@@ -18,19 +18,12 @@ import numpy as np
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
 from bench.plan import BenchPlan
 from bench.result import PAGE, SUMMARY, Result
-from bench.shards import (
-    delete_shards,
-    held_shards,
-    incomplete,
-    shard_identity,
-    shard_kind,
-    take_files,
-)
+from bench.shards import MAKE, held_shards, shard_kind, take_files
 from matchers.truth.pairs import Pair
 from satgen.errors import InputError
 from satgen.progress import Update
 from satgen.runfolder import Journal, RunFolder, RunKind
-from satgen.shards import Shard
+from satgen.shards import Shard, delete_shards, incomplete, shard_identity
 from satgen.tasks import carried_out
 
 if TYPE_CHECKING:
@@ -224,7 +217,7 @@ def _shard_rows(plan: BenchPlan, out: Path, shard: Shard, folder: RunFolder) -> 
     """
     rows = _good(plan, folder.path, folder.journal(RESULTS).read())
     if {_key(row) for row in rows} != set(shard.block(_keys(plan))):
-        raise incomplete(out, [shard.number], shard.count)
+        raise incomplete(out, [shard.number], shard.count, MAKE)
     return rows
 
 

@@ -6,16 +6,18 @@ The same command without a shard finds them, takes their rows for its own, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from satgen.atomic import write_atomic
-from satgen.errors import InputError
 from satgen.runfolder import RunFolder, RunKind
-from satgen.shards import Shard, array_words, division, found_shards, shards_folder
+from satgen.shards import Shard, division, found_shards, incomplete, shard_identity
+
+MAKE = "carry them out"
+"""What is to be done with shards that are not complete."""
 
 
 def shard_kind(kind: RunKind) -> RunKind:
@@ -27,11 +29,6 @@ def shard_kind(kind: RunKind) -> RunKind:
         description="shard.json",
         marks={"format": f"{kind.marks['format']}-shard", "version": 1},
     )
-
-
-def shard_identity(identity: dict[str, Any], shard: Shard) -> dict[str, Any]:
-    """What a shard of a run is."""
-    return {**identity, "shard": shard.to_json()}
 
 
 @contextmanager
@@ -48,25 +45,16 @@ def held_shards(
         folders = {}
         if found:
             count = division(out, found)
-            absent = sorted(set(range(1, count + 1)) - {shard.number for shard in found})
-            if absent:
-                raise incomplete(out, absent, count)
+            missing = set(range(1, count + 1)) - {shard.number for shard in found}
+            if missing:
+                raise incomplete(out, missing, count, MAKE)
         for shard in found:
             mine = shard_identity(identity, shard)
             folder = stack.enter_context(RunFolder.open(shard.folder(out), shard_kind(kind), mine))
             if not folder.going_on:
-                raise incomplete(out, [shard.number], shard.count)
+                raise incomplete(out, [shard.number], shard.count, MAKE)
             folders[shard] = folder
         yield folders
-
-
-def incomplete(out: Path, numbers: Sequence[int], count: int) -> InputError:
-    """The error that names the shards that are to be carried out, or gone on with."""
-    words = array_words(numbers)
-    return InputError(
-        f"{out}: shards {words} of {count} are not complete; carry them out with "
-        f"--shard I/{count}, in an array of Slurm's with --array={words} and --shard auto/{count}"
-    )
 
 
 def take_files(folder: RunFolder, out: Path, pattern: str) -> None:
@@ -76,13 +64,3 @@ def take_files(folder: RunFolder, out: Path, pattern: str) -> None:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(target, source.read_bytes())
-
-
-def delete_shards(out: Path, folders: Iterable[RunFolder]) -> None:
-    """Take shards away whose run is complete."""
-    for folder in folders:
-        folder.delete()
-        with suppress(OSError):
-            folder.path.rmdir()
-    with suppress(OSError):
-        shards_folder(out).rmdir()

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,17 @@ from satgen.progress import Update
 from satgen.records import FrameRecord, read_journal
 from satgen.run import DATASET, SHARD, deciding, finish
 from satgen.runfolder import IDENTITY, RunFolder, difference, is_held
-from satgen.shards import Shard, array_words, division, found_shards, shards_folder
+from satgen.shards import (
+    KEY,
+    Shard,
+    array_words,
+    delete_shards,
+    division,
+    found_shards,
+    incomplete,
+    shards_folder,
+    whole_identity,
+)
 from satgen.tables import records_of
 from satgen.trajectory.file import TABLE
 
@@ -155,22 +165,11 @@ def merge(
     if not found:
         raise InputError(f"{out}: has no shards in {shards_folder(out)}")
     count = division(out, found)
-    absent = sorted(set(range(1, count + 1)) - {shard.number for shard in found})
-    unfinished = [
-        part.shard.number
-        for part in status(out).shards
-        if part.shard is not None and not part.complete
-    ]
-    if (absent or unfinished) and _merged_before(out, found):
-        _take_away(out, found)
-        return int(ds.read_description(out)["indices"]["count"]), count
-    if absent or unfinished:
-        words = array_words([*absent, *unfinished])
-        raise InputError(
-            f"{out}: shards {words} of {count} are not complete; render them with "
-            f"--shard I/{count}, in an array of Slurm's with --array={words} and "
-            f"--shard auto/{count}"
-        )
+    state = status(out)
+    if state.missing:
+        if state.whole is not None and state.whole.complete and _delete_rest(out, found):
+            return state.whole.done, count
+        raise incomplete(out, state.missing, count, "render them")
     with ExitStack() as stack:
         pieces = [_opened(out, shard, stack) for shard in found]
         description = _one_description(pieces)
@@ -182,40 +181,26 @@ def merge(
                 f"{out}: {len(bad)} frames of shards {words} are damaged, the first of them "
                 f"{bad[0]}; render these shards again, they go on from what is good"
             )
-        identity = {k: v for k, v in pieces[0].identity.items() if k != "shard"}
+        identity = whole_identity(pieces[0].identity)
         place = stack.enter_context(RunFolder.open(out, DATASET, identity))
         _fill(place, description, pieces, progress)
-    if not keep:
-        _take_away(out, found)
+        if not keep:
+            delete_shards(out, [piece.folder for piece in pieces])
     return sum(len(piece.records) for piece in pieces), count
 
 
-def _merged_before(out: Path, found: Sequence[Shard]) -> bool:
-    """Whether the dataset is complete, and what is left of shards is of the same: a merge was
-    killed while it took them away."""
-    whole = status(out).whole
-    if whole is None or not whole.complete:
+def _delete_rest(out: Path, found: Sequence[Shard]) -> bool:
+    """Take away what a merge that was killed while it did so has left of the shards of a complete
+    dataset; whether all of it is of that one, and it was done."""
+    whole = ds.read_description(out)
+    paths = [shard.folder(out) for shard in found]
+    left = {p: _description(p)[IDENTITY] for p in paths if (p / SHARD.description).exists()}
+    if any(DATASET.difference(whole_identity(mine), whole) is not None for mine in left.values()):
         return False
-    description = ds.read_description(out)
-    left = [_description(shard.folder(out)) for shard in found if _has_description(out, shard)]
-    identities = ({k: v for k, v in d[IDENTITY].items() if k != "shard"} for d in left)
-    return all(DATASET.difference(identity, description) is None for identity in identities)
-
-
-def _has_description(out: Path, shard: Shard) -> bool:
-    return (shard.folder(out) / SHARD.description).exists()
-
-
-def _take_away(out: Path, found: Sequence[Shard]) -> None:
-    for shard in found:
-        path = shard.folder(out)
-        if _has_description(out, shard):
-            with RunFolder.open(path, SHARD, _description(path)[IDENTITY]) as folder:
-                folder.delete()
-        with suppress(OSError):
-            path.rmdir()
-    with suppress(OSError):
-        shards_folder(out).rmdir()
+    with ExitStack() as stack:
+        folders = [stack.enter_context(RunFolder.open(p, SHARD, mine)) for p, mine in left.items()]
+        delete_shards(out, folders)
+    return True
 
 
 @dataclass(frozen=True)
@@ -244,7 +229,7 @@ class _Piece:
         """What it must have in common with the others."""
         renderer = self.identity["renderer"]
         software = deciding(self.description["software"], renderer)
-        return {**self.identity, "shard": None, "software": software}
+        return {**whole_identity(self.identity), "software": software}
 
     @cached_property
     def records(self) -> list[FrameRecord]:
@@ -277,7 +262,7 @@ def _description(place: Path) -> dict[str, Any]:
         data = json.loads(path.read_bytes())
         known = data["format"] == SHARD.marks["format"] and data["version"] == 1
         RenderConfig.from_json(data[DATASET.noun], place)
-        dict(data[IDENTITY]["shard"])
+        dict(data[IDENTITY][KEY])
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -305,7 +290,7 @@ def _opened(out: Path, shard: Shard, stack: ExitStack) -> _Piece:
     path = shard.folder(out)
     description = _description(path)
     identity = description[IDENTITY]
-    if identity["shard"] != shard.to_json():
+    if identity[KEY] != shard.to_json():
         raise InputError(f"{path}: holds another shard; it was moved here")
     folder = stack.enter_context(RunFolder.open(path, SHARD, identity))
     config = RenderConfig.from_json(description[DATASET.noun], path)

@@ -48,7 +48,7 @@ from satgen.runfolder import (
 )
 from satgen.scene import Scene, scene_of
 from satgen.seal import digest, is_authentic, manifest_of, sealed
-from satgen.shards import Shard
+from satgen.shards import Shard, shard_identity
 from satgen.tables import frame_table, keypoint_table, records_of, write_tables
 from satgen.trajectory.file import TABLE
 from satgen.worker import RenderJob, Start
@@ -191,7 +191,7 @@ def render(
         scene = scene_of(options)
         kind, identity, indices = DATASET, scene.config.identity(), scene.indices
         if shard is not None:
-            kind, identity = SHARD, {**identity, "shard": shard.to_json()}
+            kind, identity = SHARD, shard_identity(identity, shard)
             indices = list(shard.block(indices))
             if not indices:
                 raise InputError(f"shard {shard}: there are only {len(scene.indices)} frames")

@@ -3,21 +3,27 @@
 Shard I of N renders the I-th of N blocks of neighbouring indices of the whole scene, into a folder
 of its own beside the dataset's: datasets/aura.shards/2-of-5. So no two machines write one file,
 each keeps a journal and is gone on with by itself, and a frame has the bytes that it has in the
-whole.
-`satgen.merge` makes the dataset of them.
+whole. `satgen.merge` makes the dataset of them. The shards of a benchmark lie in the same way.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from satgen.errors import InputError
 
+if TYPE_CHECKING:
+    from satgen.runfolder import RunFolder
+
 T = TypeVar("T")
+
+KEY = "shard"
+"""Of a shard's identity, beside what decides the whole."""
 
 ENVIRONMENT = "auto"
 """A shard that Slurm's variables tell: auto, or auto/N."""
@@ -104,6 +110,48 @@ def division(out: Path, shards: Sequence[Shard]) -> int:
             f"{shards_folder(out)}: has shards of {words}; delete those of one division"
         )
     return counts[0]
+
+
+def shard_identity(identity: Mapping[str, Any], shard: Shard) -> dict[str, Any]:
+    """What decides the content of a shard of a run, by what decides the run's."""
+    return {**identity, KEY: shard.to_json()}
+
+
+def whole_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of `shard_identity`."""
+    return {key: value for key, value in identity.items() if key != KEY}
+
+
+def incomplete(out: Path, numbers: Iterable[int], count: int, make: str) -> InputError:
+    """The error that names shards which are not complete.
+
+    Args:
+        out: what they are of.
+        numbers: theirs.
+        count: how many shards there are to be.
+        make: what is to be done with them: "render them".
+    """
+    words = array_words(numbers)
+    return InputError(
+        f"{out}: shards {words} of {count} are not complete; {make} with --shard I/{count}, "
+        f"in an array of Slurm's with --array={words} and --shard auto/{count}"
+    )
+
+
+def delete_shards(out: Path, folders: Iterable[RunFolder]) -> None:
+    """Take shards away of which the whole has been made, and what a kill may have left of some.
+
+    Args:
+        out: where the whole lies.
+        folders: of the shards that have a description.
+    """
+    for folder in folders:
+        folder.delete()
+    for shard in found_shards(out):
+        with suppress(OSError):
+            shard.folder(out).rmdir()
+    with suppress(OSError):
+        shards_folder(out).rmdir()
 
 
 def parse_shard(text: str, environment: Mapping[str, str]) -> Shard:
