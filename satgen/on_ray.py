@@ -23,7 +23,7 @@ from satgen.installed import require
 from satgen.merge import merge, status
 from satgen.options import RenderOptions
 from satgen.progress import Update
-from satgen.run import RenderSummary, folder_bytes, render
+from satgen.run import RenderSummary, folder_bytes, render, tell_warnings
 from satgen.scene import scene_of
 from satgen.shards import Shard, found_shards
 
@@ -70,9 +70,7 @@ def render_on_ray(
             merge(out)
         return render(options, out, overwrite=overwrite, progress=progress, warn=warn)
     scene = scene_of(options)
-    if warn is not None:
-        for line in scene.model.warnings:
-            warn(f"{Path(options.target).name}: {line}")
+    tell_warnings(scene, options, warn)
     frames = len(scene.indices)
     with _connected(address):
         tasks = _started(options, out, _division(out, frames, overwrite), overwrite)

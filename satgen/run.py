@@ -197,9 +197,7 @@ def render(
                 raise InputError(f"shard {shard}: there are only {len(scene.indices)} frames")
         with RunFolder.open(folder, kind, identity, resume=resume, overwrite=overwrite) as place:
             plan = _plan(scene, indices, options.command, place)
-            if warn is not None:
-                for line in scene.model.warnings:
-                    warn(f"{Path(options.target).name}: {line}")
+            tell_warnings(scene, options, warn)
             if pool is None and plan.missing:
                 pool = _workers(plan, start, count)
                 stack.callback(pool.close)
@@ -210,6 +208,13 @@ def render(
     total = folder_bytes(folder)
     name, frames = scene.config.target.name, len(plan.indices)
     return RenderSummary(str(folder), name, frames, rendered, seconds, total, scene.model.warnings)
+
+
+def tell_warnings(scene: Scene, options: RenderOptions, warn: Callable[[str], None] | None) -> None:
+    """Tell, where somebody listens, what of the target's file is not drawn as it says."""
+    if warn is not None:
+        for line in scene.model.warnings:
+            warn(f"{Path(options.target).name}: {line}")
 
 
 def _check_alone(plan: RenderPlan) -> None:
