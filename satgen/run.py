@@ -29,7 +29,7 @@ from satgen.config import RenderConfig, source_path
 from satgen.dataset import IMAGES, OPTIONAL_IMAGES
 from satgen.errors import InputError, RunError
 from satgen.frame_maker import bounding_box, lit_share
-from satgen.integrity import check_files, check_strays, files_match, sealed_files
+from satgen.integrity import check_seal, check_strays, files_match, sealed_files
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool
 from satgen.processes import default_workers
@@ -266,7 +266,7 @@ def _plan(
         again = _described_again(scene, known, folder)
         return RenderPlan(scene, indices, folder, again, records, False)
     name = folder.kind.description
-    problems = check_files(path, known, scene.config, name=name, indices=indices)
+    problems = check_seal(path, known, scene.config, name=name)
     damaged = {problem.file for problem in problems}
     claimed = _table_records(path, scene, manifest_of(known), damaged)
     records = _good(path, scene, indices, claimed)
