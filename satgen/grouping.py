@@ -1,4 +1,5 @@
-"""Which rows of an array are the same: by a hash, where sorting whole rows would take long."""
+"""Which rows of an array are the same (by a hash: sorting whole rows takes long), and what hangs
+together."""
 
 from __future__ import annotations
 
@@ -45,3 +46,19 @@ def equal_rows(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     by_place = np.argsort(first)
     rank[by_place] = np.arange(len(first))
     return first[by_place].astype(np.int64), rank[group]
+
+
+def connected(
+    one: NDArray[np.integer[Any]], other: NDArray[np.integer[Any]], count: int
+) -> NDArray[np.int32]:
+    """Which component each of `count` things is of, (count,) from 0.
+
+    Args:
+        one, other: (N,) pairs of things, by their numbers, that hang together.
+        count: of things.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int32)

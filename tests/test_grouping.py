@@ -1,4 +1,4 @@
-"""satgen.grouping against NumPy's own sorting of rows."""
+"""satgen.grouping against NumPy's own sorting of rows, and against labels that spread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from satgen import grouping
-from satgen.grouping import equal_rows
+from satgen.grouping import connected, equal_rows
 
 
 @given(
@@ -36,3 +36,15 @@ def test_rows_of_one_hash_are_told_apart(monkeypatch) -> None:
     first, group = equal_rows(rows)
     assert first.tolist() == [0, 1, 3]
     assert group.tolist() == [0, 1, 0, 2]
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=20))
+def test_what_hangs_together_has_one_number(pairs: list[tuple[int, int]]) -> None:
+    number = list(range(12))  # the least of each component, spread along the pairs
+    for _ in number:
+        for a, b in pairs:
+            number[a] = number[b] = min(number[a], number[b])
+    one, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    component = connected(one, other, 12)
+    assert set(component.tolist()) == set(range(len(set(number))))
+    assert len(set(zip(component.tolist(), number, strict=True))) == len(set(number))

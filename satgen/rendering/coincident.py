@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.grouping import equal_rows
+from satgen.grouping import connected, equal_rows
 
 _ASIDE = np.array([0.36, 0.48, 0.8])
 """A direction that few surfaces lie along: whether they face along it tells two sides apart."""
@@ -67,9 +67,6 @@ def _regions(
     faces: NDArray[np.uint32], normals: NDArray[np.float64], keys: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The flat region of each face, and on which side of a direction it faces."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     side = normals @ _ASIDE > 0.0
     owner = np.repeat(np.arange(len(faces)), 3)
     rows = np.column_stack([_edges(faces), np.repeat(2 * keys + side, 3)])
@@ -78,9 +75,7 @@ def _regions(
     one, other = owner[order[:-1]], owner[order[1:]]
     joined = group[order[:-1]] == group[order[1:]]
     joined &= np.einsum("ij,ij->i", normals[one], normals[other]) > _SAME
-    one, other = one[joined], other[joined]
-    graph = coo_array((np.ones(len(one), np.int8), (one, other)), (len(faces), len(faces)))
-    _, region = connected_components(graph, directed=False)
+    region = connected(one[joined], other[joined], len(faces))
     return region.astype(np.int64), side
 
 

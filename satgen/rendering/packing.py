@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.grouping import equal_rows
+from satgen.grouping import connected, equal_rows
 from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.coincident import back_to_back
@@ -119,19 +119,11 @@ def smooth_surfaces(faces: NDArray[np.int32], keys: NDArray[np.int64]) -> NDArra
         faces: (F, 3) vertex indices.
         keys: (F,) whatever must not be mixed, such as part and material.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    vertex_count = int(faces.max()) + 1
-    rows = np.concatenate([faces[:, 0], faces[:, 1]])
-    columns = np.concatenate([faces[:, 1], faces[:, 2]])
-    graph = coo_array(
-        (np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(vertex_count, vertex_count)
-    )
-    _, component = connected_components(graph, directed=False)
+    start, end = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
+    component = connected(start, end, int(faces.max()) + 1)
     pairs = component[faces[:, 0]].astype(np.int64) * (int(keys.max()) + 1) + keys
     _, surface = np.unique(pairs, return_inverse=True)
-    return surface.reshape(-1).astype(np.int64) + 1
+    return np.asarray(surface.reshape(-1) + 1, dtype=np.int64)
 
 
 def weld(

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.grouping import connected
+
 SMOOTH_COSINE = float(np.cos(np.radians(35.0)))
 """Faces that meet at an edge with less of an angle than this belong to one patch."""
 
@@ -64,23 +66,14 @@ def find_patches(
     first, edge = np.nonzero(neighbours > np.arange(len(faces))[:, None])
     second = neighbours[first, edge]
     smooth = np.einsum("ij,ij->i", normals[first], normals[second]) > SMOOTH_COSINE
-    patch = _connected(first[smooth], second[smooth], len(faces))
+    patch = connected(first[smooth], second[smooth], len(faces))
     low, high = _heights(vertices, faces, normals, patch, tolerance)
     simple = (np.minimum(-low, high) <= tolerance)[patch]
     # No edge of a body that is convex as a whole shadows any of it: it is one patch.
-    body = _connected(first, second, len(faces))
+    body = connected(first, second, len(faces))
     convex = (_heights(vertices, faces, normals, body, tolerance)[1] <= tolerance)[body]
     _, number = np.unique(np.where(convex, body, len(faces) + patch), return_inverse=True)
     return number.reshape(-1).astype(np.uint32), simple | convex
-
-
-def _connected(first: NDArray[np.intp], second: NDArray[np.int64], count: int) -> NDArray[np.int32]:
-    """Number (count,) of the component of each face, of which first (N,) adjoin second."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int32)
 
 
 def _heights(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.grouping import equal_rows
+from satgen.grouping import connected, equal_rows
 from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
 from satgen.targets import registry
@@ -317,9 +317,6 @@ def _two_sided(pieces: list[Piece], always: bool) -> list[Piece]:
 def _is_closed(group: list[Piece]) -> bool:
     """Whether every edge, with vertices welded by position, is used once in each direction, and
     every shell has its outside outside."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     vertices = np.concatenate([p.vertices for p in group])
     vertices = vertices - vertices.min(axis=0)
     starts = np.cumsum([0] + [len(p.vertices) for p in group[:-1]])
@@ -334,8 +331,7 @@ def _is_closed(group: list[Piece]) -> bool:
     backward = np.sort(edge[:, 1] * n + edge[:, 0])
     if not (len(forward) and np.array_equal(forward, backward)):
         return False
-    graph = coo_array((np.ones(len(edge), np.int8), (edge[:, 0], edge[:, 1])), (n, n))
-    shell = connected_components(graph, directed=False)[1][f[:, 0]]
+    shell = connected(edge[:, 0], edge[:, 1], n)[f[:, 0]]
     corners = vertices[faces]
     volume = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
     return bool(np.bincount(shell, volume).min() >= -1e-9 * size**3)

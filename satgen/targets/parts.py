@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.grouping import equal_rows
+from satgen.grouping import connected, equal_rows
 from satgen.targets.pieces import Piece
 
 BY = ("file", "material", "connected")
@@ -42,9 +42,6 @@ def _by_material(pieces: list[Piece]) -> tuple[list[str], list[Piece]]:
 
 def _by_connection(names: list[str], pieces: list[Piece]) -> tuple[list[str], list[Piece]]:
     """A part for each connected surface of each part; vertices at one place are one."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     of_part: dict[int, list[Piece]] = {}
     for piece in pieces:
         of_part.setdefault(piece.part, []).append(piece)
@@ -56,10 +53,8 @@ def _by_connection(names: list[str], pieces: list[Piece]) -> tuple[list[str], li
         faces = np.concatenate([p.faces + s for p, s in zip(mine, starts, strict=True)])
         low, size = vertices.min(axis=0), float(np.ptp(vertices, axis=0).max()) or 1.0
         place = equal_rows(np.round((vertices - low) / (size * 1e-6)))[1][faces]
-        count = int(place.max()) + 1
-        rows, columns = place[:, [0, 1]].reshape(-1), place[:, [1, 2]].reshape(-1)
-        graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), (count, count))
-        _, component = connected_components(graph, directed=False)
+        start, end = place[:, [0, 1]].ravel(), place[:, [1, 2]].ravel()
+        component = connected(start, end, int(place.max()) + 1)
         # Numbered by their first face.
         _, first, number = np.unique(component[place[:, 0]], return_index=True, return_inverse=True)
         rank = np.argsort(np.argsort(first))
