@@ -29,9 +29,17 @@ _CAPTION_COLOUR = (235, 235, 235)
 _PAPER = (24, 26, 30)
 
 
-def eight_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """A dataset's image as (H, W, 3) uint8, whatever its channels and depth."""
-    if image.dtype == np.uint16:
+def eight_bit(image: NDArray[Any], *, linear: bool = False) -> NDArray[np.uint8]:
+    """A dataset's image as a screen shows it, (H, W, 3) uint8, whatever its channels and depth.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8 or uint16.
+        linear: its values are linear in light, rather than sRGB's.
+    """
+    if linear:
+        image = srgb_encode(image / float(np.iinfo(image.dtype).max)) * 255.0
+        image = np.rint(image).astype(np.uint8)
+    elif image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
@@ -49,11 +57,8 @@ def spread(indices: NDArray[np.int64], count: int) -> list[int]:
 def _thumbnail(data: Dataset, index: int, width: int) -> Image.Image:
     from PIL import Image
 
-    pixels = data.rgb(index)
-    if data.config.sensor.curve == "linear":  # pictures are looked at with sRGB's
-        pixels = srgb_encode(pixels / float(np.iinfo(pixels.dtype).max)) * 255.0
-        pixels = np.rint(pixels).astype(np.uint8)
-    image = Image.fromarray(eight_bit(pixels))
+    linear = data.config.sensor.curve == "linear"
+    image = Image.fromarray(eight_bit(data.rgb(index), linear=linear))
     if width >= image.width:
         return image
     height = max(1, round(image.height * width / image.width))

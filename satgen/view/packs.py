@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.colour import srgb_encode
 from satgen.dataset import image_path, read_image
 from satgen.errors import InputError
+from satgen.preview import eight_bit
 from satgen.truth_images import decode_normals
 
 MAGIC = b"SGPK"
@@ -152,11 +152,7 @@ def shown_colours(pixels: NDArray[Any], *, linear: bool, width: int) -> NDArray[
     """A frame's image as a screen shows it, (H, W, 3) uint8, shrunk to `width` at most."""
     from PIL import Image
 
-    if linear:
-        pixels = np.rint(srgb_encode(pixels / float(np.iinfo(pixels.dtype).max)) * 255.0)
-    elif pixels.dtype == np.uint16:
-        pixels = pixels >> 8
-    image = Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8))).convert("RGB")
+    image = Image.fromarray(eight_bit(pixels, linear=linear)).convert("RGB")
     size = shown_size(image.width, image.height, width)
     if size != image.size:
         image = image.resize(size, Image.Resampling.BOX)
