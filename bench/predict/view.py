@@ -20,6 +20,7 @@ from bench.predict.table import source_words
 from bench.result import clean
 from satgen.dataset import Dataset, is_dataset
 from satgen.errors import InputError, cut
+from satgen.preview import spread
 from satgen.runfolder import IDENTITY, dataset_identity, file_sha256
 from satgen.view.dataset_files import named
 from satgen.view.dataset_site import site_of
@@ -93,9 +94,8 @@ def _add_frames(
     table = result.windows
     keys = _forecast_keys(table)
     windows = list(table[["dataset", "start"]].drop_duplicates().itertuples(index=False))
-    if exported and len(windows) > MOST_EXPORTED:
-        chosen = np.rint(np.linspace(0, len(windows) - 1, MOST_EXPORTED)).astype(int)
-        windows = [windows[n] for n in chosen]
+    if exported:
+        windows = [windows[n] for n in spread(np.arange(len(windows)), MOST_EXPORTED)]
     horizons = sorted(int(h) for h in table["horizon"].unique())
     figures = [name for name in _FIGURES if name in table]
     by_window = dict(iter(table.groupby(["dataset", "start"], sort=False)))

@@ -25,6 +25,7 @@ from satgen.dataset import (
 )
 from satgen.errors import InputError
 from satgen.lens import domain
+from satgen.preview import spread
 from satgen.runfolder import dataset_identity
 from satgen.view.packs import (
     KINDS,
@@ -193,9 +194,7 @@ def _facts(data: Dataset) -> list[list[str]]:
 
 def _thumbnail_rows(data: Dataset) -> list[int]:
     """Rows of the frames in the overview, evenly from the first to the last."""
-    count = min(MOST_THUMBNAILS, len(data))
-    rows: list[int] = np.unique(np.rint(np.linspace(0, len(data) - 1, count)).astype(int)).tolist()
-    return rows
+    return spread(np.arange(len(data)), MOST_THUMBNAILS)
 
 
 @lru_cache(maxsize=4)
