@@ -17,17 +17,15 @@ import numpy as np
 from bench.config import TRUTH, BenchConfig, Combination, combination_json
 from bench.pose import RansacOptions
 from bench.result import clean
-from bench.run import MATCHES, TABLE, BenchResult
+from bench.run import MATCHES, BenchResult
+from bench.run_site import fields_of, run_site
 from matchers.specs import FEATURES, MATCHERS
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import carry, roll_matrix
 from matchers.truth.rules import Thresholds
-from satgen.dataset import Dataset, is_dataset
+from satgen.dataset import Dataset
 from satgen.errors import InputError, cut
 from satgen.geometry import Floats
-from satgen.runfolder import file_sha256
-from satgen.view.dataset_files import named
-from satgen.view.dataset_site import site_of
 from satgen.view.site import Site, SiteFile, json_bytes
 
 if TYPE_CHECKING:
@@ -68,27 +66,18 @@ def bench_site(folder: Path, width: int) -> Site:
         InputError: it is not finished, its datasets are gone, or it kept no matches.
     """
     result = BenchResult(folder)
-    entries = {str(entry["name"]): Path(entry["path"]) for entry in result.description["datasets"]}
-    there = {name: Dataset(path) for name, path in entries.items() if is_dataset(path)}
-    if not there:
-        where = next(iter(entries.values()), None)
+    found = run_site(result, BENCH_KIND, width)
+    if not found.datasets:
+        where = next(iter(found.entries.values()), None)
         gone = "it was of lists of images" if where is None else f"{where} is no dataset any more"
         raise InputError(f"{folder}: shows matches on its datasets, and has none: {gone}")
-    places = {data.folder: name for name, data in named(list(there.values())).items()}
-    names = {name: places[data.folder] for name, data in there.items()}
-    datasets = {names[name]: data for name, data in there.items()}
-    site = site_of(datasets, BENCH_KIND, folder.resolve().name, width)
-    pairs, files = _pairs(result, there, names)
+    site = found.site
+    pairs, files = _pairs(result, found.datasets, found.names)
     if not files:
         raise InputError(f"{folder}: kept no matches of its datasets in {MATCHES}/")
-    combinations = [
+    site.description["combinations"] = [
         {"id": entry["id"], "label": entry["label"]} for entry in result.description["combinations"]
     ]
-    site.description |= {
-        "combinations": combinations,
-        "command": str(result.description.get("command", "")),
-    }
-    site.identity["run"] = file_sha256(folder / TABLE)
     site.files["matches/pairs.json"] = SiteFile(partial(json_bytes, pairs))
     site.files |= files
     return site
@@ -133,10 +122,7 @@ def config_of(description: Mapping[str, Any]) -> BenchConfig:
         InputError: it is not this version's, or names code of somebody's own: a run's folder is
             data, and to look at it runs nothing that it names.
     """
-    given: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in description["config"].items()
-    }
+    given = fields_of(description["config"])
     try:
         known = {*MATCHERS, *FEATURES, TRUTH}
         others = [name for name in (*given["matchers"], *given["features"]) if name not in known]

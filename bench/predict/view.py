@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from bench.predict.config import TASKS, FrameRules, PredictConfig
 from bench.predict.frame_forecasts import source_key
-from bench.predict.run import MODELS, POSES, TABLE, PredictResult
+from bench.predict.run import MODELS, POSES, PredictResult
 from bench.predict.table import source_words
 from bench.result import clean
-from satgen.dataset import Dataset, is_dataset
+from bench.run_site import fields_of, run_site
+from satgen.dataset import Dataset
 from satgen.errors import InputError, cut
 from satgen.preview import spread
-from satgen.runfolder import IDENTITY, dataset_identity, file_sha256
-from satgen.view.dataset_files import named
-from satgen.view.dataset_site import site_of
+from satgen.runfolder import IDENTITY, dataset_identity
 from satgen.view.packs import UNREADABLE, encoded_colours_exactly, join_pack
 from satgen.view.site import Site, SiteFile, json_bytes
 
@@ -54,21 +53,14 @@ def predict_site(folder: Path, width: int, *, exported: bool = False) -> Site:
         InputError: it is not finished; its datasets are gone or others, where frames are forecast.
     """
     result = PredictResult(folder)
-    entries = {str(e["name"]): Path(e["path"]) for e in result.description["datasets"]}
-    there = {name: Dataset(path) for name, path in entries.items() if is_dataset(path)}
-    places = {data.folder: name for name, data in named(list(there.values())).items()}
-    names = {name: places[data.folder] for name, data in there.items()}
     kind = str(result.description["task"])
-    datasets = {names[name]: data for name, data in there.items()}
-    site = site_of(datasets, kind, folder.resolve().name, width)
-    site.description["command"] = str(result.description.get("command", ""))
-    site.identity["run"] = file_sha256(folder / TABLE)
+    found = run_site(result, kind, width)
     if kind == FRAMES_KIND:
-        _check_same(result, entries, there)
-        _add_frames(site, result, names, exported)
+        _check_same(result, found.entries, found.datasets)
+        _add_frames(found.site, result, found.names, exported)
     else:
-        _add_poses(site, result, names)
-    return site
+        _add_poses(found.site, result, found.names)
+    return found.site
 
 
 # -- frames --------------------------------------------------------------------------------------
@@ -199,11 +191,6 @@ def _eight_bit(frame: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.moveaxis(np.broadcast_to(pixels, (3, *pixels.shape[1:])), 0, -1)
 
 
-def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a dataclass from JSON: lists were tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-
-
 @lru_cache(maxsize=2)
 def _runner(folder: Path) -> FrameRunner:
     """The windows and models of a run, as it had them."""
@@ -214,7 +201,9 @@ def _runner(folder: Path) -> FrameRunner:
 
     description = PredictResult(folder).description
     identity = description[IDENTITY]
-    config, protocol, rules = (_fields(identity[name]) for name in ("config", "protocol", "rules"))
+    config, protocol, rules = (
+        fields_of(identity[name]) for name in ("config", "protocol", "rules")
+    )
     # A run's folder is data: to look at it runs nothing of somebody's own that it names.
     config["models"] = tuple(name for name in config["models"] if ":" not in str(name))
     for key in ("poses", "features"):
