@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -24,7 +22,7 @@ from satgen.errors import InputError, cut
 from satgen.preview import spread
 from satgen.runfolder import IDENTITY, dataset_identity
 from satgen.view.packs import UNREADABLE, encoded_colours_exactly, join_pack
-from satgen.view.site import Site, SiteFile, json_bytes
+from satgen.view.site import Site, SiteFile, cache_key, json_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,13 +90,13 @@ def _add_frames(
     figures = [name for name in _FIGURES if name in table]
     by_window = dict(iter(table.groupby(["dataset", "start"], sort=False)))
     protocol = result.description["protocol"]
-    digest = hashlib.sha256(json.dumps(result.description[IDENTITY], sort_keys=True).encode())
+    place = cache_key(result.description[IDENTITY])
     described = []
     for number, (dataset, start) in enumerate(windows):
         mine, path = by_window[dataset, start], f"forecasts/{number:05d}.pack"
         asked = tuple(key[:3] for key in keys)
         make = partial(_window_bytes, result.folder.resolve(), str(dataset), int(start), asked)
-        keep = f"{digest.hexdigest()[:32]}/forecasts/{dataset}-{start}.pack"
+        keep = f"{place}/forecasts/{dataset}-{start}.pack"
         site.files[path] = SiteFile(make, keep, ahead=False)
         described.append(
             {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,7 @@ from satgen.view.packs import (
     shown_colours,
     shown_size,
 )
-from satgen.view.site import SiteFile
+from satgen.view.site import SiteFile, cache_key
 
 MOST_THUMBNAILS, THUMBNAIL = 240, 112
 """Frames in the overview, which is shown while a frame's own pack is on its way, and their width,
@@ -117,14 +115,16 @@ def _lens_reach(camera: Camera) -> float | None:
     return reach if np.isfinite(reach) else None
 
 
-def files_of(data: Dataset, name: str, width: int) -> dict[str, SiteFile]:
+def files_of(
+    data: Dataset, name: str, width: int, identity: Mapping[str, Any]
+) -> dict[str, SiteFile]:
     """The files of a dataset, in the order in which they are wanted.
 
     Args:
         data, name, width: as for `description_of`.
+        identity: what `identity_of` says of it.
     """
-    digest = hashlib.sha256(json.dumps(identity_of(data, width), sort_keys=True).encode())
-    key = digest.hexdigest()[:32]
+    key = cache_key(identity)
     folder = f"data/{name}"
     source = data.folder.resolve()
     files = {

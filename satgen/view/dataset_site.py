@@ -36,11 +36,12 @@ def site_of(datasets: Mapping[str, Dataset], kind: str, title: str, width: int) 
         width: as for `dataset_site`.
     """
     described = [description_of(data, name, width) for name, data in datasets.items()]
+    identities = {name: identity_of(data, width) for name, data in datasets.items()}
     files = page_files()
     for name, data in datasets.items():
-        files |= files_of(data, name, width)
+        files |= files_of(data, name, width, identities[name])
     return Site(
         {"kind": kind, "title": title, "datasets": described},
-        {"kind": kind, "datasets": {n: identity_of(d, width) for n, d in datasets.items()}},
+        {"kind": kind, "datasets": identities},
         files,
     )

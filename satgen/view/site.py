@@ -9,6 +9,8 @@ from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from satgen.seal import digest
+
 PAGE = Path(__file__).parent / "page"
 """What the browser runs."""
 
@@ -79,6 +81,11 @@ def described(description: Mapping[str, Any], *, live: Iterable[str] = ()) -> di
         live: what this server answers besides files.
     """
     return {"format": FORMAT, "version": VERSION, "live": sorted(live), **description}
+
+
+def cache_key(identity: Mapping[str, Any]) -> str:
+    """The folder below the cache of what an identity, plain values, decides the bytes of."""
+    return digest(identity)[:32]
 
 
 def json_bytes(data: Any) -> bytes:
