@@ -93,12 +93,7 @@ def with_live_matches(site: Site, config: BenchConfig | None = None) -> Site:
     Raises:
         InputError: a matcher that there is not.
     """
-    folders = {}
-    for path, file in site.files.items():
-        found = re.fullmatch(r"data/([^/]+)/frames\.bin", path)
-        if found is not None:
-            folders[found[1]] = file.make.args[0]  # type: ignore[attr-defined]
-    live = LiveMatches(config or quick_config(), folders)
+    live = LiveMatches(config or quick_config(), site.folders)
     site.live[LIVE] = live.answer
     site.description["live_matches"] = [
         {key: entry[key] for key in ("id", "label")}

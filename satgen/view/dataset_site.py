@@ -44,4 +44,5 @@ def site_of(datasets: Mapping[str, Dataset], kind: str, title: str, width: int) 
         {"kind": kind, "title": title, "datasets": described},
         {"kind": kind, "datasets": identities},
         files,
+        {name: data.folder.resolve() for name, data in datasets.items()},
     )

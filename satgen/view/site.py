@@ -53,6 +53,7 @@ class Site:
         description: the object that the page begins with, view.json.
         identity: what decides the bytes of all files; plain values.
         files: by path.
+        folders: of the datasets, by their names in the site.
         live: by the first part of a path, what answers the rest of it on this machine; None where
             there is no such thing. It is not exported.
     """
@@ -60,6 +61,7 @@ class Site:
     description: dict[str, Any]
     identity: dict[str, Any]
     files: dict[str, SiteFile]
+    folders: dict[str, Path] = field(default_factory=dict)
     live: dict[str, Callable[[str], bytes | None]] = field(default_factory=dict)
 
 
