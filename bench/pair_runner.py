@@ -31,7 +31,7 @@ from bench.config import BenchConfig, Combination
 from bench.lineup import Lineup
 from bench.metrics import agreement
 from bench.posed import PosedPair
-from bench.shadow_matches import on_moving_edges, shadow_figures
+from bench.shadow_matches import MovingEdges, shadow_figures
 from matchers.images import read_file
 from matchers.specs import GPU_BATCH
 from matchers.truth.exact import label
@@ -190,7 +190,7 @@ class PairRunner:
         frame0, frame1 = self._geometry(data, pair.index0), self._geometry(data, pair.index1)
         classes = part_classes(data)
         shadowed = "shadow" in described_images(data.description)
-        shadows = (data[pair.index0], data[pair.index1]) if shadowed else None
+        edges = MovingEdges(data[pair.index0], data[pair.index1]) if shadowed else None
         frame = data.frames.loc[data.frames["index"] == pair.index0].iloc[0]
         T0, T1 = frame0.T_cam_target, frame1.T_cam_target
         common = {
@@ -222,8 +222,8 @@ class PairRunner:
                 save_matches(file, features0, features1, outcome, judged.verdict)
             ransac = self.config.ransac
             T_0to1 = T1 @ np.linalg.inv(T0)
-            if shadows is not None:
-                on_edge = on_moving_edges(points0, points1, *shadows)
+            if edges is not None:
+                on_edge = edges.have(points0, points1)
                 row |= shadow_figures(points0, points1, on_edge, frame0, frame1, ransac)
             yield (
                 common

@@ -24,7 +24,7 @@ from bench.pose import (
     surface_points,
 )
 from satgen.geometry import Bools, Floats
-from satgen.shadow_edges import moving_edges
+from satgen.shadow_edges import distance_to, moving_edges, near
 
 if TYPE_CHECKING:
     from matchers.truth.frame import FrameGeometry
@@ -41,17 +41,27 @@ SHADOW_COLUMNS = (
 """Columns of `shadow_figures`."""
 
 
-def on_moving_edges(points0: Floats, points1: Floats, a: Frame, b: Frame) -> Bools:
-    """Which matches (K,) lie on the edge of a shadow that has moved from one frame to the other.
+class MovingEdges:
+    """The edges of shadows that have moved from one frame to the other, whatever is matched there.
 
     Args:
-        points0, points1: (K, 2) matched pixels of frame a and of frame b.
         a, b: frames with shadow labels.
 
     Raises:
         InputError: there are no shadow labels, or the frames are of two targets.
     """
-    return _near(points0, moving_edges(a, b)) | _near(points1, moving_edges(b, a))
+
+    def __init__(self, a: Frame, b: Frame) -> None:
+        self._distances = distance_to(moving_edges(a, b)), distance_to(moving_edges(b, a))
+
+    def have(self, points0: Floats, points1: Floats) -> Bools:
+        """Which matches (K,) lie on such an edge.
+
+        Args:
+            points0, points1: (K, 2) matched pixels of frame a and of frame b.
+        """
+        in_a, in_b = self._distances
+        return near(in_a, points0, NEAR_PX) | near(in_b, points1, NEAR_PX)
 
 
 def shadow_figures(
@@ -70,7 +80,7 @@ def shadow_figures(
 
     Args:
         points0, points1: (K, 2) matched pixels.
-        on_edge: (K,) bool, of `on_moving_edges`.
+        on_edge: (K,) bool, of `MovingEdges`.
         frame0, frame1: the geometry of both frames.
         ransac: how poses are estimated.
     """
@@ -94,18 +104,6 @@ def shadow_figures(
     off, other = errors(~on_edge), errors(fewer)
     values = (_share(on_edge), _share(on_edge[inliers]), off[0], other[0], off[1], other[1])
     return dict(zip(SHADOW_COLUMNS, values, strict=True))
-
-
-def _near(points: Floats, edges: Bools) -> Bools:
-    """Which pixels (K, 2) are at most `NEAR_PX` from one that is True."""
-    from scipy.ndimage import distance_transform_edt
-
-    if not edges.any() or not len(points):
-        return np.zeros(len(points), dtype=bool)
-    distance = distance_transform_edt(~edges)
-    height, width = edges.shape
-    x, y = np.rint(points).astype(int).T
-    return np.asarray(distance[y.clip(0, height - 1), x.clip(0, width - 1)] <= NEAR_PX)
 
 
 def _share(of: Bools) -> float:

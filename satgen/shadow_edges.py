@@ -47,15 +47,29 @@ def moving_edges(a: Frame, b: Frame, *, within: float = 1.5) -> NDArray[np.bool_
     Raises:
         InputError: other targets, or no shadow labels.
     """
-    from scipy.ndimage import distance_transform_edt
-
     edges = shadow_edges(a)
     flow = TwoViews(a, b).flow
-    there = distance_transform_edt(~shadow_edges(b))
     v, u = np.nonzero(edges & flow.visible)
-    at = np.rint(np.stack([u, v], axis=-1) + flow.flow[v, u]).astype(int)
-    height, width = there.shape
-    x, y = np.clip(at[:, 0], 0, width - 1), np.clip(at[:, 1], 0, height - 1)
+    at = np.stack([u, v], axis=-1) + flow.flow[v, u]
     moving = np.zeros(edges.shape, dtype=bool)
-    moving[v, u] = there[y, x] > within
+    moving[v, u] = ~near(distance_to(shadow_edges(b)), at, within)
     return moving
+
+
+def distance_to(edges: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(H, W) distance of each pixel to the nearest of `edges`, pixels; infinite without any."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not edges.any():
+        return np.full(edges.shape, np.inf)
+    return np.asarray(distance_transform_edt(~edges))
+
+
+def near(
+    distance: NDArray[np.float64], points: NDArray[np.float64], within: float
+) -> NDArray[np.bool_]:
+    """Which pixels (N, 2), rounded to whole ones of the image, are at most `within` pixels from
+    the edges of which `distance_to` told."""
+    height, width = distance.shape
+    x, y = np.rint(points).astype(int).T
+    return np.asarray(distance[y.clip(0, height - 1), x.clip(0, width - 1)] <= within)

@@ -9,7 +9,7 @@ import pytest
 
 from satgen.errors import InputError
 from satgen.frame import Frame
-from satgen.shadow_edges import CAST, LIT, moving_edges, shadow_edges
+from satgen.shadow_edges import CAST, LIT, distance_to, moving_edges, near, shadow_edges
 from satgen.single_frame import close_renderers, render_frame
 
 
@@ -35,6 +35,16 @@ def test_edges_lie_between_light_and_shadow_and_move_with_the_sun(craft_path: Pa
     assert not (still & ~edges).any() and not (moved & ~edges).any()
     assert still.sum() < 0.15 * edges.sum()
     assert moved.sum() > 0.4 * edges.sum()
+
+
+def test_nothing_is_near_to_edges_that_there_are_not() -> None:
+    points = np.array([[0.0, 0.0], [3.4, 4.6]])
+    edges = np.zeros((8, 10), dtype=bool)
+    assert not near(distance_to(edges), points, 1.5).any()
+    edges[4, 3] = True
+    assert near(distance_to(edges), points, 1.5).tolist() == [False, True]
+    assert near(distance_to(edges), points, 5.0).all()
+    assert near(distance_to(edges), np.zeros((0, 2)), 5.0).shape == (0,)
 
 
 def test_frames_without_labels_are_told_of(pristine: Path) -> None:

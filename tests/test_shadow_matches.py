@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.pose import RansacOptions
-from bench.shadow_matches import SHADOW_COLUMNS, on_moving_edges, shadow_figures
+from bench.shadow_matches import SHADOW_COLUMNS, MovingEdges, shadow_figures
 from matchers.truth.frame import FrameGeometry
 from satgen.frame import Frame, TwoViews
 from satgen.shadow_edges import moving_edges
@@ -42,7 +42,7 @@ def true_matches(a: Frame, b: Frame, step: int) -> tuple[np.ndarray, np.ndarray]
 def test_matches_on_an_edge_of_either_frame_are_found(frames: tuple[Frame, Frame]) -> None:
     a, b = frames
     points0, points1 = true_matches(a, b, 3)
-    found = on_moving_edges(points0, points1, a, b)
+    found = MovingEdges(a, b).have(points0, points1)
     # by brute force: the least distance to any pixel of a moving edge
     expected = np.zeros(len(found), dtype=bool)
     for points, edges in ((points0, moving_edges(a, b)), (points1, moving_edges(b, a))):
@@ -53,13 +53,13 @@ def test_matches_on_an_edge_of_either_frame_are_found(frames: tuple[Frame, Frame
         )
     assert np.array_equal(found, expected)
     assert 0 < found.sum() < 0.6 * len(found)
-    assert not on_moving_edges(points0, points1, a, a).any()
+    assert not MovingEdges(a, a).have(points0, points1).any()
 
 
 def test_matches_that_moved_with_the_shadow_bias_the_pose(frames: tuple[Frame, Frame]) -> None:
     a, b = frames
     points0, points1 = true_matches(a, b, 5)
-    on_edge = on_moving_edges(points0, points1, a, b)
+    on_edge = MovingEdges(a, b).have(points0, points1)
     biased = points1 + np.where(on_edge[:, None], [2.0, 1.0], 0.0)  # within the inliers' bound
     geometry = geometry_of(a), geometry_of(b)
     found = shadow_figures(points0, biased, on_edge, *geometry, RansacOptions())
@@ -74,7 +74,7 @@ def test_matches_that_moved_with_the_shadow_bias_the_pose(frames: tuple[Frame, F
 def test_no_match_at_all(frames: tuple[Frame, Frame]) -> None:
     a, b = frames
     none = np.zeros((0, 2))
-    on_edge = on_moving_edges(none, none, a, b)
+    on_edge = MovingEdges(a, b).have(none, none)
     geometry = geometry_of(a), geometry_of(b)
     found = shadow_figures(none, none, on_edge, *geometry, RansacOptions())
     assert found["shadow_edge_matches"] == found["shadow_edge_inliers"] == 0.0
