@@ -563,8 +563,9 @@ def _held(path: Path, kind: RunKind) -> Iterator[None]:
             created = [*_make(path), *created]
             handle = _open(path)
             if handle is not None:
-                _lock(handle, path, kind)
-                if not _is(handle, path):  # another run made it, failed, and took it away again
+                if not lock_folder(handle):
+                    raise InputError(f"{path}: another {kind.command} is writing into it")
+                if not is_same(handle, path):  # another run made it, failed, and took it away again
                     os.close(handle)
                     handle = None
         yield
@@ -584,20 +585,23 @@ def _open(path: Path) -> int | None:
         raise RunError(f"cannot open {path}: {error.strerror}") from error
 
 
-def _lock(handle: int, path: Path, kind: RunKind) -> None:
-    """Lock an open folder; where the file system has no locks, go on without."""
+def lock_folder(handle: int) -> bool:
+    """Lock an open folder against other processes; False where one of them has.
+
+    It is let go of when the handle is closed. Where the file system has no locks, go on without.
+    """
     try:
         import fcntl
     except ImportError:
-        return
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-            raise InputError(f"{path}: another {kind.command} is writing into it") from None
+        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN)
+    return True
 
 
-def _is(handle: int, path: Path) -> bool:
+def is_same(handle: int, path: Path) -> bool:
     """Whether an open folder is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))

@@ -18,7 +18,7 @@ import pytest
 import satgen
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
-from satgen.exports import formats, run
+from satgen.exports import folder, formats, run
 from satgen.exports.formats import COMMON, FORMATS
 from satgen.exports.options import ExportOptions
 from tests.datasets import command, make, satgen_here, tree
@@ -224,6 +224,21 @@ def test_a_killed_export_leaves_nothing_that_looks_finished(pristine: Path, tmp_
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
     whole = satgen.export(pristine, "coco", tmp_path / "d", quiet=True)
     assert tree(out) == tree(whole)
+
+
+def test_an_export_that_is_just_being_finished_is_left_alone(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finished(handle: int) -> bool:
+        (tmp_path / ".tmp-export-c").rename(tmp_path / "c")
+        (tmp_path / ".tmp-export-c").mkdir()  # and a third begins
+        (tmp_path / ".tmp-export-c" / "images").mkdir()
+        return True
+
+    monkeypatch.setattr(folder, "lock_folder", finished)
+    with pytest.raises(InputError, match="another satgen export is writing it"):
+        satgen.export(pristine, "coco", tmp_path / "c", quiet=True)
+    assert (tmp_path / ".tmp-export-c" / "images").is_dir()
 
 
 def test_exports_are_the_same_bytes_each_time(pristine: Path, tmp_path: Path) -> None:

@@ -334,15 +334,15 @@ def test_a_folder_that_is_taken_away_while_it_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the opening and the lock, the run that made the folder fails and removes it."""
-    real, taken = runfolder._lock, []
+    real, taken = runfolder.lock_folder, []
 
-    def late(handle: int, path: Path, kind: RunKind) -> None:
+    def late(handle: int) -> bool:
         if not taken:
-            path.rmdir()
-            taken.append(path)
-        real(handle, path, kind)
+            (tmp_path / "run").rmdir()
+            taken.append(handle)
+        return real(handle)
 
-    monkeypatch.setattr(runfolder, "_lock", late)
+    monkeypatch.setattr(runfolder, "lock_folder", late)
     assert tree(made(tmp_path / "run"))["table.csv"] == b"3" and taken
 
 

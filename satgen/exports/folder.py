@@ -13,6 +13,7 @@ from typing import Any
 from satgen.atomic import TEMPORARY, sync_folder
 from satgen.errors import InputError, RunError
 from satgen.outputs import check_outside
+from satgen.runfolder import is_same, lock_folder
 
 DESCRIPTION = "export.json"
 MARKS = {"format": "satgen-export", "version": 1}
@@ -66,7 +67,9 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"cannot make {out}: {error.strerror or error}") from error
     try:
-        _lock(handle, out)
+        # One that was finished meanwhile has another name by now.
+        if not (lock_folder(handle) and is_same(handle, part)):
+            raise InputError(f"{out}: another satgen export is writing it")
         try:
             _empty(part)
             shutil.rmtree(old, ignore_errors=True)
@@ -87,20 +90,6 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
             raise
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, out: Path) -> None:
-    """Hold the folder against other processes; where the file system has no locks, go on."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"{out}: another satgen export is writing it") from None
-    except OSError:
-        return
 
 
 def _empty(folder: Path) -> None:
