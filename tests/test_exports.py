@@ -241,6 +241,27 @@ def test_an_export_that_is_just_being_finished_is_left_alone(
     assert (tmp_path / ".tmp-export-c" / "images").is_dir()
 
 
+def test_a_folder_planted_where_an_export_is_written_is_left_alone(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of that folder can be foreseen: a link there leads to what is not ours to empty."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "letter.txt").write_text("dear")
+    planted = tmp_path / ".tmp-export-c"
+    planted.symlink_to(theirs)
+    with pytest.raises(RunError, match=r"\.tmp-export-c is in the way"):
+        satgen.export(pristine, "coco", tmp_path / "c", quiet=True)
+    assert planted.is_symlink() and not (tmp_path / "c").exists()
+    planted.unlink()
+    theirs.rename(planted)
+    monkeypatch.setattr(os, "geteuid", lambda: planted.stat().st_uid + 1)
+    with pytest.raises(RunError, match=r"\.tmp-export-c is in the way"):
+        satgen.export(pristine, "coco", tmp_path / "c", quiet=True)
+    assert (planted / "letter.txt").read_text() == "dear"
+    assert list(tmp_path.iterdir()) == [planted]
+
+
 def test_exports_are_the_same_bytes_each_time(pristine: Path, tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,11 +62,7 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
     check_outside(out)
     part = out.parent / f"{TEMPORARY}export-{out.name}"
     old = out.parent / f"{TEMPORARY}replaced-{out.name}"
-    try:
-        part.mkdir(parents=True, exist_ok=True)
-        handle = os.open(part, os.O_RDONLY)
-    except OSError as error:
-        raise RunError(f"cannot make {out}: {error.strerror or error}") from error
+    handle = _opened(part, out)
     try:
         # One that was finished meanwhile has another name by now.
         if not (lock_folder(handle) and is_same(handle, part)):
@@ -90,6 +87,25 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
             raise
     finally:
         os.close(handle)
+
+
+def _opened(part: Path, out: Path) -> int:
+    """A handle of the folder to write to: a new one, or what a killed run of this user's left.
+
+    Its name can be foreseen, so that exports of one name meet there. In a folder that others may
+    write, too, they may have made it, or a link: that is neither emptied nor written through.
+    """
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.mkdir()
+        except FileExistsError:
+            found = part.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                raise RunError(f"cannot make {out}: {part} is in the way; remove it") from None
+        return os.open(part, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        raise RunError(f"cannot make {out}: {error.strerror or error}") from error
 
 
 def _empty(folder: Path) -> None:
