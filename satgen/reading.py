@@ -42,6 +42,12 @@ def read_json(path: str | os.PathLike[str], most: int = MOST_JSON) -> Any:
     return parse_json(read_limited(path, most), path)
 
 
+def is_number(value: Any, below: float) -> bool:
+    """Whether a JSON value is a number, as true and false are none, nearer to zero than `below`."""
+    # compared as it is: a whole number may be beyond what a float holds
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < below
+
+
 def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
     """The value of a JSON file's bytes; see `read_json`."""
     try:

@@ -8,11 +8,11 @@ and told of, so that nothing that changes the picture is dropped in silence (glT
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from satgen.reading import is_number
 from satgen.targets.files import ModelFileError
 from satgen.targets.pieces import plural
 
@@ -59,12 +59,7 @@ _Wanted = _Rule | _Index | _Object | _Indices
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value) and abs(value) < 1e30
-    except OverflowError:  # a whole number beyond what a float holds
-        return False
+    return is_number(value, 1e30)
 
 
 def _is_count(value: Any, low: int = 0) -> bool:

@@ -24,6 +24,7 @@ from typing import Any
 
 from satgen.errors import InputError, cut
 from satgen.model import Part
+from satgen.reading import is_number
 from satgen.targets.files import ModelFileError, read_regular
 
 MAX_BYTES = 16 << 20
@@ -108,11 +109,6 @@ def _cut(value: object) -> str:
     return cut(repr(value), 60)
 
 
-def _is_number(value: object) -> bool:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return known and abs(float(value)) < 1e150  # type: ignore[arg-type]
-
-
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not value or len(value) > _MOST_NAME:
         raise ValueError(
@@ -139,13 +135,17 @@ def _parts(value: object) -> list[tuple[str, str, int | None]]:
     return found
 
 
+def _is_length(value: object) -> bool:
+    return is_number(value, 1e150)
+
+
 def _landmarks(value: object) -> dict[str, tuple[float, float, float]]:
     if not isinstance(value, dict):
         raise ValueError("landmarks must be an object of names and [x, y, z]")
     found = {}
     for name, place in value.items():
         _text(name, "a landmark's name")
-        if not isinstance(place, list) or len(place) != 3 or not all(map(_is_number, place)):
+        if not isinstance(place, list) or len(place) != 3 or not all(map(_is_length, place)):
             raise ValueError(
                 f"landmark {name!r} must be three numbers [x, y, z], not {_cut(place)}"
             )
