@@ -350,19 +350,9 @@ def _turned_out(p: Piece) -> Piece:
     used, renumbered = np.unique(p.faces[against], return_inverse=True)
     faces = p.faces.copy()
     faces[against] = (len(p.vertices) + renumbered.reshape(-1, 3)).astype(np.int32)
-
-    def longer(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-        return None if values is None else np.concatenate([values, values[used]])
-
-    return replace(
-        p,
-        vertices=np.concatenate([p.vertices, p.vertices[used]]),
-        faces=faces,
-        normals=np.concatenate([p.normals, -p.normals[used]]),
-        uv=longer(p.uv),
-        colours=longer(p.colours),
-        uv2=longer(p.uv2),
-    )
+    rows = np.concatenate([np.arange(len(p.vertices)), used])
+    normals = np.concatenate([p.normals, -p.normals[used]])
+    return replace(p.of_vertices(rows, faces), normals=normals)
 
 
 def _number_parts(
@@ -394,15 +384,7 @@ def _finished(
     """The piece, split at creases where need be; (V, 3) normals, (V, 2) uv."""
     if p.normals is None:
         source, faces, normals = crease_normals(p.vertices, p.faces)
-        p = replace(
-            p,
-            vertices=p.vertices[source],
-            faces=faces,
-            normals=normals,
-            uv=None if p.uv is None else p.uv[source],
-            colours=None if p.colours is None else p.colours[source],
-            uv2=None if p.uv2 is None else p.uv2[source],
-        )
+        p = replace(p.of_vertices(source, faces), normals=normals)
     assert p.normals is not None
     length = np.linalg.norm(p.normals, axis=1, keepdims=True)
     normals = p.normals / np.where(length > 0, length, 1.0)

@@ -74,19 +74,7 @@ def _apart(piece: Piece, owner: NDArray[np.int64]) -> list[Piece]:
     cuts = np.flatnonzero(np.diff(owner[order])) + 1
     out = []
     for group in np.split(order, cuts):
-        faces = piece.faces[group]
-        used, renumbered = np.unique(faces, return_inverse=True)
-
-        out.append(
-            replace(
-                piece,
-                part=int(owner[group[0]]),
-                vertices=piece.vertices[used],
-                faces=renumbered.reshape(-1, 3).astype(np.int32),
-                normals=None if piece.normals is None else piece.normals[used],
-                uv=None if piece.uv is None else piece.uv[used],
-                colours=None if piece.colours is None else piece.colours[used],
-                uv2=None if piece.uv2 is None else piece.uv2[used],
-            )
-        )
+        used, renumbered = np.unique(piece.faces[group], return_inverse=True)
+        mine = piece.of_vertices(used, renumbered.reshape(-1, 3).astype(np.int32))
+        out.append(replace(mine, part=int(owner[group[0]])))
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,22 @@ class Piece:
     uv: NDArray[np.float64] | None
     colours: NDArray[np.float64] | None = None
     uv2: NDArray[np.float64] | None = None
+
+    def of_vertices(self, rows: NDArray[np.integer[Any]], faces: NDArray[np.int32]) -> Piece:
+        """The piece with these of its vertices (W,), and with faces (F, 3) that name them so."""
+
+        def taken(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+            return None if values is None else values[rows]
+
+        return replace(
+            self,
+            vertices=self.vertices[rows],
+            faces=faces,
+            normals=taken(self.normals),
+            uv=taken(self.uv),
+            colours=taken(self.colours),
+            uv2=taken(self.uv2),
+        )
 
 
 @dataclass(frozen=True)
