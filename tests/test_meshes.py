@@ -247,6 +247,14 @@ def test_what_is_not_drawn_is_told_once(text: str, told: str, tmp_path: Path) ->
     assert load_target(written(tmp_path, text, {})).warnings == (told,)
 
 
+def test_what_a_library_has_too_much_is_told_in_its_order(tmp_path: Path) -> None:
+    keys = ("Ks", "Ns", "Tf", "Km", "Pc", "Pcr", "aniso")  # each process hashes texts its own way
+    library = "newmtl a\n" + "".join(f"{key} 0.5\nKd 1 1 1\n{key} 0.25\n" for key in keys)
+    path = written(tmp_path, "mtllib m.mtl\nusemtl a\n" + CUBE, {"m.mtl": library})
+    told = tuple(f"ignores {key} of 1 material" for key in keys)
+    assert load_target(path).warnings == told
+
+
 @pytest.mark.parametrize(
     "text",
     [

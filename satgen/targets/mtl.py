@@ -96,7 +96,7 @@ def read_libraries(folder: Path, statements: list[str], warnings: list[str]) -> 
         for text in texts:
             for name, entry in _parse(text).items():
                 entries.setdefault(name, entry)
-    ignored = Counter(key for e in entries.values() for key in set(e.ignored))
+    ignored = Counter(key for e in entries.values() for key in dict.fromkeys(e.ignored))
     for key, count in ignored.items():
         warnings.append(f"ignores {key} of {plural(count, 'material')}")
     images: dict[str, NDArray[np.uint8] | None] = {}
