@@ -17,11 +17,6 @@ export const DEPTH = (() => {
   return table;
 })();
 
-export const depthCss = (share) => {
-  const i = 3 * Math.round(255 * share);
-  return `rgb(${DEPTH[i]} ${DEPTH[i + 1]} ${DEPTH[i + 2]})`;
-};
-
 function rgbOf(hue, saturation, lightness) {
   const a = saturation * Math.min(lightness, 1 - lightness);
   return [0, 8, 4].map((n) => {
@@ -51,7 +46,7 @@ export function partColours(parts) {
 export const SHADOW = [[0, 0, 0], [255, 208, 120], [58, 66, 92], [92, 116, 196]];
 export const SHADOW_NAMES = ["", "lit", "turned away from the sun", "in shadow"];
 
-export const CORRECT = "#4ade80", WRONG = "#ff6868", UNJUDGED = "#f5c451", TRUE = "#59b8ff";
+export const CORRECT = "#4ade80", WRONG = "#ff6868", UNJUDGED = "#f5c451";
 export const AXES = ["#ff6b6b", "#5fdd7c", "#5b9dff"];
 
 // Of curves, one a model: told apart by those who see colours otherwise, too.

@@ -5,7 +5,6 @@ import { choice, el, fixed, notice, panel, select, toggle } from "./dom.js";
 import { CORRECT, UNJUDGED, WRONG } from "./colours.js";
 import { readJson } from "./data.js";
 import { curveOf, OVERLAYS, overlayKey, overlayToggles, wordsOf } from "./look.js";
-import { VISIBLE } from "./maths.js";
 import { PairView } from "./pair.js";
 import { factsPanel, swatch } from "./panels.js";
 import { counterpart, truthOf } from "./truth.js";
@@ -42,7 +41,6 @@ class Pairs {
       this.layer.set(name);
       view.redraw();
     });
-    this.layers = layers;
     this.toggles = overlayToggles(app, () => view.panes.forEach((pane) => pane.drawOver()))
       .filter((_, i) => OVERLAYS[i][0] !== "names");
     this.bright = toggle("Brighten", "Brighten the images (b)", app.bright, (on) => app.setBright(on));
@@ -66,7 +64,6 @@ class Pairs {
       const found = await counterpart(this.data, rows, side, pixel);
       if (rows !== this.rows) return;
       this.view.point(found?.uv && [{ side, at: pixel }, { side: 1 - side, at: found.uv }]);
-      this.view.root.classList.toggle("unseen", Boolean(found) && found.state !== VISIBLE);
     } catch { /* the next move asks again */ }
   }
 

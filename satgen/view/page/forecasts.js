@@ -101,8 +101,6 @@ export class Forecasts {
     this.paint();
   }
 
-  image(which) { return this.images?.[which]; }
-
   paint() {
     const { horizons, ahead, models, images } = this;
     const truth = images?.[1 + ahead];

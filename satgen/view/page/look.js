@@ -105,7 +105,6 @@ export function overlayToggles(app, redraw) {
   return OVERLAYS.map(([name, text, key]) => {
     const node = toggle(text, `${text} (${key})`, app.style[name], (on) => {
       app.style[name] = on;
-      if (name === "names" && on && !app.style.landmarks) node.with?.();
       app.saveState();
       redraw();
     });

@@ -38,15 +38,16 @@ export class PairView {
     return Promise.all(this.panes.map((pane) => pane.redraw())).then(() => this.draw());
   }
 
-  // matches: {from, to, colour, alpha}, original pixels; marks: {side, at, colour, ring}.
+  // matches: {from, to, colour, alpha}, original pixels; marks: {side, at, colour}.
   setMatches(matches, marks = []) {
     this.matches = matches;
     this.marks = marks;
     this.draw();
   }
 
-  point(colour) {
-    this.pointed = colour;
+  // ends: {side, at}, pointed at; null for none.
+  point(ends) {
+    this.pointed = ends;
     this.draw();
   }
 

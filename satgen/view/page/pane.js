@@ -14,7 +14,7 @@ const KINDS = { rgb: ["rgb"], depth: ["depth"], parts: ["rgb", "parts"], shadow:
 export const layerKinds = (layer) => KINDS[layer];
 
 export class Pane {
-  // options: over(pane, context) draws more on top; onhover(pixel); onscrub(steps, done).
+  // options: onhover(pixel); onscrub(steps); onmoved().
   constructor(options = {}) {
     this.options = options;
     this.base = el("canvas.base");
@@ -193,7 +193,6 @@ export class Pane {
     if (this.style.box) this.drawBox(context);
     if (this.style.axes) this.drawAxes(context);
     if (this.style.landmarks) this.drawLandmarks(context);
-    this.options.over?.(this, context);
   }
 
   drawBox(context) {
@@ -352,7 +351,7 @@ export function valueAt(data, values, u, v) {
   return values.data[y * values.w + x];
 }
 
-export function label(context, text, [x, y], colour) {
+function label(context, text, [x, y], colour) {
   context.lineWidth = 3;
   context.strokeStyle = "#000000c0";
   context.strokeText(text, x, y);

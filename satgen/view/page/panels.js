@@ -100,7 +100,6 @@ export class Legend {
     this.root = panel("Parts", el("div.head", {},
       el("span.faint", {}, "Click to hide; names of what this frame shows are bright."), this.all),
     this.list);
-    this.root.classList.add("tall");
   }
 
   show(data, row, parts) {
@@ -108,7 +107,7 @@ export class Legend {
     if (!parts) return;
     const counts = new Map();
     for (const value of parts.data) if (value) counts.set(value, (counts.get(value) ?? 0) + 1);
-    for (const [label, { line }] of this.lines) line.classList.toggle("seen", counts.has(label));
+    for (const [label, line] of this.lines) line.classList.toggle("seen", counts.has(label));
   }
 
   build(data) {
@@ -128,7 +127,7 @@ export class Legend {
       const items = parts.map((part) => {
         const line = el("button.part", { type: "button", title: part.name,
           onclick: () => this.flip([part.label]) }, swatch(css(data.colours[part.label])), part.name);
-        this.lines.set(part.label, { line });
+        this.lines.set(part.label, line);
         return line;
       });
       this.groups.push({ head, labels: parts.map((part) => part.label) });
@@ -150,7 +149,7 @@ export class Legend {
   setAll() { this.flip(this.data.parts.map((part) => part.label)); }
 
   mark() {
-    for (const [label, { line }] of this.lines) {
+    for (const [label, line] of this.lines) {
       line.classList.toggle("off", this.hidden.has(label));
       line.setAttribute("aria-pressed", String(!this.hidden.has(label)));
     }

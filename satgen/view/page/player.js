@@ -63,9 +63,7 @@ export class Player {
     this.slider.setAttribute("aria-valuenow", String(next));
     this.slider.setAttribute("aria-valuetext", `${this.options.index(next)}`);
     this.draw();
-    const began = performance.now();
     await this.options.onchange(next);
-    this.lastStep = performance.now() - began;
   }
 
   step(by) {
