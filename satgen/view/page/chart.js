@@ -1,6 +1,6 @@
 // Curves by horizon, as SVG.
 
-import { el, svg } from "./dom.js";
+import { el, svg, swatch } from "./dom.js";
 
 const SIZE = [330, 210], LEFT = 46, RIGHT = 10, TOP = 18, BOTTOM = 38;
 
@@ -73,12 +73,14 @@ export function chart(spec) {
   return root;
 }
 
-export function curveKeys(curves, hidden, onclick) {
+// What the curves' colours mean: a click hides one or shows it again.
+export function curveKeys(curves, hidden, onchange) {
   return el("div.curves", {}, ...curves.map(({ name, colour, note }) => {
-    const swatch = el("i.swatch");
-    swatch.style.background = colour;
     const node = el("button.part.seen", { type: "button", title: `Hide or show ${name}`,
-      onclick: () => onclick(name) }, swatch, name, el("span.count", {}, note ?? ""));
+      onclick: () => {
+        if (!hidden.delete(name)) hidden.add(name);
+        onchange();
+      } }, swatch(colour), name, el("span.count", {}, note ?? ""));
     node.classList.toggle("off", hidden.has(name));
     return node;
   }));

@@ -1,12 +1,12 @@
 // The modes "Two frames" and "Matches": two frames, and what belongs together by the truth or by a
 // matcher.
 
-import { choice, el, fixed, notice, panel, select, toggle } from "./dom.js";
+import { choice, clamp, el, fixed, lines, notice, panel, select, swatch, toggle } from "./dom.js";
 import { CORRECT, UNJUDGED, WRONG } from "./colours.js";
 import { readJson } from "./data.js";
-import { curveOf, OVERLAYS, overlayKey, overlayToggles, wordsOf } from "./look.js";
+import { curveOf, overlayKey, overlayToggles, wordsOf } from "./look.js";
 import { PairView } from "./pair.js";
-import { factsPanel, swatch } from "./panels.js";
+import { factsPanel } from "./panels.js";
 import { counterpart, truthOf } from "./truth.js";
 
 const TRUTH = "truth";
@@ -41,8 +41,8 @@ class Pairs {
       this.layer.set(name);
       view.redraw();
     });
-    this.toggles = overlayToggles(app, () => view.panes.forEach((pane) => pane.drawOver()))
-      .filter((_, i) => OVERLAYS[i][0] !== "names");
+    this.toggles = overlayToggles(app, () => this.drawOver())
+      .filter((node) => node.dataset.key !== "n");
     this.bright = toggle("Brighten", "Brighten the images (b)", app.bright, (on) => app.setBright(on));
     this.lined = toggle("Lines", "Lines between the frames (l)", view.withLines, (on) => {
       view.withLines = on;
@@ -99,12 +99,12 @@ class Pairs {
 
   showTruth(found) {
     this.view.setMatches(found.matches, found.marks);
-    this.summary.replaceChildren(el("table.numbers", {}, ...[
+    this.summary.replaceChildren(el("table.numbers", {}, ...lines([
       ["Turned by", `${fixed(found.angle, 2)}°`],
       ["Points seen in both", String(found.seen)],
       ["Hidden in the second", String(found.hidden)],
       ["Outside of it", String(found.outside)],
-    ].map(([name, value]) => el("tr", {}, el("th", {}, name), el("td", {}, value)))),
+    ])),
     el("p.faint", {}, "By depth and pose alone. Point at one frame to see where it is in the other."));
   }
 
@@ -125,8 +125,7 @@ class Pairs {
       .map(([name, key, factor, digits, unit]) => [name, fixed(figures[key] * factor, digits) + unit]);
     if (figures.stop_layer) rows.push(["Layers", `${figures.stop_layer} of ${figures.layers}`]);
     this.summary.replaceChildren(el("div.verdicts", {}, ...buttons),
-      el("table.numbers", {}, ...rows.map(([name, value]) =>
-        el("tr", {}, el("th", {}, name), el("td", {}, value)))));
+      el("table.numbers", {}, ...lines(rows)));
     this.drawMatches();
   }
 
@@ -160,6 +159,7 @@ export class Compare extends Pairs {
     super(app);
     this.name = "two";
     this.title = "Two frames";
+    this.ofFrames = true;
     this.gap = 10;
     this.source = TRUTH;
   }
@@ -196,7 +196,7 @@ export class Compare extends Pairs {
     const { app } = this;
     app.remember(row);
     const { data } = app;
-    const other = Math.min(Math.max(row + this.gap, 0), data.frames - 1);
+    const other = clamp(row + this.gap, 0, data.frames - 1);
     const source = this.source === TRUTH ? TRUTH
       : `match/${this.source}/${data.name}/${data.index(row)}/${data.index(other)}.json`;
     return this.showPair(data, [row, other], source);
@@ -205,7 +205,7 @@ export class Compare extends Pairs {
   setGap(gap) {
     if (!Number.isInteger(gap)) return;
     const most = this.app.data.frames - 1;
-    this.gap = Math.min(Math.max(gap, -most), most);
+    this.gap = clamp(gap, -most, most);
     this.gapBox.value = String(this.gap);
     this.again();
   }
@@ -281,10 +281,9 @@ export class Matches extends Pairs {
     const data = this.app.dataset(pair.dataset);
     this.app.saveState();
     this.pair = pair;
-    this.what.replaceChildren(...[["Frames", `${pair.index0} → ${pair.index1}`],
+    this.what.replaceChildren(...lines([["Frames", `${pair.index0} → ${pair.index1}`],
       ["Gap", String(pair.gap)], ["Turned by", `${fixed(pair.angle_deg, 2)}°`],
-      ...(pair.roll_deg ? [["Second rolled by", `${fixed(pair.roll_deg, 1)}°, shown upright`]] : [])]
-      .map(([name, value]) => el("tr", {}, el("th", {}, name), el("td", {}, value))));
+      ...(pair.roll_deg ? [["Second rolled by", `${fixed(pair.roll_deg, 1)}°, shown upright`]] : [])]));
     const rows = [data.rowOf(pair.index0), data.rowOf(pair.index1)];
     const figures = this.figures(pair);
     if (!figures) {

@@ -1,5 +1,6 @@
 // What the page shows: datasets with their tables and images, read as they are needed.
 
+import { clamp, nearest } from "./dom.js";
 import { Camera, poseOf } from "./maths.js";
 import { partColours } from "./colours.js";
 import { bitmapOf, fetched, loader, Recent, valuesOf } from "./packs.js";
@@ -34,14 +35,7 @@ export class Dataset {
 
   // The row of an index, or of the one that is nearest.
   rowOf(index) {
-    const known = this.rows.get(index);
-    if (known !== undefined) return known;
-    const all = this.column.index;
-    let best = 0;
-    for (let row = 1; row < all.length; row++) {
-      if (Math.abs(all[row] - index) < Math.abs(all[best] - index)) best = row;
-    }
-    return best;
+    return this.rows.get(index) ?? nearest(this.column.index, index);
   }
 
   pose(row) {
@@ -98,7 +92,7 @@ export class Dataset {
       for (const ahead of [2 * step, -step, step]) {
         const there = row + ahead * this.pack;
         if (there > -this.pack && there < this.frames + this.pack) {
-          const inside = Math.min(Math.max(there, 0), this.frames - 1);
+          const inside = clamp(there, 0, this.frames - 1);
           loader.get(this.path(kind, inside), false);
         }
       }

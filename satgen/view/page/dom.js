@@ -23,6 +23,15 @@ export function svg(tag, attributes = {}, ...children) {
 
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
+// The place of the value that is nearest, the first of several.
+export function nearest(values, wanted) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) {
+    if (Math.abs(values[i] - wanted) < Math.abs(values[best] - wanted)) best = i;
+  }
+  return best;
+}
+
 // A number with a sign of its own, not a hyphen.
 export function fixed(value, digits) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
@@ -89,6 +98,16 @@ export function select(label, options, value, onchange) {
     onchange: () => onchange(node.value) });
   for (const [key, text] of options) node.append(el("option", { value: key }, text));
   node.value = value;
+  return node;
+}
+
+// Rows of a table, of names and what they stand for.
+export const lines = (pairs) => pairs.map(([name, value]) =>
+  el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)));
+
+export function swatch(colour) {
+  const node = el("i.swatch");
+  node.style.background = colour;
   return node;
 }
 

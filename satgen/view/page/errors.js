@@ -1,6 +1,6 @@
 // The mode "Errors" of a run that forecast poses: how the angular error grows, by model.
 
-import { el, fixed, panel, select } from "./dom.js";
+import { el, fixed, nearest, panel, select } from "./dom.js";
 import { chart, curveKeys } from "./chart.js";
 import { CURVES } from "./colours.js";
 import { readJson } from "./data.js";
@@ -74,11 +74,7 @@ export class PoseErrors {
   }
 
   rowAt(data, seconds, steps) {
-    const times = data.column.time_s ?? data.column.index;
-    let row = 0;
-    for (let i = 1; i < times.length; i++) {
-      if (Math.abs(times[i] - seconds) < Math.abs(times[row] - seconds)) row = i;
-    }
+    const row = nearest(data.column.time_s ?? data.column.index, seconds);
     return Math.min(row + steps, data.frames - 1);
   }
 
@@ -112,10 +108,7 @@ export class PoseErrors {
         ...shown.map(({ name, colour, own }) => ({ name: `${name}, this window`, colour, ys: own,
           dashed: true, faint: true }))] }));
     this.keys.replaceChildren(curveKeys(all.map((curve) => ({ ...curve,
-      note: `${fixed(curve.own[horizons.length - 1], 2)}°` })), this.hidden, (name) => {
-      if (!this.hidden.delete(name)) this.hidden.add(name);
-      this.paint();
-    }));
+      note: `${fixed(curve.own[horizons.length - 1], 2)}°` })), this.hidden, () => this.paint()));
     this.table.replaceChildren(el("tr", {}, el("th", {}, "ahead"),
       ...horizons.map((h) => el("th", {}, String(h)))),
     ...all.map(({ name, ys }) => el("tr", {}, el("th", {}, name),

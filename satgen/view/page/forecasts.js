@@ -1,6 +1,6 @@
 // The mode "Forecasts" of a run that forecast frames: each model's images beside the true ones.
 
-import { choice, el, fixed, panel, select, toggle } from "./dom.js";
+import { choice, clamp, el, fixed, nearest, panel, select, toggle } from "./dom.js";
 import { chart, curveKeys } from "./chart.js";
 import { CURVES } from "./colours.js";
 import { readJson } from "./data.js";
@@ -59,7 +59,8 @@ export class Forecasts {
     const last = this.horizons.length - 1;
     await app.player.use({
       count: windows.length, place: Math.min(place ?? 0, windows.length - 1), rate: 2,
-      index: (i) => windows[i].start, placeOf: (index) => nearest(windows, index),
+      index: (i) => windows[i].start,
+      placeOf: (index) => nearest(windows.map(({ start }) => start), index),
       name: (i) => `${windows[i].dataset}   window ${i + 1} of ${windows.length}`,
       preview: (i) => {
         const data = app.dataset(windows[i].dataset);
@@ -123,14 +124,11 @@ export class Forecasts {
       yName: NAMES[this.figure] ?? this.figure, mark: horizons[ahead],
       curves: curves.filter(({ name }) => !this.hidden.has(name))
         .map((curve) => ({ ...curve, ys: curve.ys.map((y) => y ?? NaN) })) }));
-    this.keys.replaceChildren(curveKeys(curves, this.hidden, (name) => {
-      if (!this.hidden.delete(name)) this.hidden.add(name);
-      this.paint();
-    }));
+    this.keys.replaceChildren(curveKeys(curves, this.hidden, () => this.paint()));
   }
 
   setAhead(i) {
-    this.ahead = Math.min(Math.max(Number(i), 0), this.horizons.length - 1);
+    this.ahead = clamp(Number(i), 0, this.horizons.length - 1);
     this.horizon.set(this.ahead);
     this.paint();
   }
@@ -143,14 +141,6 @@ export class Forecasts {
     else return false;
     return true;
   }
-}
-
-function nearest(windows, index) {
-  let best = 0;
-  windows.forEach(({ start }, i) => {
-    if (Math.abs(start - index) < Math.abs(windows[best].start - index)) best = i;
-  });
-  return best;
 }
 
 function paintImage({ canvas }, bitmap) {

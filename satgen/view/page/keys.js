@@ -1,6 +1,6 @@
 // The keyboard, and the list of keys.
 
-import { button, el } from "./dom.js";
+import { button, el, lines } from "./dom.js";
 
 const KEYS = [
   ["← →", "one back, one on"],
@@ -23,8 +23,7 @@ const KEYS = [
 
 export function listenToKeys(app) {
   const help = document.getElementById("help");
-  help.replaceChildren(el("h2", {}, "Keys"), el("table", {}, ...KEYS.map(([keys, words]) =>
-    el("tr", {}, el("th", {}, keys), el("td", {}, words)))),
+  help.replaceChildren(el("h2", {}, "Keys"), el("table", {}, ...lines(KEYS)),
   button("Close", "Close", () => help.close()));
   help.addEventListener("click", (event) => {
     if (event.target === help) help.close();

@@ -14,6 +14,7 @@ export class Look {
     this.app = app;
     this.name = "frames";
     this.title = "Frames";
+    this.ofFrames = true; // its places are the dataset's frames
     this.pane = new Pane({ onscrub: (steps) => app.player.step(steps) });
     this.pane.style = app.style;
     this.sphere = new Sphere();

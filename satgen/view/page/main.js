@@ -3,7 +3,7 @@
 import { button, choice, el, notice, select } from "./dom.js";
 import { openSite } from "./data.js";
 import { listenToKeys } from "./keys.js";
-import { Look } from "./look.js";
+import { Look, OVERLAYS } from "./look.js";
 import { Compare, Matches } from "./compare.js";
 import { Forecasts } from "./forecasts.js";
 import { PoseErrors } from "./errors.js";
@@ -36,7 +36,7 @@ class App {
     if (state.has("show")) this.style.layer = state.get("show");
     if (state.has("over")) {
       const over = new Set(state.get("over").split(" "));
-      for (const name of ["axes", "landmarks", "names", "box"]) this.style[name] = over.has(name);
+      for (const [name] of OVERLAYS) this.style[name] = over.has(name);
     }
     if (state.get("bright")) this.setBright(true);
     this.buildTop();
@@ -89,9 +89,8 @@ class App {
     this.mode = mode;
     this.tabs.set(mode.name);
     this.main.replaceChildren(mode.root);
-    if (this.picker) this.picker.hidden = !["frames", "two"].includes(mode.name);
-    const ofFrames = ["frames", "two"].includes(mode.name);
-    const place = ofFrames ? this.rows.get(this.data) ?? 0 : this.start0;
+    if (this.picker) this.picker.hidden = !mode.ofFrames;
+    const place = mode.ofFrames ? this.rows.get(this.data) ?? 0 : this.start0;
     this.start0 = 0;
     await mode.open(place);
     this.saveState();
@@ -119,12 +118,12 @@ class App {
     this.saving = setTimeout(() => {
       if (!this.mode) return;
       const state = new URLSearchParams({ mode: this.mode.name });
-      if (["frames", "two"].includes(this.mode.name)) {
+      if (this.mode.ofFrames) {
         if (this.site.datasets.length > 1) state.set("data", this.data.name);
         state.set("at", String(this.data.index(this.rows.get(this.data) ?? 0)));
       } else state.set("place", String(this.player.place));
       state.set("show", this.style.layer);
-      state.set("over", ["axes", "landmarks", "names", "box"].filter((name) => this.style[name]).join(" "));
+      state.set("over", OVERLAYS.map(([name]) => name).filter((name) => this.style[name]).join(" "));
       if (this.bright) state.set("bright", "1");
       history.replaceState(null, "", `#${state}`);
     }, 250);

@@ -1,6 +1,6 @@
 // What stands beside the image: the row's numbers, the depth scale, the parts' legend, the facts.
 
-import { el, fixed, panel } from "./dom.js";
+import { el, fixed, lines, panel, swatch } from "./dom.js";
 import { css, DEPTH, SHADOW, SHADOW_NAMES } from "./colours.js";
 
 // Columns that are shown together: what they are called, the columns, digits, unit.
@@ -85,12 +85,6 @@ export class Shades {
   }
 }
 
-export function swatch(colour) {
-  const node = el("i.swatch");
-  node.style.background = colour;
-  return node;
-}
-
 // The parts by class: a click hides one, or a class; those in the frame stand out.
 export class Legend {
   constructor(hidden, onchange) {
@@ -162,9 +156,8 @@ export class Legend {
 }
 
 export function factsPanel(data, more = []) {
-  const node = panel("Dataset", el("table.numbers.facts", {}, ...[["Name", data.name],
-    ["Target", data.title], ["Frames", String(data.frames)], ...data.facts, ...more]
-    .map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value)))));
+  const node = panel("Dataset", el("table.numbers.facts", {}, ...lines([["Name", data.name],
+    ["Target", data.title], ["Frames", String(data.frames)], ...data.facts, ...more])));
   node.open = false;
   return node;
 }

@@ -1,6 +1,6 @@
 // The sphere of views: from where the target is seen, the way there, and where the sun is.
 
-import { el } from "./dom.js";
+import { clamp, el } from "./dom.js";
 import { AXES } from "./colours.js";
 import { cameraCentre, toTarget } from "./maths.js";
 
@@ -20,7 +20,7 @@ export class Sphere {
     this.canvas.addEventListener("pointermove", (event) => {
       if (!this.from) return;
       this.yaw += (event.clientX - this.from[0]) / 120;
-      this.pitch = Math.min(Math.max(this.pitch + (event.clientY - this.from[1]) / 120, -1.5), 1.5);
+      this.pitch = clamp(this.pitch + (event.clientY - this.from[1]) / 120, -1.5, 1.5);
       this.from = [event.clientX, event.clientY];
       this.draw();
     });
@@ -157,7 +157,8 @@ export class Sphere {
     const { data, row } = this;
     const direction = toTarget(data.pose(row), data.sun(row));
     const [x, y, z] = place(direction, 1.13);
-    context.globalAlpha = z < 0 && Math.hypot(x - context.canvas.clientWidth / 2, y - context.canvas.clientWidth / 2) < context.canvas.clientWidth / 2 - 26 ? 0.35 : 1;
+    const half = context.canvas.clientWidth / 2;
+    context.globalAlpha = z < 0 && Math.hypot(x - half, y - half) < half - 26 ? 0.35 : 1;
     const glow = context.createRadialGradient(x, y, 1, x, y, 15);
     glow.addColorStop(0, "#ffd27aff");
     glow.addColorStop(0.35, "#ffbe5590");
