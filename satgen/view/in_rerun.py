@@ -19,6 +19,7 @@ from satgen.dataset import Dataset, image_path
 from satgen.errors import InputError, RunError
 from satgen.outputs import check_outside
 from satgen.progress import Update
+from satgen.reading import read_limited
 
 
 def log_dataset(data: Dataset, file: Path | None = None, progress: Update | None = None) -> None:
@@ -118,21 +119,11 @@ def _log_frame(data: Dataset, row: int, recording: object) -> None:
     rr.log("target/sun", rr.Arrows3D(vectors=[3.0 * sun], colors=[(255, 200, 90)]),
            recording=recording)  # fmt: skip
     meter = 1.0 / float(data.description["depth_scale"])
+    rgb, depth = (read_limited(image_path(data.folder, kind, index)) for kind in ("rgb", "depth"))
     images = {
-        "rgb": rr.EncodedImage(contents=_png(data, "rgb", index), media_type="image/png"),
-        "depth": rr.EncodedDepthImage(
-            _png(data, "depth", index), media_type="image/png", meter=meter
-        ),
+        "rgb": rr.EncodedImage(contents=rgb, media_type="image/png"),
+        "depth": rr.EncodedDepthImage(depth, media_type="image/png", meter=meter),
         "parts": rr.SegmentationImage(data.parts(index)),
     }
     for kind, image in images.items():
         rr.log(f"camera/image/{kind}", image, recording=recording)
-
-
-def _png(data: Dataset, kind: str, index: int) -> bytes:
-    """The file of an image."""
-    path = image_path(data.folder, kind, index)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
