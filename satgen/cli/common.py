@@ -78,9 +78,11 @@ def resumable() -> Iterator[None]:
         raise type(stop)("what is written is good; the same command goes on from here.") from None
 
 
-def progress_bar(label: str, unit: str = "frame") -> AbstractContextManager[Update]:
+def progress_bar(
+    label: str, unit: str = "frame", *, quiet: bool = False
+) -> AbstractContextManager[Update]:
     """Progress of work that has a single stage: a function to call with (done, total)."""
-    return Progress([Stage(label, unit)]).stage(label)
+    return Progress([Stage(label, unit)], quiet=quiet).stage(label)
 
 
 def echo_json(data: Any) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import webbrowser
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ import click
 from satgen.cli.common import MOST_WORKERS, megabytes, progress_bar, resumable
 from satgen.cli.options import PATH, number_option
 from satgen.errors import InputError
+from satgen.reading import read_json
 
 if TYPE_CHECKING:
     from satgen.view.site import Site
@@ -126,8 +125,7 @@ def _export(
     from satgen.view.export import export
 
     site = site_at(path, width, exported=True)
-    shown = nullcontext() if quiet else progress_bar(folder.name, "file")
-    with resumable(), shown as progress:
+    with resumable(), progress_bar(folder.name, "file", quiet=quiet) as progress:
         size = export(site, folder, workers=workers, overwrite=overwrite, progress=progress)
     click.echo(f"{folder}: {len(site.files)} files, {megabytes(size)}; serve it, and open it there")
 
@@ -141,7 +139,7 @@ def _show_in_rerun(path: Path, file: Path | None, quiet: bool) -> None:
 
     data = Dataset(path)
     _ = data.indices  # one that is not finished says so before a viewer is started
-    with nullcontext() if quiet else progress_bar(path.name) as progress:
+    with progress_bar(path.name, quiet=quiet) as progress:
         log_dataset(data, file, progress)
 
 
@@ -174,11 +172,9 @@ def _match_live(site: Site, path: Path) -> None:
     """Let a site find matches, with a run's own matchers where it is one of the benchmark."""
     from bench.view import config_of, with_live_matches
 
-    config = None
     if _run_format(path) == "satgen-bench":
         try:
-            config = config_of(json.loads((path / RUN).read_text(encoding="utf-8")))
-            with_live_matches(site, config)
+            with_live_matches(site, config_of(read_json(path / RUN)))
         except InputError:  # of another version, or with somebody's own matcher that is gone
             return
     elif site.description["datasets"]:
@@ -188,7 +184,7 @@ def _match_live(site: Site, path: Path) -> None:
 def _run_format(path: Path) -> str | None:
     """The format that a run's description names; None where there is none."""
     try:
-        found = json.loads((path / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path / RUN)
+    except InputError:
         return None
     return str(found.get("format")) if isinstance(found, dict) else None
