@@ -97,7 +97,6 @@ def _serve(path: Path, port: int | None, width: int, no_open: bool) -> None:
         if port is not None:
             raise
         server = ViewServer(site, 0)
-    server.store.use(site.files)
     click.echo(server.url)
     click.echo("Ctrl-C ends it.", err=True)
     if not no_open and _has_screen():

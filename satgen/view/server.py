@@ -125,7 +125,9 @@ class ViewServer(ThreadingHTTPServer):
 
     def make_ahead(self) -> None:
         """Make the files that are to be kept while nobody waits for one, until all are there: what
-        comes after the one that was asked for last, and then what is before it."""
+        comes after the one that was asked for last, and then what is before it. Before that, the
+        store forgets what has not been looked at for longest."""
+        self.store.use(self.site.files)
         files = [file for file in self.site.files.values() if file.keep and file.ahead]
         places = {file.keep: place for place, file in enumerate(files)}
         left = {place for place, file in enumerate(files) if not self.store.has(file)}
