@@ -75,15 +75,19 @@ class GltfScene:
     warnings: tuple[str, ...] = ()
 
 
-def read_gltf(path: Path) -> GltfScene:
+def read_gltf(path: Path, raw: bytes | None = None) -> GltfScene:
     """Read a .glb or .gltf file.
+
+    Args:
+        path: where it lies; what it names is looked for in its folder.
+        raw: its bytes, where they were read already.
 
     Raises:
         ModelFileError: damaged, truncated, or needs something that is not supported; the message
             does not repeat the path.
         OSError: the file itself cannot be read.
     """
-    raw = read_regular(path)
+    raw = read_regular(path) if raw is None else raw
     if raw[:4] == b"glTF" or path.suffix.lower() == ".glb":
         text, body = split_glb(raw)
         document = Document(text, "the JSON chunk")

@@ -157,7 +157,7 @@ def _load_file(path: Path, scale: float, up: str | None, by: str, light: bool) -
         landmarks: dict[str, tuple[float, float, float]] = {}
         own = False
         if suffix in (".glb", ".gltf"):
-            scene = read_gltf(path)
+            scene = read_gltf(path, raw)
             found = _own_parts(scene)
             own = found is not None
             if own and by != "file":
