@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.errors import InputError
-from satgen.grouping import connected, equal_rows
+from satgen.grouping import connected
 from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
 from satgen.targets import registry
@@ -22,7 +22,7 @@ from satgen.targets.gltf_document import GltfError
 from satgen.targets.normals import crease_normals
 from satgen.targets.obj import read_obj
 from satgen.targets.parts import BY, split_parts
-from satgen.targets.pieces import DEFAULT_MATERIAL, Piece
+from satgen.targets.pieces import DEFAULT_MATERIAL, Piece, by_part, joined
 from satgen.targets.ply import read_ply
 from satgen.targets.sidecar import classified, read_sidecar
 from satgen.targets.stl import read_stl
@@ -304,10 +304,8 @@ def _check_size(path: Path, pieces: list[Piece], scale: float) -> None:
 def _two_sided(pieces: list[Piece], always: bool) -> list[Piece]:
     """Pieces of parts that are not closed surfaces, or that are turned inside out, get materials
     drawn from both sides."""
-    by_part: dict[int, list[Piece]] = {}
-    for p in pieces:
-        by_part.setdefault(p.part, []).append(p)
-    open_parts = {k for k, group in by_part.items() if always or not _is_closed(group)}
+    parts = by_part(pieces).items()
+    open_parts = {part for part, group in parts if always or not _is_closed(group)}
     return [
         replace(p, material=replace(p.material, double_sided=True)) if p.part in open_parts else p
         for p in pieces
@@ -317,12 +315,7 @@ def _two_sided(pieces: list[Piece], always: bool) -> list[Piece]:
 def _is_closed(group: list[Piece]) -> bool:
     """Whether every edge, with vertices welded by position, is used once in each direction, and
     every shell has its outside outside."""
-    vertices = np.concatenate([p.vertices for p in group])
-    vertices = vertices - vertices.min(axis=0)
-    starts = np.cumsum([0] + [len(p.vertices) for p in group[:-1]])
-    faces = np.concatenate([p.faces + s for p, s in zip(group, starts, strict=True)])
-    size = float(vertices.max()) or 1.0
-    f = equal_rows(np.round(vertices / (size * 1e-6)))[1][faces]
+    vertices, faces, f, size = joined(group)
     kept = (f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])
     f, faces = f[kept], faces[kept]
     edge = np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]).astype(np.int64)

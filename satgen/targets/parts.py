@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.grouping import connected, equal_rows
-from satgen.targets.pieces import Piece
+from satgen.grouping import connected
+from satgen.targets.pieces import Piece, by_part, joined
 
 BY = ("file", "material", "connected")
 """What makes a part: the file's nodes, objects, groups or solids; each material; or, of each of the
@@ -42,17 +42,10 @@ def _by_material(pieces: list[Piece]) -> tuple[list[str], list[Piece]]:
 
 def _by_connection(names: list[str], pieces: list[Piece]) -> tuple[list[str], list[Piece]]:
     """A part for each connected surface of each part; vertices at one place are one."""
-    of_part: dict[int, list[Piece]] = {}
-    for piece in pieces:
-        of_part.setdefault(piece.part, []).append(piece)
     found: list[str] = []
     out: list[Piece] = []
-    for part, mine in of_part.items():
-        vertices = np.concatenate([p.vertices for p in mine])
-        starts = np.cumsum([0] + [len(p.vertices) for p in mine[:-1]])
-        faces = np.concatenate([p.faces + s for p, s in zip(mine, starts, strict=True)])
-        low, size = vertices.min(axis=0), float(np.ptp(vertices, axis=0).max()) or 1.0
-        place = equal_rows(np.round((vertices - low) / (size * 1e-6)))[1][faces]
+    for part, mine in by_part(pieces).items():
+        _, _, place, _ = joined(mine)
         start, end = place[:, [0, 1]].ravel(), place[:, [1, 2]].ravel()
         component = connected(start, end, int(place.max()) + 1)
         # Numbered by their first face.

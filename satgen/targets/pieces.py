@@ -65,6 +65,33 @@ class ModelPieces:
     warnings: list[str]
 
 
+def by_part(pieces: list[Piece]) -> dict[int, list[Piece]]:
+    """The pieces of each part, in the order in which the parts come first."""
+    parts: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        parts.setdefault(piece.part, []).append(piece)
+    return parts
+
+
+def joined(
+    pieces: list[Piece],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], float]:
+    """Pieces as one mesh.
+
+    Returns:
+        vertices: (V, 3) from the lowest corner of their box; faces: (F, 3), piece after piece;
+        places: (F, 3), the same with one number for all vertices at one place, to a millionth of
+        the box's longest side; size: that side, or 1 where all is in one place.
+    """
+    vertices = np.concatenate([p.vertices for p in pieces])
+    vertices = vertices - vertices.min(axis=0)
+    starts = np.cumsum([0] + [len(p.vertices) for p in pieces[:-1]])
+    faces = np.concatenate([p.faces + s for p, s in zip(pieces, starts, strict=True)])
+    size = float(vertices.max()) or 1.0
+    places = equal_rows(np.round(vertices / (size * 1e-6)))[1][faces]
+    return vertices, faces, places, size
+
+
 WHITE_MATERIAL = replace(DEFAULT_MATERIAL, name="colours", base_color=(1.0, 1.0, 1.0))
 """For surfaces without a material whose vertices have colours."""
 
