@@ -182,5 +182,4 @@ def default_folder(target: str | Path) -> Path:
     """Folder of a target's dataset where none is named."""
     from satgen.targets import registry
 
-    name = str(target)
-    return DATASETS / (registry.folder_name(name) if registry.is_name(name) else Path(name).stem)
+    return DATASETS / registry.folder_name(str(target))

@@ -210,6 +210,7 @@ def inspect_command(
       satgen targets inspect craft.glb --out look.png --json
     """
     from satgen.errors import InputError
+    from satgen.targets import registry
     from satgen.targets.inspect import inspect_model, report
     from satgen.targets.load import load_target
 
@@ -220,8 +221,7 @@ def inspect_command(
         from satgen.installed import require_for_rendering
         from satgen.preview import check_picture, inspection_picture
 
-        name = target.replace(":", "-") if target.startswith("random:") else Path(target).stem
-        picture = out or Path(f"{name}-inspect.png")
+        picture = out or Path(f"{registry.folder_name(target)}-inspect.png")
         check_picture(picture)
         require_for_rendering()
     model = load_target(target, scale, up, parts=parts)

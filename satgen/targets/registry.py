@@ -35,9 +35,14 @@ def is_name(name: str) -> bool:
     return name in TARGETS
 
 
-def folder_name(name: str) -> str:
-    """What a folder of the target `name` is called: a colon is no character for that."""
-    return name.replace(":", "-")
+def folder_name(source: str) -> str:
+    """What a folder or picture of a target, by name or of a model file, is called.
+
+    Raises:
+        InputError: a random craft that there is not.
+    """
+    # a colon is no character for that
+    return source.replace(":", "-") if is_name(source) else Path(source).stem
 
 
 def check_name(name: str) -> str:
