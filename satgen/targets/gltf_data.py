@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.targets.files import MAX_FILE_BYTES, ModelFileError, read_beside
+from satgen.targets.gltf_compression import unpack_view
 from satgen.targets.gltf_document import COMPRESSED_VIEWS, Document, GltfError, clean_name
 
 _MAGIC, _JSON, _BIN = 0x46546C67, 0x4E4F534A, 0x004E4942
@@ -184,8 +185,6 @@ class GltfData:
         return memoryview(raw)[start : start + length]
 
     def _unpack(self, entry: Mapping[str, Any], packed: Mapping[str, Any], where: str) -> bytes:
-        from satgen.targets.gltf_compression import unpack_view
-
         count, stride = int(packed["count"]), int(packed["byteStride"])
         if count * stride > int(entry["byteLength"]):
             raise GltfError(f"{where} unpacks to more than its {entry['byteLength']} bytes")

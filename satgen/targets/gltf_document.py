@@ -378,7 +378,7 @@ class Document:
             elif kind == "document" and key == "animations":
                 count = len(entry) if isinstance(entry, list) else 1
                 self._tell(f"{plural(count, 'animation')}: all is drawn at rest", "document")
-            elif kind in KEYS and not self._is_harmless(kind, key):
+            elif key not in HARMLESS["*"] and key not in HARMLESS.get(kind, ()):
                 self._tell(_clean(str(key)), kind)
 
     def _check_entry(self, entry: _Wanted, value: Any, where: str) -> None:
@@ -444,9 +444,6 @@ class Document:
         for name in attributes:
             if not name.startswith(_ATTRIBUTES) and not name.startswith(_HARMLESS_ATTRIBUTES):
                 self._tell(f"the attribute {_clean(name)}", "primitive")
-
-    def _is_harmless(self, kind: str, key: str) -> bool:
-        return key in HARMLESS["*"] or key in HARMLESS.get(kind, ())
 
     def _tell(self, what: str, kind: str) -> None:
         noun = _NOUNS.get(kind, kind)

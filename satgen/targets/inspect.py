@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from satgen.errors import cut, escaped
 from satgen.model import Material, TargetModel
 
-IMAGES_OF = ("base_color", "metallic_roughness", "normal", "emissive", "occlusion")
+IMAGES_OF = ("base_color", "metallic_roughness", "normal", "emissive")
 """Kinds of textures that a material may have."""
 
 MOST_ROWS = 40
@@ -119,7 +119,7 @@ def _textures(material: Material) -> dict[str, list[int]]:
     """Width and height of each texture of a material, by its kind."""
     sizes = {}
     for kind in IMAGES_OF:
-        image = getattr(material, f"{kind}_image", None)
+        image = getattr(material, f"{kind}_image")
         if image is not None:
             sizes[kind] = [int(image.shape[1]), int(image.shape[0])]
     return sizes

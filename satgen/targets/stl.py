@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.colour import srgb_encode
 from satgen.grouping import equal_rows
 from satgen.targets.files import ModelFileError
 from satgen.targets.pieces import (
@@ -76,8 +77,6 @@ def _colours(header: bytes, attribute: NDArray[np.uint16]) -> tuple[NDArray[np.u
 
 
 def _default_srgb() -> NDArray[np.float64]:
-    from satgen.colour import srgb_encode
-
     return np.asarray(srgb_encode(np.array(DEFAULT_MATERIAL.base_color)))
 
 
