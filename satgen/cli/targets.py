@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from satgen.cli.common import echo_json, echo_warning, json_option, megabytes, progress_bar
+from satgen.cli.common import F, echo_json, echo_warning, json_option, megabytes, progress_bar
 from satgen.cli.options import PATH, number_option
 
 
@@ -174,19 +174,27 @@ def _draw(names: Sequence[str], picture: Path) -> None:
         target_sheet((load_target(name) for name in names), picture)
 
 
-parts_option = click.option(
-    "--parts",
-    default="file",
-    show_default=True,
-    help="What makes a part of a model file: file, material or connected.",
-)
+def model_options(command: F) -> F:
+    """Add the options that say how a model file is read."""
+    for option in (
+        click.option(
+            "--parts",
+            default="file",
+            show_default=True,
+            help="What makes a part of a model file: file, material or connected.",
+        ),
+        click.option(
+            "--up", help="Axis of a model file that points up.  [default: y for glTF, else z]"
+        ),
+        number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6),
+    ):
+        command = option(command)
+    return command
 
 
 @command.command("inspect", short_help="Say what a model file holds, and draw it.")
 @click.argument("target")
-@number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
-@click.option("--up", help="Axis of a model file that points up.  [default: y for glTF, else z]")
-@parts_option
+@model_options
 @click.option("--out", type=PATH, help="The picture.  [default: NAME-inspect.png]")
 @click.option("--no-picture", is_flag=True, help="Draw none; needs no OpenGL.")
 @json_option
@@ -242,9 +250,7 @@ def inspect_command(
 
 @command.command("light", short_help="Bake the light that a target's parts send to one another.")
 @click.argument("target")
-@number_option("scale", float, "Metres per unit of a model file", 1.0, 1e-6, 1e6)
-@click.option("--up", help="Axis of a model file that points up.  [default: y for glTF, else z]")
-@parts_option
+@model_options
 @json_option
 def light_command(target: str, scale: float, up: str | None, parts: str, as_json: bool) -> None:
     """Bake the light that the parts of TARGET (a name or a model file) send to one another.
