@@ -12,6 +12,7 @@ OUT/
 from __future__ import annotations
 
 import json
+import math
 import platform
 import re
 import time
@@ -148,7 +149,9 @@ def train(
     with RunFolder.open(out, TRAIN, known, resume=resume, overwrite=overwrite) as folder:
         left = [stage for stage in chosen if not (folder.going_on and _done(out / stage))]
         shown = Progress(_work(config, left, splits), quiet=quiet)
-        ends = began + 60.0 * (config.minutes or 0.0) - _spent(out, config)
+        ends = math.inf
+        if config.minutes is not None:
+            ends = began + 60.0 * config.minutes - _spent(out, config)
         job = _Job(
             config, opened, splits, out, cache, hardware, shown, begun_with, photographs, ends
         )
