@@ -21,16 +21,14 @@ from bench.metrics import (
     part_counts,
 )
 from bench.pose import (
+    Estimate,
     RansacOptions,
-    absolute_pose,
     absolute_pose_error,
     pose_error_deg,
     relative_pose,
     relative_pose_error,
-    surface_points,
 )
 from matchers.truth.exact import GroundTruth, PairTruth, judge
-from matchers.truth.frame import FrameGeometry
 from satgen.errors import RunError
 from satgen.geometry import Floats, geodesic
 
@@ -114,17 +112,9 @@ def relative_figures(
     }
 
 
-def absolute_figures(
-    points0: Floats,
-    points1: Floats,
-    frame0: FrameGeometry,
-    frame1: FrameGeometry,
-    ransac: RansacOptions,
-) -> dict[str, float]:
-    """Columns of the second frame's pose from the first frame's depth."""
-    known = surface_points(points0, frame0.depth, frame0.K, frame0.T_cam_target, frame0.distortion)
-    estimate = absolute_pose(frame1.undistorted(points1), known, frame1.K, ransac)
-    error = absolute_pose_error(estimate, frame1.T_cam_target)
+def absolute_figures(estimate: Estimate | None, T_cam_target: Floats) -> dict[str, float]:
+    """Columns of the second frame's pose, whose true one is `T_cam_target`."""
+    error = absolute_pose_error(estimate, T_cam_target)
     return {
         "pnp_rotation_error_deg": error.rotation_deg,
         "pnp_translation_error_mm": error.translation,

@@ -30,6 +30,7 @@ from bench.columns import (
 from bench.config import BenchConfig, Combination
 from bench.lineup import Lineup
 from bench.metrics import agreement
+from bench.pose import FrameMatches
 from bench.posed import PosedPair
 from bench.shadow_matches import MovingEdges, shadow_figures
 from matchers.images import read_file
@@ -221,23 +222,19 @@ class PairRunner:
                 file = match_file(task.keep, combination.id, pair)
                 save_matches(file, features0, features1, outcome, judged.verdict)
             ransac = self.config.ransac
-            T_0to1 = T1 @ np.linalg.inv(T0)
+            matches = FrameMatches.of(points0, points1, frame0, frame1)
+            absolute = matches.absolute(ransac)
             if edges is not None:
                 on_edge = edges.have(points0, points1)
-                row |= shadow_figures(points0, points1, on_edge, frame0, frame1, ransac)
+                row |= shadow_figures(matches, on_edge, absolute, ransac)
             yield (
                 common
                 | pair_columns(combination, outcome)
                 | row
                 | relative_figures(
-                    frame0.undistorted(points0),
-                    frame1.undistorted(points1),
-                    frame0.K,
-                    frame1.K,
-                    T_0to1,
-                    ransac,
+                    matches.x0, matches.x1, frame0.K, frame1.K, matches.truth, ransac
                 )
-                | absolute_figures(points0, points1, frame0, frame1, ransac)
+                | absolute_figures(absolute, T1)
                 | self._last_columns(combination, outcomes, sides)
             )
 

@@ -8,8 +8,8 @@ answer again. SuperGlue and LightGlue define the errors; their area under the cu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from satgen.errors import InputError
 from satgen.geometry import Bools, Floats, backproject, front_depth, geodesic, make_pose
 from satgen.settings import check, setting
+
+if TYPE_CHECKING:
+    from matchers.truth.frame import FrameGeometry
 
 AUC_DEG = (5.0, 10.0, 20.0)
 """Bounds of the area under the pose error's curve (SuperGlue §5.2, LightGlue §5.2)."""
@@ -166,6 +169,50 @@ def surface_points(
     """
     keypoints = _points(keypoints, 2)
     return backproject(K, T, keypoints, front_depth(depth, keypoints)[0], distortion)
+
+
+@dataclass(frozen=True)
+class FrameMatches:
+    """Matches of two frames, as poses are estimated from them.
+
+    Attributes:
+        x0, x1: (K, 2) matched pixels, undistorted.
+        known: (K, 3) what the first frame shows there, metres, target frame; NaN for nothing.
+        frame0, frame1: the geometry of both frames.
+    """
+
+    x0: Floats
+    x1: Floats
+    known: Floats
+    frame0: FrameGeometry
+    frame1: FrameGeometry
+
+    @classmethod
+    def of(
+        cls, points0: Floats, points1: Floats, frame0: FrameGeometry, frame1: FrameGeometry
+    ) -> FrameMatches:
+        """The matches of pixels (K, 2) of either frame."""
+        K, T = frame0.K, frame0.T_cam_target
+        known = surface_points(points0, frame0.depth, K, T, frame0.distortion)
+        x0, x1 = frame0.undistorted(points0), frame1.undistorted(points1)
+        return cls(x0, x1, known, frame0, frame1)
+
+    def those(self, keep: Bools) -> FrameMatches:
+        """Some of the matches, (K,) bool."""
+        return replace(self, x0=self.x0[keep], x1=self.x1[keep], known=self.known[keep])
+
+    @property
+    def truth(self) -> Floats:
+        """The true relative pose (4, 4)."""
+        return self.frame1.T_cam_target @ np.linalg.inv(self.frame0.T_cam_target)
+
+    def relative(self, options: RansacOptions) -> Estimate | None:
+        """See `relative_pose`."""
+        return relative_pose(self.x0, self.x1, self.frame0.K, self.frame1.K, options)
+
+    def absolute(self, options: RansacOptions) -> Estimate | None:
+        """The second frame's pose from the first frame's depth: see `absolute_pose`."""
+        return absolute_pose(self.x1, self.known, self.frame1.K, options)
 
 
 @dataclass(frozen=True)

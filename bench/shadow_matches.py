@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.pose import (
+    Estimate,
+    FrameMatches,
     RansacOptions,
-    absolute_pose,
     absolute_pose_error,
     pose_error_deg,
-    relative_pose,
     relative_pose_error,
-    surface_points,
 )
 from satgen.geometry import Bools, Floats
 from satgen.shadow_edges import distance_to, moving_edges, near
 
 if TYPE_CHECKING:
-    from matchers.truth.frame import FrameGeometry
     from satgen.frame import Frame
 
 NEAR_PX = 3.0
@@ -65,12 +63,7 @@ class MovingEdges:
 
 
 def shadow_figures(
-    points0: Floats,
-    points1: Floats,
-    on_edge: Bools,
-    frame0: FrameGeometry,
-    frame1: FrameGeometry,
-    ransac: RansacOptions,
+    matches: FrameMatches, on_edge: Bools, absolute: Estimate | None, ransac: RansacOptions
 ) -> dict[str, float]:
     """Columns about the matches on moving edges: `SHADOW_COLUMNS`.
 
@@ -79,28 +72,23 @@ def shadow_figures(
     that are off the edges ("off_edges"), and from all without as many at random ("fewer").
 
     Args:
-        points0, points1: (K, 2) matched pixels.
+        matches: K of them.
         on_edge: (K,) bool, of `MovingEdges`.
-        frame0, frame1: the geometry of both frames.
+        absolute: the absolute pose from all of them.
         ransac: how poses are estimated.
     """
-    x0, x1 = frame0.undistorted(points0), frame1.undistorted(points1)
-    known = surface_points(points0, frame0.depth, frame0.K, frame0.T_cam_target, frame0.distortion)
-    T_0to1 = frame1.T_cam_target @ np.linalg.inv(frame0.T_cam_target)
 
     def errors(keep: Bools) -> tuple[float, float]:
-        relative = relative_pose(x0[keep], x1[keep], frame0.K, frame1.K, ransac)
-        absolute = absolute_pose(x1[keep], known[keep], frame1.K, ransac)
+        some = matches.those(keep)
         return (
-            pose_error_deg(relative_pose_error(relative, T_0to1)),
-            absolute_pose_error(absolute, frame1.T_cam_target).rotation_deg,
+            pose_error_deg(relative_pose_error(some.relative(ransac), some.truth)),
+            absolute_pose_error(some.absolute(ransac), some.frame1.T_cam_target).rotation_deg,
         )
 
     fewer = np.ones(len(on_edge), dtype=bool)
     rng = np.random.default_rng(ransac.seed)
     fewer[rng.permutation(len(on_edge))[: np.count_nonzero(on_edge)]] = False
-    whole = absolute_pose(x1, known, frame1.K, ransac)
-    inliers = np.zeros(len(on_edge), dtype=bool) if whole is None else whole.inliers
+    inliers = np.zeros(len(on_edge), dtype=bool) if absolute is None else absolute.inliers
     off, other = errors(~on_edge), errors(fewer)
     values = (_share(on_edge), _share(on_edge[inliers]), off[0], other[0], off[1], other[1])
     return dict(zip(SHADOW_COLUMNS, values, strict=True))

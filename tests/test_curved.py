@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.columns import absolute_figures, relative_figures
-from bench.pose import RansacOptions
+from bench.pose import FrameMatches, RansacOptions
 from matchers.truth.frame import read_geometry
 from satgen.camera import Camera
 from satgen.dataset import Dataset
@@ -159,7 +159,8 @@ def test_poses_are_found_through_the_lens(bent: Dataset) -> None:
     uv0 = np.stack(np.meshgrid(np.arange(72.0), np.arange(64.0)), axis=-1).reshape(-1, 2)
     uv0, uv1 = uv0[warp.visible], warp.uv[warp.visible]
     one, two = (read_geometry(bent, index) for index in (3000, 3005))
-    found = absolute_figures(uv0, uv1, one, two, RansacOptions())
+    matches = FrameMatches.of(uv0, uv1, one, two)
+    found = absolute_figures(matches.absolute(RansacOptions()), two.T_cam_target)
     assert found["pnp_rotation_error_deg"] < 0.02
     assert found["pnp_translation_error_mm"] < 2.0
     ends = one.undistorted(uv0), two.undistorted(uv1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.pose import RansacOptions
+from bench.pose import FrameMatches, RansacOptions
 from bench.shadow_matches import SHADOW_COLUMNS, MovingEdges, shadow_figures
 from matchers.truth.frame import FrameGeometry
 from satgen.frame import Frame, TwoViews
@@ -62,7 +62,9 @@ def test_matches_that_moved_with_the_shadow_bias_the_pose(frames: tuple[Frame, F
     on_edge = MovingEdges(a, b).have(points0, points1)
     biased = points1 + np.where(on_edge[:, None], [2.0, 1.0], 0.0)  # within the inliers' bound
     geometry = geometry_of(a), geometry_of(b)
-    found = shadow_figures(points0, biased, on_edge, *geometry, RansacOptions())
+    matches = FrameMatches.of(points0, biased, *geometry)
+    absolute = matches.absolute(RansacOptions())
+    found = shadow_figures(matches, on_edge, absolute, RansacOptions())
     assert tuple(found) == SHADOW_COLUMNS
     assert found["shadow_edge_matches"] == pytest.approx(on_edge.mean())
     assert 0.0 < found["shadow_edge_inliers"] <= 1.0
@@ -76,7 +78,9 @@ def test_no_match_at_all(frames: tuple[Frame, Frame]) -> None:
     none = np.zeros((0, 2))
     on_edge = MovingEdges(a, b).have(none, none)
     geometry = geometry_of(a), geometry_of(b)
-    found = shadow_figures(none, none, on_edge, *geometry, RansacOptions())
+    matches = FrameMatches.of(none, none, *geometry)
+    absolute = matches.absolute(RansacOptions())
+    found = shadow_figures(matches, on_edge, absolute, RansacOptions())
     assert found["shadow_edge_matches"] == found["shadow_edge_inliers"] == 0.0
     assert np.isinf(found["pnp_rotation_error_off_edges_deg"])
 
