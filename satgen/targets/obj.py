@@ -24,6 +24,7 @@ from satgen.targets.pieces import (
     linear_colours,
     piece_of_corners,
     plural,
+    v_down,
 )
 from satgen.targets.polygons import triangulate
 
@@ -71,7 +72,7 @@ def read_obj(path: Path, raw: bytes) -> ModelPieces:
             raise ModelFileError(f"a face names {keyword} {most} of {count}")
     triangles, polygon = triangulate(xyz[corners[:, 0]], np.array(found.sizes, dtype=np.int64))
     names, part, material = _owners(found.owner, path.stem)
-    uv = _table(found.vt, 2, "vt") * (1.0, -1.0) + (0.0, 1.0)
+    uv = v_down(_table(found.vt, 2, "vt"))
     normals = _table(found.vn, 3, "vn")
     unknown = [n for n in dict.fromkeys(m for _, _, m in found.owner) if n and n not in paints]
     if unknown:

@@ -133,6 +133,11 @@ def linear_colours(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
     return colours
 
 
+def v_down(uv: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Texture coordinates (N, 2) with v down, of such with v up."""
+    return np.asarray(uv * (1.0, -1.0) + (0.0, 1.0))
+
+
 def linear(srgb: NDArray[np.float64]) -> tuple[float, float, float]:
     """Linear RGB of an sRGB colour (3,), 0..1 (IEC 61966-2-1)."""
     red, green, blue = srgb_decode(srgb).tolist()

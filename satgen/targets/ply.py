@@ -8,14 +8,13 @@ and texnumber; of tristrips vertex_indices; and the comments TextureFile. All el
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satgen.model import Material
 from satgen.targets.files import ModelFileError
 from satgen.targets.mtl import read_texture
 from satgen.targets.pieces import (
@@ -25,6 +24,7 @@ from satgen.targets.pieces import (
     Piece,
     linear_colours,
     piece_of_corners,
+    v_down,
 )
 from satgen.targets.polygons import triangulate
 from satgen.targets.stl import numbers_of
@@ -92,7 +92,7 @@ def read_ply(path: Path, raw: bytes) -> ModelPieces:
     told: list[str] = []
     tables = _tables(elements, body, order, told)
     vertex = tables.get("vertex", {})
-    if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
+    if not _has(vertex, ("x", "y", "z")):
         raise ModelFileError("cannot be read as PLY: its vertices have no x, y, z")
     xyz = _columns(vertex, "xyz")
     polygons = _polygons(tables, len(xyz))
@@ -370,13 +370,8 @@ def _pieces(
         material = DEFAULT_MATERIAL
         table = columns
         if chosen_image >= 0:
-            material = Material(
-                textures[chosen_image][:80],
-                (1.0, 1.0, 1.0),
-                0.0,
-                DEFAULT_MATERIAL.roughness,
-                base_color_image=images[chosen_image],
-            )
+            name = textures[chosen_image][:80]
+            material = replace(WHITE_MATERIAL, name=name, base_color_image=images[chosen_image])
             table = columns * (1, 1, 1, 0) - (0, 0, 0, 1)
         elif len(colours):
             material = WHITE_MATERIAL
@@ -402,16 +397,12 @@ def _coordinates(
             counts = lists.sizes[face[face >= 0]]
             within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
             columns[: len(within), 1] = np.repeat(starts, counts) + within
-            return _v_down(np.asarray(wedge.values, dtype=np.float64).reshape(-1, 2))
+            return v_down(np.asarray(wedge.values, dtype=np.float64).reshape(-1, 2))
     for names in _COORDINATES:
         if _has(vertex, names):
             columns[:, 1] = corners
-            return _v_down(_columns(vertex, names))
+            return v_down(_columns(vertex, names))
     return np.zeros((0, 2))
-
-
-def _v_down(uv: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(uv * (1.0, -1.0) + (0.0, 1.0))
 
 
 def _colours(
