@@ -83,18 +83,19 @@ def _add_frames(
 ) -> None:
     table = result.windows
     keys = _forecast_keys(table)
-    windows = list(table[["dataset", "start"]].drop_duplicates().itertuples(index=False))
+    windows = list(table[["dataset", "start"]].drop_duplicates().itertuples(index=False, name=None))
+    count = len(windows)
     if exported:
-        windows = [windows[n] for n in spread(np.arange(len(windows)), MOST_EXPORTED)]
+        windows = [windows[n] for n in spread(np.arange(count), MOST_EXPORTED)]
     horizons = sorted(int(h) for h in table["horizon"].unique())
     figures = [name for name in _FIGURES if name in table]
-    by_window = dict(iter(table.groupby(["dataset", "start"], sort=False)))
+    values = _figures_of(table, windows, keys, horizons, figures)
     protocol = result.description["protocol"]
     place = cache_key(result.description[IDENTITY])
+    asked = tuple(key[:3] for key in keys)
     described = []
     for number, (dataset, start) in enumerate(windows):
-        mine, path = by_window[dataset, start], f"forecasts/{number:05d}.pack"
-        asked = tuple(key[:3] for key in keys)
+        path = f"forecasts/{number:05d}.pack"
         make = partial(_window_bytes, result.folder.resolve(), str(dataset), int(start), asked)
         keep = f"{place}/forecasts/{dataset}-{start}.pack"
         site.files[path] = SiteFile(make, keep, ahead=False)
@@ -103,7 +104,10 @@ def _add_frames(
                 "dataset": names[dataset],
                 "start": int(start),
                 "file": path,
-                "figures": _window_figures(mine, keys, horizons, figures),
+                "figures": [
+                    dict(zip(figures, clean(one.tolist(), 5), strict=True))
+                    for one in values[number]
+                ],
             }
         )
     site.description["forecasts"] = {
@@ -114,7 +118,7 @@ def _add_frames(
         "size": protocol["size"],
         "figures": figures,
         "windows": len(described),
-        "of": len(by_window),
+        "of": count,
     }
     site.files["forecasts/windows.json"] = SiteFile(partial(json_bytes, described))
 
@@ -133,19 +137,24 @@ def _forecast_keys(table: pd.DataFrame) -> list[tuple[str, str, float, str]]:
     return sorted(found, key=lambda key: order[key[0]])
 
 
-def _window_figures(
-    window: pd.DataFrame,
+def _figures_of(
+    table: pd.DataFrame,
+    windows: list[tuple[str, int]],
     keys: list[tuple[str, str, float, str]],
     horizons: list[int],
     figures: list[str],
-) -> list[dict[str, Any]]:
-    """Figures of a window: for each forecast, lists by horizon."""
-    found = []
-    for model, poses, noise, _ in keys:
-        same = window["noise_deg"].isna() if noise != noise else window["noise_deg"] == noise
-        mine = window[(window["model"] == model) & (window["poses"].fillna("") == poses) & same]
-        mine = mine.set_index("horizon").reindex(horizons)
-        found.append({name: clean(mine[name].tolist(), 5) for name in figures})
+) -> NDArray[np.float64]:
+    """Figures (W, K, F, H) of windows, by forecast, figure and horizon; NaN where there is none."""
+    window_at = {window: place for place, window in enumerate(windows)}
+    key_at = {_key(*key[:3]): place for place, key in enumerate(keys)}
+    mine = table[[w in window_at for w in zip(table["dataset"], table["start"], strict=True)]]
+    forecasts = zip(mine["model"], mine["poses"].fillna(""), mine["noise_deg"], strict=True)
+    window = [window_at[w] for w in zip(mine["dataset"], mine["start"], strict=True)]
+    key = [key_at[_key(*forecast)] for forecast in forecasts]
+    horizon = np.searchsorted(horizons, mine["horizon"])
+    shape = len(windows), len(keys), len(figures), len(horizons)
+    found: NDArray[np.float64] = np.full(shape, np.nan)
+    found[window, key, :, horizon] = mine[figures]
     return found
 
 
