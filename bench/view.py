@@ -3,11 +3,13 @@ frames, found when they are asked for."""
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from bench.pose import RansacOptions
 from bench.result import clean
 from bench.run import MATCHES, BenchResult
 from bench.run_site import fields_of, run_site
-from matchers.specs import FEATURES, MATCHERS
+from matchers.specs import FEATURES, MATCHERS, name_of
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import carry, roll_matrix
 from matchers.truth.rules import Thresholds
@@ -142,8 +144,6 @@ class LiveMatches:
     """Answers that are kept."""
 
     def __init__(self, config: BenchConfig, folders: Mapping[str, Path]) -> None:
-        from dataclasses import replace
-
         self._config = replace(config, pairs_per_gap=1, repeats=1, roll_gaps=(0.0,), batch=1)
         self._folders = dict(folders)
         self._lock = threading.Lock()
@@ -187,15 +187,10 @@ class LiveMatches:
             return _match_bytes(match_file(Path(place), combination.id, pair), None, row)
 
     def _runner(self, combination: Combination) -> PairRunner:
-        import os
-
         from bench.lineup import Lineup
         from bench.pair_runner import PairRunner
-        from matchers.specs import name_of
 
         if combination.id not in self._runners:
-            from dataclasses import replace
-
             alone = replace(
                 self._config,
                 features=tuple(
