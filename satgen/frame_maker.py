@@ -20,9 +20,8 @@ from satgen.blur import poses_during
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS, places_of, sun_vectors
 from satgen.dataset import SHADOW_LABELS
-from satgen.geometry import warp
+from satgen.geometry import bounding_box, warp
 from satgen.light import block_of, middle_index
-from satgen.model import PartLabels
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
@@ -85,16 +84,6 @@ def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.u
     """Depth in metres (0 for none) as counts of the depth image: surfaces are at least 1."""
     counts = np.clip(np.rint(depth / depth_scale), 1, DEPTH_LEVELS)
     return np.where(depth > 0.0, counts, 0.0).astype(np.uint16)
-
-
-def bounding_box(parts: PartLabels) -> tuple[int, int, int, int]:
-    """(x, y, w, h) of the pixels above 0, all 0 where there is none."""
-    columns = np.flatnonzero(parts.any(axis=0))
-    rows = np.flatnonzero(parts.any(axis=1))
-    if len(rows) == 0:
-        return 0, 0, 0, 0
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
 
 
 def lit_share(shadow: NDArray[np.uint8]) -> float:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -408,6 +409,15 @@ def within_image(uv: Floats, height: int, width: int) -> Bools:
     with np.errstate(invalid="ignore"):
         u, v = uv[..., 0], uv[..., 1]
         return np.asarray((u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5))
+
+
+def bounding_box(shown: NDArray[Any]) -> tuple[int, int, int, int]:
+    """(x, y, w, h) of the pixels (H, W) that are not 0 or False, all 0 where there is none."""
+    columns, rows = np.flatnonzero(shown.any(axis=0)), np.flatnonzero(shown.any(axis=1))
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
 
 
 @dataclass(frozen=True)

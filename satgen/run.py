@@ -28,7 +28,8 @@ from satgen import dataset as ds
 from satgen.config import RenderConfig, source_path
 from satgen.dataset import IMAGES, OPTIONAL_IMAGES
 from satgen.errors import InputError, RunError
-from satgen.frame_maker import bounding_box, lit_share
+from satgen.frame_maker import lit_share
+from satgen.geometry import bounding_box
 from satgen.integrity import check_seal, check_strays, files_match, sealed_files
 from satgen.options import RenderOptions
 from satgen.pool import Alone, Pool

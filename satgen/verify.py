@@ -23,8 +23,14 @@ from numpy.typing import NDArray
 from satgen import dataset as ds
 from satgen.config import RenderConfig, depth_scale_for, places_of, sun_vectors
 from satgen.errors import InputError
-from satgen.frame_maker import bounding_box, lit_share
-from satgen.geometry import backproject, make_pose, project, quaternion_to_matrix
+from satgen.frame_maker import lit_share
+from satgen.geometry import (
+    backproject,
+    bounding_box,
+    make_pose,
+    project,
+    quaternion_to_matrix,
+)
 from satgen.integrity import Problem, check_files, read_checked
 from satgen.keypoints import Landmarks
 from satgen.model import MAX_PARTS, label_bits

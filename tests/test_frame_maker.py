@@ -9,7 +9,8 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from satgen.config import resolve
-from satgen.frame_maker import bounding_box, depth_counts, viewpoints
+from satgen.frame_maker import depth_counts, viewpoints
+from satgen.geometry import bounding_box
 from satgen.png import decode_png
 from satgen.scene import Scene
 from satgen.targets.load import load_target

@@ -41,7 +41,7 @@ from matchers.truth.rules import Thresholds
 from satgen.atomic import write_atomic
 from satgen.dataset import Dataset, image_name
 from satgen.errors import InputError, RunError
-from satgen.geometry import front_depth, surface_near
+from satgen.geometry import bounding_box, front_depth, surface_near
 from satgen.runfolder import file_sha256
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def frame_file(index: int) -> str:
 def extract_frame(data: Frames, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
     """A frame's arrays, as they are in its file."""
     image, depth, parts = data.rgb(index), data.depth(index), data.parts(index)
-    box = _box(depth > 0.0)
+    box = bounding_box(depth > 0.0)
     height, width = depth.shape
     warped = config.kind == "homography"
     found: list[Arrays] = []
@@ -288,12 +288,3 @@ def _depth_arrays(
     rim[bare] = surface_near(depth, points[bare], config.rim_px)
     numbers = {"depth": front, "farthest": farthest}
     return {name: value.astype(np.float32) for name, value in numbers.items()} | {"rim": rim}
-
-
-def _box(shown: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(x, y, width, height) of all that is True; zeros where nothing is."""
-    columns, rows = np.flatnonzero(shown.any(axis=0)), np.flatnonzero(shown.any(axis=1))
-    if not len(columns):
-        return 0, 0, 0, 0
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1

@@ -14,22 +14,20 @@ import atexit
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
 from satgen.errors import InputError, RunError
+from satgen.geometry import bounding_box
 from satgen.installed import require
 from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.backend import choose_backend, no_backend_message
 from satgen.rendering.context import any_alive, bind_pyopengl, environment, let_go
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.renderer import RenderedView
-
-if TYPE_CHECKING:
-    from satgen.rendering.renderer import PixelBox
 
 DISPLAY_GAMMA = 2.2
 """Gamma of pyrender's shaders: what they write is linear radiance to the power of 1 / 2.2."""
@@ -175,7 +173,7 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
             RunError: the renderer is closed.
         """
         seen = self.images(T_cam_target, sun_cam, earthshine=earthshine, sunlight=sunlight)
-        window = _window(seen.covered)
+        window = bounding_box(seen.covered)
         x, y, w, h = window
         inside = np.s_[y : y + h, x : x + w]
         pixels = np.flatnonzero(seen.covered[inside])
@@ -242,14 +240,6 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
 
 
 _LINEAR = ((np.arange(256) / 255.0) ** DISPLAY_GAMMA).astype(np.float32)
-
-
-def _window(covered: NDArray[np.bool_]) -> PixelBox:
-    columns, rows = np.flatnonzero(covered.any(axis=0)), np.flatnonzero(covered.any(axis=1))
-    if len(rows) == 0:
-        return 0, 0, 0, 0
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
 def _facing(sun: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from satgen.dataset import image_path, read_image
 from satgen.errors import InputError
+from satgen.geometry import bounding_box
 from satgen.preview import eight_bit
 from satgen.truth_images import decode_normals
 
@@ -136,16 +137,15 @@ def encoded_colours_exactly(pixels: NDArray[np.uint8]) -> PackedImage:
 def encoded_values(pixels: NDArray[Any]) -> PackedImage:
     """Labels (H, W) uint8, or depth counts (H, W) uint16, as they are packed: cut to what is not
     0."""
-    rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    left, top, width, height = bounding_box(pixels)
+    if not width:
         return NOTHING
-    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
-    cut = pixels[top:bottom, left:right]
+    cut = pixels[top : top + height, left : left + width]
     if pixels.dtype == np.uint16:
         colours = np.stack([cut >> 8, cut & 255, np.zeros_like(cut)], axis=-1).astype(np.uint8)
     else:
         colours = np.repeat(cut[..., None], 3, axis=-1)
-    return PackedImage(_webp(colours, lossless=True), (left, top, right - left, bottom - top))
+    return PackedImage(_webp(colours, lossless=True), (left, top, width, height))
 
 
 def shown_colours(pixels: NDArray[Any], *, linear: bool, width: int) -> NDArray[np.uint8]:
