@@ -21,11 +21,11 @@ import numpy as np
 
 from satgen.exports.body import body_of, diameter, ply_bytes
 from satgen.exports.jsonfile import JsonEntries
-from satgen.exports.masks import Bools, box, run_lengths
+from satgen.exports.masks import annotation, mask_png
 from satgen.exports.source import Export, ExportSource, mono
-from satgen.geometry import Floats
+from satgen.geometry import Bools, Floats, bounding_box, pixel_grid, transform
+from satgen.keypoints import in_image
 from satgen.model import TargetModel
-from satgen.png import encode_png
 
 SCENE = 1
 """Number of the only scene."""
@@ -76,20 +76,13 @@ class BopLabels:
         ]
 
     def info(self, index: int, mask: Bools) -> list[dict[str, Any]]:
-        """An entry of scene_gt_info.json. Boxes have one less than the number of columns and
-        rows, as BOP's own."""
-        seen, (whole, corner) = box(mask), self._silhouette(index, mask)
-        around = box(whole)
-        none = [-1, -1, -1, -1]
+        """An entry of scene_gt_info.json."""
+        whole, corner = self._silhouette(index, mask)
         visible, count = int(mask.sum()), int(whole.sum())
-        full = none
-        if seen is not None and around is not None:
-            x, y, w, h = around
-            full = [x - corner[0], y - corner[1], w - 1, h - 1]
         return [
             {
-                "bbox_obj": full,
-                "bbox_visib": none if seen is None else [*seen[:2], seen[2] - 1, seen[3] - 1],
+                "bbox_obj": _box(whole, corner) if visible else _NO_BOX,
+                "bbox_visib": _box(mask) if visible else _NO_BOX,
                 "px_count_all": count,
                 "px_count_valid": visible,
                 "px_count_visib": visible,
@@ -103,17 +96,12 @@ class BopLabels:
         As BOP's own tool, up to the image's size beyond each of its edges.
         """
         camera, pose = self._source.camera, self._source.pose(index)
-        points = self._vertices @ pose[:3, :3].T + pose[:3, 3]
+        points = transform(pose, self._vertices)
         width, height = camera.width, camera.height
-        ahead = points[:, 2] > 0.0
-        uv = camera.project(points[ahead])
-        low, high = (-0.5, -0.5), (width - 0.5, height - 0.5)
-        if ahead.all() and (uv >= low).all() and (uv <= high).all():
+        if in_image(camera.project(points), points[:, 2], camera).all():
             return mask, (0, 0)
-        rays = np.ones((3 * height, 3 * width, 3))
-        rays[..., 0] = (np.arange(3 * width) - width - camera.cx) / camera.fx
-        rays[..., 1] = ((np.arange(3 * height) - height - camera.cy) / camera.fy)[:, None]
-        whole = self._cast(pose, rays)
+        around = pixel_grid(3 * height, 3 * width) - (width, height)
+        whole = self._cast(pose, camera.rays_at(around))
         whole[height : 2 * height, width : 2 * width] = mask
         return whole, (width, height)
 
@@ -126,18 +114,20 @@ class BopLabels:
         return self._beyond(pose, rays)
 
 
+_NO_BOX = [-1, -1, -1, -1]
+
+
+def _box(mask: Bools, corner: tuple[int, int] = (0, 0)) -> list[int]:
+    """The box of a mask with a pixel at least, from a corner on, as scene_gt_info.json has it: with
+    one less than the number of columns and rows, as BOP's own."""
+    x, y, w, h = bounding_box(mask)
+    return [x - corner[0], y - corner[1], w - 1, h - 1]
+
+
 def coco_annotation(number: int, index: int, mask: Bools, info: dict[str, Any]) -> dict[str, Any]:
-    """An annotation of scene_gt_coco.json; its box has all columns and rows."""
-    seen = box(mask)
-    assert seen is not None
+    """An annotation of scene_gt_coco.json."""
     return {
-        "id": number,
-        "image_id": index,
-        "category_id": OBJECT,
-        "iscrowd": 0,
-        "area": int(mask.sum()),
-        "bbox": list(seen),
-        "segmentation": run_lengths(mask),
+        **annotation(number, index, OBJECT, mask),
         "width": mask.shape[1],
         "height": mask.shape[0],
         "ignore": info["visib_fract"] < IGNORED,
@@ -237,7 +227,7 @@ def _write_scene(
             for kind, folder in folders.items():
                 export.place(source, kind, index, folder / f"{index:06d}.png")
             mask = source.mask(index)
-            picture = encode_png(255 * mask.astype(np.uint8), labels=True)
+            picture = mask_png(mask)
             for folder in masks:
                 (folder / f"{index:06d}_000000.png").write_bytes(picture)
             info = labels.info(index, mask)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from satgen.exports.jsonfile import JsonEntries
-from satgen.exports.masks import Bools, box, run_lengths
+from satgen.exports.masks import annotation
 from satgen.exports.source import Export, ExportSource
 from satgen.geometry import within_image
 
@@ -53,12 +53,13 @@ def write(export: Export) -> None:
             for number, index in enumerate(numbers, start=1):
                 export.place(source, "rgb", index, folder / f"{index:06d}.png")
                 labels = source.data.parts(index)
-                found = _annotation(number, index, 1, labels > 0)
-                if found is not None:
+                mask = labels > 0
+                if mask.any():
+                    found = annotation(number, index, 1, mask)
                     targets.add({**found, **_keypoints(source, index)})
-                for label in np.unique(labels[labels > 0]).tolist():
+                for label in np.unique(labels[mask]).tolist():
                     count += 1
-                    pieces_file.add(_annotation(count, index, label, labels == label))
+                    pieces_file.add(annotation(count, index, label, labels == label))
                 export.tick()
 
 
@@ -76,21 +77,6 @@ def _head(source: ExportSource, indices: list[int], categories: list[dict[str, A
     info = {"description": f"{source.data.name}, rendered by satgen"}
     head = {"info": info, "licenses": [], "categories": categories, "images": images}
     return f'{json.dumps(head, ensure_ascii=False)[:-1]},\n"annotations": ['
-
-
-def _annotation(number: int, index: int, category: int, mask: Bools) -> dict[str, Any] | None:
-    around = box(mask)
-    if around is None:
-        return None
-    return {
-        "id": number,
-        "image_id": index,
-        "category_id": category,
-        "bbox": list(around),
-        "area": int(mask.sum()),
-        "iscrowd": 0,
-        "segmentation": run_lengths(mask),
-    }
 
 
 def _keypoints(source: ExportSource, index: int) -> dict[str, Any]:

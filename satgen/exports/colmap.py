@@ -18,9 +18,9 @@ import numpy as np
 
 from satgen.camera import Camera
 from satgen.exports.euroc import body_of_rig
+from satgen.exports.masks import mask_png
 from satgen.exports.source import Export, ExportSource
 from satgen.geometry import invert_pose, matrix_to_quaternion
-from satgen.png import encode_png
 
 HALF = 0.5
 """From satgen's pixels, whose origin is a pixel's centre, to COLMAP's."""
@@ -59,10 +59,9 @@ def write(export: Export) -> None:
                 seen = _seen(source, index, tracks, image)
                 file.write(f"{' '.join(seen)}\n")
                 if export.options.masks:
-                    mask = 255 * source.mask(index).astype(np.uint8)
                     place = export.make("masks", *([below[:-1]] if below else []))
                     path = place / f"{index:06d}.png.png"
-                    path.write_bytes(encode_png(mask, labels=True))
+                    path.write_bytes(mask_png(source.mask(index)))
                 export.tick()
     with export.open(*model, "points3D.txt") as file:
         file.write("# POINT3D_ID X Y Z R G B ERROR TRACK[] as (IMAGE_ID, POINT2D_IDX)\n")

@@ -1,13 +1,18 @@
-"""Masks and boxes as COCO and BOP have them."""
+"""Masks as other formats have them: images, COCO's run lengths and annotations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
+from satgen.geometry import Bools, bounding_box
+from satgen.png import encode_png
+
+
+def mask_png(mask: Bools) -> bytes:
+    """A mask (H, W) as an image, 255 where it is True and 0 elsewhere."""
+    return encode_png(255 * mask.astype(np.uint8), labels=True)
 
 
 def run_lengths(mask: Bools) -> dict[str, Any]:
@@ -19,11 +24,19 @@ def run_lengths(mask: Bools) -> dict[str, Any]:
     return {"counts": [0, *counts] if flat[0] else counts, "size": list(mask.shape)}
 
 
-def box(mask: Bools) -> tuple[int, int, int, int] | None:
-    """First column and row of a mask's pixels, and how many columns and rows; None without any."""
-    columns = np.flatnonzero(mask.any(axis=0))
-    if not len(columns):
-        return None
-    rows = np.flatnonzero(mask.any(axis=1))
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
+def annotation(number: int, image: int, category: int, mask: Bools) -> dict[str, Any]:
+    """COCO's annotation of a mask (H, W) with a pixel at least; its box has all columns and rows.
+
+    Args:
+        number, image, category: the ids of the annotation, the image and the category.
+        mask: the pixels.
+    """
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": list(bounding_box(mask)),
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+        "segmentation": run_lengths(mask),
+    }

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from satgen.exports.jsonfile import JsonEntries
+from satgen.exports.masks import mask_png
 from satgen.exports.source import Export, frames_of
 from satgen.geometry import invert_pose
-from satgen.png import encode_png
 
 _TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -59,7 +59,7 @@ def write(export: Export) -> None:
                 "transform_matrix": (invert_pose(source.pose(index)) @ _TO_OPENGL).tolist(),
             }
             if export.options.masks:
-                mask = encode_png(255 * source.mask(index).astype(np.uint8), labels=True)
+                mask = mask_png(source.mask(index))
                 (export.make("masks") / f"{index:06d}.png").write_bytes(mask)
                 entry["mask_path"] = _name("masks", index)
             file.add(entry)
