@@ -28,7 +28,7 @@ def write(export: Export) -> None:
     """Write the export."""
     first = export.source
     stamps = _nanoseconds(first)
-    _, _, places, turns = in_target_frame(first)
+    places, turns = in_target_frame(first)
     with export.open("mav0", "state_groundtruth_estimate0", "data.csv") as file:
         file.write(TRUTH)
         for stamp, place, turn in zip(stamps, places, turns, strict=True):

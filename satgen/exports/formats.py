@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
-    from satgen.camera import Camera
     from satgen.dataset import Dataset
     from satgen.exports.source import Export
 
@@ -153,19 +152,12 @@ def check_holds(to: str, data: Dataset) -> None:
             f"{data.folder}: has {bits}-bit images, and format {to} holds 8 bits; render it with "
             f"--bit-depth 8, or export it to one of {others}"
         )
-    check_lens(to, data.camera, f"{data.folder}")
-
-
-def check_lens(to: str, camera: Camera, name: str) -> None:
-    """Refuse a lens that a format has no place for."""
-    kept = FORMATS[to].distortion
-    if any(camera.distortion[kept:]):
-        able = ", ".join(
-            n for n, f in FORMATS.items() if not any(camera.distortion[f.distortion :])
-        )
+    lens, kept = data.camera.distortion, kind.distortion
+    if any(lens[kept:]):
+        able = ", ".join(name for name, f in FORMATS.items() if not any(lens[f.distortion :]))
         what = "cameras without distortion" if kept == 0 else f"{kept} coefficients of distortion"
         raise InputError(
-            f"{name}: its lens distorts (k1,k2,p1,p2,k3 "
-            f"{','.join(f'{value:g}' for value in camera.distortion)}), and format {to} holds "
+            f"{data.folder}: its lens distorts (k1,k2,p1,p2,k3 "
+            f"{','.join(f'{value:g}' for value in lens)}), and format {to} holds "
             f"{what}; export it to one of {able}"
         )

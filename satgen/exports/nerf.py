@@ -17,7 +17,7 @@ import numpy as np
 
 from satgen.exports.jsonfile import JsonEntries
 from satgen.exports.masks import mask_png
-from satgen.exports.source import Export, frames_of
+from satgen.exports.source import Export
 from satgen.geometry import invert_pose
 
 _TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -50,7 +50,7 @@ def write(export: Export) -> None:
     folders = {name: export.make(name) for name in kinds}
     opening = f'{json.dumps(head, indent=1)[:-2]},\n "frames": ['
     with JsonEntries(export.open("transforms.json"), opening, "]}") as file:
-        for _, index in frames_of(source):
+        for index in np.concatenate(list(source.parts.values())).tolist():
             for name, kind in kinds.items():
                 export.place(source, kind, index, folders[name] / f"{index:06d}.png")
             entry = {

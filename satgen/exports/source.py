@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from satgen.camera import Camera
 from satgen.dataset import KEYPOINTS, Dataset, Table, image_path, read_keypoints
-from satgen.errors import InputError, RunError
+from satgen.errors import InputError
 from satgen.exports.options import ExportOptions
 from satgen.geometry import Floats
+from satgen.reading import read_limited
 
 Indices = NDArray[np.int64]
 
@@ -52,7 +53,7 @@ class ExportSource:
 
     def pose(self, index: int) -> Floats:
         """T_cam_target of a frame, (4, 4)."""
-        return np.asarray(self.data.poses[self.row[index]])
+        return self.data.pose(index)
 
     def quaternion(self, index: int) -> list[float]:
         """Its rotation as w, x, y, z, as the table has it."""
@@ -157,10 +158,7 @@ class Export:
             InputError: it is not the file that was rendered.
         """
         path = image_path(source.data.folder, kind, index)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from None
+        data = read_limited(path)
         if hashlib.sha256(data).hexdigest() != source.table[f"{kind}_sha256"][source.row[index]]:
             raise InputError(
                 f"{path}: is not the file that was rendered, its SHA-256 is another; `satgen "
@@ -169,18 +167,6 @@ class Export:
         return data
 
 
-def frames_of(source: ExportSource) -> Iterator[tuple[str, int]]:
-    """Part and index of every frame, part by part."""
-    for part, indices in source.parts.items():
-        for index in indices.tolist():
-            yield part, index
-
-
 def mono(source: ExportSource) -> bool:
     """Whether the images have one channel."""
     return bool(source.data.config.sensor.mono)
-
-
-def write_failed(error: OSError, folder: Path) -> RunError:
-    """What to say where the export cannot be written."""
-    return RunError(f"cannot write {error.filename or folder}: {error.strerror or error}")

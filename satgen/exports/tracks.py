@@ -95,7 +95,7 @@ def _draw(
 ) -> tuple[Floats, Floats, NDArray[np.int64], NDArray[np.int64]]:
     """Points, normals, frame and pixel of `count` points, or of fewer where there are no more."""
     rng = np.random.default_rng((seed, int(indices[0]), len(indices)))
-    share = np.array([float(data.frames["coverage"].iloc[row]) for row in _rows(data, indices)])
+    share = data.frames.set_index("index")["coverage"].loc[indices].to_numpy()
     if not share.any():
         raise InputError(
             f"{data.folder}: frames {indices[0]} to {indices[-1]} do not show the target, so there "
@@ -127,11 +127,6 @@ def _draw(
     if not len(points):
         raise InputError(f"{data.folder}: its depth images do not show the model that it names")
     return points, normals, query, pixels
-
-
-def _rows(data: Dataset, indices: NDArray[np.int64]) -> list[int]:
-    place = {index: row for row, index in enumerate(data.indices.tolist())}
-    return [place[index] for index in indices.tolist()]
 
 
 def surface_at(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from satgen.exports.source import Export, ExportSource
-from satgen.geometry import Floats
+from satgen.geometry import invert_pose, quaternion_conjugate
 
 
 def write(export: Export) -> None:
@@ -19,21 +19,15 @@ def write(export: Export) -> None:
     source = export.source
     with export.open("groundtruth.txt") as file:
         file.write("# timestamp tx ty tz qx qy qz qw\n")
-        for index, time, place, turn in zip(*in_target_frame(source), strict=True):
+        times = source.times_s.tolist()
+        for time, place, turn in zip(times, *in_target_frame(source), strict=True):
             w, x, y, z = turn
             file.write(" ".join(map(repr, (time, *place, x, y, z, w))) + "\n")
-            del index
             export.tick()
 
 
-def in_target_frame(
-    source: ExportSource,
-) -> tuple[list[int], list[float], list[list[float]], list[list[float]]]:
-    """Index, seconds, position and rotation (w, x, y, z) of the camera in the target's frame."""
-    poses = source.data.poses
-    inverse = np.swapaxes(poses[:, :3, :3], 1, 2)
-    places: Floats = -(inverse @ poses[:, :3, 3:])[..., 0]
+def in_target_frame(source: ExportSource) -> tuple[list[list[float]], list[list[float]]]:
+    """Position and rotation (w, x, y, z) of the camera in the target's frame, by frame."""
+    places = invert_pose(source.data.poses)[:, :3, 3]
     turns = np.stack([source.table[name] for name in ("qw", "qx", "qy", "qz")], axis=-1)
-    turns = turns * (1.0, -1.0, -1.0, -1.0)
-    indices = source.data.indices.tolist()
-    return indices, source.times_s.tolist(), places.tolist(), turns.tolist()
+    return places.tolist(), quaternion_conjugate(turns).tolist()
