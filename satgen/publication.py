@@ -26,6 +26,7 @@ from satgen.dataset import (
     frame_columns,
     image_name,
 )
+from satgen.runfolder import description_bytes
 from satgen.tables import parquet_bytes
 
 LICENCE = ("apache-2.0", "https://spdx.org/licenses/Apache-2.0.html")
@@ -49,13 +50,9 @@ def publication_files(
     metadata = metadata_bytes(description, frames)
     return {
         METADATA: metadata,
-        CROISSANT: _text(croissant(description, frames_sha256, metadata)),
+        CROISSANT: description_bytes(croissant(description, frames_sha256, metadata)),
         CARD: card(description, frames).encode(),
     }
-
-
-def _text(data: Any) -> bytes:
-    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def kinds_shown(description: Mapping[str, Any]) -> list[str]:

@@ -148,6 +148,9 @@ def test_other_peoples_folders_are_left_alone(pristine: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="is a file"):
         satgen.export(pristine, "coco", out / "letter.txt", quiet=True)
     assert [p.name for p in tmp_path.rglob("*")] == ["mine", "letter.txt"]
+    (out / "export.json").write_text("[" * 100_000)  # deeper than Python's parser goes
+    with pytest.raises(InputError, match="is not empty and not a satgen export"):
+        satgen.export(pristine, "coco", out, overwrite=True, quiet=True)
 
 
 def test_the_same_again_does_nothing_and_another_replaces(pristine: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -14,11 +13,12 @@ from typing import Any
 from satgen.atomic import TEMPORARY, sync_folder
 from satgen.errors import InputError, RunError
 from satgen.outputs import check_outside
-from satgen.runfolder import is_same, lock_folder
+from satgen.reading import read_json
+from satgen.runfolder import description_bytes, is_same, lock_folder
 
 DESCRIPTION = "export.json"
 MARKS = {"format": "satgen-export", "version": 1}
-"""What the description of an export says, in the folder, beside what was asked for."""
+"""What the description of an export begins with, before what was asked for."""
 
 
 def described(out: Path) -> dict[str, Any] | None:
@@ -38,8 +38,8 @@ def described(out: Path) -> dict[str, Any] | None:
     if not names:
         return None
     data = None
-    with suppress(OSError, ValueError):
-        data = json.loads((out / DESCRIPTION).read_bytes())
+    with suppress(InputError):
+        data = read_json(out / DESCRIPTION)
     if not isinstance(data, dict) or data.get("format") != MARKS["format"]:
         raise InputError(f"{out}: is not empty and not a satgen export; choose another --out")
     return data
@@ -53,7 +53,7 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
 
     Args:
         out: the folder of the export.
-        description: what was asked for.
+        description: `MARKS`, and what was asked for.
 
     Raises:
         InputError: `out` lies in a dataset or run, or another process is writing it.
@@ -71,8 +71,7 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
             _empty(part)
             shutil.rmtree(old, ignore_errors=True)
             yield part
-            text = json.dumps({**MARKS, **description}, indent=1, ensure_ascii=False) + "\n"
-            (part / DESCRIPTION).write_text(text, encoding="utf-8")
+            (part / DESCRIPTION).write_bytes(description_bytes(description))
             if out.exists():
                 os.rename(out, old)
             os.rename(part, out)

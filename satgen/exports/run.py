@@ -10,13 +10,13 @@ from typing import Any
 import satgen
 from satgen.dataset import Dataset, check_frames
 from satgen.errors import InputError
-from satgen.exports.folder import described, whole_folder
+from satgen.exports.folder import MARKS, described, whole_folder
 from satgen.exports.formats import COMMON, FORMATS, check_holds, writer
 from satgen.exports.options import ExportOptions
 from satgen.exports.source import Export, ExportSource, Indices
 from satgen.outputs import check_outside
 from satgen.progress import Update
-from satgen.runfolder import dataset_identity
+from satgen.runfolder import dataset_identity, difference
 from satgen.settings import option_name
 from satgen.splits import SplitConfig, split_datasets
 
@@ -78,9 +78,10 @@ def export(
     frames = sum(len(indices) for s in sources for indices in s.parts.values())
     parts = {part: len(indices) for part, indices in sources[0].parts.items() if part}
     description = {
+        **MARKS,
         "to": to,
         "satgen": satgen.__version__,
-        "options": _plain(asdict(options)),
+        "options": asdict(options),
         "datasets": {
             s.data.folder.resolve().name: dataset_identity(s.data.folder) for s in sources
         },
@@ -89,7 +90,7 @@ def export(
     check_outside(out)
     known = described(out)
     if known is not None:
-        if all(known.get(key) == value for key, value in description.items()):
+        if difference(description, known) is None:
             return ExportSummary(str(out), to, frames, parts, written=False)
         if not overwrite:
             raise InputError(
@@ -109,11 +110,6 @@ def export(
     with whole_folder(out, description) as folder:
         writer(to)(Export(tuple(sources), folder, options, tick))
     return ExportSummary(str(out), to, frames, parts, written=True)
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as they come back from JSON."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def _check_options(to: str, options: ExportOptions) -> None:
