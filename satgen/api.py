@@ -164,14 +164,12 @@ def export(
     """
     from satgen.exports.options import ExportOptions
     from satgen.exports.run import export as run
+    from satgen.exports.run import export_folder
 
     check_keywords("export", options, field_names(ExportOptions))
     many = [data] if isinstance(data, str | os.PathLike | Dataset) else data
     opened = [open_dataset(one) for one in many]
-    if not opened:
-        raise InputError("no dataset: at least one is needed")
-    base = opened[0].folder.resolve()
-    folder = base.with_name(f"{base.name}-{to}") if out is None else Path(out)
+    folder = export_folder(opened, to) if out is None else Path(out)
     with Progress([Stage(folder.name)], quiet=quiet).stage(folder.name) as progress:
         request = ExportOptions(**options)
         run(opened, to, folder, request, overwrite=overwrite, progress=progress)

@@ -105,6 +105,13 @@ def test_several_datasets_must_be_cameras_of_a_rig(
             satgen.export([pristine, pristine], to, tmp_path / "o", quiet=True)
     with pytest.raises(InputError, match="at least one"):
         satgen.export([], "colmap", tmp_path / "o")
+    with pytest.raises(InputError, match="at least one"):
+        satgen.export([], "colmap")
+
+
+def test_a_format_that_there_is_not_is_refused_before_a_folder_is_named(pristine: Path) -> None:
+    with pytest.raises(InputError, match="format 'no/such': must be one of bop, speed"):
+        satgen.export(pristine, "no/such", quiet=True)
 
 
 def test_links_are_the_datasets_files(pristine: Path, tmp_path: Path) -> None:

@@ -55,12 +55,11 @@ def command(
 ) -> None:
     """See the help above."""
     from satgen.dataset import Dataset
-    from satgen.exports.run import export
+    from satgen.exports.run import export, export_folder
 
     options = configured(ExportOptions(), values)
     opened = [Dataset(folder) for folder in datasets]
-    base = datasets[0].resolve()
-    place = out or base.with_name(f"{base.name}-{to}")
+    place = out or export_folder(opened, to)
     with progress_bar(place.name) as progress:
         done = export(opened, to, place, options, overwrite=overwrite, progress=progress)
     if as_json:

@@ -69,8 +69,7 @@ def export(
         RunError: it cannot be written.
     """
     options = options or ExportOptions()
-    if to not in FORMATS:
-        raise InputError(f"format {to!r}: must be one of {', '.join(FORMATS)}")
+    _check_request(datasets, to)
     _check_options(to, options)
     for data in datasets:
         check_holds(to, data)
@@ -112,6 +111,24 @@ def export(
     return ExportSummary(str(out), to, frames, parts, written=True)
 
 
+def export_folder(datasets: Sequence[Dataset], to: str) -> Path:
+    """Folder of an export where none is named: DATASET-FORMAT, beside the first dataset.
+
+    Raises:
+        InputError: there is no dataset, or no such format.
+    """
+    _check_request(datasets, to)
+    first = datasets[0].folder.resolve()
+    return first.with_name(f"{first.name}-{to}")
+
+
+def _check_request(datasets: Sequence[Dataset], to: str) -> None:
+    if to not in FORMATS:
+        raise InputError(f"format {to!r}: must be one of {', '.join(FORMATS)}")
+    if not datasets:
+        raise InputError("no dataset: at least one is needed")
+
+
 def _check_options(to: str, options: ExportOptions) -> None:
     """Refuse options that a format knows nothing of."""
     kind = FORMATS[to]
@@ -131,8 +148,6 @@ def _check_options(to: str, options: ExportOptions) -> None:
 
 def _sources(datasets: Sequence[Dataset], to: str, options: ExportOptions) -> list[ExportSource]:
     """The chosen frames of the datasets, and the parts that they fall to."""
-    if not datasets:
-        raise InputError("no dataset: at least one is needed")
     chosen = [_chosen(data, options) for data in datasets]
     if len(chosen) > 1:
         _check_rig(chosen, to)
