@@ -126,7 +126,7 @@ def decode_png(data: bytes) -> NDArray[Any] | None:
     Returns:
         (H, W) or (H, W, 3), uint8 or uint16.
     """
-    if not _intact(data):
+    if _chunks(data) is None:
         return None  # before OpenCV says so itself, on stderr
     try:
         import cv2
@@ -141,21 +141,25 @@ def decode_png(data: bytes) -> NDArray[Any] | None:
     return image[..., ::-1] if image.ndim == 3 else image
 
 
-def _intact(data: bytes) -> bool:
-    """Whether a file is a PNG file to its end, and every chunk has its checksum."""
+def _chunks(data: bytes) -> list[tuple[bytes, memoryview]] | None:
+    """Kinds and contents of a PNG file's chunks, or None where it is not one to its end, or a chunk
+    does not have its checksum."""
     at, view = len(_SIGNATURE), memoryview(data)
     if data[:at] != _SIGNATURE:
-        return False
+        return None
+    found = []
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if end > len(data) or zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(
             data[end - 4 : end], "big"
         ):
-            return False
-        if data[at + 4 : at + 8] == b"IEND":
-            return end == len(data)
+            return None
+        kind = data[at + 4 : at + 8]
+        found.append((kind, view[at + 8 : end - 4]))
+        if kind == b"IEND":
+            return found if end == len(data) else None
         at = end
-    return False
+    return None
 
 
 def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:
@@ -173,20 +177,12 @@ def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:
 
 def _decode_16_bit_rgb(data: bytes) -> NDArray[np.uint16]:
     """ValueError, struct.error or zlib.error where the file is damaged."""
-    at, body, pixel = 8, [], 6
+    pixel, chunks = 6, _chunks(data)
     width, height, _, _, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    if interlaced or data[:8] != _SIGNATURE:
+    if interlaced or chunks is None:
         raise ValueError("not a PNG file that is decoded here")
-    while at < len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        kind, chunk = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        (crc,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
-        if zlib.crc32(kind + chunk) != crc:
-            raise ValueError("a chunk's checksum is wrong")
-        if kind == b"IDAT":
-            body.append(chunk)
-        at += 12 + length
-    raw = np.frombuffer(zlib.decompress(b"".join(body)), dtype=np.uint8)
+    body = b"".join(content for kind, content in chunks if kind == b"IDAT")
+    raw = np.frombuffer(zlib.decompress(body), dtype=np.uint8)
     lines = raw.reshape(height, pixel * width + 1)
     out = np.zeros((height, width, pixel), dtype=np.uint8)
     above = np.zeros((width, pixel), dtype=np.uint8)
