@@ -25,6 +25,7 @@ from matchers.registry import default_features
 from matchers.training.homography import warp_image
 from matchers.training.photographs import HELD_OUT, found, read_photograph
 from matchers.truth.roll import carry, roll_matrix, seen_mask
+from matchers.turned import match_turned
 from satgen.exits import guarded
 from satgen.geometry import Floats
 
@@ -72,9 +73,20 @@ def correct_matches(points0: Floats, points1: Floats, H: Floats) -> NDArray[np.b
 
 
 def measure(
-    config: BenchConfig, files: Sequence[Path], changes: Sequence[Change] = CHANGES
+    config: BenchConfig,
+    files: Sequence[Path],
+    changes: Sequence[Change] = CHANGES,
+    turns: bool = False,
 ) -> list[dict[str, Any]]:
-    """Matches and correct ones of each combination, photograph and change."""
+    """Matches and correct ones of each combination, photograph and change.
+
+    Args:
+        config: what is compared.
+        files: the photographs.
+        changes: what is done to each.
+        turns: look at the changed image in each of its quarter turns; nearest neighbours, which all
+            are held against, too.
+    """
     lineup = Lineup.load(config)
     rows: list[dict[str, Any]] = []
     for file in files:
@@ -84,11 +96,16 @@ def measure(
             first = extractor(image)
             for change in changes:
                 H = change.homography(size)
-                second = extractor(warp_image(image, H), mask=seen_mask(size, H))
+                warped, seen = warp_image(image, H), seen_mask(size, H)
+                upright = None if turns else extractor(warped, mask=seen)
                 for combination, matcher in lineup.matchers.items():
                     if combination.features != name:
                         continue
-                    pairs = matcher(first, second).indices.cpu().numpy()
+                    if upright is None:
+                        second, matches, _ = match_turned(extractor, matcher, first, warped, seen)
+                    else:
+                        second, matches = upright, matcher(first, upright)
+                    pairs = matches.indices.cpu().numpy()
                     points0 = first.keypoints.cpu().numpy()[pairs[:, 0]].astype(np.float64)
                     points1 = second.keypoints.cpu().numpy()[pairs[:, 1]].astype(np.float64)
                     correct = int(correct_matches(points0, points1, H).sum())
@@ -173,6 +190,7 @@ def _smaller(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @click.option("--weights", default="satgen", show_default=True, help="Of the matchers.")
 @click.option("--max-keypoints", default=512, show_default=True, type=click.IntRange(8))
 @click.option("--photographs", default=10, show_default=True, type=click.IntRange(1, 10))
+@click.option("--turns", is_flag=True, help="Match in the quarter turn that fits best.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
@@ -181,11 +199,13 @@ def main(
     weights: str,
     max_keypoints: int,
     photographs: int,
+    turns: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Correct matches on photographs under shifts, scales and rolls, for every bundled matcher."""
-    guarded(lambda: _main(features, matcher, weights, max_keypoints, photographs, out, as_json))
+    options = (weights, max_keypoints, photographs, turns, out, as_json)
+    guarded(lambda: _main(features, matcher, *options))
 
 
 def _main(
@@ -194,6 +214,7 @@ def _main(
     weights: str,
     max_keypoints: int,
     photographs: int,
+    turns: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -204,11 +225,12 @@ def _main(
         max_keypoints=max_keypoints,
     )
     files = found(HELD_OUT)[:photographs]
-    rows = measure(config, files)
+    rows = measure(config, files, turns=turns)
     summary = summarise(rows, config.combinations())
     text = json.dumps(
         {
             "photographs": [file.name for file in files],
+            "turns": turns,
             "changes": [asdict(change) for change in CHANGES],
             "summary": summary,
             "pairs": rows,

@@ -109,6 +109,19 @@ def test_nearest_neighbours_find_a_photograph_that_is_turned() -> None:
     assert min(row["precision"] for row in ratio) > 0.9 and ratio[0]["correct"] > 100
 
 
+def test_turns_bring_back_what_a_matcher_of_upright_images_finds() -> None:
+    config = BenchConfig(matchers=("superglue",), features=("sift",), max_keypoints=128)
+    changes = [Change("none"), Change("over", roll_deg=180.0)]
+    files = found(("coffee.png",))
+    correct = {
+        (turns, row["change"]): row["correct"]
+        for turns in (False, True)
+        for row in measure(config, files, changes, turns=turns)
+    }
+    assert correct[True, "over"] >= 0.97 * correct[True, "none"] > 60
+    assert correct[False, "over"] < 0.8 * correct[True, "over"]
+
+
 def test_the_command(tmp_path: Path) -> None:
     words = ["--features", "sift", "--matcher", "superglue", "--photographs", "1"]
     done = subprocess.run(
