@@ -35,7 +35,7 @@ def bench(
     pairs: int | str | os.PathLike[str] = 20,
     estimator: str | None = None,
     out: str | os.PathLike[str] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     resume: bool = True,
     overwrite: bool = False,
     quiet: bool = False,
@@ -54,7 +54,7 @@ def bench(
             most papers use; its thresholds are in the option `ransac`, a
             `bench.pose.RansacOptions`.
         out: folder of the run; by default runs/bench, or runs/bench-N.
-        workers: processes.
+        workers: processes beside this one, see `bench.run.run`.
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
         quiet: show no progress.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,18 +43,30 @@ class MatchOutcome:
     Attributes:
         pairs: (K, 2) int64 rows of the keypoints.
         scores: (K,) float32.
-        adaptation: LightGlue's.
         match_ms: median time.
+        work: of `work_figures`.
     """
 
     pairs: NDArray[np.int64]
     scores: NDArray[np.float32]
-    adaptation: Adaptation | None
     match_ms: float
+    work: dict[str, Any]
 
     @classmethod
-    def of(cls, matches: Any, match_ms: float) -> MatchOutcome:
+    def of(
+        cls,
+        matches: Any,
+        match_ms: float,
+        keypoints: int,
+        count: Callable[[Adaptation | None], tuple[float, float]] | None,
+    ) -> MatchOutcome:
         """The outcome of a matcher's answer.
+
+        Args:
+            matches: the answer.
+            match_ms: median time.
+            keypoints: of both images.
+            count: counts operations, see `work_figures`; None: they are not known.
 
         Raises:
             RunError: it is none.
@@ -64,20 +76,23 @@ class MatchOutcome:
         if not isinstance(matches, Matches):
             kind = type(matches).__name__
             raise RunError(f"a matcher answers with {kind}: must be matchers.types.Matches")
+        adaptation = None if matches.adaptation is None else matches.adaptation.to("cpu")
+        operations = None if count is None else count(adaptation)
         return cls(
             matches.indices.cpu().numpy().astype(np.int64),
             matches.scores.float().cpu().numpy(),
-            matches.adaptation,
             match_ms,
+            work_figures(keypoints, adaptation, operations),
         )
 
     @classmethod
-    def of_truth(cls, truth: GroundTruth) -> MatchOutcome:
-        """The outcome of all true matches, which nothing had to find."""
+    def of_truth(cls, truth: GroundTruth, keypoints: int) -> MatchOutcome:
+        """The outcome of all true matches of both images' keypoints, which nothing had to find."""
         partner = truth.side0.partner
         rows = np.flatnonzero(partner >= 0)
         pairs = np.stack([rows, partner[rows]], axis=1)
-        return cls(pairs, np.ones(len(pairs), dtype=np.float32), None, math.nan)
+        scores = np.ones(len(pairs), dtype=np.float32)
+        return cls(pairs, scores, math.nan, work_figures(keypoints, None, None))
 
 
 def pixels_of(features: Features) -> Floats:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.pair_runner import match_file
+from bench.pair_judge import match_file
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import roll_image, roll_matrix
 from satgen.errors import InputError

@@ -1,14 +1,12 @@
-"""Runs matchers on pairs of frames, with the time that takes: the part of a run that does the work.
+"""Runs matchers on pairs of frames, with the time that takes: the part of a run that has networks.
 
 A process holds one `PairRunner`; tasks come to it as plain values, so that they can go to workers.
 """
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,47 +15,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.columns import (
-    MatchOutcome,
-    absolute_figures,
-    pair_columns,
-    pixels_of,
-    relative_figures,
-    truth_figures,
-    view_angle_deg,
-    work_figures,
-)
+from bench.columns import MatchOutcome, pixels_of
 from bench.config import BenchConfig, Combination
+from bench.frame_store import Cache, FrameStore
 from bench.lineup import Lineup
-from bench.metrics import agreement
-from bench.pose import FrameMatches
+from bench.pair_judge import (
+    FeatureMatches,
+    JudgeSettings,
+    Matched,
+    MatchedFrames,
+    MatchedImages,
+    PairJudge,
+    Row,
+)
 from bench.posed import PosedPair
-from bench.shadow_matches import MovingEdges, shadow_figures
 from matchers.images import read_file
 from matchers.specs import GPU_BATCH
-from matchers.truth.exact import label
-from matchers.truth.frame import FrameGeometry
 from matchers.truth.pairs import Pair
-from matchers.truth.roll import carry, roll_image, roll_matrix, seen_mask
-from satgen.atomic import write_atomic
-from satgen.dataset import Dataset, described_images
-from satgen.geometry import Floats
+from matchers.truth.roll import roll_image, roll_matrix, seen_mask
+from satgen.dataset import Dataset
 
 if TYPE_CHECKING:
     import torch
 
     from matchers.types import Features, Matcher
-    from satgen.frame import Frame
 
-Row = dict[str, Any]
 Keys = Sequence[tuple[Hashable, Hashable]]
 T = TypeVar("T")
 
 KEPT_FEATURES = 256
 """Frames whose features stay in memory: of two extractors, as many as the largest gap reaches."""
-
-KEPT_GEOMETRIES = 64
-"""Frames whose depth stays in memory: it takes ten times as much, and is read again in no time."""
 
 WARM_UP = 2
 """Matches before the first that is timed."""
@@ -108,25 +95,6 @@ def _runner(config: BenchConfig, threads: int) -> PairRunner:
     return PairRunner(config, Lineup.load(config), threads)
 
 
-class Cache(OrderedDict[Hashable, Any]):
-    """The values that were asked for last."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def get_or(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, made if it is not there."""
-        if key in self:
-            self.move_to_end(key)
-        else:
-            self[key] = make()
-            if len(self) > self._size:
-                self.popitem(last=False)
-        value: T = self[key]
-        return value
-
-
 class PairRunner:
     """Runs a lineup on pairs, and keeps the frames that were used last.
 
@@ -142,35 +110,45 @@ class PairRunner:
         torch.set_num_threads(threads)
         self.config = config
         self.lineup = lineup
-        self._frames = Cache(KEPT_FEATURES)
-        self._geometries = Cache(KEPT_GEOMETRIES)
-        self._datasets = Cache(4)
-        self._prepared = Cache((2 + 2 * GPU_BATCH) * len(lineup.matchers))
+        self._store = FrameStore()
+        self._judge = PairJudge(JudgeSettings.of(config, lineup), self._store)
+        self._features = Cache(KEPT_FEATURES)
+        self._size = config.batch or (1 if lineup.device.type == "cpu" else GPU_BATCH)
+        largest = max(self._size, GPU_BATCH)
+        self._prepared = Cache((2 + 2 * largest) * len(lineup.matchers))
         self._warm: set[str] = set()
 
     # -- pairs ---------------------------------------------------------------------------------
 
     def rows(self, task: Task) -> list[Row]:
         """A row for each pair and each combination, pair by pair."""
-        if isinstance(task, PosedTask):
-            return [row for number, pair in task.pairs for row in self._posed(task, number, pair)]
-        size = self.config.batch or (1 if self.lineup.device.type == "cpu" else GPU_BATCH)
-        starts = range(0, len(task.pairs), size)
-        batches = [task.pairs[start : start + size] for start in starts]
-        return [row for pairs in batches for row in self._batch(task, pairs)]
+        return [row for matched in self.matched(task) for row in self.judged(matched)]
 
-    def _batch(self, task: PairTask, pairs: Sequence[Pair]) -> Iterator[Row]:
-        """The rows of pairs that are matched together."""
-        data: Dataset = self._datasets.get_or(task.dataset, lambda: Dataset(task.dataset))
-        found: dict[str, list[dict[Combination, MatchOutcome]]] = {}
+    def judged(self, matched: Matched) -> list[Row]:
+        """A row for each combination of a pair that was matched here."""
+        return self._judge.rows(matched)
+
+    def matched(self, task: Task) -> Iterator[Matched]:
+        """What is found in each pair of a task."""
+        if isinstance(task, PosedTask):
+            for number, posed in task.pairs:
+                yield MatchedImages(task.name, number, posed, self._posed(task, posed))
+            return
+        for start in range(0, len(task.pairs), self._size):
+            pairs = task.pairs[start : start + self._size]
+            for pair, found in zip(pairs, self._batch(task, pairs), strict=True):
+                keep = task.keep if pair in task.kept else None
+                yield MatchedFrames(task.dataset, pair, found, keep)
+
+    def _batch(self, task: PairTask, pairs: Sequence[Pair]) -> list[tuple[FeatureMatches, ...]]:
+        """What is found in pairs that are matched together."""
+        data = self._store.dataset(task.dataset)
+        keys = [((p.dataset, p.index0), (p.dataset, p.index1)) for p in pairs]
+        found = []
         for name in self.lineup.extractors:
             sides = [self._sides(data, name, pair) for pair in pairs]
-            keys = [((p.dataset, p.index0), (p.dataset, p.index1)) for p in pairs]
-            features = [(side0[0], side1[0]) for side0, side1 in sides]
-            found[name] = self._match(name, features, keys)
-        for place, pair in enumerate(pairs):
-            for name in self.lineup.extractors:
-                yield from self._dataset_rows(task, data, pair, name, found[name][place])
+            found.append(self._found(name, sides, keys))
+        return list(zip(*found, strict=True))
 
     def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
         """Features of either frame, and milliseconds."""
@@ -179,145 +157,38 @@ class PairRunner:
             self._dataset_features(data, name, pair.index1, pair.roll_deg),
         ]
 
-    def _dataset_rows(
-        self,
-        task: PairTask,
-        data: Dataset,
-        pair: Pair,
-        name: str,
-        outcomes: dict[Combination, MatchOutcome],
-    ) -> Iterator[Row]:
-        """A row for each combination of the features `name`."""
-        frame0, frame1 = self._geometry(data, pair.index0), self._geometry(data, pair.index1)
-        classes = part_classes(data)
-        shadowed = "shadow" in described_images(data.description)
-        edges = MovingEdges(data[pair.index0], data[pair.index1]) if shadowed else None
-        frame = data.frames.loc[data.frames["index"] == pair.index0].iloc[0]
-        T0, T1 = frame0.T_cam_target, frame1.T_cam_target
-        common = {
-            "dataset": pair.dataset,
-            "target": data.name,
-            "index0": pair.index0,
-            "index1": pair.index1,
-            "gap": pair.gap,
-            "roll_gap_deg": pair.roll_deg,
-            "view_angle_deg": view_angle_deg(T0, T1),
-            "phase_deg": float(frame["phase_deg"]),
-            "elevation_deg": float(frame["elevation_deg"]),
-        }
-        sides = self._sides(data, name, pair)
-        (features0, _), (features1, _) = sides
-        keypoints0, keypoints1 = pixels_of(features0), pixels_of(features1)
-        if pair.roll_deg:  # back into the frame, whose truth is known
-            H = roll_matrix(frame1.K[:2, 2], pair.roll_deg)
-            keypoints1 = carry(np.linalg.inv(H), keypoints1)
-        truth = label(keypoints0, keypoints1, frame0, frame1, self.config.thresholds)
-        for combination in self.lineup.combinations:
-            if combination.is_truth and combination.features == name:
-                outcomes = outcomes | {combination: MatchOutcome.of_truth(truth)}
-        for combination, outcome in outcomes.items():
-            points0, points1 = keypoints0[outcome.pairs[:, 0]], keypoints1[outcome.pairs[:, 1]]
-            row, judged = truth_figures(truth, outcome, classes)
-            if pair in task.kept:
-                file = match_file(task.keep, combination.id, pair)
-                save_matches(file, features0, features1, outcome, judged.verdict)
-            ransac = self.config.ransac
-            matches = FrameMatches.of(points0, points1, frame0, frame1)
-            absolute = matches.absolute(ransac)
-            if edges is not None:
-                on_edge = edges.have(points0, points1)
-                row |= shadow_figures(matches, on_edge, absolute, ransac)
-            yield (
-                common
-                | pair_columns(combination, outcome)
-                | row
-                | relative_figures(
-                    matches.x0, matches.x1, frame0.K, frame1.K, matches.truth, ransac
-                )
-                | absolute_figures(absolute, T1)
-                | self._last_columns(combination, outcomes, sides)
-            )
-
-    def _posed(self, task: PosedTask, number: int, pair: PosedPair) -> Iterator[Row]:
-        """A row for each combination: pose and epipolar figures only."""
+    def _posed(self, task: PosedTask, pair: PosedPair) -> tuple[FeatureMatches, ...]:
+        """What is found in two images of another benchmark."""
         images = [read_file(task.images / name) for name in (pair.name0, pair.name1)]
-        K0, K1, T_0to1 = pair.K0, pair.K1, pair.T_0to1
         turned = [
             np.ascontiguousarray(np.rot90(image, turns))
             for image, turns in zip(images, (pair.turns0, pair.turns1), strict=True)
         ]
-        angle = view_angle_deg(np.eye(4), T_0to1)
+        found = []
         for name in self.lineup.extractors:
             sides = [self._extract(name, image) for image in turned]
-            (features0, _), (features1, _) = sides
-            outcomes = self._match(name, [(features0, features1)], None)[0]
-            for combination, outcome in outcomes.items():
-                points0 = pixels_of(features0)[outcome.pairs[:, 0]]
-                points1 = pixels_of(features1)[outcome.pairs[:, 1]]
-                yield (
-                    {
-                        "dataset": task.name,
-                        "target": "",
-                        "index0": number,
-                        "index1": number,
-                        "gap": 0,
-                        "roll_gap_deg": 0.0,
-                        "view_angle_deg": angle,
-                    }
-                    | pair_columns(combination, outcome)
-                    | {
-                        "num_keypoints0": len(features0),
-                        "num_keypoints1": len(features1),
-                        "num_matches": len(outcome.pairs),
-                    }
-                    | relative_figures(points0, points1, K0, K1, T_0to1, self.config.ransac)
-                    | self._last_columns(combination, outcomes, sides)
-                )
-
-    def _last_columns(
-        self,
-        combination: Combination,
-        outcomes: dict[Combination, MatchOutcome],
-        sides: Sequence[tuple[Features, float]],
-    ) -> Row:
-        """Work, time of extraction, and agreement with the matcher that does not adapt."""
-        (features0, time0), (features1, time1) = sides
-        outcome, full = outcomes[combination], self.lineup.unadapted.get(combination)
-        matcher = self.lineup.matchers.get(combination)
-        count = self.lineup.counts.get(combination.matcher)
-        operations = None
-        if matcher is not None and count is not None:
-            operations = count(matcher, features0, features1, outcome.adaptation)
-        alike = float("nan")
-        if full is not None:
-            alike = agreement(outcome.pairs, outcomes[full].pairs)
-        return {
-            **work_figures(len(features0) + len(features1), outcome.adaptation, operations),
-            "extract_ms": time0 + time1,
-            "agreement": alike,
-        }
+            found += self._found(name, [sides], None)
+        return tuple(found)
 
     # -- frames --------------------------------------------------------------------------------
-
-    def _geometry(self, data: Dataset, index: int) -> FrameGeometry:
-        return self._geometries.get_or((data.folder, index), lambda: _geometry_of(data[index]))
 
     def _dataset_features(
         self, data: Dataset, name: str, index: int, roll_deg: float = 0.0
     ) -> tuple[Features, float]:
         def extract() -> tuple[Features, float]:
-            geometry = self._geometry(data, index)
-            parts = geometry.parts if self.config.silhouette else None
             image = data.rgb(index)
+            parts = None
+            if self.config.silhouette:
+                parts = self._store.frame(data.folder, index).parts
             mask = None if parts is None else parts > 0
             if roll_deg:
-                H = roll_matrix(geometry.K[:2, 2], roll_deg)
+                H = roll_matrix((data.camera.cx, data.camera.cy), roll_deg)
                 size = image.shape[1], image.shape[0]
                 mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
                 image = roll_image(image, H)
             return self._extract(name, image, mask)
 
-        return self._frames.get_or((name, data.folder, index, roll_deg), extract)
+        return self._features.get_or((name, data.folder, index, roll_deg), extract)
 
     def _extract(self, name: str, image: Any, mask: Any = None) -> tuple[Features, float]:
         """Features of an image, and milliseconds; the first one of an extractor is done twice."""
@@ -330,13 +201,39 @@ class PairRunner:
 
     # -- matching ------------------------------------------------------------------------------
 
+    def _found(
+        self, name: str, sides: Sequence[Sequence[tuple[Features, float]]], keys: Keys | None
+    ) -> list[FeatureMatches]:
+        """What every matcher of the features `name` finds in some pairs."""
+        features = [(first[0], second[0]) for first, second in sides]
+        answers = self._match(name, features, keys)
+        found = []
+        for place, ((a, b), ((_, time0), (_, time1))) in enumerate(
+            zip(features, sides, strict=True)
+        ):
+            outcomes = {
+                combination: MatchOutcome.of(
+                    answer[place], ms, len(a) + len(b), self._count(combination, a, b)
+                )
+                for combination, (answer, ms) in answers.items()
+            }
+            pixels = pixels_of(a), pixels_of(b)
+            found.append(FeatureMatches(name, *pixels, time0 + time1, outcomes))
+        return found
+
+    def _count(self, combination: Combination, a: Features, b: Features) -> Any:
+        """How the operations of a pair are counted; None: nobody knows."""
+        count = self.lineup.counts.get(combination.matcher)
+        return None if count is None else partial(count, self.lineup.matchers[combination], a, b)
+
     def _match(
         self, name: str, sides: list[tuple[Features, Features]], keys: Keys | None
-    ) -> list[dict[Combination, MatchOutcome]]:
-        """Each combination on the same pairs, taking turns, so that a slow spell hits them alike.
+    ) -> dict[Combination, tuple[list[Any], float]]:
+        """Each combination's answers on the same pairs, and its milliseconds a pair.
 
-        With all consecutive pairs (and `keys` of the frames), what depends on one frame alone is
-        computed once a frame, as `matchers.sequence` does, and the time is that of the rest.
+        They take turns, so that a slow spell hits them alike. With all consecutive pairs (and
+        `keys` of the frames), what depends on one frame alone is computed once a frame, as
+        `matchers.sequence` does, and the time is that of the rest.
         """
         mine = {c: m for c, m in self.lineup.matchers.items() if c.features == name}
         sequence = self.config.pairs_per_gap is None and keys is not None
@@ -359,13 +256,7 @@ class PairRunner:
                     run = partial(match_all, matcher, sides)
                 answers[combination], seconds = timed(run, self.lineup.device)
                 times[combination].append(1e3 * seconds / len(sides))
-        return [
-            {
-                combination: MatchOutcome.of(answer[place], statistics.median(times[combination]))
-                for combination, answer in answers.items()
-            }
-            for place in range(len(sides))
-        ]
+        return {c: (answer, statistics.median(times[c])) for c, answer in answers.items()}
 
     def _match_prepared(
         self, matcher: Any, sides: list[tuple[Features, Features]], keys: list[Any]
@@ -381,46 +272,6 @@ class PairRunner:
             return [matcher.match(*pair) for pair in prepared]
         first, second = (matcher.collate(list(side)) for side in zip(*prepared, strict=True))
         return list(matcher.match(first, second))
-
-
-# -- datasets and files ------------------------------------------------------------------------
-
-
-def _geometry_of(frame: Frame) -> FrameGeometry:
-    distortion = frame.camera.distortion
-    return FrameGeometry(frame.depth, frame.K, frame.pose, frame.parts, distortion)
-
-
-def part_classes(data: Dataset) -> dict[int, str]:
-    """Class by part label."""
-    return {int(k): str(part["class"]) for k, part in data.description["parts"].items()}
-
-
-def match_file(folder: Path, combination: str, pair: Pair) -> Path:
-    """Where the matches of a pair are kept."""
-    roll = f"_roll{pair.roll_deg:g}" if pair.roll_deg else ""
-    return folder / combination / f"{pair.dataset}_{pair.index0:06d}_{pair.index1:06d}{roll}.npz"
-
-
-def save_matches(
-    path: Path,
-    features0: Features,
-    features1: Features,
-    outcome: MatchOutcome,
-    verdict: Floats | Any,
-) -> None:
-    """Keypoints, matches, scores and verdicts of a pair, as .npz, atomically."""
-    data = io.BytesIO()
-    np.savez_compressed(
-        data,
-        keypoints0=pixels_of(features0).astype(np.float32),
-        keypoints1=pixels_of(features1).astype(np.float32),
-        matches=outcome.pairs.astype(np.int32),
-        scores=outcome.scores,
-        verdict=np.asarray(verdict, dtype=np.int8),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data.getvalue())
 
 
 # -- time ----------------------------------------------------------------------------------------

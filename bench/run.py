@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.pair_runner import PairRunner, PairTask, PosedTask, Row, Task, match_file, run_task
+from bench.pair_judge import JudgeSettings, Row, judged, match_file
+from bench.pair_runner import PairRunner, PairTask, PosedTask, Task, run_task
 from bench.plan import BenchPlan
 from bench.result import PAGE, SUMMARY, Result
 from bench.shards import MAKE, held_shards, shard_kind, take_files
 from matchers.truth.pairs import Pair
 from satgen.errors import InputError
+from satgen.processes import default_workers
 from satgen.progress import Update
 from satgen.runfolder import Journal, RunFolder, RunKind
 from satgen.shards import Shard, delete_shards, incomplete, shard_identity
-from satgen.tasks import carried_out
+from satgen.tasks import carried_out, pipelined
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 RUN, PAIRS, RESULTS, TABLE, TRACKS = (
     "run.json",
@@ -54,7 +57,10 @@ KEPT_PAIRS = 600
 """Pairs whose matches are kept for the report's gallery; of consecutive pairs, all are."""
 
 CHUNK = 8
-"""Pairs of a task."""
+"""Pairs of a task, at least: as many as are matched together go to one."""
+
+JUDGES = 8
+"""Processes that judge what a GPU matches, at most."""
 
 Key = tuple[str, int, int, float]
 
@@ -63,7 +69,7 @@ def run(
     plan: BenchPlan,
     folder: Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     resume: bool = True,
     overwrite: bool = False,
     report: bool = False,
@@ -76,7 +82,10 @@ def run(
     Args:
         plan: what to do.
         folder: of the run, made if need be.
-        workers: processes.
+        workers: processes beside this one; 0: none. Where a GPU matches, they judge what it found
+            in earlier pairs; on a CPU, two or more of them each match and judge their own pairs
+            (and one would gain nothing: it is as none). None: on a GPU the cores but one, at most
+            `JUDGES`; on a CPU 0, so that nothing disturbs the times that are measured.
         resume: go on with this run where it is there; see `RunFolder.open`.
         overwrite: replace another run.
         report: sum it up, too: see `bench.report.write_report`.
@@ -124,7 +133,7 @@ def run_shard(
     folder: Path,
     shard: Shard,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     resume: bool = True,
     overwrite: bool = False,
     progress: Update | None = None,
@@ -192,7 +201,7 @@ def _carry_out(
     journal: Journal,
     rows: list[Row],
     keys: Sequence[Key],
-    workers: int,
+    workers: int | None,
     progress: Update | None,
 ) -> None:
     """Write the rows that there are, and those that are missing of some pairs."""
@@ -202,9 +211,9 @@ def _carry_out(
     if progress:
         progress(len(keys) - left, len(keys))
     with journal.rewritten(rows):
-        for task, found in _carried_out(plan, tasks, workers):
+        for count, found in _carried_out(plan, tasks, workers):
             journal.append(found)
-            left -= len(task.pairs)
+            left -= count
             if progress:
                 progress(len(keys) - left, len(keys))
 
@@ -223,11 +232,12 @@ def _shard_rows(plan: BenchPlan, out: Path, shard: Shard, folder: RunFolder) -> 
 
 def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:
     kept = frozenset(_kept(plan))
+    size = max(CHUNK, plan.config.batch or 0)
     tasks: list[Task] = []
     for name, dataset in plan.datasets.items():
         mine = [p for p in plan.pairs if p.dataset == name and _pair_key(p) not in done]
-        for start in range(0, len(mine), CHUNK):
-            part = tuple(mine[start : start + CHUNK])
+        for start in range(0, len(mine), size):
+            part = tuple(mine[start : start + size])
             tasks.append(PairTask(dataset, part, folder / MATCHES, kept & frozenset(part)))
     for entry in plan.posed:
         listed = [
@@ -235,8 +245,8 @@ def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:
             for number, pair in enumerate(entry.pairs, start=1)
             if (entry.name, number, number, 0.0) not in done
         ]
-        for start in range(0, len(listed), CHUNK):
-            some = tuple(listed[start : start + CHUNK])
+        for start in range(0, len(listed), size):
+            some = tuple(listed[start : start + size])
             tasks.append(PosedTask(entry.name, entry.images, some))
     return tasks
 
@@ -250,13 +260,35 @@ def _kept(plan: BenchPlan) -> list[Pair]:
 
 
 def _carried_out(
-    plan: BenchPlan, tasks: Sequence[Task], workers: int
-) -> Iterator[tuple[Task, list[Row]]]:
-    """Tasks and their rows, in order."""
-    threads = plan.config.threads or (1 if workers > 1 else os.cpu_count() or 1)
-    if workers <= 1 or len(tasks) <= 1:
-        return carried_out(PairRunner(plan.config, plan.lineup, threads).rows, tasks, 1)
-    return carried_out(partial(run_task, plan.config, threads), tasks, workers)
+    plan: BenchPlan, tasks: Sequence[Task], workers: int | None
+) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of the tasks' pairs in order, some pairs at a time, and of how many."""
+    if not tasks:
+        return
+    device = plan.lineup.device
+    count = default_workers_of(device) if workers is None else workers
+    if shares_tasks(device) and count > 1 and len(tasks) > 1:
+        threads = plan.config.threads or 1
+        answers = carried_out(partial(run_task, plan.config, threads), tasks, count)
+        yield from ((len(task.pairs), rows) for task, rows in answers)
+        return
+    runner = PairRunner(plan.config, plan.lineup, plan.config.threads or os.cpu_count() or 1)
+    matched = (pair for task in tasks for pair in runner.matched(task))
+    if shares_tasks(device) or count < 1:
+        yield from ((1, runner.judged(pair)) for pair in matched)
+        return
+    settings = JudgeSettings.of(plan.config, plan.lineup)
+    yield from ((1, rows) for _, rows in pipelined(partial(judged, settings), matched, count))
+
+
+def shares_tasks(device: torch.device) -> bool:
+    """Whether workers match as well: on a CPU, where matching takes most of the time."""
+    return device.type == "cpu"
+
+
+def default_workers_of(device: torch.device) -> int:
+    """Worker processes where nobody says how many."""
+    return 0 if device.type == "cpu" else max(1, min(JUDGES, default_workers() - 1))
 
 
 # -- the folder --------------------------------------------------------------------------------

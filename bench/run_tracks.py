@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.pair_runner import match_file
+from bench.pair_judge import match_file
 from bench.tracks import Step, chain
 from matchers.truth.frame import read_geometry
 from matchers.truth.pairs import Pair, load_pairs

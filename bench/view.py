@@ -178,7 +178,8 @@ class LiveMatches:
             return self._kept[path]
 
     def _found(self, combination: Combination, pair: Pair) -> bytes:
-        from bench.pair_runner import PairTask, match_file
+        from bench.pair_judge import match_file
+        from bench.pair_runner import PairTask
 
         runner = self._runner(combination)
         with tempfile.TemporaryDirectory() as place:
@@ -217,7 +218,7 @@ def _pairs(
     result: BenchResult, datasets: Mapping[str, Dataset], names: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], dict[str, SiteFile]]:
     """The pairs whose matches were kept, with figures by combination, and the files of these."""
-    from bench.pair_runner import match_file
+    from bench.pair_judge import match_file
 
     table = result.pairs
     shown = {column: name for column, name in _SHOWN.items() if column in table}

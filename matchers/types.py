@@ -135,6 +135,14 @@ class Adaptation:
     confidence0: Tensor
     confidence1: Tensor
 
+    def to(self, device: torch.device | str) -> Adaptation:
+        """The same on another device."""
+        moved = {
+            name: getattr(self, name).to(device)
+            for name in ("layers0", "layers1", "confidence0", "confidence1")
+        }
+        return replace(self, **moved)
+
     @property
     def alive(self) -> list[tuple[int, int]]:
         """Keypoints of either image that took part in layer 1, 2, … stop_layer."""

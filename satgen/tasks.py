@@ -1,17 +1,27 @@
-"""Tasks of a run in several processes, their answers in order."""
+"""Tasks in several processes, their answers in order."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from satgen.errors import RunError
 from satgen.processes import serve, starting
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+IN_FLIGHT = 8
+"""Tasks a worker that are out at a time: so many that one that takes long stops no other worker,
+and so few that neither tasks nor answers pile up."""
 
 
 def carried_out(
@@ -28,9 +38,52 @@ def carried_out(
         RunError: a worker died.
     """
     if workers <= 1 or len(tasks) <= 1:
+        return pipelined(function, tasks, 0)
+    return pipelined(function, tasks, min(workers, len(tasks)))
+
+
+def pipelined(
+    function: Callable[[T], R], tasks: Iterable[T], workers: int
+) -> Iterator[tuple[T, R]]:
+    """Each task and what a function says of it, in order, while later tasks are being made.
+
+    An answer is given as soon as it and those before it are there, between two tasks.
+
+    Args:
+        function: of a module, so that other processes find it.
+        tasks: plain values, taken one by one as there is room for them.
+        workers: processes beside this one; 0: the work is done in this one, task by task.
+
+    Raises:
+        RunError: a worker died.
+    """
+    if workers < 1:
         for task in tasks:
             yield task, function(task)
         return
+    coming = iter(tasks)
+    first = next(coming, None)
+    if first is None:
+        return
+    with _processes(workers, (function, first)) as pool:
+        waiting: deque[tuple[T, Future[R]]] = deque()
+        for task in chain([first], coming):
+            waiting.append((task, pool.submit(function, task)))
+            while waiting and (len(waiting) >= IN_FLIGHT * workers or waiting[0][1].done()):
+                done, answer = waiting.popleft()
+                yield done, answer.result()
+        while waiting:
+            done, answer = waiting.popleft()
+            yield done, answer.result()
+
+
+@contextmanager
+def _processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, all started, which are gone after the `with` block.
+
+    Raises:
+        RunError: one died.
+    """
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
@@ -40,10 +93,10 @@ def carried_out(
         workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
     )
     try:
-        with starting((function, tasks)):
-            answers = [pool.submit(function, task) for task in tasks]
-        for task, answer in zip(tasks, answers, strict=True):
-            yield task, answer.result()
+        with starting(payload):
+            for _ in range(workers):  # each finds none that is idle, and starts one
+                pool.submit(_nothing)
+        yield pool
         pool.shutdown()
     except BrokenProcessPool:
         raise RunError("a worker died; the same command goes on from here") from None
@@ -55,3 +108,7 @@ def carried_out(
             child.terminate()
         for child in mine:
             child.join()
+
+
+def _nothing() -> None:
+    """The task that a process is started with."""

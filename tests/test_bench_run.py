@@ -202,6 +202,48 @@ def test_workers_find_the_same(frames: Path, tmp_path: Path) -> None:
     same(one, two)
 
 
+@pytest.mark.parametrize("changes", [{}, {"batch": 4, "roll_gaps": (0.0, 45.0)}])
+def test_pairs_judged_in_workers_are_the_same(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """As where a GPU matches: this process does, others judge, and rows come in order."""
+    config = replace(CONFIG, matchers=("nearest", "truth"), pairs_per_gap=6, **changes)
+    planned = plan(config, [frames])
+    one = run(planned, tmp_path / "one", workers=0)
+    monkeypatch.setattr("bench.run.shares_tasks", lambda device: False)
+    seen: list[int] = []
+    two = run(planned, tmp_path / "two", workers=2, progress=lambda done, _: seen.append(done))
+    same(one, two)
+    assert seen == list(range(len(planned.pairs) + 1))  # each pair is told of
+
+    def lines(folder: str) -> list[dict[str, Any]]:
+        text = (tmp_path / folder / RESULTS).read_text().splitlines()
+        return [
+            {k: v for k, v in json.loads(x).items() if k not in (*TIMES, "crc32")} for x in text
+        ]
+
+    assert json.dumps(lines("one")) == json.dumps(lines("two"))  # in order, column by column
+    kept = [p.relative_to(tmp_path / "one") for p in (tmp_path / "one" / "matches").rglob("*.npz")]
+    assert kept and all(
+        (tmp_path / "one" / p).read_bytes() == (tmp_path / "two" / p).read_bytes() for p in kept
+    )
+    results = tmp_path / "two" / RESULTS
+    results.write_bytes(b"".join(results.read_bytes().splitlines(keepends=True)[:7]))
+    same(one, run(planned, tmp_path / "two", workers=1))
+
+
+def test_an_error_in_a_judge_is_its_own(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.run.shares_tasks", lambda device: False)
+    copy = Path(shutil.copytree(frames, tmp_path / "aura"))
+    planned = plan(CONFIG, [copy])
+    depth = copy / "depth" / f"{planned.pairs[0].index0:06d}.png"
+    depth.write_bytes(depth.read_bytes()[:100])
+    with pytest.raises(InputError, match=rf"{depth.name}"):
+        run(planned, tmp_path / "run", workers=1)
+
+
 @pytest.mark.parametrize("pairs_per_gap", [4, None])
 def test_batches_find_the_same(frames: Path, tmp_path: Path, pairs_per_gap: int | None) -> None:
     weights = tmp_path / "lightglue.safetensors"
@@ -517,7 +559,7 @@ def test_without_a_name_a_run_finds_a_free_folder(
     assert bench() == Path("runs/bench")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c_is_answered_at_once(frames: Path, tmp_path: Path, workers: int) -> None:
     out = tmp_path / "run"
     words = (

@@ -23,6 +23,10 @@ from satgen.runfolder import first_free
 from satgen.shards import parse_shard
 
 SMALL = Path("datasets") / "bench"
+WORKERS = (
+    "Processes beside this one: where a GPU matches they estimate poses meanwhile, on a CPU each "
+    "matches.  [default: none; with a GPU the cores but one]"
+)
 FRAMES_S, PAIR_S = 10.0, 0.3
 """About how long a small dataset takes to render, and a pair to match: seconds."""
 
@@ -42,7 +46,7 @@ FRAMES_S, PAIR_S = 10.0, 0.3
     "pairs, into a folder beside OUT's; the same command without --shard then "
     "takes all parts together",
 )
-@experiment_options("bench", "COMBINATION")
+@experiment_options("bench", "COMBINATION", (None, WORKERS))
 def command(
     datasets: tuple[Path, ...],
     compare: tuple[str, str] | None,
@@ -88,7 +92,7 @@ def _bench(
     resume: bool,
     overwrite: bool,
     quiet: bool,
-    workers: int,
+    workers: int | None,
     **options: Any,
 ) -> None:
     from bench.api import bench_folders

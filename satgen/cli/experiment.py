@@ -16,20 +16,24 @@ if TYPE_CHECKING:
     from bench.result import Result
 
 
-def experiment_options(name: str, way: str) -> Callable[[F], F]:
+def experiment_options(
+    name: str, way: str, workers: tuple[int | None, str] = (1, "Processes.")
+) -> Callable[[F], F]:
     """A decorator that adds --workers, those of `run_options`, --compare and --json.
 
     Args:
         name: of the command, and of the folder in runs.
         way: what a run compares, in capitals: RUN:WAY picks one of a run's.
+        workers: default of --workers, and its help. None: the command finds one, and 0 is allowed.
     """
+    count, told = workers
     decorators = (
         click.option(
             "--workers",
-            type=click.IntRange(1, MOST_WORKERS),
-            default=1,
-            show_default=True,
-            help="Processes.",
+            type=click.IntRange(0 if count is None else 1, MOST_WORKERS),
+            default=count,
+            show_default=count is not None,
+            help=told,
         ),
         run_options(f"Folder of the run.  [default: runs/{name}, or runs/{name}-N]"),
         click.option(
