@@ -97,6 +97,7 @@ class Device:
         self._corners = owner[packed.faces].astype(np.uint32)
         self._corners[:, 2] = np.arange(len(last))
         vertices = packed.vertices[np.concatenate([last, others])]
+        self._casters = packed.casters
         casters = np.zeros((len(vertices), 2), dtype=np.uint32)
         casters[: len(last)] = packed.casters
 
@@ -113,6 +114,16 @@ class Device:
         indices = GL.glGenBuffers(1)
         GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, indices)
         GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, packed.faces.nbytes, None, GL.GL_STREAM_DRAW)
+
+        # Triangles that a view brings with it, each with three corners of its own.
+        self._loose_vao = GL.glGenVertexArrays(1)
+        GL.glBindVertexArray(self._loose_vao)
+        self._loose_buffer = GL.glGenBuffers(1)
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._loose_buffer)
+        GL.glEnableVertexAttribArray(0)
+        GL.glVertexAttribPointer(0, 3, GL.GL_FLOAT, GL.GL_FALSE, 20, ctypes.c_void_p(0))
+        GL.glEnableVertexAttribArray(1)
+        GL.glVertexAttribIPointer(1, 2, GL.GL_UNSIGNED_INT, 20, ctypes.c_void_p(12))
 
         self._empty_vao = GL.glGenVertexArrays(1)
         self._samples_buffer = GL.glGenBuffers(1)
@@ -291,6 +302,58 @@ class Device:
             self._visibility_program.matrix("clip_from_target", clip_from_target)
             self._draw_mesh(faces)
         return seen
+
+    def draw_layers(
+        self,
+        behind: NDArray[np.intp],
+        thin: NDArray[np.intp],
+        corners: NDArray[np.float32],
+        clip_from_target: NDArray[np.float64],
+        window: tuple[int, int, int, int],
+        around: tuple[int, int, int, int],
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+        """The visibility buffer of some faces, of these and thin ones, and what widened ones show.
+
+        Args:
+            behind: (N,) faces of the model.
+            thin: (M,) others.
+            corners: (M, 3, 3) of the thin ones as they are widened, target frame.
+            clip_from_target: (4, 4) for the half-pixel grid.
+            window: (x, y, w, h) in pixels.
+            around: (x, y, w, h) in pixels, within the window, of all thin ones, widened.
+
+        Returns:
+            Buffers as `draw_visibility` has them: without the thin faces and with them, over the
+            window; of the widened faces that are before all others, over `around`.
+        """
+        x, y, w, h = around
+        samples = (2 * x, 2 * y, 2 * w + 1, 2 * h + 1)
+        with self.visibility(window) as without:
+            self._visibility_program.use()
+            self._visibility_program.matrix("clip_from_target", clip_from_target)
+            self._draw_mesh(behind)
+        everything, wide = without.copy(), np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
+        part = np.empty_like(wide)
+        self._draw_mesh(thin)
+        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, part)
+        row, column = 2 * (y - window[1]), 2 * (x - window[0])
+        everything[row : row + part.shape[0], column : column + part.shape[1]] = part
+
+        vertices = np.empty((3 * len(thin), 5), dtype=np.float32)
+        vertices[:, :3] = corners.reshape(-1, 3)
+        vertices.view(np.uint32)[:, 3:] = np.repeat(self._casters[thin], 3, axis=0)
+        GL.glScissor(*samples)
+        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
+        GL.glBindVertexArray(self._loose_vao)
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._loose_buffer)
+        GL.glBufferData(GL.GL_ARRAY_BUFFER, vertices.nbytes, vertices, GL.GL_STREAM_DRAW)
+        # A widened rod lies where the rod itself does, or hardly before it.
+        GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
+        GL.glPolygonOffset(-1.0, -4.0)
+        GL.glDrawArrays(GL.GL_TRIANGLES, 0, len(vertices))
+        GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
+        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, wide)
+        return without, everything, wide
 
     @contextmanager
     def visibility(self, window: tuple[int, int, int, int]) -> Iterator[NDArray[np.uint32]]:

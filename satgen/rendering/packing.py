@@ -14,6 +14,7 @@ from satgen.rendering.coincident import back_to_back
 from satgen.rendering.islands import fill_between_islands
 from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.patches import find_neighbours, find_patches
+from satgen.rendering.rods import Rods, find_rods
 
 FACE_TEXELS = 7
 COLOUR_TEXELS = 3
@@ -48,6 +49,7 @@ class PackedModel:
         surface: (F,) uint32 smooth surface, from 1.
         casters: (F, 2) uint32 what the shadow map remembers of a face: its number from 1, and four
             times its patch plus 1 if that is simple (see patches.py).
+        rods: the straight thin bodies.
         double_sided: (F,) bool.
         cut: (F,) bool, which faces are cut out by their opacity.
         colours, second: the first of a face's texels with its vertices' colours, and with their
@@ -83,6 +85,7 @@ class PackedModel:
     face_part: PartLabels
     surface: NDArray[np.uint32]
     casters: NDArray[np.uint32]
+    rods: Rods
     double_sided: NDArray[np.bool_]
     cut: NDArray[np.bool_]
     colours: int
@@ -216,6 +219,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     double_sided = double_sided[model.face_material]
     if double_sided.any():
         double_sided &= ~back_to_back(faces, face_normals, keys, neighbours)
+    cut = np.array([m.cutoff > 0.0 for m in model.materials], dtype=bool)[model.face_material]
     return PackedModel(
         centre=centre,
         radius=radius,
@@ -227,8 +231,9 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         face_part=model.face_part,
         surface=surface.astype(np.uint32),
         casters=casters.astype(np.uint32),
+        rods=find_rods(vertices, faces, ~cut),
         double_sided=double_sided,
-        cut=np.array([m.cutoff > 0.0 for m in model.materials], dtype=bool)[model.face_material],
+        cut=cut,
         colours=first_colour,
         second=second,
         face_stride=stride,

@@ -29,10 +29,11 @@ from satgen.rendering.bounce import Bounce
 from satgen.rendering.context import Context
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.packing import pack
-from satgen.rendering.sampling import sample_pixels
+from satgen.rendering.rods import ThinRods
+from satgen.rendering.sampling import PixelSamples, sample_layer, sample_pixels
 
 if TYPE_CHECKING:
-    from satgen.rendering.curved import CurvedView
+    from satgen.rendering.curved import CurvedTriangles, CurvedView
     from satgen.rendering.device import Device, ShadeUniforms
 
 PixelBox = tuple[int, int, int, int]
@@ -75,6 +76,23 @@ class RenderedView:
 
 
 @dataclass(frozen=True)
+class _ThinLayer:
+    """Rods thinner than a pixel, which are drawn a pixel wide over what is behind them.
+
+    Attributes:
+        behind: as `seen` of a view, without them.
+        seen: (2h + 1, 2w + 1) uint32 face of the widened rods where they are before all else.
+        window: (x, y, w, h) of that, pixels.
+        opacity: (F,) float32 of the model's faces.
+    """
+
+    behind: NDArray[np.uint32]
+    seen: NDArray[np.uint32]
+    window: PixelBox
+    opacity: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class _Visibility:
     """The visibility buffer of a view, and how it was drawn.
 
@@ -85,6 +103,7 @@ class _Visibility:
         rotation: (3, 3) of T_cam_target.
         eye: (3,) camera centre, target frame about the model's centre.
         ray_from_pixel: (3, 3), pixel (u, v, 1) of a pinhole to a target-frame direction.
+        thin: what of it is thinner than the samples tell, or None.
     """
 
     seen: NDArray[np.uint32]
@@ -93,6 +112,7 @@ class _Visibility:
     rotation: NDArray[np.float64]
     eye: NDArray[np.float64]
     ray_from_pixel: NDArray[np.float64]
+    thin: _ThinLayer | None = None
 
     @cached_property
     def centres(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -207,7 +227,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             earthshine = np.asarray(self.lighting.fixed_earthshine)
         with self._context.current():
             self._lit = None
-            seen = self._look(T_cam_target)
+            seen = self._look(T_cam_target, picture=True)
             if seen is None:
                 return self._empty(shadow, normals)
             light = (sun_cam, earth_cam, earthshine, sunlight)
@@ -236,7 +256,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         coverage = np.zeros(radiance.shape[:2], dtype=np.float32)
         with self._context.current():
             for pose in poses if self._lit is not None else ():
-                seen = self._look(pose)
+                seen = self._look(pose, picture=True)
                 if seen is None:
                     continue
                 assert self._lit is not None
@@ -266,8 +286,11 @@ class Renderer(AbstractContextManager["Renderer"]):
             dark = (empty.pixels, empty.radiance, empty.coverage)
             return RenderedView(seen.window, *dark, *self._per_pixel(seen))
 
-    def _look(self, T_cam_target: NDArray[np.float64]) -> _Visibility | None:
-        """The visibility buffer of a view; None where the target is out of it."""
+    def _look(
+        self, T_cam_target: NDArray[np.float64], *, picture: bool = False
+    ) -> _Visibility | None:
+        """The visibility buffer of a view, with what a picture needs besides; None where the target
+        is out of it."""
         packed = self._packed
         rotation = np.asarray(T_cam_target[:3, :3], dtype=np.float64)
         translation = T_cam_target[:3, 3] + rotation @ packed.centre
@@ -278,42 +301,170 @@ class Renderer(AbstractContextManager["Renderer"]):
 
         # Distance of the eye from each face's plane: only the faces turned to it can be seen.
         height = packed.face_normals @ eye - packed.face_offsets
-        drawn = np.flatnonzero((height > 0.0) | packed.double_sided)
-        if self._curved is None:
-            pose = np.eye(4)
-            pose[:3, :3], pose[:3, 3] = rotation, translation
-            clip = self._projection(near, far) @ pose
-            seen = self._device.draw_visibility(drawn, clip, window)
-        else:
+        facing = (height > 0.0) | packed.double_sided
+        rods = None
+        if picture:
+            focal = (self.camera.fx, self.camera.fy)
+            rods = packed.rods.thin(rotation, translation, focal, near, len(facing))
+        drawn = np.flatnonzero(facing)
+        layer = None
+        if self._curved is not None:
             vertices = packed.vertices.astype(np.float64) @ rotation.T + translation
+            look = (near, rotation, eye)
             triangles = self._curved.triangles(vertices, packed.faces[drawn], near)
+            if rods is not None:
+                layer, window = self._bent_layer(facing, vertices, rods, triangles.window, look)
+                triangles = replace(triangles, window=window)
             window = triangles.window
             if window[2] <= 0 or window[3] <= 0:
                 return None
-            drawn = drawn[triangles.chosen]
-            if packed.cut.any():
-                self._device.set_casters(packed.casters[drawn])
-            faces = np.append(0, drawn + 1).astype(np.uint32)
-            seen = np.take(faces, self._curved.draw(triangles, near, rotation, eye))
+            seen = self._bent(triangles, drawn, look)
+        else:
+            pose = np.eye(4)
+            pose[:3, :3], pose[:3, 3] = rotation, translation
+            clip = self._projection(near, far) @ pose
+            around = None if rods is None else self._around(rods.corners, window)
+            if rods is None or around is None:
+                seen = self._device.draw_visibility(drawn, clip, window)
+            else:
+                mine = facing[rods.faces]
+                thin, corners = rods.faces[mine], rods.corners[mine]
+                facing[thin] = False
+                corners = (corners - translation) @ rotation
+                behind, seen, wide = self._device.draw_layers(
+                    np.flatnonzero(facing), thin, corners, clip, window, around
+                )
+                layer = _ThinLayer(behind, wide, around, rods.opacity)
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
-        return _Visibility(seen, height, window, rotation, eye, ray_from_pixel)
+        return _Visibility(seen, height, window, rotation, eye, ray_from_pixel, layer)
+
+    def _around(self, corners: NDArray[np.float64], window: PixelBox) -> PixelBox | None:
+        """The pixels of a window that may see triangles (N, 3, 3), camera frame; None for none."""
+        camera, points = self.camera, corners.reshape(-1, 3)
+        u = camera.fx * (points[:, 0] / points[:, 2]) + camera.cx
+        v = camera.fy * (points[:, 1] / points[:, 2]) + camera.cy
+        x, y, w, h = window
+        x0, x1 = max(int(np.floor(u.min())) - 1, x), min(int(np.ceil(u.max())) + 2, x + w)
+        y0, y1 = max(int(np.floor(v.min())) - 1, y), min(int(np.ceil(v.max())) + 2, y + h)
+        return (x0, y0, x1 - x0, y1 - y0) if x0 < x1 and y0 < y1 else None
+
+    def _bent(
+        self,
+        triangles: CurvedTriangles,
+        faces: NDArray[np.intp],
+        look: tuple[float, NDArray[np.float64], NDArray[np.float64]],
+    ) -> NDArray[np.uint32]:
+        """The visibility buffer through a lens.
+
+        Args:
+            triangles: to draw.
+            faces: (N,) of the model that they were made of.
+            look: nearest depth, rotation, eye.
+        """
+        assert self._curved is not None
+        drawn = faces[triangles.chosen]
+        if self._packed.cut.any():
+            self._device.set_casters(self._packed.casters[drawn])
+        numbers = np.append(0, drawn + 1).astype(np.uint32)
+        return np.take(numbers, self._curved.draw(triangles, *look))
+
+    def _bent_layer(
+        self,
+        facing: NDArray[np.bool_],
+        vertices: NDArray[np.float64],
+        rods: ThinRods,
+        window: PixelBox,
+        look: tuple[float, NDArray[np.float64], NDArray[np.float64]],
+    ) -> tuple[_ThinLayer | None, PixelBox]:
+        """Thin rods through a lens, and the window of them and of all else.
+
+        Args:
+            facing: (F,) faces to be drawn.
+            vertices: (V, 3) of the model, camera frame.
+            rods: those that are thin.
+            window: of the view without them widened.
+            look: as of `_bent`.
+        """
+        assert self._curved is not None
+        mine = facing[rods.faces]
+        thin, corners = rods.faces[mine], rods.corners[mine]
+        if len(thin) == 0:
+            return None, window
+        rest = facing.copy()
+        rest[thin] = False
+        others = np.flatnonzero(rest)
+        faces = self._packed.faces[others]
+        behind = self._curved.triangles(vertices, faces, look[0])
+        own = np.arange(3 * len(thin), dtype=np.uint32).reshape(-1, 3) + np.uint32(len(vertices))
+        points = np.concatenate([vertices, corners.reshape(-1, 3)])
+        wide = self._curved.triangles(points, np.concatenate([faces, own]), look[0])
+        window = _union(window, wide.window)
+        if window[2] <= 0 or window[3] <= 0:
+            return None, window
+        without = self._bent(replace(behind, window=window), others, look)
+        everything = np.concatenate([others, thin])
+        seen = self._bent(replace(wide, window=window), everything, look)
+        is_thin = np.zeros(len(facing) + 1, dtype=bool)
+        is_thin[thin + 1] = True
+        seen[~is_thin[seen]] = 0
+        return _ThinLayer(without, seen, window, rods.opacity), window
 
     def _shade(
         self, view: _Visibility, uniforms: ShadeUniforms
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels that see anything, their radiance and coverage: see `RenderedView`."""
-        window = view.window
-        samples = sample_pixels(view.seen, self._packed.surface, self._places)
+        layer = view.thin
+        behind = view.seen if layer is None else layer.behind
+        samples = sample_pixels(behind, self._packed.surface, self._places)
+        points = self._points(samples, view.window)
+        if layer is None:
+            radiance = samples.resolve(self._lit_points(points, view, uniforms))
+            return samples.pixels, radiance, samples.coverage
+        over = sample_layer(layer.seen)
+        above = self._points(over, layer.window)
+        self._onto_faces(above, view)
+        shaded = self._lit_points(np.concatenate([points, above]), view, uniforms)
+        opacity = np.take(layer.opacity, over.primitive)
+        return _composited(
+            (samples.pixels, samples.resolve(shaded[: len(points)]), samples.coverage),
+            _moved(over.pixels, layer.window, view.window),
+            over.resolve(shaded[len(points) :] * opacity[:, None]),
+            over.resolve(np.repeat(opacity[:, None], 3, axis=1))[:, 0],
+            view.window,
+        )
+
+    def _points(self, samples: PixelSamples, window: PixelBox) -> NDArray[np.float32]:
+        """What the device shades of samples of a window: (N, 4), see `Device.shade`."""
         chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
         if self._curved is not None:  # what is shaded is where a pinhole would see it
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
-        faces = samples.primitive.astype(np.intp)
-        chosen[:, 2] = faces
-        looks = self._looks(view.eye, faces)
-        radiance = samples.resolve(self._device.shade(chosen, looks, uniforms))
-        return samples.pixels, radiance, samples.coverage
+        chosen[:, 2] = samples.primitive.astype(np.intp)
+        return chosen
+
+    def _lit_points(
+        self, points: NDArray[np.float32], view: _Visibility, uniforms: ShadeUniforms
+    ) -> NDArray[np.float32]:
+        """Radiance (N, 3) of points as `_points` has them."""
+        looks = self._looks(view.eye, points[:, 2].astype(np.intp))
+        return self._device.shade(points, looks, uniforms)
+
+    def _onto_faces(self, points: NDArray[np.float32], view: _Visibility) -> None:
+        """Bring points (N, 4) of widened triangles to where the triangles are: onto the line from
+        the middle of each one's shortest edge to the corner opposite."""
+        packed, faces = self._packed, points[:, 2].astype(np.intp)
+        corners = (packed.vertices[packed.faces[faces]] - view.eye) @ view.rotation.T
+        place = corners[..., :2] / corners[..., 2:] * (self.camera.fx, self.camera.fy)
+        place += (self.camera.cx, self.camera.cy)
+        edges = np.roll(place, -1, axis=1) - place
+        shortest = np.argmin(np.einsum("nij,nij->ni", edges, edges), axis=1)
+        rows = np.arange(len(points))
+        middle = place[rows, shortest] + edges[rows, shortest] / 2.0
+        line = place[rows, (shortest + 2) % 3] - middle
+        along = np.einsum("ni,ni->n", points[:, :2] - middle, line)
+        along /= np.maximum(np.einsum("ni,ni->n", line, line), 1e-12)
+        points[:, :2] = middle + np.clip(along, 0.05, 0.95)[:, None] * line
 
     def _normals(self, view: _Visibility) -> NDArray[np.float64]:
         """Normals of the triangles at the pixel centres, (h, w, 3), camera axes, to the camera."""
@@ -510,6 +661,51 @@ class Renderer(AbstractContextManager["Renderer"]):
             np.zeros((0, 0), np.uint8) if shadow else None,
             np.zeros((0, 0, 3)) if normals else None,
         )
+
+
+def _union(one: PixelBox, other: PixelBox) -> PixelBox:
+    """The box of two boxes of pixels; an empty one counts for nothing."""
+    boxes = [box for box in (one, other) if box[2] > 0 and box[3] > 0]
+    if not boxes:
+        return (0, 0, 0, 0)
+    x, y = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, below = max(b[0] + b[2] for b in boxes), max(b[1] + b[3] for b in boxes)
+    return (x, y, right - x, below - y)
+
+
+def _moved(pixels: NDArray[np.int64], window: PixelBox, to: PixelBox) -> NDArray[np.int64]:
+    """Flat indices in one window of pixels of another one, which lies within it."""
+    row, column = np.divmod(pixels, window[2])
+    return np.asarray((row + window[1] - to[1]) * to[2] + column + window[0] - to[0])
+
+
+def _composited(
+    behind: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]],
+    pixels: NDArray[np.int64],
+    radiance: NDArray[np.float32],
+    coverage: NDArray[np.float32],
+    window: PixelBox,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Pixels, radiance and coverage of a picture, `behind`, with a layer over it.
+
+    Args:
+        behind: (K,), (K, 3), (K,).
+        pixels, radiance, coverage: (N,), (N, 3), (N,) of the layer; radiance as covered.
+        window: of the pixels.
+    """
+    place = np.full(window[2] * window[3], -1, dtype=np.int64)
+    place[behind[0]] = np.arange(len(behind[0]))
+    at = place[pixels]
+    both = at >= 0
+    at, left = at[both], np.float32(1.0) - coverage[both]
+    under, covered = behind[1].copy(), behind[2].copy()
+    under[at] = radiance[both] + left[:, None] * under[at]
+    covered[at] = coverage[both] + left * covered[at]
+    return (
+        np.concatenate([behind[0], pixels[~both]]),
+        np.concatenate([under, radiance[~both]]),
+        np.concatenate([covered, coverage[~both]]),
+    )
 
 
 def _light_axes(sun: NDArray[np.float64], extents: NDArray[np.float64]) -> NDArray[np.float64]:

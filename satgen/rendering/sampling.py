@@ -144,6 +144,36 @@ def sample_pixels(
     )
 
 
+def sample_layer(seen: NDArray[np.uint32]) -> PixelSamples:
+    """Which points make up the pixels of a layer that shows little: every sample is shaded.
+
+    Args:
+        seen: as of `sample_pixels`; no pixel counts as whole.
+    """
+    h, w = seen.shape[0] // 2, seen.shape[1] // 2
+    row, column = np.nonzero(seen[1::2, 1::2])
+    below, right = np.nonzero(seen[0::2, 0::2])
+    slots, points, weights = [row * w + column], [np.arange(len(row))], [np.full(len(row), 0.5)]
+    for down, across in ((1, 1), (1, 0), (0, 1), (0, 0)):  # the pixels that meet in a corner
+        y, x = below - down, right - across
+        inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+        slots.append((y * w + x)[inside])
+        points.append(len(row) + np.flatnonzero(inside))
+        weights.append(np.full(len(slots[-1]), 0.125))
+    pixels, slot = np.unique(np.concatenate(slots), return_inverse=True)
+    primitive = [seen[1::2, 1::2][row, column], seen[0::2, 0::2][below, right]]
+    return PixelSamples(
+        pixels=pixels.astype(np.int64),
+        primitive=np.concatenate(primitive) - np.uint32(1),
+        u=np.concatenate([column, right - 0.5], dtype=np.float32, casting="same_kind"),
+        v=np.concatenate([row, below - 0.5], dtype=np.float32, casting="same_kind"),
+        whole=0,
+        slot=slot.reshape(-1),
+        point=np.concatenate(points).astype(np.int32),
+        weight=np.concatenate(weights).astype(np.float32),
+    )
+
+
 def _shared(
     seen_by: NDArray[np.uint8],
     middle: NDArray[np.int32],
