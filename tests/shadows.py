@@ -12,6 +12,7 @@ from satgen.camera import Camera
 from satgen.model import Material, TargetModel
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.renderer import Renderer
+from satgen.surroundings.place import SUN_RADIUS_DEG
 from tests.scenes import Witness
 
 LIFT_M = 2e-4
@@ -54,8 +55,10 @@ class Lit:
     axes: NDArray[np.float64]
 
 
-def lit(renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray) -> Lit:
-    """Ask a renderer of a plain model in a dark surrounding."""
+def lit(
+    renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray, most: int = MOST
+) -> Lit:
+    """Ask a renderer of a plain model in a dark surrounding, at some `most` points."""
     device: Any = renderer._device
     shade, draw = device.shade, device.draw_shadow_map
     seen: dict[str, Any] = {}
@@ -67,10 +70,10 @@ def lit(renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray)
         seen.update(samples=samples.copy(), uniforms=uniforms, radiance=radiance)
         return radiance
 
-    def nothing(faces: NDArray, clip: NDArray, size: Any) -> None:
+    def nothing(faces: NDArray, clip: NDArray, *size: Any) -> None:
         beyond = clip.copy()
         beyond[0, 3] += 10.0
-        draw(faces, beyond, size)
+        draw(faces, beyond, *size)
 
     try:
         device.shade = spy
@@ -83,7 +86,7 @@ def lit(renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray)
     finally:
         device.shade, device.draw_shadow_map = shade, draw
         renderer._shadow = None
-    some = slice(None, None, 1 + len(dark) // MOST)
+    some = slice(None, None, 1 + len(dark) // most)
     bright, samples, dark = seen["radiance"][some, 0], seen["samples"][some], dark[some]
     uniforms = seen["uniforms"]
     centre, _ = model.bounding_sphere
@@ -111,13 +114,35 @@ def lit(renderer: Renderer, model: TargetModel, pose: NDArray, sun_cam: NDArray)
     return Lit(*kept, texel, axes)
 
 
+def disc(sun: NDArray, rays: int) -> NDArray[np.float64]:
+    """Directions (rays, 3) to places spread evenly over the sun's disc, the last near its rim."""
+    aside = np.cross(sun, np.eye(3)[np.argmin(np.abs(sun))])
+    aside /= np.linalg.norm(aside)
+    radius = np.tan(np.radians(SUN_RADIUS_DEG)) * np.sqrt((np.arange(rays) + 0.5) / rays)
+    turn = np.arange(rays) * np.pi * (3.0 - np.sqrt(5.0))
+    off = np.cos(turn)[:, None] * aside + np.sin(turn)[:, None] * np.cross(sun, aside)
+    toward = sun + radius[:, None] * off
+    return np.asarray(toward / np.linalg.norm(toward, axis=1, keepdims=True))
+
+
+def share_by_rays(found: Lit, model: TargetModel, rays: int = 48) -> NDArray[np.float64]:
+    """Share of the sun's disc, (N,), that Embree finds open."""
+    witness = Witness(model.vertices - model.bounding_sphere[0], model.faces)
+    start = found.points + LIFT_M * found.normal
+    share = np.zeros(len(start))
+    for toward in disc(found.axes[2], rays):
+        share += witness.first(start, np.broadcast_to(toward, start.shape)) < 0
+    return share / rays
+
+
 def judge(found: Lit, model: TargetModel, patch: NDArray) -> dict[str, NDArray]:
     """Where the renderer is wrong, away from the edges of shadows.
 
     Returns:
-        "occluded" and "open": masks (N,) of the points that Embree finds in shadow, none of whose
-        surface the sun sees within `REACH` texels, and of those in the sun, none of whose surface
-        is in shadow so near; "leak" and "acne": of these, the points with light and without.
+        "truth": share (N,) of the sun's disc. "occluded" and "open": masks (N,) of the points that
+        Embree finds wholly in shadow, none of whose surface any of the sun sees within `REACH`
+        texels, and of those wholly in the sun; "leak" and "acne": of these, the points with light,
+        and those without of whose surface nothing is in shadow so near.
     """
     centre, _ = model.bounding_sphere
     corners = model.vertices[model.faces] - centre
@@ -125,8 +150,8 @@ def judge(found: Lit, model: TargetModel, patch: NDArray) -> dict[str, NDArray]:
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     witness = Witness(model.vertices - centre, model.faces)
     sun = found.axes[2]
-    start = found.points + LIFT_M * found.normal
-    blocked = witness.first(start, np.broadcast_to(sun, start.shape)) >= 0
+    truth = share_by_rays(found, model)
+    blocked = truth == 0.0
 
     def own(face: NDArray, of: NDArray) -> NDArray:
         """Whether faces go on smoothly in the points' patches or lie in their planes."""
@@ -139,13 +164,16 @@ def judge(found: Lit, model: TargetModel, patch: NDArray) -> dict[str, NDArray]:
     steps = [(a, b) for a in grid for b in grid]
     at = np.flatnonzero(blocked)
     unseen = np.ones(len(at), dtype=bool)
-    for a, b in steps:
-        far = found.points[at] + a * found.axes[0] + b * found.axes[1] + 50.0 * sun
-        unseen &= ~own(witness.first(far, np.broadcast_to(-sun, far.shape)), at)
+    rim = disc(sun, 48)[-8:]
+    corners_of_reach = [(a, b) for a in grid[::3] for b in grid[::3]]
+    for toward, places in [(sun, steps), *((r, corners_of_reach) for r in rim)]:
+        for a, b in places:
+            far = found.points[at] + a * found.axes[0] + b * found.axes[1] + 50.0 * toward
+            unseen &= ~own(witness.first(far, np.broadcast_to(-toward, far.shape)), at)
     occluded = np.zeros_like(blocked)
     occluded[at[unseen]] = True
 
-    suspect = np.flatnonzero(~blocked & (found.share < 0.95))
+    suspect = np.flatnonzero((truth == 1.0) & (found.share < 0.95))
     near = np.zeros(len(suspect), dtype=bool)
     n = found.normal[suspect]
     for a, b in steps:
@@ -159,10 +187,10 @@ def judge(found: Lit, model: TargetModel, patch: NDArray) -> dict[str, NDArray]:
     acne = np.zeros_like(blocked)
     acne[suspect[~near]] = True
     return {
-        "truth": ~blocked,
+        "truth": truth,
         "occluded": occluded,
-        "open": ~blocked,
-        "leak": occluded & (found.share > 0.0),
+        "open": truth == 1.0,
+        "leak": occluded & (found.share > 1e-6),
         "acne": acne,
     }
 

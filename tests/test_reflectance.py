@@ -60,10 +60,10 @@ def shading(renderer: Renderer, faces: int) -> Callable[..., NDArray]:
         answer[:] = [shade(samples, np.zeros(faces, np.uint8), uniforms)]
         return np.zeros((len(asked), 3), np.float32)
 
-    def nothing(faces: NDArray, clip: NDArray, size: Any) -> None:
+    def nothing(faces: NDArray, clip: NDArray, *size: Any) -> None:
         beyond = clip.copy()
         beyond[0, 3] += 10.0
-        draw(faces, beyond, size)
+        draw(faces, beyond, *size)
 
     device.shade, device.draw_shadow_map = only_ours, nothing
 

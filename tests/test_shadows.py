@@ -17,6 +17,7 @@ from satgen.options import RenderOptions
 from satgen.rendering.lighting import Lighting
 from satgen.rendering.patches import find_neighbours, find_patches
 from satgen.scene import Scene, scene_of
+from satgen.surroundings.place import SUN_RADIUS_DEG
 from tests.scenes import look, model_of
 from tests.shadows import judge, lit, plain, renderer_of
 
@@ -79,6 +80,41 @@ def test_a_ball_is_lit_up_to_its_terminator_and_shadows_itself_nowhere() -> None
             found = judged(model, pose, pose[:3, :3] @ sun, size)
             error = (found["share"] - found["truth"]) * found["cosine"]
             assert np.abs(error).sum() <= 0.02 * (found["truth"] @ found["cosine"])
+
+
+# --- half shadows ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [512, 1024, 2048])
+def test_a_plates_shadow_is_soft_by_its_height(size: int) -> None:
+    """The share over the distance to the edge is that of a disc cut off by a straight line."""
+    height = 8.0
+    floor = trimesh.creation.box([4.0, 4.0, 0.1])
+    plate = trimesh.creation.box([4.0, 4.0, 0.02])
+    plate.apply_translation([2.0, 0.3, height + 0.06])
+    turn = np.radians(20.0)  # else the whole edge lies at one place in the texels
+    plate.apply_transform(trimesh.transformations.rotation_matrix(turn, [0.0, 0.0, 1.0]))
+    model = plain(model_of([floor, plate]))
+    camera = Camera.from_fov(512, 512, 14.0)
+    pose = look(-100.0, 60.0, 40.0)
+    sun = np.array([0.0, 0.0, 1.0])
+    with renderer_of(model, camera, TEXEL * 512 / size) as renderer:
+        found = lit(renderer, model, pose, pose[:3, :3] @ sun, most=40000)
+    points = found.points + model.bounding_sphere[0]
+    on_floor = (np.abs(points[:, 2] - 0.05) < 1e-6) & (np.abs(points[:, 1] - 0.2) < 1.2)
+    radius = np.tan(np.radians(SUN_RADIUS_DEG)) * height
+    assert radius / found.texel > 1.1
+    under = points[on_floor, :2] @ [np.cos(turn), np.sin(turn)] / radius
+    x = np.clip(under, -1.0, 1.0)
+    visible = 0.5 - (x * np.sqrt(1.0 - x * x) + np.arcsin(x)) / np.pi
+    error = np.abs(found.share[on_floor] - visible)
+    within = np.abs(under) < 1.0
+    assert np.count_nonzero(within) > 200
+    assert error[within].mean() < 0.025
+    assert error.max() < 0.12
+    # Nothing beyond the half shadow, but for half a texel.
+    beyond = np.abs(under) > 1.0 + found.texel / radius
+    assert error[beyond].max() < 1e-3
 
 
 # --- the targets ----------------------------------------------------------------------------------

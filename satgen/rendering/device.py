@@ -18,6 +18,7 @@ from OpenGL.GL import shaders
 from satgen.errors import RunError
 from satgen.interreflection import BINS, LEAF
 from satgen.rendering.bounce import TEXELS
+from satgen.rendering.outlines import LEAST_BLOCK, NARROW
 from satgen.rendering.packing import FLATNESS, MATERIAL_TEXELS, PackedModel
 from satgen.rendering.reflectance import DIELECTRIC, SIDE, table
 
@@ -41,6 +42,9 @@ class ShadeUniforms:
         sun, earth: (3,) unit vectors.
         shadow_from_target: (4, 4), to texels (x, y) of the shadow map, whose first is centred at
             (0.5, 0.5), and depth.
+        shadow_size: (w, h) of it.
+        shadow_block: texels of it in each direction that share one depth of outlines.
+        penumbra: half the width of a half shadow, texels, for each unit of its depth.
         earthshine: (3,) mean radiance of the Earth's disc, linear RGB.
         sunlight: share of the sun's light that reaches the target.
         ambient: radiance of everything else.
@@ -52,6 +56,9 @@ class ShadeUniforms:
     sun: NDArray[np.float64]
     earth: NDArray[np.float64]
     shadow_from_target: NDArray[np.float64]
+    shadow_size: tuple[int, int]
+    shadow_block: int
+    penumbra: float
     earthshine: NDArray[np.float64]
     sunlight: float
     ambient: float
@@ -149,14 +156,16 @@ class Device:
 
         side = (self.shadow_side, self.shadow_side)
         self._shadow_map = texture_2d(side, GL.GL_RG32UI, GL.GL_RG_INTEGER, GL.GL_UNSIGNED_INT)
+        self._shadow_depth = texture_2d(
+            side, GL.GL_DEPTH_COMPONENT32F, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT
+        )
         self._shadow_fb = framebuffer(self._shadow_map)
-        depth = GL.glGenRenderbuffers(1)
-        GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, depth)
-        GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, GL.GL_DEPTH_COMPONENT32F, *side)
-        GL.glFramebufferRenderbuffer(
-            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_RENDERBUFFER, depth
+        GL.glFramebufferTexture2D(
+            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, self._shadow_depth, 0
         )
         check_framebuffer()
+        blocks = (-(-self.shadow_side // LEAST_BLOCK),) * 2
+        self._outlines = texture_2d(blocks, GL.GL_R32F, GL.GL_RED, GL.GL_FLOAT)
 
     def _make_programs(self, packed: PackedModel) -> None:
         constants = {
@@ -168,6 +177,7 @@ class Device:
             "UNLIT": int(packed.material_texels[2::MATERIAL_TEXELS, 3].any()),
             "MATERIAL_TEXELS": MATERIAL_TEXELS,
             "LIST_WIDTH": LIST_WIDTH,
+            "NARROW": NARROW,
             "TABLE_SIDE": SIDE,
             "DIELECTRIC": DIELECTRIC,
             "AROUND_BINS": BINS,
@@ -180,9 +190,14 @@ class Device:
         self._shadow_program = Program("geometry.vert", "shadow.frag", self.constants)
         # One for each of what a sample may look up: llvmpipe runs what a branch leaves out.
         self._shade_programs = [
-            Program("list.vert", "shade.frag", {**constants, "CUT": 0, "LOOK": look})
+            Program(
+                "list.vert", "shade.frag", {**constants, "CUT": 0, "LOOK": look, "HALF_SHADOWS": 0}
+            )
             for look in LOOKS
         ]
+        self._half_shadows = Program(
+            "list.vert", "shade.frag", {**constants, "CUT": 0, "LOOK": 0, "HALF_SHADOWS": 1}
+        )
         faces = buffer_texture(_static_buffer(packed.face_texels), GL.GL_RGBA32F)
         materials = buffer_texture(_static_buffer(packed.material_texels), GL.GL_RGBA32F)
         samples = buffer_texture(self._samples_buffer, GL.GL_RGBA32F)
@@ -212,6 +227,8 @@ class Device:
             ),
             ("reflectance", GL.GL_TEXTURE_2D, _table_texture(table())),
             ("shadow_map", GL.GL_TEXTURE_2D, self._shadow_map),
+            ("shadow_depth", GL.GL_TEXTURE_2D, self._shadow_depth),
+            ("shadow_outlines", GL.GL_TEXTURE_2D, self._outlines),
             ("nodes", GL.GL_TEXTURE_BUFFER, nodes),
             ("around_of", GL.GL_TEXTURE_BUFFER, around),
             ("tree", GL.GL_TEXTURE_BUFFER, tree),
@@ -231,7 +248,7 @@ class Device:
         self._units = {name: unit for unit, (name, _, _) in enumerate(textures)}
         for program in (self._visibility_program, self._shadow_program):
             self.bind_cutting(program)
-        for program in self._shade_programs:
+        for program in (*self._shade_programs, self._half_shadows):
             program.use()
             for name, unit in self._units.items():
                 GL.glUniform1i(program[name], unit)
@@ -263,6 +280,7 @@ class Device:
         faces: NDArray[np.intp],
         clip_from_target: NDArray[np.float64],
         size: tuple[int, int],
+        outlines: NDArray[np.float32],
     ) -> None:
         """What the sun sees of faces, in the map's first (w, h) texels.
 
@@ -270,7 +288,14 @@ class Device:
             faces: (N,) of the model.
             clip_from_target: (4, 4).
             size: (w, h) in texels.
+            outlines: depths by blocks of texels, from `outlines.depths_of_outlines`.
         """
+        GL.glActiveTexture(GL.GL_TEXTURE0 + self._units["shadow_outlines"])
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self._outlines)
+        GL.glTexSubImage2D(
+            *(GL.GL_TEXTURE_2D, 0, 0, 0, outlines.shape[1], outlines.shape[0]),
+            *(GL.GL_RED, GL.GL_FLOAT, np.ascontiguousarray(outlines)),
+        )
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
         GL.glViewport(0, 0, *size)
         GL.glScissor(0, 0, *size)
@@ -401,19 +426,29 @@ class Device:
         GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._samples_buffer)
         first = int(looks[0]) if len(looks) else 0
         if not np.any(looks != first):
-            return self._shade_list(first, samples, uniforms)
-        shaded = np.empty((len(samples), 3), dtype=np.float32)
-        for look in LOOKS:
-            part = np.flatnonzero(looks == look)
-            if len(part):
-                shaded[part] = self._shade_list(look, np.take(samples, part, axis=0), uniforms)
+            shaded, half = self._shade_list(self._shade_programs[first], samples, uniforms)
+        else:
+            shaded = np.empty((len(samples), 3), dtype=np.float32)
+            halves = []
+            for look in LOOKS:
+                part = np.flatnonzero(looks == look)
+                if len(part):
+                    chosen = np.take(samples, part, axis=0)
+                    shaded[part], half = self._shade_list(
+                        self._shade_programs[look], chosen, uniforms
+                    )
+                    halves.append(np.take(part, half))
+            half = np.concatenate(halves)
+        if len(half):
+            chosen = np.take(samples, half, axis=0)
+            change, _ = self._shade_list(self._half_shadows, chosen, uniforms)
+            shaded[half] = np.maximum(shaded[half] + change, np.float32(0.0))
         return shaded
 
     def _shade_list(
-        self, look: int, samples: NDArray[np.float32], uniforms: ShadeUniforms
-    ) -> NDArray[np.float32]:
-        """Radiance (N, 3) of samples that all need the same."""
-        program = self._shade_programs[look]
+        self, program: Program, samples: NDArray[np.float32], uniforms: ShadeUniforms
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Radiance (N, 3) of samples that all need the same, and which may be in half shadow."""
         program.use()
         GL.glUniformMatrix3fv(
             program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)
@@ -421,6 +456,9 @@ class Device:
         program.matrix("shadow_from_target", uniforms.shadow_from_target)
         for name in ("eye", "sun", "earth", "earthshine"):
             GL.glUniform3f(program[name], *getattr(uniforms, name))
+        GL.glUniform2i(program["shadow_size"], *uniforms.shadow_size)
+        GL.glUniform1i(program["shadow_block"], uniforms.shadow_block)
+        GL.glUniform1f(program["penumbra"], uniforms.penumbra)
         GL.glUniform1f(program["sunlight"], uniforms.sunlight)
         GL.glUniform1f(program["ambient"], uniforms.ambient)
         GL.glUniform1f(program["cos_earth_limb"], uniforms.cos_earth_limb)
@@ -438,7 +476,9 @@ class Device:
             )
         squares = radiance[..., :3].reshape(rows // 2, 2, LIST_WIDTH // 2, 2, 3)
         listed = squares.transpose(0, 2, 1, 3, 4).astype(np.float32, order="C").reshape(-1, 3)
-        return np.asarray(listed[: len(samples)])
+        y, x = np.nonzero(radiance[..., 3] == 0)
+        half = (y >> 1) * (2 * LIST_WIDTH) + (x >> 1) * 4 + (y & 1) * 2 + (x & 1)
+        return np.asarray(listed[: len(samples)]), half[half < len(samples)]
 
 
 def texture_2d(

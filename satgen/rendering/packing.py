@@ -13,6 +13,7 @@ from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.coincident import back_to_back
 from satgen.rendering.islands import fill_between_islands
 from satgen.rendering.mirrors import Mirrors
+from satgen.rendering.outlines import Edges, find_edges
 from satgen.rendering.patches import find_neighbours, find_patches
 from satgen.rendering.rods import Rods, find_rods
 
@@ -51,6 +52,7 @@ class PackedModel:
             times its patch plus 1 if that is simple (see patches.py).
         rods: the straight thin bodies.
         double_sided: (F,) bool.
+        edges: that may be outlines.
         cut: (F,) bool, which faces are cut out by their opacity.
         colours, second: the first of a face's texels with its vertices' colours, and with their
             second coordinates; 0 where there are none.
@@ -87,6 +89,7 @@ class PackedModel:
     casters: NDArray[np.uint32]
     rods: Rods
     double_sided: NDArray[np.bool_]
+    edges: Edges
     cut: NDArray[np.bool_]
     colours: int
     second: int
@@ -234,6 +237,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         rods=find_rods(vertices, faces, ~cut),
         double_sided=double_sided,
         cut=cut,
+        edges=find_edges(faces, face_normals, neighbours),
         colours=first_colour,
         second=second,
         face_stride=stride,

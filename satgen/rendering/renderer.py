@@ -28,9 +28,11 @@ from satgen.rendering.backend import choose_backend, create_context
 from satgen.rendering.bounce import Bounce
 from satgen.rendering.context import Context
 from satgen.rendering.lighting import Lighting
+from satgen.rendering.outlines import LEAST_BLOCK, NARROW, depths_of_outlines
 from satgen.rendering.packing import pack
 from satgen.rendering.rods import ThinRods
 from satgen.rendering.sampling import PixelSamples, sample_layer, sample_pixels
+from satgen.surroundings.place import SUN_RADIUS_DEG
 
 if TYPE_CHECKING:
     from satgen.rendering.curved import CurvedTriangles, CurvedView
@@ -130,6 +132,9 @@ class _ShadowMap:
     sun: NDArray[np.float64]
     texel: float
     from_target: NDArray[np.float64]
+    size: tuple[int, int]
+    block: int
+    penumbra: float
 
 
 class Renderer(AbstractContextManager["Renderer"]):
@@ -546,6 +551,9 @@ class Renderer(AbstractContextManager["Renderer"]):
             sun=sun,
             earth=earth,
             shadow_from_target=shadow.from_target,
+            shadow_size=shadow.size,
+            shadow_block=shadow.block,
+            penumbra=shadow.penumbra,
             earthshine=earthshine,
             sunlight=sunlight,
             ambient=self.lighting.ambient,
@@ -597,15 +605,27 @@ class Renderer(AbstractContextManager["Renderer"]):
         from_target = np.eye(4)
         from_target[:3] = scale[:, None] * clip[:3]
         from_target[:3, 3] += scale
-        casting = np.flatnonzero(
-            (self._normals32 @ sun.astype(np.float32) > 0.0) | packed.double_sided
+        turned = self._normals32 @ sun.astype(np.float32) > 0.0
+        casts = turned | packed.double_sided
+        # The half shadow of what is highest on what is lowest reaches no farther than a block.
+        penumbra = float(np.tan(np.radians(SUN_RADIUS_DEG)) * 2.0 * half[2] / size)
+        block = max(LEAST_BLOCK, int(np.ceil(penumbra)) + 1)
+        shape = (int(counts[0]), int(counts[1]))
+        # As `from_target`: texels by blocks, and depths.
+        low_corner = middle - half
+        at = in_light - low_corner.astype(np.float32)[:, None]
+        at[:2] *= np.float32(1.0 / (size * block))
+        at[2] = 1.0 - at[2] * np.float32(0.5 / half[2])
+        outlines = depths_of_outlines(
+            packed.edges,
+            turned,
+            casts,
+            at,
+            1.0 - NARROW / penumbra,
+            (-(-shape[0] // block), -(-shape[1] // block)),
         )
-        self._device.draw_shadow_map(
-            casting,
-            clip,
-            (int(counts[0]), int(counts[1])),
-        )
-        self._shadow = _ShadowMap(sun.copy(), texel, from_target)
+        self._device.draw_shadow_map(np.flatnonzero(casts), clip, shape, outlines)
+        self._shadow = _ShadowMap(sun.copy(), texel, from_target, shape, block, penumbra)
         return self._shadow
 
     def _extent(

@@ -1,7 +1,9 @@
 #version 330 core
 // Shades a list of samples: each pixel of the output is one point of one triangle.
 
-layout(location = 0) out vec4 radiance;  // linear RGB
+// Linear RGB, and in alpha 0 where the sun may be half hidden by what is far above. With HALF_SHADOWS, for
+// those samples: what that changes.
+layout(location = 0) out vec4 radiance;
 
 uniform samplerBuffer samples;       // u, v in pixels, face, -
 uniform samplerBuffer faces;         // FACE_TEXELS a face, see packing.py
@@ -10,12 +12,17 @@ uniform sampler2DArray base_roughness;   // sRGB base colour, linear roughness i
 uniform sampler2DArray normal_metallic;  // tangent-space normal, metallic in alpha
 uniform sampler2D reflectance;   // by cosine and roughness, see reflectance.py
 uniform usampler2D shadow_map;       // face from 1, or 0; four times its patch, + 2 front, + 1 simple
+uniform sampler2D shadow_depth;      // from the sun, 0 to 1
+uniform sampler2D shadow_outlines;   // the least of an outline in and about each block of texels
 
 uniform mat3 ray_from_pixel;     // (u, v, 1) -> target-frame direction with camera z = 1
 uniform vec3 eye;                // camera centre, target frame, about the model's centre
 uniform vec3 sun;                // unit vector to the sun, target frame
 uniform vec3 earth;              // unit vector to the Earth, target frame
 uniform mat4 shadow_from_target;
+uniform ivec2 shadow_size;       // texels of the shadow map
+uniform int shadow_block;        // texels of a block, more than half of the widest half shadow
+uniform float penumbra;          // texels of a half shadow's half width, a unit of depth
 uniform float flatness;          // metres that a point may be off a plane and count as on it
 uniform vec3 earthshine;         // mean radiance of the Earth's disc
 uniform float sunlight;          // share of the sun's light that reaches the target
@@ -114,26 +121,23 @@ int fate(int face, vec3 place, Surface s) {
     return FAR;
 }
 
-// Share of the sun that a point sees. A texel of the shadow map speaks for the light where it shows the
-// point's own patch, and against it where it shows a surface that is in the way; else it says nothing.
-// No depth is compared: however large a texel is, light gets through no shell, and no surface shadows
-// itself.
-float sunlit(Surface s) {
-    vec2 at = (shadow_from_target * vec4(s.point, 1.0)).xy - 0.5;
-    ivec2 corner = ivec2(floor(at));
-    vec2 share = at - floor(at);
+// Share of the sun that a point sees, were it a point: from four texels of the shadow map, the place
+// among them, and whether each is asked. A texel speaks for the light where it shows the point's own
+// patch, and against it where it shows a surface that is in the way; else it says nothing. No depth is
+// compared: however large a texel is, light gets through no shell, and no surface shadows itself.
+float by_texels(Surface s, ivec2 corner, vec2 share, vec4 asked) {
     uvec2 t0 = texelFetch(shadow_map, corner, 0).rg;
     uvec2 t1 = texelFetch(shadow_map, corner + ivec2(1, 0), 0).rg;
     uvec2 t2 = texelFetch(shadow_map, corner + ivec2(0, 1), 0).rg;
     uvec2 t3 = texelFetch(shadow_map, corner + ivec2(1, 1), 0).rg;
-    uvec4 seen = uvec4(t0.x, t1.x, t2.x, t3.x);
+    uvec4 seen = uvec4(t0.x, t1.x, t2.x, t3.x) * uvec4(asked);
     uvec4 patches = uvec4(t0.y, t1.y, t2.y, t3.y);
     bvec4 own = equal(patches >> 1, uvec4(s.patch));
     bvec4 plain = equal(patches, uvec4(2u * s.patch + 1u));
+    vec4 weight = vec4(1.0 - share.x, share.x, 1.0 - share.x, share.x)
+                  * vec4(vec2(1.0 - share.y), vec2(share.y)) * asked;
     if (all(plain)) return 1.0;
 
-    vec4 weight = vec4(1.0 - share.x, share.x, 1.0 - share.x, share.x)
-                  * vec4(vec2(1.0 - share.y), vec2(share.y));
     vec3 across = vec3(shadow_from_target[0].x, shadow_from_target[1].x, shadow_from_target[2].x);
     vec3 down = vec3(shadow_from_target[0].y, shadow_from_target[1].y, shadow_from_target[2].y);
     across /= dot(across, across);
@@ -168,6 +172,85 @@ float sunlit(Surface s) {
     return covered ? min(part, 0.5) : far ? part : max(part, 0.5);
 }
 
+// Radius of the widest half shadow that there may be at a place on the shadow map, in its texels.
+float widest_half_shadow(vec3 on_map) {
+    float depth = texelFetch(shadow_outlines, ivec2(on_map.xy) / shadow_block, 0).r;
+    return (on_map.z - depth) * penumbra;
+}
+
+#if HALF_SHADOWS
+const float STEPS = 5.0;  // at most so many from the middle of a half shadow to its edge
+
+// Share of the sun's disc that a point sees, less that by four texels alone. What is far above the
+// point, so that its half shadow is wider than the filter, is told from the rest by its depth.
+float sunlit(Surface s) {
+    vec3 on_map = (shadow_from_target * vec4(s.point, 1.0)).xyz;
+    vec2 at = on_map.xy - 0.5;
+    ivec2 corner = ivec2(floor(at));
+    vec2 share = at - floor(at);
+    float widest = widest_half_shadow(on_map);
+    int stride = max(int(ceil(widest / STEPS)), 1);
+    int n = widest > NARROW ? int(ceil(widest / float(stride) + 0.5)) : -1;
+    ivec2 base = ivec2(round(at / float(stride))) * stride;
+    float number = 0.0;
+    float widths = 0.0;
+    for (int y = -n; y <= n; y++) for (int x = -n; x <= n; x++) {
+        ivec2 texel = base + stride * ivec2(x, y);
+        float depth = texelFetch(shadow_depth, clamp(texel, ivec2(0), shadow_size - 1), 0).r;
+        float radius = (on_map.z - depth) * penumbra;
+        float inside = clamp((radius - distance(vec2(texel), at)) / float(stride) + 0.5, 0.0, 1.0);
+        inside *= radius > NARROW ? 1.0 : 0.0;
+        number += inside;
+        widths += inside * radius;
+    }
+    int last = number > 0.0 ? n : -1;
+    float mean = widths / max(number, 1e-6);
+    float whole = 0.0;
+    float hidden = 0.0;
+    float nearest = 1e6;
+    ivec2 open = corner;
+    for (int y = -last; y <= last; y++) for (int x = -last; x <= last; x++) {
+        ivec2 texel = base + stride * ivec2(x, y);
+        float depth = texelFetch(shadow_depth, clamp(texel, ivec2(0), shadow_size - 1), 0).r;
+        float radius = (on_map.z - depth) * penumbra;
+        float off = distance(vec2(texel), at);
+        float inside = clamp((mean - off) / float(stride) + 0.5, 0.0, 1.0);
+        bool over = radius > NARROW;
+        whole += inside;
+        hidden += over && off < radius + 0.5 * float(stride) ? inside : 0.0;
+        open = !over && off < nearest ? texel : open;
+        nearest = over ? nearest : min(nearest, off);
+    }
+    float sharp = 0.0;
+    float below = 0.0;  // share that what is not far above lets through
+    vec4 asked = vec4(1.0);
+    int looks = last < 0 ? 1 : 2;
+    for (int k = 0; k < looks; k++) {
+        if (k == 1) {
+            vec4 depths = vec4(texelFetch(shadow_depth, corner, 0).r,
+                               texelFetch(shadow_depth, corner + ivec2(1, 0), 0).r,
+                               texelFetch(shadow_depth, corner + ivec2(0, 1), 0).r,
+                               texelFetch(shadow_depth, corner + ivec2(1, 1), 0).r);
+            asked = vec4(lessThan((on_map.z - depths) * penumbra, vec4(NARROW)));
+            if (asked == vec4(0.0)) {
+                corner = open;
+                share = vec2(0.0);
+                asked = vec4(1.0, 0.0, 0.0, 0.0);
+            }
+        }
+        below = by_texels(s, corner, share, asked);
+        sharp = k == 0 ? below : sharp;
+    }
+    float soft = hidden < whole ? below * (1.0 - hidden / whole) : 0.0;
+    return last < 0 ? 0.0 : (soft - sharp) * smoothstep(NARROW, 2.0 * NARROW, mean);
+}
+#else
+float sunlit(Surface s) {
+    vec2 at = (shadow_from_target * vec4(s.point, 1.0)).xy - 0.5;
+    return by_texels(s, ivec2(floor(at)), at - floor(at), vec4(1.0));
+}
+#endif
+
 vec4 reflectance_at(float cosine, float alpha) {
     const float n = float(TABLE_SIDE);
     return textureLod(reflectance, (vec2(cosine, sqrt(alpha)) * (n - 1.0) + 0.5) / n, 0.0);
@@ -194,7 +277,7 @@ vec3 direct(Surface s) {
     float g = min(facing / (even * dot(s.even, s.geometric)), 1.0);
     float light = nl * g * (1.0 + g - g * g) * past_bumps(even, s.relief);
     light *= sunlit(s);
-    if (light <= 0.0) return vec3(0.0);
+    if (light == 0.0) return vec3(0.0);
 
     vec3 h = normalize(s.view + sun);
     float nh = dot(s.normal, h);
@@ -239,7 +322,7 @@ vec3 indirect(Surface s, int face, vec2 barycentric) {
     return s.diffuse * (1.0 - s.terms.z) * max(irradiance, 0.0) + specular * lobe;
 }
 
-vec3 shade(int face, vec2 pixel) {
+vec4 shade(int face, vec2 pixel) {
     vec4 f0 = texelFetch(faces, face * FACE_TEXELS);
     vec4 f1 = texelFetch(faces, face * FACE_TEXELS + 1);
     vec4 f2 = texelFetch(faces, face * FACE_TEXELS + 2);
@@ -314,7 +397,7 @@ vec3 shade(int face, vec2 pixel) {
     albedo *= clamp(tint, 0.0, 1.0);
 #endif
 #if UNLIT
-    if (m2.w > 0.5) return albedo;
+    if (m2.w > 0.5) return vec4(albedo, 1.0);
 #endif
     float metallic = relief.a * m1.x;
 
@@ -353,7 +436,15 @@ vec3 shade(int face, vec2 pixel) {
     float relief_seen = max(m1.w - (1.0 - shortened) / shortened * m1.y * m1.y, 0.0);
     Surface s = Surface(patch, point, view, geometric, vertex, normal, relief_seen,
                         albedo * (1.0 - metallic), f_zero, alpha, nv, terms, gain);
-    return sunlight * direct(s) + indirect(s, face, bc) + emitted;
+#if HALF_SHADOWS
+    return vec4(sunlight * direct(s), 1.0);
+#else
+    float widest = widest_half_shadow((shadow_from_target * vec4(point, 1.0)).xyz);
+    vec3 all = sunlight * direct(s) + indirect(s, face, bc) + emitted;
+    float facing = min(min(dot(normal, sun), dot(vertex, sun)), dot(geometric, sun));
+    bool half_lit = widest > NARROW && sunlight * facing > 0.0;
+    return vec4(min(all, vec3(SUN_RADIANCE)), half_lit ? 0.0 : 1.0);
+#endif
 }
 
 void main() {
@@ -361,5 +452,5 @@ void main() {
     // Four in a row are a square of pixels here: drivers look up textures at one level for such.
     int number = (at.y >> 1) * (2 * LIST_WIDTH) + (at.x >> 1) * 4 + (at.y & 1) * 2 + (at.x & 1);
     vec4 chosen = texelFetch(samples, number);
-    radiance = vec4(min(shade(int(chosen.z), chosen.xy), vec3(SUN_RADIANCE)), 1.0);
+    radiance = shade(int(chosen.z), chosen.xy);
 }
