@@ -25,9 +25,6 @@ from satgen.model import TargetModel
 _SAME = 1e-6
 """Share of its depth by which what a ray meets must be nearer than a point to hide it."""
 
-_BLOCK = 256
-"""Rays at a time."""
-
 _DRAWS = 4
 """How many times as many pixels as points are looked at, at most: some show none's inside."""
 
@@ -168,24 +165,29 @@ def nearest(triangles: Floats, rays: Floats) -> tuple[Floats, NDArray[np.int64]]
     """
     z = triangles[..., 2]
     with np.errstate(divide="ignore", invalid="ignore"):
-        flat = triangles[..., :2] / z[..., None]
-    low, high = flat.min(axis=1), flat.max(axis=1)
+        a, b, c = np.moveaxis(triangles[..., :2] / z[..., None], 1, 0)
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
     beside = (z <= 0.0).any(axis=1)  # of those partly behind, the corners say nothing
     low[beside], high[beside] = -np.inf, np.inf
     low[(z <= 0.0).all(axis=1)] = np.inf
     depths, faces = np.full(len(rays), np.nan), np.zeros(len(rays), dtype=np.int64)
-    for start in range(0, len(rays), _BLOCK):
-        block = rays[start : start + _BLOCK]
-        x, y = block[:, :1], block[:, 1:2]
-        near = (low[:, 0] <= x) & (x <= high[:, 0])
-        near &= (low[:, 1] <= y) & (y <= high[:, 1])
-        which, face = np.nonzero(near)
-        where = _meet(triangles[face], block[which])
-        order = np.lexsort((where, which))
-        order = order[np.isfinite(where[order])]
-        first, at = np.unique(which[order], return_index=True)
-        depths[start + first] = where[order][at]
-        faces[start + first] = face[order][at]
+    # Rays in order of x: those that a triangle's range of x can hold are a run of them.
+    sorted_x = np.argsort(rays[:, 0], kind="stable")
+    x = rays[sorted_x, 0]
+    begin = np.searchsorted(x, low[:, 0], side="left")
+    count = np.maximum(np.searchsorted(x, high[:, 0], side="right") - begin, 0)
+    face = np.repeat(np.arange(len(triangles)), count)
+    places = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
+    which = sorted_x[np.repeat(begin, count) + places]
+    y = rays[which, 1]
+    near = (low[face, 1] <= y) & (y <= high[face, 1])
+    face, which = face[near], which[near]
+    where = _meet(triangles[face], rays[which])
+    order = np.lexsort((face, where, which))
+    order = order[np.isfinite(where[order])]
+    first, at = np.unique(which[order], return_index=True)
+    depths[first] = where[order][at]
+    faces[first] = face[order][at]
     return depths, faces
 
 
