@@ -19,11 +19,12 @@ from bench.pair_judge import JudgeSettings, Row, judged, match_file
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Task, run_task
 from bench.plan import BenchPlan
 from bench.result import PAGE, SUMMARY, Result
-from bench.shards import MAKE, held_shards, shard_kind, take_files
 from matchers.truth.pairs import Pair
+from satgen.atomic import write_atomic
 from satgen.errors import InputError
 from satgen.processes import default_workers
 from satgen.progress import Update
+from satgen.run_shards import held_shards, shard_kind
 from satgen.runfolder import Journal, RunFolder, RunKind
 from satgen.shards import Shard, delete_shards, incomplete, shard_identity
 from satgen.tasks import carried_out, pipelined
@@ -55,6 +56,9 @@ BENCH = RunKind(
 
 KEPT_PAIRS = 600
 """Pairs whose matches are kept for the report's gallery; of consecutive pairs, all are."""
+
+CARRY_OUT = "carry them out"
+"""What is to be done with shards that are not complete."""
 
 CHUNK = 8
 """Pairs of a task, at least: as many as are matched together go to one."""
@@ -100,7 +104,7 @@ def run(
         RunError: it cannot be written, or a worker died.
     """
     with (
-        held_shards(folder, BENCH, plan.identity) as shards,
+        held_shards(folder, BENCH, plan.identity, CARRY_OUT) as shards,
         RunFolder.open(folder, BENCH, plan.identity, resume=resume, overwrite=overwrite) as place,
     ):
         gathered = [
@@ -110,7 +114,7 @@ def run(
         rows = _good(plan, folder, journal.read()) if place.going_on else []
         _begin(plan, place)
         for held in shards.values():
-            take_files(held, folder, f"{MATCHES}/*/*.npz")
+            _take_matches(held.path, folder)
         done = {_key(row) for row in rows}
         rows += [row for row in gathered if _key(row) not in done]
         _carry_out(plan, folder, journal, rows, _keys(plan), workers, progress)
@@ -226,8 +230,17 @@ def _shard_rows(plan: BenchPlan, out: Path, shard: Shard, folder: RunFolder) -> 
     """
     rows = _good(plan, folder.path, folder.journal(RESULTS).read())
     if {_key(row) for row in rows} != set(shard.block(_keys(plan))):
-        raise incomplete(out, [shard.number], shard.count, MAKE)
+        raise incomplete(out, [shard.number], shard.count, CARRY_OUT)
     return rows
+
+
+def _take_matches(shard: Path, folder: Path) -> None:
+    """Copy the matches of a shard to the run's folder."""
+    for source in shard.glob(f"{MATCHES}/*/*.npz"):
+        target = folder / source.relative_to(shard)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(target, source.read_bytes())
 
 
 def _tasks(plan: BenchPlan, folder: Path, done: set[Key]) -> list[Task]:

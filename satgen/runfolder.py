@@ -237,14 +237,34 @@ class Journal:
 
     def read(self) -> list[Any]:
         """The values that were written whole, and are as they were written."""
-        found: list[Any] = []
+        return [value for _, value in self.lines()]
+
+    def lines(self) -> Iterator[tuple[int, Any]]:
+        """The same values one by one, each with the byte at which its line begins."""
+        offset = 0
         with suppress(FileNotFoundError), open(self.path, "rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 with suppress(ValueError, RecursionError):
-                    found += _checked(json.loads(line))
-        return found
+                    for value in _checked(json.loads(line)):
+                        yield offset, value
+                offset += len(line)
+
+    def at(self, offset: int) -> Any:
+        """The value of the line that begins at a byte, which `lines` told."""
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            (value,) = _checked(json.loads(file.readline()))
+        return value
+
+    @contextmanager
+    def continued(self) -> Iterator[Journal]:
+        """Keep what is there, but for a line that was cut short, and append within the block."""
+        with open(self.path, "ab") as self._file:
+            self._file.truncate(_whole_lines(self.path))
+            yield self
+        self._file = None
 
     @contextmanager
     def rewritten(self, values: Iterable[Mapping[str, Any]]) -> Iterator[Journal]:
@@ -272,6 +292,12 @@ def journal_line(value: Mapping[str, Any]) -> bytes:
 
 def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _whole_lines(path: Path) -> int:
+    """How many bytes of a file are up to the end of its last line."""
+    with open(path, "rb") as file:
+        return sum(len(line) for line in file if line.endswith(b"\n"))
 
 
 def _checked(value: Any) -> list[Json]:

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from satgen.errors import InputError, RunError
 from satgen.exports import folder, formats, run
 from satgen.exports.formats import COMMON, FORMATS
 from satgen.exports.options import ExportOptions
+from satgen.exports.source import Export, ExportWriter
+from satgen.shards import TASK, TASKS, Shard
 from tests.datasets import command, make, satgen_here, tree
 from tests.datasets import satgen as satgen_process
 from tests.limits import PATIENCE_S
@@ -29,8 +33,9 @@ from tests.limits import PATIENCE_S
 def test_every_option_belongs_to_a_format() -> None:
     own = {name for kind in FORMATS.values() for name in kind.options}
     assert own | set(COMMON) == {item.name for item in fields(ExportOptions)}
-    for name in FORMATS:
-        assert callable(formats.writer(name))
+    for name, kind in FORMATS.items():
+        has_pieces = formats.writer(name).pieces is not ExportWriter.pieces
+        assert has_pieces == bool(kind.pieces)
 
 
 def test_range_and_step(pristine: Path, tmp_path: Path) -> None:
@@ -214,26 +219,151 @@ main(sys.argv[1:])
 """
 
 
-def test_a_killed_export_leaves_nothing_that_looks_finished(pristine: Path, tmp_path: Path) -> None:
-    out = tmp_path / "c"
-    words = ["export", str(pristine), "--to", "coco", "--out", str(out)]
+@contextmanager
+def slowly(count: int, *words: object) -> Iterator[subprocess.Popen[str]]:
+    """An export that has placed so many images, and is killed at the end of the block."""
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW, *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW, *map(str, words)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        for _ in range(5):
+        for _ in range(count):
             assert process.stdout.readline() == "placed\n"
-        # Meanwhile nobody else may write it.
-        busy = satgen_here(*words)
-        assert busy.returncode == 2 and "another satgen export is writing it" in busy.stderr
+        yield process
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=PATIENCE_S)
+
+
+def test_a_killed_export_looks_not_finished_and_is_gone_on_with(
+    pristine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c"
+    words = ["export", str(pristine), "--to", "coco", "--out", str(out)]
+    with slowly(6, *words):  # Meanwhile nobody else may write it.
+        busy = satgen_here(*words)
+        assert busy.returncode == 2 and "another satgen export is writing it" in busy.stderr
     assert [p.name for p in tmp_path.iterdir()] == [".tmp-export-c"]
+    images = tmp_path / ".tmp-export-c" / "images"
+    made = {path.name: path.stat().st_mtime_ns for path in images.iterdir()}
+    assert 5 <= len(made) <= 7
+    half = images / "003001.png"
+    half.write_bytes(half.read_bytes()[:100])
     done = satgen_process(*words)
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
+    kept = [name for name, at in made.items() if (out / "images" / name).stat().st_mtime_ns == at]
+    assert len(made) - 2 <= len(kept) < len(made) and "003001.png" not in kept
     whole = satgen.export(pristine, "coco", tmp_path / "d", quiet=True)
     assert tree(out) == tree(whole)
+
+
+def test_another_export_does_not_go_on_with_a_killed_one(pristine: Path, tmp_path: Path) -> None:
+    with slowly(3, "export", pristine, "--to", "coco", "--out", tmp_path / "c"):
+        pass
+    out = satgen.export(pristine, "colmap", tmp_path / "c", images="link", quiet=True)
+    whole = satgen.export(pristine, "colmap", tmp_path / "d", images="link", quiet=True)
+    assert tree(out) == tree(whole)
+
+
+def test_an_interrupted_export_is_kept(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Export.place
+
+    def stopped(self: Export, source: Any, kind: str, index: int, *parts: str) -> None:
+        if index == 3004:
+            raise KeyboardInterrupt
+        real(self, source, kind, index, *parts)
+
+    monkeypatch.setattr(Export, "place", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        satgen.export(pristine, "coco", tmp_path / "c", quiet=True)
+    monkeypatch.setattr(Export, "place", real)
+    assert len(list((tmp_path / ".tmp-export-c" / "images").iterdir())) == 4
+    satgen.export(pristine, "coco", tmp_path / "c", quiet=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("to", "options"),
+    [
+        ("bop", {"splits": True, "guard": 0.0}),
+        ("colmap", {"masks": True, "images": "link"}),
+        ("tapvid", {"clip": 7, "tracks": 20}),
+        ("glue-factory", {}),
+    ],
+)
+def test_shards_come_to_the_same_export(
+    to: str, options: dict[str, Any], pristine: Path, tmp_path: Path
+) -> None:
+    data, request = [Dataset(pristine)], ExportOptions(**options)
+    out = tmp_path / "out"
+    counts = [run.export_shard(data, to, out, Shard(n, 3), request) for n in (2, 1, 3)]
+    assert sum(counts) == 24 and not out.exists()
+    done = run.export(data, to, out, request)
+    assert done.written and [p.name for p in tmp_path.iterdir()] == ["out"]
+    run.export(data, to, tmp_path / "whole", request)
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_shards_that_are_killed_are_gone_on_with(pristine: Path, tmp_path: Path) -> None:
+    words = ["export", pristine, "--to", "coco", "--splits", "--guard", "0", "--out"]
+    for number in (1, 2, 3):
+        shard = [*words, tmp_path / "c", "--shard", f"{number}/3"]
+        with slowly(2 * number, *shard):
+            pass
+        if number == 2:
+            early = satgen_here(*words, tmp_path / "c")
+            assert early.returncode == 2 and early.stderr.count("\n") == 1
+            assert "shards 3 of 3 are not complete" in early.stderr
+    early = satgen_here(*words, tmp_path / "c")
+    assert early.returncode == 2
+    assert "shards 1-3 of 3 are not complete; make them with --shard I/3" in early.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["c.shards"]
+    for number in (3, 1, 2):
+        done = satgen_here(*words, tmp_path / "c", "--shard", f"{number}/3")
+        assert done.returncode == 0 and done.stdout.endswith(f"{number}-of-3: 8 frames\n")
+    # One image is damaged meanwhile: it is made again.
+    damaged = tmp_path / "c.shards" / "2-of-3" / "files" / "images" / "003010.png"
+    damaged.write_bytes(b"no image")
+    with slowly(0, *words, tmp_path / "c"):
+        pass
+    assert satgen_here(*words, tmp_path / "c").returncode == 0
+    assert satgen_here(*words, tmp_path / "d").returncode == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "d"]
+    assert tree(tmp_path / "c") == tree(tmp_path / "d")
+
+
+def test_shards_that_make_no_sense_are_refused(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in (TASK, TASKS):
+        monkeypatch.delenv(variable, raising=False)
+    for words, expected in (
+        (["--to", "tum", "--shard", "1/2"], "--shard: format tum is written in one go"),
+        (["--to", "openstl", "--shard", "1/2"], "--shard: format openstl is written in one go"),
+        (["--to", "webdataset", "--shard", "1/2"], "there are only 1 archives"),
+        (["--to", "coco", "--shard", "3/2"], "shard 3/2: the first is 1/2"),
+        (["--to", "coco", "--shard"], f"{TASK} is not set"),
+    ):
+        done = satgen_here("export", pristine, "--out", tmp_path / "o", *words)
+        assert done.returncode == 2, words
+        assert expected in done.stderr and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_of_another_export_is_not_taken(pristine: Path, tmp_path: Path) -> None:
+    data, out = [Dataset(pristine)], tmp_path / "o"
+    run.export_shard(data, "coco", out, Shard(1, 1), ExportOptions(step=2))
+    with pytest.raises(InputError, match=r"holds another shard .* \(options\.step is 2 there"):
+        run.export(data, "coco", out)
+    with pytest.raises(InputError, match=r"options\.step is 2 there and 1 here"):
+        run.export_shard(data, "coco", out, Shard(1, 1))
+    assert run.export_shard(data, "coco", out, Shard(1, 1), overwrite=True) == 24
+    assert run.export(data, "coco", out).frames == 24
+    # What a kill left of a shard after the export was finished goes, too.
+    run.export_shard(data, "coco", out, Shard(1, 2))
+    assert not run.export(data, "coco", out).written
+    assert [p.name for p in tmp_path.iterdir()] == ["o"]
 
 
 def test_an_export_that_is_just_being_finished_is_left_alone(

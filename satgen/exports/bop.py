@@ -22,7 +22,8 @@ import numpy as np
 from satgen.exports.body import body_of, diameter, ply_bytes
 from satgen.exports.jsonfile import JsonEntries
 from satgen.exports.masks import annotation, mask_png
-from satgen.exports.source import Export, ExportSource, mono
+from satgen.exports.pieces import ExportPiece
+from satgen.exports.source import Export, ExportSource, ExportWriter, mono
 from satgen.geometry import Bools, Floats, bounding_box, pixel_grid, transform
 from satgen.keypoints import in_image
 from satgen.model import TargetModel
@@ -134,35 +135,121 @@ def coco_annotation(number: int, index: int, mask: Bools, info: dict[str, Any]) 
     }
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    model = body_of(export.source.data)
-    _write_models(export, model)
-    several = len(export.sources) > 1
-    targets: list[dict[str, int]] = []
-    for source in export.sources:
-        labels = BopLabels(source, model)
-        rig = source.data.rig
-        suffix = f"_{rig.name}" if several and rig is not None else ""
-        camera = source.camera
-        intrinsics = {name: getattr(camera, name) for name in ("cx", "cy", "fx", "fy")}
-        with export.open(f"camera{suffix}.json") as file:
-            scale = 1000.0 * float(source.data.description["depth_scale"])
-            size = {"height": camera.height, "width": camera.width}
-            json.dump({**intrinsics, **size, "depth_scale": scale}, file, indent=1)
-        for part, indices in source.parts.items():
-            found = _write_scene(export, source, labels, part or "train", indices.tolist(), suffix)
-            if part == "test" and source is export.source:
-                targets = found
-    if "test" in export.source.parts:
-        _write_targets(export, targets)
-    with export.open("dataset_info.md") as file:
-        file.write(
-            f"# {export.source.data.name}\n\nRendered by satgen {_version(export)}: 1 object "
-            f"({export.source.data.name}), 1 scene, image numbers are observation indices. The "
-            "model's origin is the middle of its box; satgen's frame has it at "
-            f"{(1000.0 * labels.middle).tolist()} mm.\n"
-        )
+class BopWriter(ExportWriter):
+    """Writes the format."""
+
+    def __init__(self, export: Export) -> None:
+        super().__init__(export)
+        self._model = body_of(export.source.data)
+        self._labels = [BopLabels(source, self._model) for source in export.sources]
+
+    def pieces(self) -> list[ExportPiece]:
+        """The frames."""
+        return self.export.frames()
+
+    def make(self, piece: ExportPiece) -> dict[str, Any]:
+        """A frame's images and masks; its info, and its annotation, whose number is 0."""
+        export, index = self.export, piece.index
+        source, suffix = export.sources[piece.source], self._suffix(piece.source)
+        place = _scene(piece.part)
+        for kind, folder in (("rgb", _pictures(source)), ("depth", "depth")):
+            export.place(source, kind, index, *place, f"{folder}{suffix}", f"{index:06d}.png")
+        mask = source.mask(index)
+        picture = mask_png(mask)
+        for name in ("mask", "mask_visib"):
+            export.put(picture, *place, f"{name}{suffix}", f"{index:06d}_000000.png")
+        info = self._labels[piece.source].info(index, mask)
+        found = coco_annotation(0, index, mask, info[0]) if mask.any() else None
+        export.tick()
+        return {"info": info, "annotation": found}
+
+    def write(self) -> None:
+        """Write the export."""
+        export = self.export
+        _write_models(export, self._model)
+        targets: list[dict[str, int]] = []
+        for number, source in enumerate(export.sources):
+            camera = source.camera
+            intrinsics = {name: getattr(camera, name) for name in ("cx", "cy", "fx", "fy")}
+            with export.open(f"camera{self._suffix(number)}.json") as file:
+                scale = 1000.0 * float(source.data.description["depth_scale"])
+                size = {"height": camera.height, "width": camera.width}
+                json.dump({**intrinsics, **size, "depth_scale": scale}, file, indent=1)
+            for part in source.parts:
+                found = self._write_scene(number, part)
+                if part == "test" and number == 0:
+                    targets = found
+        if "test" in export.source.parts:
+            _write_targets(export, targets)
+        middle = (1000.0 * self._labels[0].middle).tolist()
+        with export.open("dataset_info.md") as file:
+            file.write(
+                f"# {export.source.data.name}\n\nRendered by satgen {_version(export)}: 1 object "
+                f"({export.source.data.name}), 1 scene, image numbers are observation indices. "
+                f"The model's origin is the middle of its box; satgen's frame has it at {middle} "
+                "mm.\n"
+            )
+
+    def _suffix(self, number: int) -> str:
+        """What the files and folders of a camera of a rig end in."""
+        rig = self.export.sources[number].data.rig
+        return f"_{rig.name}" if len(self.export.sources) > 1 and rig is not None else ""
+
+    def _write_scene(self, number: int, part: str) -> list[dict[str, int]]:
+        """Write the images and labels of a part; the test targets among them."""
+        export, labels = self.export, self._labels[number]
+        source, suffix, place = export.sources[number], self._suffix(number), _scene(part)
+        indices = source.parts[part].tolist()
+        targets = []
+        with ExitStack() as stack:
+            files = {
+                name: stack.enter_context(
+                    JsonEntries(export.open(*place, f"{name}{suffix}.json"), *around)
+                )
+                for name, around in {
+                    "scene_camera": (),
+                    "scene_gt": (),
+                    "scene_gt_info": (),
+                    "scene_gt_coco": (_coco_head(source, indices, suffix), "]}"),
+                }.items()
+            }
+            for at, index in enumerate(indices, start=1):
+                row = self.made(ExportPiece(number, part, (index,)))
+                files["scene_camera"].add(labels.camera(index), index)
+                files["scene_gt"].add(labels.truth(index), index)
+                files["scene_gt_info"].add(row["info"], index)
+                if row["annotation"] is not None:
+                    files["scene_gt_coco"].add({**row["annotation"], "id": at})
+                if row["info"][0]["visib_fract"] >= IGNORED:
+                    target = {"im_id": index, "inst_count": 1, "obj_id": OBJECT, "scene_id": SCENE}
+                    targets.append(target)
+        return targets
+
+
+def _scene(part: str) -> tuple[str, str]:
+    """The folder of a part's scene."""
+    return part or "train", f"{SCENE:06d}"
+
+
+def _pictures(source: ExportSource) -> str:
+    """The folder of the images."""
+    return "gray" if mono(source) else "rgb"
+
+
+def _coco_head(source: ExportSource, indices: list[int], suffix: str) -> str:
+    """COCO's labels up to the annotations."""
+    images = [
+        {
+            "id": index,
+            "file_name": f"{_pictures(source)}{suffix}/{index:06d}.png",
+            "width": source.camera.width,
+            "height": source.camera.height,
+        }
+        for index in indices
+    ]
+    category = {"id": OBJECT, "name": str(OBJECT), "supercategory": source.data.name}
+    head = {"info": {"description": source.data.name}, "licenses": [], "categories": [category]}
+    return f'{json.dumps({**head, "images": images})[:-1]}, "annotations": ['
 
 
 def _version(export: Export) -> str:
@@ -179,68 +266,6 @@ def _write_models(export: Export, model: TargetModel) -> None:
     info |= {f"size_{axis}": float(size[i]) for i, axis in enumerate("xyz")}
     with export.open("models", "models_info.json") as file:
         json.dump({str(OBJECT): {**info, "diameter": diameter(points)}}, file, indent=1)
-
-
-def _write_scene(
-    export: Export,
-    source: ExportSource,
-    labels: BopLabels,
-    split: str,
-    indices: list[int],
-    suffix: str,
-) -> list[dict[str, int]]:
-    """Write the images and labels of a part; the test targets among them."""
-    place = (split, f"{SCENE:06d}")
-    pictures = "gray" if mono(source) else "rgb"
-    folders = {
-        kind: export.make(*place, f"{name}{suffix}")
-        for kind, name in (("rgb", pictures), ("depth", "depth"))
-    }
-    masks = [export.make(*place, f"{name}{suffix}") for name in ("mask", "mask_visib")]
-    category = {"id": OBJECT, "name": str(OBJECT), "supercategory": source.data.name}
-    camera = source.camera
-    images = [
-        {
-            "id": index,
-            "file_name": f"{pictures}{suffix}/{index:06d}.png",
-            "width": camera.width,
-            "height": camera.height,
-        }
-        for index in indices
-    ]
-    head = {"info": {"description": source.data.name}, "licenses": [], "categories": [category]}
-    opening = f'{json.dumps({**head, "images": images})[:-1]}, "annotations": ['
-    targets = []
-    with ExitStack() as stack:
-        files = {
-            name: stack.enter_context(
-                JsonEntries(export.open(*place, f"{name}{suffix}.json"), *around)
-            )
-            for name, around in {
-                "scene_camera": (),
-                "scene_gt": (),
-                "scene_gt_info": (),
-                "scene_gt_coco": (opening, "]}"),
-            }.items()
-        }
-        for number, index in enumerate(indices, start=1):
-            for kind, folder in folders.items():
-                export.place(source, kind, index, folder / f"{index:06d}.png")
-            mask = source.mask(index)
-            picture = mask_png(mask)
-            for folder in masks:
-                (folder / f"{index:06d}_000000.png").write_bytes(picture)
-            info = labels.info(index, mask)
-            files["scene_camera"].add(labels.camera(index), index)
-            files["scene_gt"].add(labels.truth(index), index)
-            files["scene_gt_info"].add(info, index)
-            if mask.any():
-                files["scene_gt_coco"].add(coco_annotation(number, index, mask, info[0]))
-            if info[0]["visib_fract"] >= IGNORED:
-                row = {"im_id": index, "inst_count": 1, "obj_id": OBJECT, "scene_id": SCENE}
-                targets.append(row)
-            export.tick()
-    return targets
 
 
 def _write_targets(export: Export, targets: list[dict[str, int]]) -> None:

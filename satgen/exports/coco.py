@@ -20,47 +20,66 @@ import numpy as np
 
 from satgen.exports.jsonfile import JsonEntries
 from satgen.exports.masks import annotation
-from satgen.exports.source import Export, ExportSource
+from satgen.exports.pieces import ExportPiece
+from satgen.exports.source import ExportSource, ExportWriter
 from satgen.geometry import within_image
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    source = export.source
-    folder = export.make("images")
-    target = {
-        "id": 1,
-        "name": source.data.name,
-        "supercategory": "spacecraft",
-        "keypoints": list(source.data.landmarks.names),
-        "skeleton": [],
-    }
-    parts = source.data.description["parts"]
-    pieces = [
-        {"id": int(label), "name": part["name"], "supercategory": part["class"]}
-        for label, part in parts.items()
-    ]
-    for part, indices in source.parts.items():
-        tail = f"_{part}" if part else ""
-        numbers = indices.tolist()
-        of_target = export.open("annotations", f"instances{tail}.json")
-        of_parts = export.open("annotations", f"parts{tail}.json")
-        count = 0
-        with (
-            JsonEntries(of_target, _head(source, numbers, [target]), "]}") as targets,
-            JsonEntries(of_parts, _head(source, numbers, pieces), "]}") as pieces_file,
-        ):
-            for number, index in enumerate(numbers, start=1):
-                export.place(source, "rgb", index, folder / f"{index:06d}.png")
-                labels = source.data.parts(index)
-                mask = labels > 0
-                if mask.any():
-                    found = annotation(number, index, 1, mask)
-                    targets.add({**found, **_keypoints(source, index)})
-                for label in np.unique(labels[mask]).tolist():
-                    count += 1
-                    pieces_file.add(annotation(count, index, label, labels == label))
-                export.tick()
+class CocoWriter(ExportWriter):
+    """Writes the format."""
+
+    def pieces(self) -> list[ExportPiece]:
+        """The frames."""
+        return self.export.frames()
+
+    def make(self, piece: ExportPiece) -> dict[str, Any]:
+        """A frame's image; the annotations of the target and its parts, whose numbers are 0."""
+        source, index = self.export.source, piece.index
+        self.export.place(source, "rgb", index, "images", f"{index:06d}.png")
+        labels = source.data.parts(index)
+        mask = labels > 0
+        row = {
+            "target": annotation(0, index, 1, mask) if mask.any() else None,
+            "parts": [
+                annotation(0, index, label, labels == label)
+                for label in np.unique(labels[mask]).tolist()
+            ],
+        }
+        self.export.tick()
+        return row
+
+    def write(self) -> None:
+        """Write the export."""
+        export, source = self.export, self.export.source
+        target = {
+            "id": 1,
+            "name": source.data.name,
+            "supercategory": "spacecraft",
+            "keypoints": list(source.data.landmarks.names),
+            "skeleton": [],
+        }
+        categories = [
+            {"id": int(label), "name": part["name"], "supercategory": part["class"]}
+            for label, part in source.data.description["parts"].items()
+        ]
+        for part, indices in source.parts.items():
+            tail = f"_{part}" if part else ""
+            numbers = indices.tolist()
+            of_target = export.open("annotations", f"instances{tail}.json")
+            of_parts = export.open("annotations", f"parts{tail}.json")
+            count = 0
+            with (
+                JsonEntries(of_target, _head(source, numbers, [target]), "]}") as targets,
+                JsonEntries(of_parts, _head(source, numbers, categories), "]}") as parts,
+            ):
+                for number, index in enumerate(numbers, start=1):
+                    row = self.made(ExportPiece(0, part, (index,)))
+                    if row["target"] is not None:
+                        found = {**row["target"], "id": number}
+                        targets.add({**found, **_keypoints(source, index)})
+                    for found in row["parts"]:
+                        count += 1
+                        parts.add({**found, "id": count})
 
 
 def _head(source: ExportSource, indices: list[int], categories: list[dict[str, Any]]) -> str:

@@ -19,7 +19,8 @@ import numpy as np
 from satgen.camera import Camera
 from satgen.exports.euroc import body_of_rig
 from satgen.exports.masks import mask_png
-from satgen.exports.source import Export, ExportSource
+from satgen.exports.pieces import ExportPiece
+from satgen.exports.source import Export, ExportSource, ExportWriter
 from satgen.geometry import invert_pose, matrix_to_quaternion
 
 HALF = 0.5
@@ -29,46 +30,57 @@ _EACH = 10_000
 """Image numbers between the cameras of a rig: more than there are indices."""
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    model = ("sparse", "0")
-    several = len(export.sources) > 1
-    with export.open(*model, "cameras.txt") as file:
-        file.write("# CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]\n")
-        for number, source in enumerate(export.sources, start=1):
-            camera = source.camera
-            kind, parameters = colmap_camera(camera)
-            values = " ".join(map(repr, parameters))
-            file.write(f"{number} {kind} {camera.width} {camera.height} {values}\n")
-    _write_rig(export, model)
-    shown = _shown(export)
-    points = [name for name, count in enumerate(shown) if count > 1]
-    tracks: dict[int, list[str]] = {point: [] for point in points}
-    with export.open(*model, "images.txt") as file:
-        file.write("# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME\n# X Y POINT3D_ID ...\n")
-        for number, source in enumerate(export.sources):
-            rig = source.data.rig
-            below = f"{rig.name}/" if several and rig is not None else ""
-            folder = export.make("images", *([below[:-1]] if below else []))
-            for index in source.data.indices.tolist():
-                name = f"{below}{index:06d}.png"
-                export.place(source, "rgb", index, folder / f"{index:06d}.png")
-                image = number * _EACH + index
+class ColmapWriter(ExportWriter):
+    """Writes the format."""
+
+    def pieces(self) -> list[ExportPiece]:
+        """The frames."""
+        return self.export.frames()
+
+    def make(self, piece: ExportPiece) -> None:
+        """A frame's image, and its mask."""
+        export, index = self.export, piece.index
+        source, below = export.sources[piece.source], self._below(piece.source)
+        export.place(source, "rgb", index, "images", *below, f"{index:06d}.png")
+        if export.options.masks:
+            export.put(mask_png(source.mask(index)), "masks", *below, f"{index:06d}.png.png")
+        export.tick()
+
+    def write(self) -> None:
+        """Write the export."""
+        export, model = self.export, ("sparse", "0")
+        with export.open(*model, "cameras.txt") as file:
+            file.write("# CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]\n")
+            for number, source in enumerate(export.sources, start=1):
+                camera = source.camera
+                kind, parameters = colmap_camera(camera)
+                values = " ".join(map(repr, parameters))
+                file.write(f"{number} {kind} {camera.width} {camera.height} {values}\n")
+        _write_rig(export, model)
+        shown = _shown(export)
+        points = [name for name, count in enumerate(shown) if count > 1]
+        tracks: dict[int, list[str]] = {point: [] for point in points}
+        with export.open(*model, "images.txt") as file:
+            file.write("# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME\n# X Y POINT3D_ID ...\n")
+            for piece in self.pieces():
+                self.made(piece)
+                index, source = piece.index, export.sources[piece.source]
+                name = "/".join((*self._below(piece.source), f"{index:06d}.png"))
+                image = piece.source * _EACH + index
                 numbers = [*source.quaternion(index), *source.translation(index)]
-                file.write(f"{image} {' '.join(map(repr, numbers))} {number + 1} {name}\n")
-                seen = _seen(source, index, tracks, image)
-                file.write(f"{' '.join(seen)}\n")
-                if export.options.masks:
-                    place = export.make("masks", *([below[:-1]] if below else []))
-                    path = place / f"{index:06d}.png.png"
-                    path.write_bytes(mask_png(source.mask(index)))
-                export.tick()
-    with export.open(*model, "points3D.txt") as file:
-        file.write("# POINT3D_ID X Y Z R G B ERROR TRACK[] as (IMAGE_ID, POINT2D_IDX)\n")
-        xyz = export.source.data.landmarks.xyz.tolist()
-        for point in points:
-            where = " ".join(map(repr, xyz[point]))
-            file.write(f"{point + 1} {where} 128 128 128 0 {' '.join(tracks[point])}\n")
+                file.write(f"{image} {' '.join(map(repr, numbers))} {piece.source + 1} {name}\n")
+                file.write(f"{' '.join(_seen(source, index, tracks, image))}\n")
+        with export.open(*model, "points3D.txt") as file:
+            file.write("# POINT3D_ID X Y Z R G B ERROR TRACK[] as (IMAGE_ID, POINT2D_IDX)\n")
+            xyz = export.source.data.landmarks.xyz.tolist()
+            for point in points:
+                where = " ".join(map(repr, xyz[point]))
+                file.write(f"{point + 1} {where} 128 128 128 0 {' '.join(tracks[point])}\n")
+
+    def _below(self, number: int) -> tuple[str, ...]:
+        """The folder of a camera of a rig, below that of the images."""
+        rig = self.export.sources[number].data.rig
+        return (rig.name,) if len(self.export.sources) > 1 and rig is not None else ()
 
 
 def colmap_camera(camera: Camera) -> tuple[str, list[float]]:

@@ -10,11 +10,13 @@ the truth, so its rows end after the rotation.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 import numpy as np
 
 from satgen.errors import InputError
-from satgen.exports.source import Export, ExportSource
+from satgen.exports.pieces import ExportPiece
+from satgen.exports.source import Export, ExportSource, ExportWriter
 from satgen.exports.tum import in_target_frame
 from satgen.geometry import Floats
 
@@ -24,26 +26,43 @@ TRUTH = (
 )
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    first = export.source
-    stamps = _nanoseconds(first)
-    places, turns = in_target_frame(first)
-    with export.open("mav0", "state_groundtruth_estimate0", "data.csv") as file:
-        file.write(TRUTH)
-        for stamp, place, turn in zip(stamps, places, turns, strict=True):
-            file.write(",".join([str(stamp), *map(repr, (*place, *turn))]) + "\n")
-    for number, source in enumerate(export.sources):
-        name = f"cam{number}"
-        folder = export.make("mav0", name, "data")
-        with export.open("mav0", name, "sensor.yaml") as file:
-            file.write(_calibration(source, body_of_rig(first, source)))
-        with export.open("mav0", name, "data.csv") as file:
-            file.write("#timestamp [ns],filename\n")
-            for index, stamp in zip(source.data.indices.tolist(), stamps, strict=True):
-                file.write(f"{stamp},{stamp}.png\n")
-                export.place(source, "rgb", index, folder / f"{stamp}.png")
-                export.tick()
+class EurocWriter(ExportWriter):
+    """Writes the format."""
+
+    def __init__(self, export: Export) -> None:
+        super().__init__(export)
+        indices = export.source.data.indices.tolist()
+        self._stamps = dict(zip(indices, _nanoseconds(export.source), strict=True))
+
+    def pieces(self) -> list[ExportPiece]:
+        """The frames."""
+        return self.export.frames()
+
+    def make(self, piece: ExportPiece) -> None:
+        """A frame's image."""
+        source, name = self.export.sources[piece.source], f"{self._stamps[piece.index]}.png"
+        self.export.place(source, "rgb", piece.index, "mav0", f"cam{piece.source}", "data", name)
+        self.export.tick()
+
+    def write(self) -> None:
+        """Write the export."""
+        export, first = self.export, self.export.source
+        places, turns = in_target_frame(first)
+        with export.open("mav0", "state_groundtruth_estimate0", "data.csv") as file:
+            file.write(TRUTH)
+            for stamp, place, turn in zip(self._stamps.values(), places, turns, strict=True):
+                file.write(",".join([str(stamp), *map(repr, (*place, *turn))]) + "\n")
+        with ExitStack() as stack:
+            lists = []
+            for number, source in enumerate(export.sources):
+                with export.open("mav0", f"cam{number}", "sensor.yaml") as file:
+                    file.write(_calibration(source, body_of_rig(first, source)))
+                lists.append(stack.enter_context(export.open("mav0", f"cam{number}", "data.csv")))
+                lists[-1].write("#timestamp [ns],filename\n")
+            for piece in self.pieces():
+                self.made(piece)
+                stamp = self._stamps[piece.index]
+                lists[piece.source].write(f"{stamp},{stamp}.png\n")
 
 
 def _nanoseconds(source: ExportSource) -> list[int]:

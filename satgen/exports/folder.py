@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from satgen.atomic import TEMPORARY, sync_folder
+from satgen.atomic import TEMPORARY, sync_folder, write_atomic
 from satgen.errors import InputError, RunError
+from satgen.exports.pieces import JOURNAL
 from satgen.outputs import check_outside
 from satgen.reading import read_json
 from satgen.runfolder import description_bytes, is_same, lock_folder
@@ -19,6 +20,9 @@ from satgen.runfolder import description_bytes, is_same, lock_folder
 DESCRIPTION = "export.json"
 MARKS = {"format": "satgen-export", "version": 1}
 """What the description of an export begins with, before what was asked for."""
+
+ASKED = "asked.json"
+"""The same description, in a folder that is not finished."""
 
 
 def described(out: Path) -> dict[str, Any] | None:
@@ -49,7 +53,9 @@ def described(out: Path) -> dict[str, Any] | None:
 def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
     """A folder to write an export to, which takes its place when the block has ended well.
 
-    What a killed run left behind is deleted first, and an export that was there last.
+    What a killed run of the same export left behind is in it; that of another is deleted first, and
+    an export that was there last. Where the block ends in an error, nothing is left; where it is
+    interrupted, what is there is.
 
     Args:
         out: the folder of the export.
@@ -68,9 +74,13 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
         if not (lock_folder(handle) and is_same(handle, part)):
             raise InputError(f"{out}: another satgen export is writing it")
         try:
-            _empty(part)
+            if _asked(part) != description_bytes(description):
+                _empty(part)
+                write_atomic(part / ASKED, description_bytes(description), sync=True)
             shutil.rmtree(old, ignore_errors=True)
             yield part
+            for name in (JOURNAL, ASKED):
+                (part / name).unlink(missing_ok=True)
             (part / DESCRIPTION).write_bytes(description_bytes(description))
             if out.exists():
                 os.rename(out, old)
@@ -81,7 +91,7 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
             _drop(part)
             name = str(error.filename or out).replace(str(part), str(out))
             raise RunError(f"cannot write {name}: {error.strerror or error}") from error
-        except BaseException:
+        except Exception:
             _drop(part)
             raise
     finally:
@@ -105,6 +115,14 @@ def _opened(part: Path, out: Path) -> int:
         return os.open(part, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError as error:
         raise RunError(f"cannot make {out}: {error.strerror or error}") from error
+
+
+def _asked(part: Path) -> bytes | None:
+    """What the export was asked for that a killed run left; None where that cannot be told."""
+    try:
+        return (part / ASKED).read_bytes()
+    except OSError:
+        return None
 
 
 def _empty(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from satgen.errors import InputError
 
 if TYPE_CHECKING:
     from satgen.dataset import Dataset
-    from satgen.exports.source import Export
+    from satgen.exports.source import ExportWriter
 
 COMMON = ("start", "stop", "step", "splits", "guard", "images")
 """Options that are no single format's own."""
@@ -22,7 +21,7 @@ class ExportFormat:
     """A format, and what of a dataset it can hold.
 
     Attributes:
-        module: in this package, whose `write` writes it.
+        writer: who writes it: a module of this package, and its class.
         summary: what it holds.
         kinds: of images that are read.
         files: it has the images' files as they are, so that these can be linked.
@@ -32,10 +31,12 @@ class ExportFormat:
         splits: it has a place for parts to train on, validate with and test on; "always" where it
             is nothing without.
         rigs: it holds several cameras of a rig.
+        pieces: what can be made by itself, so that it is kept after a kill and can be made in
+            shards; "" where it is made in one go.
         options: of `ExportOptions`, besides the common ones.
     """
 
-    module: str
+    writer: str
     summary: str
     kinds: tuple[str, ...]
     files: bool = True
@@ -43,12 +44,13 @@ class ExportFormat:
     distortion: int = 5
     splits: bool | str = False
     rigs: bool = False
+    pieces: str = "frames"
     options: tuple[str, ...] = ()
 
 
 FORMATS = {
     "bop": ExportFormat(
-        "bop",
+        "bop.BopWriter",
         "BOP's scenes: images, depth, masks, poses, boxes, the model",
         ("rgb", "depth", "parts"),
         distortion=0,
@@ -56,71 +58,79 @@ FORMATS = {
         rigs=True,
     ),
     "speed": ExportFormat(
-        "speed",
+        "speed.SpeedWriter",
         "SPEED, SPEED+ and SHIRT: images and poses",
         ("rgb",),
         deep=False,
         splits=True,
     ),
     "coco": ExportFormat(
-        "coco", "COCO: boxes, masks, keypoints; parts", ("rgb", "parts"), splits=True
+        "coco.CocoWriter", "COCO: boxes, masks, keypoints; parts", ("rgb", "parts"), splits=True
     ),
     "colmap": ExportFormat(
-        "colmap",
+        "colmap.ColmapWriter",
         "COLMAP's text model, of a rig too, with the landmarks as points",
         ("rgb", "parts"),
         rigs=True,
         options=("masks",),
     ),
     "nerf": ExportFormat(
-        "nerf",
+        "nerf.NerfWriter",
         "Nerfstudio's transforms.json, with depth",
         ("rgb", "depth", "parts"),
         deep=False,
         splits=True,
         options=("masks",),
     ),
-    "tum": ExportFormat("tum", "TUM's trajectory, for evo", ()),
+    "tum": ExportFormat("tum.TumWriter", "TUM's trajectory, for evo", (), pieces=""),
     "euroc": ExportFormat(
-        "euroc", "EuRoC's mav0: images, calibration, trajectory", ("rgb",), distortion=4, rigs=True
+        "euroc.EurocWriter",
+        "EuRoC's mav0: images, calibration, trajectory",
+        ("rgb",),
+        distortion=4,
+        rigs=True,
     ),
     "webdataset": ExportFormat(
-        "webdataset",
+        "webdataset.WebdatasetWriter",
         "BOP's WebDataset: shards of at most 1000 images",
         ("rgb", "depth", "parts"),
         files=False,
+        pieces="archives",
         deep=False,
         distortion=0,
         splits=True,
     ),
     "openstl": ExportFormat(
-        "openstl",
+        "openstl.OpenstlWriter",
         "OpenSTL's arrays of windows",
         ("rgb",),
         files=False,
         deep=False,
         splits="always",
+        pieces="",
         options=("grey", "size", "frames_in", "frames_out", "window_step"),
     ),
     "tapvid": ExportFormat(
-        "tapvid",
+        "tapvid.TapvidWriter",
         "TAP-Vid: clips with exact tracks of surface points",
         ("rgb", "depth"),
         files=False,
         deep=False,
+        pieces="clips",
         options=("size", "clip", "tracks", "seed"),
     ),
     "tapvid3d": ExportFormat(
-        "tapvid3d",
+        "tapvid3d.Tapvid3dWriter",
         "TAPVid-3D: the same in space",
         ("rgb", "depth"),
         files=False,
         deep=False,
         distortion=0,
+        pieces="clips",
         options=("size", "clip", "tracks", "seed"),
     ),
     "glue-factory": ExportFormat(
-        "gluefactory",
+        "gluefactory.GlueFactoryWriter",
         "glue-factory's posed images, with depth and pairs",
         ("rgb", "depth"),
         deep=False,
@@ -131,11 +141,11 @@ FORMATS = {
 """Format -> what it is."""
 
 
-def writer(to: str) -> Callable[[Export], None]:
-    """The function that writes a format."""
-    module = importlib.import_module(f"satgen.exports.{FORMATS[to].module}")
-    write: Callable[[Export], None] = module.write
-    return write
+def writer(to: str) -> type[ExportWriter]:
+    """Who writes a format."""
+    module, name = FORMATS[to].writer.split(".")
+    found: type[ExportWriter] = getattr(importlib.import_module(f"satgen.exports.{module}"), name)
+    return found
 
 
 def check_holds(to: str, data: Dataset) -> None:

@@ -17,15 +17,49 @@ import numpy as np
 
 from satgen.exports.jsonfile import JsonEntries
 from satgen.exports.masks import mask_png
-from satgen.exports.source import Export
+from satgen.exports.pieces import ExportPiece
+from satgen.exports.source import ExportSource, ExportWriter
 from satgen.geometry import invert_pose
 
 _TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    source = export.source
+class NerfWriter(ExportWriter):
+    """Writes the format."""
+
+    def pieces(self) -> list[ExportPiece]:
+        """The frames."""
+        return self.export.frames()
+
+    def make(self, piece: ExportPiece) -> None:
+        """A frame's image, depth and mask."""
+        export, source, index = self.export, self.export.source, piece.index
+        export.place(source, "rgb", index, "images", f"{index:06d}.png")
+        export.place(source, "depth", index, "depth", f"{index:06d}.png")
+        if export.options.masks:
+            export.put(mask_png(source.mask(index)), "masks", f"{index:06d}.png")
+        export.tick()
+
+    def write(self) -> None:
+        """Write the export."""
+        export, source = self.export, self.export.source
+        opening = f'{json.dumps(_head(source), indent=1)[:-2]},\n "frames": ['
+        with JsonEntries(export.open("transforms.json"), opening, "]}") as file:
+            for piece in self.pieces():
+                self.made(piece)
+                index = piece.index
+                entry = {
+                    "file_path": _name("images", index),
+                    "depth_file_path": _name("depth", index),
+                    "transform_matrix": (invert_pose(source.pose(index)) @ _TO_OPENGL).tolist(),
+                }
+                if export.options.masks:
+                    entry["mask_path"] = _name("masks", index)
+                file.add(entry)
+
+
+def _head(source: ExportSource) -> dict[str, Any]:
+    """What the file begins with."""
     camera = source.camera
     k1, k2, p1, p2, k3 = camera.distortion
     head: dict[str, Any] = {
@@ -46,24 +80,7 @@ def write(export: Export) -> None:
     for part, indices in source.parts.items():
         if part:
             head[f"{part}_filenames"] = [_name("images", index) for index in indices.tolist()]
-    kinds = {"images": "rgb", "depth": "depth"}
-    folders = {name: export.make(name) for name in kinds}
-    opening = f'{json.dumps(head, indent=1)[:-2]},\n "frames": ['
-    with JsonEntries(export.open("transforms.json"), opening, "]}") as file:
-        for index in np.concatenate(list(source.parts.values())).tolist():
-            for name, kind in kinds.items():
-                export.place(source, kind, index, folders[name] / f"{index:06d}.png")
-            entry = {
-                "file_path": _name("images", index),
-                "depth_file_path": _name("depth", index),
-                "transform_matrix": (invert_pose(source.pose(index)) @ _TO_OPENGL).tolist(),
-            }
-            if export.options.masks:
-                mask = mask_png(source.mask(index))
-                (export.make("masks") / f"{index:06d}.png").write_bytes(mask)
-                entry["mask_path"] = _name("masks", index)
-            file.add(entry)
-            export.tick()
+    return head
 
 
 def _name(folder: str, index: int) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from satgen.errors import InputError
 from satgen.exports.pixels import picture, scaled_size
-from satgen.exports.source import Export, Indices, mono
+from satgen.exports.source import Export, ExportWriter, Indices, mono
 from satgen.trajectory.motion import INDEX_MAX
 
 SIZE = 128
@@ -26,8 +26,15 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 """Of the members of the archive, so that equal exports have equal bytes."""
 
 
-def write(export: Export) -> None:
-    """Write the export."""
+class OpenstlWriter(ExportWriter):
+    """Writes the format."""
+
+    def write(self) -> None:
+        """Write the export."""
+        _write(self.export)
+
+
+def _write(export: Export) -> None:
     source, options = export.source, export.options
     windows = {part: _windows(export, indices) for part, indices in source.parts.items()}
     for part, found in windows.items():

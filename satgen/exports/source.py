@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,11 @@ from satgen.camera import Camera
 from satgen.dataset import KEYPOINTS, Dataset, Table, image_path, read_keypoints
 from satgen.errors import InputError
 from satgen.exports.options import ExportOptions
+from satgen.exports.pieces import ExportPiece, PieceFolder, Pieces
 from satgen.geometry import Floats
+from satgen.progress import Update
 from satgen.reading import read_limited
+from satgen.runfolder import file_sha256
 
 Indices = NDArray[np.int64]
 
@@ -63,6 +66,10 @@ class ExportSource:
         """Its translation, metres, as the table has it."""
         return [float(self.table[name][self.row[index]]) for name in ("tx", "ty", "tz")]
 
+    def sha256(self, kind: str, index: int) -> str:
+        """Of an image's file as it was rendered."""
+        return str(self.table[f"{kind}_sha256"][self.row[index]])
+
     @cached_property
     def times_s(self) -> Floats:
         """Seconds of the frames; where the dataset knows none, the index."""
@@ -98,27 +105,81 @@ class ExportSource:
         return np.asarray(self.data.parts(index) > 0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Export:
     """An export that is being written.
 
     Attributes:
         sources: the datasets; several are the cameras of a rig, of the same indices and parts.
-        folder: to write to.
         options: what was asked for.
-        tick: to be called for every frame that is done.
+        frames_in_all: how many frames are to be done, of all cameras.
+        progress: told about every frame.
     """
 
     sources: tuple[ExportSource, ...]
-    folder: Path
     options: ExportOptions
-    tick: Callable[[], None]
+    frames_in_all: int
+    progress: Update | None = None
+    _done: int = 0
+    _own: PieceFolder | None = None
+    _pieces: Pieces | None = None
     _made: set[Path] = field(default_factory=set)
+    _files: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, own: PieceFolder, others: Sequence[PieceFolder] = ()) -> None:
+        """Write to a folder from now on.
+
+        Args:
+            own: the folder, its journal open; pieces that are there already are kept.
+            others: those of shards, whose pieces are taken.
+        """
+        self._own, self._pieces = own, Pieces(own, others)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that is written to."""
+        assert self._own is not None
+        return self._own.files
+
+    def tick(self) -> None:
+        """To be called for every frame that is done."""
+        self._done += 1
+        if self.progress is not None:
+            self.progress(self._done, self.frames_in_all)
 
     @property
     def source(self) -> ExportSource:
         """The only dataset, or a rig's first."""
         return self.sources[0]
+
+    def frames(self) -> list[ExportPiece]:
+        """A piece of every frame: of each dataset, part by part."""
+        return [
+            ExportPiece(number, part, (index,))
+            for number, source in enumerate(self.sources)
+            for part, indices in source.parts.items()
+            for index in indices.tolist()
+        ]
+
+    def made(self, piece: ExportPiece, make: Callable[[ExportPiece], Any]) -> Any:
+        """The row of a piece, which is made unless it is there.
+
+        Args:
+            piece: which.
+            make: writes its files by `put`, `place` or `fresh`, ticks for its frames, and returns
+                its row: what tables need of its pixels, as JSON has it.
+        """
+        assert self._pieces is not None
+        there, row = self._pieces.take(piece)
+        if there:
+            for _ in piece.indices:
+                self.tick()
+            return row
+        self._files = {}
+        row = make(piece)
+        files = {n: known or file_sha256(self.folder / n) for n, known in self._files.items()}
+        self._pieces.add(piece, files, row)
+        return row
 
     def make(self, *parts: str) -> Path:
         """A folder below the export's, made if need be."""
@@ -132,13 +193,30 @@ class Export:
         """A text file to write, below the export's folder."""
         return open(self.make(*parts[:-1]) / parts[-1], "w", encoding="utf-8", newline="\n")
 
-    def place(self, source: ExportSource, kind: str, index: int, to: Path) -> None:
+    def fresh(self, *parts: str, sha256: str = "") -> Path:
+        """A file of the piece that is being made, which is not there yet: below the folder.
+
+        Args:
+            parts: of its name.
+            sha256: of what it is going to hold; it is computed at the end otherwise.
+        """
+        path = self.make(*parts[:-1]) / parts[-1]
+        path.unlink(missing_ok=True)  # half of it, or a link to the dataset's own
+        self._files["/".join(parts)] = sha256
+        return path
+
+    def put(self, data: bytes, *parts: str) -> None:
+        """Write a file of the piece that is being made."""
+        self.fresh(*parts, sha256=hashlib.sha256(data).hexdigest()).write_bytes(data)
+
+    def place(self, source: ExportSource, kind: str, index: int, *parts: str) -> None:
         """Put an image of the dataset into the export, byte for byte.
 
         Raises:
             InputError: it is not the file that was rendered, or cannot be linked.
             RunError: it cannot be written.
         """
+        to = self.fresh(*parts, sha256=source.sha256(kind, index))
         origin = image_path(source.data.folder, kind, index)
         if self.options.images == "link":
             try:
@@ -159,7 +237,7 @@ class Export:
         """
         path = image_path(source.data.folder, kind, index)
         data = read_limited(path)
-        if hashlib.sha256(data).hexdigest() != source.table[f"{kind}_sha256"][source.row[index]]:
+        if hashlib.sha256(data).hexdigest() != source.sha256(kind, index):
             raise InputError(
                 f"{path}: is not the file that was rendered, its SHA-256 is another; `satgen "
                 "render` mends a dataset"
@@ -170,3 +248,33 @@ class Export:
 def mono(source: ExportSource) -> bool:
     """Whether the images have one channel."""
     return bool(source.data.config.sensor.mono)
+
+
+class ExportWriter:
+    """Writes an export of one format.
+
+    Args:
+        export: what is written.
+
+    Raises:
+        InputError: the format cannot hold it; nothing was written.
+    """
+
+    def __init__(self, export: Export) -> None:
+        self.export = export
+
+    def pieces(self) -> list[ExportPiece]:
+        """What can be made by itself, in the order of the tables; nothing by default."""
+        return []
+
+    def make(self, piece: ExportPiece) -> Any:
+        """Write the files of a piece; what the tables need of its pixels, as JSON has it."""
+        raise NotImplementedError
+
+    def made(self, piece: ExportPiece) -> Any:
+        """The row of a piece, which is made unless it is there."""
+        return self.export.made(piece, self.make)
+
+    def write(self) -> None:
+        """Write all."""
+        raise NotImplementedError

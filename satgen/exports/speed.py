@@ -12,9 +12,11 @@ name, q_vbs2tango, too.
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 from satgen.exports.jsonfile import JsonEntries
-from satgen.exports.source import Export
+from satgen.exports.pieces import ExportPiece
+from satgen.exports.source import Export, ExportWriter
 
 PIXEL_M = 5.86e-6
 """Side of a pixel where the sensor's is not known: that of SPEED's camera. What is in metres
@@ -23,10 +25,50 @@ follows from it, what is in pixels does not."""
 _NAMES = {"": "train", "train": "train", "val": "validation", "test": "test"}
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    source = export.source
-    camera, sensor = source.camera, source.data.config.sensor
+class SpeedWriter(ExportWriter):
+    """Writes the format."""
+
+    def pieces(self) -> list[ExportPiece]:
+        """The frames."""
+        return self.export.frames()
+
+    def make(self, piece: ExportPiece) -> None:
+        """A frame's image."""
+        self.export.place(
+            self.export.source, "rgb", piece.index, "synthetic", "images", _name(piece.index)
+        )
+        self.export.tick()
+
+    def write(self) -> None:
+        """Write the export."""
+        export, source = self.export, self.export.source
+        _write_camera(export)
+        with ExitStack() as stack:
+            files = {
+                part: stack.enter_context(
+                    JsonEntries(export.open("synthetic", f"{_NAMES[part]}.json"), "[", "]")
+                )
+                for part in source.parts
+            }
+            for piece in self.pieces():
+                self.made(piece)
+                q, r = source.quaternion(piece.index), source.translation(piece.index)
+                files[piece.part].add(
+                    {
+                        "filename": _name(piece.index),
+                        "q_vbs2tango_true": q,
+                        "r_Vo2To_vbs_true": r,
+                        "q_vbs2tango": q,
+                    }
+                )
+
+
+def _name(index: int) -> str:
+    return f"img{index:06d}.png"
+
+
+def _write_camera(export: Export) -> None:
+    camera, sensor = export.source.camera, export.source.data.config.sensor
     side = sensor.pixel_um * 1e-6 if sensor.pixel_um > 0.0 else PIXEL_M
     k1, k2, p1, p2, k3 = camera.distortion
     with export.open("camera.json") as file:
@@ -46,19 +88,3 @@ def write(export: Export) -> None:
             file,
             indent=1,
         )
-    images = export.make("synthetic", "images")
-    for part, indices in source.parts.items():
-        with JsonEntries(export.open("synthetic", f"{_NAMES[part]}.json"), "[", "]") as file:
-            for index in indices.tolist():
-                name = f"img{index:06d}.png"
-                export.place(source, "rgb", index, images / name)
-                q, r = source.quaternion(index), source.translation(index)
-                file.add(
-                    {
-                        "filename": name,
-                        "q_vbs2tango_true": q,
-                        "r_Vo2To_vbs_true": r,
-                        "q_vbs2tango": q,
-                    }
-                )
-                export.tick()

@@ -17,32 +17,35 @@ import io
 import numpy as np
 
 from satgen.exports.pixels import picture, scaled_size
-from satgen.exports.source import Export
-from satgen.exports.tapvid import clips
+from satgen.exports.tapvid import ClipWriter
+from satgen.exports.tracks import SurfaceTracks
 
 QUALITY = 95
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    from PIL import Image
+class Tapvid3dWriter(ClipWriter):
+    """Writes the format."""
 
-    source = export.source
-    camera = source.camera
-    width, height = scaled_size(camera.width, camera.height, export.options.size)
-    scale = np.array([width / camera.width, height / camera.height])
-    inner = np.array([camera.fx, camera.fy, camera.cx + 0.5, camera.cy + 0.5]) * np.tile(scale, 2)
-    for name, tracks in clips(export):
+    def write_clip(self, name: str, tracks: SurfaceTracks) -> None:
+        """Write a clip."""
+        from PIL import Image
+
+        source, size = self.export.source, self.export.options.size
+        camera = source.camera
+        width, height = scaled_size(camera.width, camera.height, size)
+        scale = np.array([width / camera.width, height / camera.height])
+        inner = np.array([camera.fx, camera.fy, camera.cx + 0.5, camera.cy + 0.5])
+        inner *= np.tile(scale, 2)
         pictures = []
         for index in tracks.indices.tolist():
-            image = Image.fromarray(picture(source, index, export.options.size, grey=False))
+            image = Image.fromarray(picture(source, index, size, grey=False))
             data = io.BytesIO()
             image.save(data, format="JPEG", quality=QUALITY, subsampling=0)
             pictures.append(data.getvalue())
-            export.tick()
+            self.export.tick()
         uv = (tracks.query_uv + 0.5) * scale
         np.savez(
-            export.folder / f"{name}.npz",
+            self.export.fresh(f"{name}.npz"),
             images_jpeg_bytes=np.array(pictures),
             tracks_XYZ=tracks.xyz,
             visibility=tracks.visible,

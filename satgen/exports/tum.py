@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from satgen.exports.source import Export, ExportSource
+from satgen.exports.source import ExportSource, ExportWriter
 from satgen.geometry import invert_pose, quaternion_conjugate
 
 
-def write(export: Export) -> None:
-    """Write the export."""
-    source = export.source
-    with export.open("groundtruth.txt") as file:
-        file.write("# timestamp tx ty tz qx qy qz qw\n")
-        times = source.times_s.tolist()
-        for time, place, turn in zip(times, *in_target_frame(source), strict=True):
-            w, x, y, z = turn
-            file.write(" ".join(map(repr, (time, *place, x, y, z, w))) + "\n")
-            export.tick()
+class TumWriter(ExportWriter):
+    """Writes the format."""
+
+    def write(self) -> None:
+        """Write the export."""
+        source = self.export.source
+        with self.export.open("groundtruth.txt") as file:
+            file.write("# timestamp tx ty tz qx qy qz qw\n")
+            times = source.times_s.tolist()
+            for time, place, turn in zip(times, *in_target_frame(source), strict=True):
+                w, x, y, z = turn
+                file.write(" ".join(map(repr, (time, *place, x, y, z, w))) + "\n")
+                self.export.tick()
 
 
 def in_target_frame(source: ExportSource) -> tuple[list[list[float]], list[list[float]]]:

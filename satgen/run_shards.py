@@ -1,23 +1,19 @@
-"""A benchmark in parts, which as many machines carry out on a folder that they share.
+"""The shards of a run whose pieces are carried out by many machines: of a benchmark, of an export.
 
-A shard has a block of the run's pairs, in a folder of its own beside the run's (`satgen.shards`).
-The same command without a shard finds them, takes their rows for its own, and sums up.
+Each has a folder of its own beside the run's (`satgen.shards`), with a block of the run's pieces.
+The same command without a shard holds them all, and takes what they have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from satgen.atomic import write_atomic
 from satgen.runfolder import RunFolder, RunKind
 from satgen.shards import Shard, division, found_shards, incomplete, shard_identity
-
-MAKE = "carry them out"
-"""What is to be done with shards that are not complete."""
 
 
 def shard_kind(kind: RunKind) -> RunKind:
@@ -33,9 +29,15 @@ def shard_kind(kind: RunKind) -> RunKind:
 
 @contextmanager
 def held_shards(
-    out: Path, kind: RunKind, identity: dict[str, Any]
+    out: Path, kind: RunKind, identity: Mapping[str, Any], make: str
 ) -> Iterator[dict[Shard, RunFolder]]:
     """The shards of a run, held by this process; none where there are none.
+
+    Args:
+        out: folder of the run.
+        kind: of the run, or of what its shards hold.
+        identity: of the run.
+        make: what is to be done with shards that are not complete: "carry them out".
 
     Raises:
         InputError: one is missing, being written, or of another run.
@@ -47,20 +49,11 @@ def held_shards(
             count = division(out, found)
             missing = set(range(1, count + 1)) - {shard.number for shard in found}
             if missing:
-                raise incomplete(out, missing, count, MAKE)
+                raise incomplete(out, missing, count, make)
         for shard in found:
             mine = shard_identity(identity, shard)
             folder = stack.enter_context(RunFolder.open(shard.folder(out), shard_kind(kind), mine))
             if not folder.going_on:
-                raise incomplete(out, [shard.number], shard.count, MAKE)
+                raise incomplete(out, [shard.number], shard.count, make)
             folders[shard] = folder
         yield folders
-
-
-def take_files(folder: RunFolder, out: Path, pattern: str) -> None:
-    """Copy the files of a shard that match, to the same names in the run's folder."""
-    for source in folder.path.glob(pattern):
-        target = out / source.relative_to(folder.path)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(target, source.read_bytes())
