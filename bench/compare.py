@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench.result import clean
 from bench.run import BenchResult
-from bench.summary import ACCURACY, AREAS, DIGITS, KEYS, Figures, difference, figures, statistic_of
-from bench.table import columns, estimator, number
+from bench.summary import (
+    ACCURACY,
+    AREAS,
+    DIGITS,
+    KEYS,
+    POINT_KEYS,
+    Figures,
+    difference,
+    figures,
+    statistic_of,
+)
+from bench.table import POINTS, columns, estimator, number
 from satgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +28,9 @@ if TYPE_CHECKING:
 WORK = ("match_ms", "stop_layer", "flops")
 """Figures that are compared besides those of accuracy."""
 
+
+FEW_CLIPS = 6
+"""Of fewer clips than these no interval is given: a draw of them says nothing."""
 
 BY_GAP = {"f1": "F1", "auc_5deg": "AUC@5°"}
 """Figures that the terminal shows for every gap, and their headings."""
@@ -40,6 +53,7 @@ def compare(run_a: str | Path, run_b: str | Path) -> Figures:
     """
     (known_a, table_a), (known_b, table_b) = _read(run_a), _read(run_b)
     compared = []
+    points = {side: _points(run) for side, run in (("a", run_a), ("b", run_b))}
     for a, b in _partners(known_a, known_b, run_a, run_b):
         rows_a = table_a[table_a["combination"] == a["id"]]
         rows_b = table_b[table_b["combination"] == b["id"]]
@@ -55,6 +69,7 @@ def compare(run_a: str | Path, run_b: str | Path) -> Figures:
                 "by_gap": {
                     str(gap): _differences(part) for gap, part in merged.groupby("gap_a", sort=True)
                 },
+                "points": _point_differences(points["a"], points["b"], a["id"], b["id"]),
             }
         )
     poses = [estimator(known["config"]) for known in (known_a, known_b)]
@@ -86,7 +101,38 @@ def comparison_table(answer: Figures) -> str:
             ]
             if len(gaps) > 1:
                 blocks.append(columns(gaps))
+        if entry["points"]:
+            rows = [["points carried", *rows[0][1:5], "clips", ""]]
+            rows += [[name, *_cells(found, "%")] for name, found in entry["points"].items()]
+            blocks.append(columns(rows))
     return "\n\n".join([*blocks, "* the interval leaves out 0"])
+
+
+def _points(run: str | Path) -> pd.DataFrame | None:
+    """What became of points in a run, or RUN:COMBINATION."""
+    folder = str(run) if Path(run).exists() else str(run).rpartition(":")[0]
+    return BenchResult(folder).points
+
+
+def _point_differences(
+    mine: pd.DataFrame | None, theirs: pd.DataFrame | None, a: str, b: str
+) -> Figures:
+    """TAP-Vid's figures of either run, and the difference, over the clips that both have."""
+    if mine is None or theirs is None:
+        return {}
+    keys = [name for name in POINT_KEYS if name != "combination"]
+    merged = mine[mine["combination"] == a].merge(
+        theirs[theirs["combination"] == b], on=keys, suffixes=("_a", "_b"), validate="one_to_one"
+    )
+    found: Figures = {}
+    for _, name, _ in POINTS if len(merged) else ():
+        first, second = merged[f"{name}_a"], merged[f"{name}_b"]
+        numbers = difference(first, second)
+        if numbers["pairs"] < FEW_CLIPS:
+            numbers |= {"low": None, "high": None}
+        if numbers["pairs"]:
+            found[name] = {"a": float(first.mean()), "b": float(second.mean())} | numbers
+    return found
 
 
 def _cells(found: Figures, style: str) -> list[str]:

@@ -107,6 +107,8 @@ class BenchConfig:
         pairs_per_gap: drawn for each gap and dataset; None takes all consecutive frames instead.
         seed: of the draw, and of RANSAC.
         max_keypoints: in a frame.
+        clip: with all consecutive frames, how many of them a clip has in which points are carried
+            along the matches, as TAP-Vid judges tracks.
         silhouette: look for keypoints on the target only, by the dataset's part labels.
         sweeps: of a matcher (`MatcherSpec.sweeps`): it runs at each of their values besides.
         thresholds: of ground truth.
@@ -169,6 +171,12 @@ class BenchConfig:
     )
     seed: int = setting(0, "Seed of the draws of pairs", low=0, below=SEEDS)
     max_keypoints: int = setting(512, "Keypoints in a frame", low=1)
+    clip: int = setting(
+        240,
+        "Of --pairs all: frames of a clip in which points are carried along the matches",
+        low=2,
+        high=1e6,
+    )
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
     )

@@ -12,12 +12,21 @@ from bench.gallery import Picture, pictures
 from bench.page import html_plot, html_table, page
 from bench.pose import RansacOptions
 from bench.result import PAGE, SUMMARY
-from bench.run import MATCHES, PLOTS, TRACKS, BenchResult
+from bench.run import MATCHES, PLOTS, BenchResult
 from bench.summary import ACCURACY, AREAS, summarise
-from bench.table import COLUMNS, SAVINGS, SHADOWS, cells, judged_line, number, tracks_line
+from bench.table import (
+    COLUMNS,
+    SAVINGS,
+    SHADOWS,
+    cells,
+    judged_line,
+    number,
+    points_row,
+    tracks_line,
+)
+from bench.tapvid import ABSENCES, NEAR_PX
 from satgen.atomic import write_atomic
 from satgen.errors import RunError
-from satgen.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +55,15 @@ DEFINITIONS = (
      "pair."),
     ("saved", "against the same network at full depth on the same pairs; operations are counted "
      "from the architecture; agreement is the share of matches in both among those in either."),
+    ("AJ, δ, OA, AJ_RD", "of points on the surface that are asked for where they are seen first in"
+     " clips of {clip} frames, and carried by the matches about them; pixels are of images of 256 "
+     "x 256, figures are means over clips. OA: of the frames after, the share in which it is "
+     "rightly said whether the point is seen. δ: of those in which it is, the share in which it is"
+     " less than 1, 2, 4, 8, 16 pixels away, mean of the five. AJ: the same of frames in which it "
+     "is seen and said to be, by those in which it is seen and those in which it is said to be and"
+     " is not, or not there. AJ_RD: AJ from where a point comes back to the end, after its longest"
+     " absence yet, of at least 1, 4, 16, 64 and 256 frames; mean of the five, of those that there"
+     " are."),
 )  # fmt: skip
 """Terms of the tables, and what they mean."""
 
@@ -75,9 +93,7 @@ def write_report(folder: Path) -> Path:
 
     finished = BenchResult(folder)
     description, table = finished.description, finished.table
-    followed = (folder / TRACKS).is_file()
-    tracks = read_frame((folder / TRACKS).read_bytes()) if followed else None
-    summary = summarise(table, description, tracks)
+    summary = summarise(table, description, finished.tracks, finished.points)
     try:
         text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
         write_atomic(folder / SUMMARY, text.encode())
@@ -108,6 +124,8 @@ def _page(summary: Mapping[str, Any], drawn: Mapping[str, Plot], gallery: Sequen
         parts.append(f"<h2>{escape(plot.title)}</h2>{html_plot(name, plot)}")
         if name == "conditions":
             parts += _conditions(summary)
+    if points := _points(summary):
+        parts += ["<h2>Points carried, as TAP-Vid measures tracks</h2>", *points]
     if wrong := _confusions(summary):
         parts += ["<h2>What fools the matcher</h2>", wrong]
     parts += _gallery_html(gallery)
@@ -170,6 +188,33 @@ def _shadows(summary: Mapping[str, Any]) -> list[str]:
         for gap, figures in [*entry["by_gap"].items(), ("all", entry["overall"])]
     ]
     return [html_table(heads, rows)] if rows else []
+
+
+def _points(summary: Mapping[str, Any]) -> list[str]:
+    """What becomes of points that are carried along the matches, by combination."""
+    known = [entry for entry in summary["combinations"] if "points" in entry]
+    if not known:
+        return []
+    heads, _ = points_row(known[0])
+    rows = [[entry["label"], *points_row(entry)[1]] for entry in known]
+    parts = [html_table(["", *heads], rows)]
+    for title, names, bounds in (
+        ("within so many pixels of 256: Jaccard and share", ("jaccard", "delta"), NEAR_PX),
+        ("hidden for so many frames at least: AJ_RD (returns)", ("aj_rd",), ABSENCES),
+    ):
+        rows = []
+        for entry in known:
+            found = entry["points"]
+            for name in names:
+                cell = [number(found[f"{name}_{bound}"], "%") for bound in bounds]
+                if name == "aj_rd":
+                    counts = [found[f"redetections_{bound}"] for bound in bounds]
+                    cell = [f"{a} ({n})" for a, n in zip(cell, counts, strict=True)]
+                what = "" if len(names) == 1 else f", {name.replace('delta', 'δ')}"
+                rows.append([f"{entry['label']}{what}", *cell])
+        table = html_table(["", *map(str, bounds)], rows)
+        parts.append(f"<details><summary>{title}, %</summary>{table}</details>")
+    return parts
 
 
 CONDITIONS = {
@@ -288,7 +333,12 @@ def _gallery_html(gallery: Sequence[Picture]) -> list[str]:
 def _definitions(config: Mapping[str, Any]) -> str:
     ransac = RansacOptions(**config["ransac"])
     relative, absolute = (text.format(ransac.bound_px) for text in ESTIMATORS[ransac.estimator])
-    values = {**config["thresholds"], "relative": relative, "absolute": absolute}
+    values = {
+        **config["thresholds"],
+        "clip": config["clip"],
+        "relative": relative,
+        "absolute": absolute,
+    }
     items = "".join(
         f"<dt><b>{escape(term)}</b></dt><dd>{escape(text.format(**values))}</dd>"
         for term, text in DEFINITIONS

@@ -1,8 +1,9 @@
 """A run of the matching benchmark: carried out pair by pair, resumable, and summed up.
 
 A run is a folder: run.json says what is run, pairs.csv on which pairs; results.jsonl grows by the
-rows of a few pairs at a time; at the end come pairs.parquet, tracks.parquet, results.json, the
-plots and report.html. A run that was killed goes on where it stopped.
+rows of a few pairs at a time; at the end come pairs.parquet, for consecutive frames tracks.parquet
+and points.parquet, results.json, the plots and report.html. A run that was killed goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bench.result import PAGE, SUMMARY, Result
 from matchers.truth.pairs import Pair
 from satgen.atomic import write_atomic
 from satgen.errors import InputError
+from satgen.parquet import read_frame
 from satgen.processes import default_workers
 from satgen.progress import Update
 from satgen.run_shards import held_shards, shard_kind
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-RUN, PAIRS, RESULTS, TABLE, TRACKS = (
+RUN, PAIRS, RESULTS, TABLE, TRACKS, POINTS = (
     "run.json",
     "pairs.csv",
     "results.jsonl",
     "pairs.parquet",
     "tracks.parquet",
+    "points.parquet",
 )
 MATCHES, PLOTS = "matches", "plots"
 
@@ -48,7 +51,7 @@ BENCH = RunKind(
     description=RUN,
     marks={"format": "satgen-bench", "version": 2},
     owns=(
-        RESULTS, TABLE, TRACKS, SUMMARY, PAGE, PAIRS,
+        RESULTS, TABLE, TRACKS, POINTS, SUMMARY, PAGE, PAIRS,
         f"{PLOTS}/*.png", f"{PLOTS}/*.svg", f"{MATCHES}/*/*.npz",
     ),
 )  # fmt: skip
@@ -120,9 +123,10 @@ def run(
         _carry_out(plan, folder, journal, rows, _keys(plan), workers, progress)
         table = _table(plan, journal)
         if plan.config.pairs_per_gap is None and plan.pairs:
-            from bench.run_tracks import follow
+            from bench.run_tracks import carry_points, follow
 
             place.write(TRACKS, _parquet(follow(folder, folder / MATCHES)))
+            place.write(POINTS, _parquet(carry_points(folder, folder / MATCHES)))
         place.write(TABLE, _parquet(table))
         if report:
             from bench.report import write_report
@@ -179,6 +183,21 @@ class BenchResult(Result):
         from bench.table import table
 
         return table(self.summary)
+
+    @property
+    def tracks(self) -> pd.DataFrame | None:
+        """Of consecutive frames: see `bench.run_tracks.follow`."""
+        return self._optional(TRACKS)
+
+    @property
+    def points(self) -> pd.DataFrame | None:
+        """Of consecutive frames: see `bench.run_tracks.carry_points`."""
+        return self._optional(POINTS)
+
+    def _optional(self, name: str) -> pd.DataFrame | None:
+        """A table that not every run has."""
+        path = self.folder / name
+        return read_frame(path.read_bytes()) if path.is_file() else None
 
     @property
     def pairs(self) -> pd.DataFrame:

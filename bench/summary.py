@@ -73,6 +73,9 @@ CONDITION_MEANS = ("precision", "recall", "f1")
 TRACK_AGES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Steps after which the share of tracks that are still carried is given."""
 
+POINT_KEYS = ["dataset", "combination", "start_index", "frames"]
+"""Columns of `bench.run_tracks.carry_points` that are no figures."""
+
 RESAMPLES = 2000
 """Draws for the interval of each figure that adaptation changes."""
 
@@ -84,14 +87,18 @@ Statistic = Callable[[Floats], float]
 
 
 def summarise(
-    table: pd.DataFrame, description: Mapping[str, Any], tracks: pd.DataFrame | None = None
+    table: pd.DataFrame,
+    description: Mapping[str, Any],
+    tracks: pd.DataFrame | None = None,
+    points: pd.DataFrame | None = None,
 ) -> Figures:
     """What results.json holds.
 
     Args:
         table: of `bench.run.run`.
         description: run.json.
-        tracks: of `bench.run_tracks.follow`, if the run is of consecutive frames.
+        tracks: of `bench.run_tracks.follow`, if the run is of consecutive frames;
+        points: of `bench.run_tracks.carry_points`, likewise.
     """
     combinations = []
     for known in description["combinations"]:
@@ -102,6 +109,8 @@ def summarise(
             entry["saved"] = _saved(rows, _full_depth(table, known))
         if tracks is not None:
             entry["tracks"] = _tracks(tracks[tracks["combination"] == known["id"]])
+        if points is not None and (points["combination"] == known["id"]).any():
+            entry["points"] = _points(points[points["combination"] == known["id"]])
         combinations.append(entry)
     found: Figures = clean(
         {
@@ -339,6 +348,18 @@ def _tracks(tracks: pd.DataFrame) -> Figures:
         "drift_median_px": float(np.median(drift)) if len(drift) else math.nan,
         "drift_p90_px": float(np.quantile(drift, 0.9)) if len(drift) else math.nan,
         "drift_by_length": _drift_by_length(known),
+    }
+
+
+def _points(clips: pd.DataFrame) -> Figures:
+    """TAP-Vid's figures: the means over the clips, and how many points and returns they are of."""
+    counts = [name for name in clips if name == "points" or name.startswith("redetections_")]
+    means = [name for name in clips if name not in (*counts, *POINT_KEYS)]
+    return {
+        "clips": len(clips),
+        "frames": int(clips["frames"].sum()),
+        **{name: int(clips[name].sum()) for name in counts},
+        **{name: float(clips[name].mean()) for name in means},
     }
 
 

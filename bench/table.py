@@ -35,6 +35,14 @@ SAVINGS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+POINTS: tuple[tuple[str, str, str], ...] = (
+    ("AJ %", "average_jaccard", SCALED),
+    ("δ avg %", "delta_avg", SCALED),
+    ("OA %", "occlusion_accuracy", SCALED),
+    ("AJ_RD %", "aj_rd", SCALED),
+)
+"""TAP-Vid's figures of points that are carried: see `bench.tapvid`."""
+
 SHADOWS: tuple[tuple[str, str, str], ...] = (
     ("% of matches", "shadow_edge_matches", SCALED),
     ("% of inliers", "shadow_edge_inliers", SCALED),
@@ -76,6 +84,9 @@ def table(summary: Mapping[str, Any]) -> str:
             blocks.append(f"{entry['label']}: saved against full depth\n{columns(rows)}")
         if "tracks" in entry:
             blocks.append(tracks_line(entry))
+        if "points" in entry:
+            heads, row = points_row(entry)
+            blocks.append(f"{entry['label']}: points carried, as TAP-Vid\n{columns([heads, row])}")
     notes = [judged_line(summary), f"Poses: {estimator(summary['config'])}."]
     return "\n\n".join([*blocks, "\n".join(filter(None, notes))])
 
@@ -107,6 +118,14 @@ def tracks_line(entry: Mapping[str, Any]) -> str:
         f"{number(tracks['mean_length_matched'], '.1f')} frames, the longest for "
         f"{tracks['longest']}; median drift {number(tracks['drift_median_px'], '.2f')} px"
     )
+
+
+def points_row(entry: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Headings and cells of what becomes of points that a combination carries."""
+    points = entry["points"]
+    heads = ["clips", "points", *(heading for heading, _, _ in POINTS), "returns"]
+    counts = str(points["clips"]), str(points["points"])
+    return heads, [*counts, *cells(points, POINTS), str(points["redetections_1"])]
 
 
 def cells(figures: Mapping[str, Any], wanted: Sequence[tuple[str, str, str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -21,19 +22,24 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from bench.api import bench_folders
+from bench.compare import compare, comparison_table
 from bench.config import BenchConfig
 from bench.plan import PosedList, plan
 from bench.report import write_report
-from bench.run import BENCH, RESULTS, RUN, run, run_shard
+from bench.run import BENCH, RESULTS, RUN, BenchResult, run, run_shard
+from bench.run_tracks import carry_points
+from bench.summary import summarise
 from matchers.nearest import NearestNeighbour
 from matchers.specs import MatcherSpec
 from matchers.training.config import TrainConfig
 from matchers.training.objectives import build
 from matchers.truth.pairs import Pair, pairs_csv
 from matchers.types import Features, Matches
+from satgen import export
 from satgen.cli import main
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.exports import body
 from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.runfolder import first_free
@@ -296,6 +302,42 @@ def test_consecutive_frames_are_followed(frames: Path, tmp_path: Path) -> None:
     assert tracks["length"].sum() == keypoints
     assert (tracks["length"] - 1).sum() == table["num_matches"].sum()
     assert tracks["length"].max() >= 5 and set(tracks["start_index"]) <= set(range(4000, 4010))
+
+
+def test_points_of_tapvids_export_are_carried_and_compared(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, pairs_per_gap=None, clip=6, matchers=("nearest", "truth"))
+    table = run(plan(config, [frames]), tmp_path / "run", report=True)
+    ids = list(dict.fromkeys(table["combination"]))
+    points = pd.read_parquet(tmp_path / "run" / "points.parquet")
+    assert list(points["combination"]) == [*ids, *ids]
+    assert list(points["start_index"]) == 3 * [4000] + 3 * [4006]
+    assert list(points["frames"]) == 3 * [6] + 3 * [4]
+    out = export(frames, "tapvid", tmp_path / "tapvid", clip=6, quiet=True)
+    for first, rows in points.groupby("start_index"):
+        ((_, clip),) = pickle.loads((out / f"aura_{first:06d}.pkl").read_bytes()).items()
+        assert set(rows["points"]) == {(~clip["occluded"]).any(axis=1).sum()}
+        assert rows["delta_16"].between(0.8, 1.0).all()  # a degree a frame takes none far
+    summary = json.loads((tmp_path / "run" / "results.json").read_text())
+    found = summary["combinations"][2]["points"]
+    assert found["clips"] == 2 and found["points"] == points["points"][[2, 5]].sum()
+    assert found["delta_4"] == pytest.approx(points["delta_4"][[2, 5]].mean(), rel=1e-5)
+    assert "AJ_RD" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "as TAP-Vid" in str(BenchResult(tmp_path / "run"))
+    answer = compare(f"{tmp_path / 'run'}:{ids[0]}", f"{tmp_path / 'run'}:{ids[2]}")
+    between = answer["combinations"][0]["points"]["delta_avg"]
+    assert between["a"] > 0.5 and between["pairs"] == 2 and between["low"] is None
+    assert "points carried" in comparison_table(answer)
+
+    def gone(data: Dataset) -> Any:
+        raise InputError("no model")
+
+    monkeypatch.setattr(body, "body_of", gone)
+    none = carry_points(tmp_path / "run", tmp_path / "run" / "matches")
+    description = BenchResult(tmp_path / "run").description
+    summary = summarise(table, description, None, none)
+    assert none.empty and "points" not in summary["combinations"][0]
 
 
 def test_the_truth_is_what_no_matcher_exceeds(frames: Path, tmp_path: Path) -> None:
