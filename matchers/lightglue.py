@@ -355,4 +355,5 @@ SPEC = MatcherSpec(
         ),
     },
     training="matchers.training.lightglue:TRAINING",
+    onnx="matchers.onnx.lightglue:graphs",
 )

@@ -112,6 +112,8 @@ class MatcherSpec:
         variants: ways to run it in the benchmark.
         sweeps: more of them, by the name of a sweep.
         training: how it is trained, or where that is written ("my.module:TRAINING"), or None.
+        onnx: where the function is that makes its ONNX graphs (`matchers.onnx.graph.GraphMaker`),
+            or None.
     """
 
     name: str
@@ -125,6 +127,7 @@ class MatcherSpec:
     variants: tuple[Variant, ...] = (Variant(),)
     sweeps: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
     training: TrainingSpec | str | None = None
+    onnx: str | None = None
 
     def __post_init__(self) -> None:
         if (self.build is None) == (self.from_checkpoint is None):
@@ -164,6 +167,8 @@ class FeaturesSpec:
         parallel: whether it is faster in several threads; a network uses all cores as it is.
         dustbin: cosine of two descriptors at which they may as well be of different points:
             SuperGlue's trainings begin so.
+        onnx: where the function is that makes its ONNX graphs (`matchers.onnx.graph.GraphMaker`),
+            or None.
     """
 
     name: str
@@ -174,6 +179,7 @@ class FeaturesSpec:
     weighted: bool = False
     parallel: bool = False
     dustbin: float = 0.6
+    onnx: str | None = None
 
 
 def matcher_spec(given: Any) -> MatcherSpec:

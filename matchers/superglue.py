@@ -329,4 +329,5 @@ SPEC = MatcherSpec(
     needs=_needs,
     operations=_operations,
     training="matchers.training.superglue:TRAINING",
+    onnx="matchers.onnx.superglue:graphs",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,14 @@ def test_my_matcher(pristine: Path, tmp_path: Path) -> None:
         entries = json.loads(done.stdout)["combinations"]
         assert {entry["matcher"] for entry in entries} == {place}
         assert all(entry["overall"].get("flops") is None for entry in entries)
+
+
+def test_onnx_adaptive(pristine: Path, tmp_path: Path) -> None:
+    done = satgen("weights", "--export", "onnx", "lightglue-sift", "--adaptive", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    images = [pristine / "rgb" / f"{index:06d}.png" for index in (3000, 3002)]
+    said = example("onnx_adaptive.py", "lightglue-sift-adaptive", *images, folder=tmp_path)
+    assert re.fullmatch(r"[1-9]\d* matches after layer [1-5]\n", said)
 
 
 def test_train_your_craft(craft_path: Path, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_rendering_and_looking_need_no_library_of_the_matchers(
         (("verify", "DATASET", "--deep"), "embreex", "pip install 'satgen[verify]'"),
         (("preview", "DATASET", "--no-sheet", "--film", "a.mp4"), "cv2", "pip install opencv-pyth"),
         (("render", "--target", "aura"), "scipy", "pip install scipy"),
+        (("weights", "--export", "onnx", "a"), "onnxruntime", "pip install 'satgen[onnx]'"),
         (("targets", "build", "aura", "--out", "t"), "embreex", "pip install 'satgen[verify]'"),
     ],
 )

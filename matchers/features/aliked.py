@@ -254,7 +254,12 @@ def _build(variant: str, **options: Any) -> ALIKED:
 
 def _spec(variant: str, size: int) -> FeaturesSpec:
     return FeaturesSpec(
-        variant, partial(_build, variant), ALIKEDConfig, descriptor_size=size, weighted=True
+        variant,
+        partial(_build, variant),
+        ALIKEDConfig,
+        descriptor_size=size,
+        weighted=True,
+        onnx="matchers.onnx.aliked:graphs",
     )
 
 

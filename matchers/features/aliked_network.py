@@ -234,7 +234,7 @@ class _PlainLayer(nn.Conv2d):
         super().__init__(channels, out, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor, norm: nn.BatchNorm2d, reach: float) -> Tensor:  # type: ignore[override]
-        return functional.conv2d(x, *_folded(self.weight, norm), padding=1)
+        return functional.conv2d(x, *folded(self.weight, norm), padding=1)
 
 
 class _DeformableLayer(nn.Module):
@@ -247,7 +247,7 @@ class _DeformableLayer(nn.Module):
 
     def forward(self, x: Tensor, norm: nn.BatchNorm2d, reach: float) -> Tensor:
         offset = self.offset_conv(x).clamp(-reach, reach)
-        return deform_conv2d(x, offset, *_folded(self.regular_conv.weight, norm))
+        return deform_conv2d(x, offset, *folded(self.regular_conv.weight, norm))
 
 
 class _DescriptorHead(nn.Module):
@@ -272,14 +272,16 @@ class _DescriptorHead(nn.Module):
         offsets = functional.linear(
             _selu(hidden), last[:, :, 0, 0], self.offset_conv.get_parameter("2.bias")
         )
-        return offsets.view(len(patches), 2, -1).transpose(1, 2)
+        return offsets.view(patches.shape[0], 2, self.agg_weights.shape[0]).transpose(1, 2)
 
     def aggregated(self, samples: Tensor) -> Tensor:
         """(N·M, D) sampled features -> (N, D) descriptors of unit length."""
         positions, channels, _ = self.agg_weights.shape
         gated = _selu(functional.linear(samples, self.sf_conv.weight[:, :, 0, 0]))
         return functional.normalize(
-            gated.view(-1, positions * channels) @ self.agg_weights.flatten(0, 1), dim=1
+            gated.view(samples.shape[0] // positions, positions * channels)
+            @ self.agg_weights.flatten(0, 1),
+            dim=1,
         )
 
 
@@ -305,7 +307,7 @@ def _upsampled(tables: list[Tensor], maps: Maps, columns: slice, rows: slice) ->
     return sums.view(len(sums), -1, tables[0].shape[1]).permute(2, 0, 1)
 
 
-def _folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution without bias and the BatchNorm after it."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()

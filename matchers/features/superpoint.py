@@ -21,7 +21,7 @@ from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
-_CELL = 8  # pixels of a cell's side
+CELL = 8  # pixels of a cell's side
 _MARGIN = 64  # pixels computed around a mask: more than the receptive field and the NMS reach
 
 
@@ -53,8 +53,8 @@ class SuperPointConfig:
             raise InputError(
                 f"nms_radius is {self.nms_radius} and border {self.border}: at least 0 pixels"
             )
-        if self.resize is not None and self.resize < _CELL:
-            raise InputError(f"resize is {self.resize}: at least {_CELL} pixels, or None")
+        if self.resize is not None and self.resize < CELL:
+            raise InputError(f"resize is {self.resize}: at least {CELL} pixels, or None")
 
 
 class SuperPoint(nn.Module):
@@ -74,7 +74,7 @@ class SuperPoint(nn.Module):
         self.conv4a = nn.Conv2d(128, 128, 3, padding=1)
         self.conv4b = nn.Conv2d(128, 128, 3, padding=1)
         self.convPa = nn.Conv2d(128, 256, 3, padding=1)
-        self.convPb = nn.Conv2d(256, _CELL**2 + 1, 1)
+        self.convPb = nn.Conv2d(256, CELL**2 + 1, 1)
         self.convDa = nn.Conv2d(128, 256, 3, padding=1)
         self.convDb = nn.Conv2d(256, self.descriptor_size, 1)
 
@@ -103,9 +103,9 @@ class SuperPoint(nn.Module):
         gray = images.gray(view.pixels.to(weight.device))[None]
         frame, scale = images.resized(gray, self.config.resize)
         size = (frame.shape[3], frame.shape[2])
-        if min(size) < _CELL:
+        if min(size) < CELL:
             return images.features(view, nothing, nothing[:, 0], self.descriptor_size)
-        x, y, w, h = images.grown(images.scaled([wanted], scale, size), size, _MARGIN, _CELL)
+        x, y, w, h = images.grown(images.scaled([wanted], scale, size), size, _MARGIN, CELL)
         scores, cells = self.maps(frame[..., y : y + h, x : x + w].to(weight.dtype))
         origin, ratio = weight.new_tensor((x, y)).float(), scores.new_tensor(scale)
 
@@ -139,7 +139,7 @@ class SuperPoint(nn.Module):
             x = functional.relu(b(functional.relu(a(x), inplace=True)), inplace=True)
         logits = self.convPb(functional.relu(self.convPa(x), inplace=True))
         # the last channel says that the cell has no keypoint (§3.2)
-        scores = functional.pixel_shuffle(logits.float().softmax(dim=1)[:, :-1], _CELL)[:, 0]
+        scores = functional.pixel_shuffle(logits.float().softmax(dim=1)[:, :-1], CELL)[:, 0]
         cells = functional.normalize(
             self.convDb(functional.relu(self.convDa(x), inplace=True)), dim=1
         )
@@ -162,9 +162,9 @@ class SuperPoint(nn.Module):
         height, width = cells.shape[1:]
         axes = []
         for axis in (0, 1):
-            count = size[axis] // _CELL
-            stretch = (count - 1) / (count * _CELL - 4.5)
-            place = (pixels[:, axis] + origin[axis] - 3.5) * stretch - origin[axis] // _CELL
+            count = size[axis] // CELL
+            stretch = (count - 1) / (count * CELL - 4.5)
+            place = (pixels[:, axis] + origin[axis] - 3.5) * stretch - origin[axis] // CELL
             axes.append(place)
         taps, weights = bilinear_taps(axes[0], axes[1], width, height)
         table = cells.permute(1, 2, 0).flatten(0, 1)
@@ -181,4 +181,5 @@ SPEC = FeaturesSpec(
     SuperPointConfig,
     descriptor_size=SuperPoint.descriptor_size,
     weighted=True,
+    onnx="matchers.onnx.superpoint:graphs",
 )

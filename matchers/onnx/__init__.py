@@ -1,0 +1,1 @@
+"""The networks as ONNX graphs: a module for each, and the writing of the files."""
