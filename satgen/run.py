@@ -524,7 +524,7 @@ def describe(scene: Scene, command: str | None) -> dict[str, Any]:
 
 def deciding(software: Mapping[str, Any], renderer: str) -> dict[str, Any]:
     """What of the software makes frames differ: two runs that agree in it are alike in bytes."""
-    keys = ["satgen", "numpy", "zlib", "opengl"]
+    keys = ["satgen", "numpy", "zlib-ng", "opengl"]
     if renderer == "pyrender":
         keys.append("pyrender2")
     return {key: software.get(key) for key in keys}
@@ -532,14 +532,11 @@ def deciding(software: Mapping[str, Any], renderer: str) -> dict[str, Any]:
 
 def software_versions() -> dict[str, str]:
     """Versions of what has a say in the bytes of a dataset."""
-    import zlib
-
     versions = {
         "satgen": satgen.__version__,
         "python": python_platform.python_version(),
-        "zlib": zlib.ZLIB_RUNTIME_VERSION,
     }
-    for name in ("numpy", "pyrender2", "PyOpenGL", "pyarrow"):
+    for name in ("numpy", "zlib-ng", "pyrender2", "PyOpenGL", "pyarrow"):
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import cv2
 import numpy as np
@@ -34,6 +35,18 @@ def test_round_trip_through_opencv(height, width, rgb, wide, labels, seed):
         back = back[..., ::-1]
     assert back.dtype == dtype
     assert np.array_equal(back, image)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 1000), empty=st.floats(0.0, 1.0), labels=st.booleans())
+def test_the_bytes_are_those_of_zlib(seed, empty, labels):
+    rng = np.random.default_rng(seed)
+    lines = rng.integers(0, 5 if labels else 256, (60, 301), dtype=np.uint8)
+    lines[rng.random(lines.shape) < empty] = 0
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
+    expected = packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH)
+    data = png._compress(lines, 0, 0, 0)
+    assert data == b"\x78\x01" + expected + b"\x03\x00" + zlib.adler32(lines).to_bytes(4, "big")
 
 
 def test_pillow_reads_the_8_bit_kinds_and_the_depth_kind():
