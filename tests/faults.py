@@ -1,10 +1,11 @@
 """Faults in a command at each of its changes of the disk, after which the same command must go on
 to the result of one that was never disturbed.
 
-    python -m tests.faults FOLDER render,bench,train,predict,merge kill,ENOSPC 1 fresh,replace
+    python -m tests.faults render,bench,train,predict,merge,export kill,ENOSPC fresh,replace
 
-prints, for each command and fault, how many changes it makes and at how many of them it was
-disturbed. The faults:
+prints, for each command and fault, how many changes it makes, at how many of them it was disturbed,
+and how many failed. The order is drawn; `--most 5` disturbs at five changes of each. See
+`tests.journal` for the other options. The faults:
 
 - kill: SIGKILL, just before the change.
 - torn: the same, and half of the file that was written last is lost.
@@ -17,6 +18,7 @@ The commands run in forks of a process that has imported everything, so a fault 
 
 from __future__ import annotations
 
+import argparse
 import csv
 import errno
 import json
@@ -27,6 +29,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +41,14 @@ import matchers.training.run  # noqa: F401
 from satgen.cli import main
 from satgen.errors import SatgenError
 from tests.datasets import make, tree, write_craft
+from tests.journal import Journal
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link"}
 """Events of Python's audit hooks that change a folder; besides, opening a file to write."""
 
 KILLS = ("kill", "torn", "power")
 FAULTS = (*KILLS, "interrupt", "ENOSPC", "EIO", "EROFS")
+COMMANDS = ("render", "bench", "train", "predict", "merge", "export")
 ENDS = {0, 1, 2, 130}
 """Statuses that a disturbed command may end with. It may have got over a fault."""
 
@@ -51,7 +56,8 @@ CRASHED = 99
 
 
 class Disturber:
-    """Disturbs this process at its change `number` of what is in `out`, counted from 1.
+    """Disturbs this process at its change `number` of what is in `out`, or in a folder beside it
+    that has its name as a part of its own, counted from 1.
 
     Attributes:
         count: changes until now.
@@ -60,7 +66,8 @@ class Disturber:
     """
 
     def __init__(self, fault: str, number: int, out: Path, report: int) -> None:
-        self.fault, self.number, self.out, self.report = fault, number, str(out), report
+        self.fault, self.number, self.report = fault, number, report
+        self.folder, self.name = f"{out.parent}/", out.name
         self.count = 0
         self.last = ""
         self.synced: set[str] = set()
@@ -73,10 +80,15 @@ class Disturber:
 
     def _synced(self, handle: int) -> None:
         path = os.readlink(f"/proc/self/fd/{handle}")
-        if path.startswith(self.out):
+        if self._is_out(path):
             self._change(path)
         self._fsync(handle)
         self.synced.add(path)
+
+    def _is_out(self, path: str) -> bool:
+        """Whether a path lies in the folder, or in what is to become it."""
+        first = path.removeprefix(self.folder).partition("/")[0]
+        return path.startswith(self.folder) and self.name in first
 
     def _hook(self, event: str, values: tuple[Any, ...]) -> None:
         if event != "open" and event not in CHANGES:
@@ -86,7 +98,7 @@ class Disturber:
             flags = values[2]
             if not (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
                 return
-        if not path.startswith(self.out):
+        if not self._is_out(path):
             return
         self._change(path)
         if event == "open":
@@ -206,20 +218,33 @@ def predicted(out: Path) -> Any:
     return table.drop(columns=[c for c in table if c.endswith("_ms")]).to_json(), sorted(files)
 
 
-def commands(folder: Path) -> dict[str, tuple[list[object], list[object], Callable[[Path], Any]]]:
-    """Each command, what makes it another run, and how its result is compared."""
-    craft = write_craft(folder)
-    aura = folder / "aura"
-    small = ["--width", 72, "--height", 64, "--workers", 0, "--start", 3000, "--stop", 3003]
-    if not aura.exists():
+def prepare(folder: Path, names: list[str]) -> None:
+    """Make what commands read."""
+    craft, aura = write_craft(folder), folder / "aura"
+    if {"bench", "train"} & set(names) and not aura.exists():
         size = {"width": 160, "height": 128}
-        run_alone = {"target": "aura", "start": 3000, "stop": 3059, **size}
         if os.fork() == 0:  # no OpenGL in the process that the others are forked from
-            make(Path("aura"), aura, **run_alone)
+            make(Path("aura"), aura, target="aura", start=3000, stop=3059, **size)
             os._exit(0)
         os.wait()
+    ready: dict[str, list[list[object]]] = {
+        "export": [["--out", folder / "small", "--normals"]],
+        "merge": [["--out", folder / "ready", "--shard", f"{part}/2"] for part in (1, 2)],
+    }
+    for words in [more for name in names for more in ready.get(name, ())]:
+        assert run([*map(str, (*_render(craft), *words))], folder / "ready")[0] == 0
+
+
+def _render(craft: Path) -> list[object]:
+    small = ["--width", 72, "--height", 64, "--workers", 0, "--start", 3000, "--stop", 3003]
+    return ["render", "--target", craft, *small, "--quiet"]
+
+
+def commands(folder: Path) -> dict[str, tuple[list[object], list[object], Callable[[Path], Any]]]:
+    """Each command, what makes it another run, and how its result is compared."""
+    aura = folder / "aura"
     return {
-        "render": (["render", "--target", craft, *small, "--quiet"], ["--seed", 1], rendered),
+        "render": (_render(folder / "craft.glb"), ["--seed", 1], rendered),
         "bench": (
             ["bench", aura, "--matcher", "nearest", "--features", "sift", "--gap", 1, "--pairs", 2,
              "--max-keypoints", 50, "--repeats", 1, "--threads", 1, "--quiet"],
@@ -242,90 +267,151 @@ def commands(folder: Path) -> dict[str, tuple[list[object], list[object], Callab
             predicted,
         ),
         "merge": (["merge"], [], rendered),
+        "export": (
+            ["export", folder / "small", "--to", "colmap", "--masks"],
+            ["--step", 2],
+            rendered,
+        ),
     }  # fmt: skip
 
 
-def _shards(folder: Path, out: Path) -> None:
-    """Put two shards of a dataset beside `out`."""
-    ready = folder / "ready.shards"
-    if not ready.exists():
-        craft = folder / "craft.glb"
-        small = ["--width", 72, "--height", 64, "--workers", 0, "--start", 3000, "--stop", 3003]
-        for shard in ("1/2", "2/2"):
-            words = ["render", "--target", craft, *small, "--quiet", "--shard", shard]
-            status, _, _ = run([*map(str, words), "--out", str(folder / "ready")], out)
-            assert status == 0
-    shutil.copytree(ready, out.with_name(f"{out.name}.shards"))
+@dataclass(frozen=True)
+class Case:
+    """A command to be disturbed, over another run of it or in a new folder.
+
+    Attributes:
+        folder: to work in.
+        name: of the command.
+        old: folder of the other run; None for a new folder.
+        changes: that it makes, undisturbed.
+        wanted: its result, undisturbed.
+    """
+
+    folder: Path
+    name: str
+    old: Path | None
+    changes: int
+    wanted: Any
+
+    @classmethod
+    def make(cls, folder: Path, name: str, replace: bool) -> Case:
+        """Run the command undisturbed, once, and the other run that it is to replace."""
+        old = folder / f"{name}-other" if replace else None
+        if old is not None and not old.exists():
+            assert run(_line(folder, name, old, *commands(folder)[name][1]), old)[0] == 0
+        case = cls(folder, name, old, 0, None)
+        status, changes, _ = case._again()
+        assert status == 0, f"{name}: status {status}"
+        return cls(folder, name, old, changes, case._result())
+
+    def disturb(self, fault: str, number: int) -> str | None:
+        """Disturb the command at a change, and run it again.
+
+        Args:
+            fault: which.
+            number: of the change, counted from 1.
+
+        Returns:
+            What is wrong then; None where nothing is.
+        """
+        status, changes, note = self._again(fault, number)
+        if changes < number:
+            return None if status == 0 else f"status {status}, undisturbed"
+        if status not in (ENDS if fault not in KILLS else {None}):
+            return f"status {status}"
+        lose(fault, self._out, note, random.Random(f"{self.name} {fault} {number}"))
+        status = run(self._words, self._out)[0]
+        if self.name == "merge" and status == 2:
+            with suppress(SatgenError, OSError):
+                if self._result() == self.wanted:
+                    return None  # it was complete, and its shards half deleted
+        if status != 0:
+            return f"then status {status}"
+        return None if self._result() == self.wanted else "then another result"
+
+    @property
+    def _out(self) -> Path:
+        return self.folder / f"{self.name}-run"
+
+    @property
+    def _words(self) -> list[str]:
+        more = () if self.old is None else ("--overwrite",)
+        return _line(self.folder, self.name, self._out, *more)
+
+    def _result(self) -> Any:
+        return commands(self.folder)[self.name][2](self._out)
+
+    def _again(self, fault: str = "kill", number: int = 0) -> tuple[int | None, int, Any]:
+        """Run the command from the start; see `run`."""
+        _clear(self._out)
+        if self.name == "merge":
+            shards = self._out.with_name(f"{self._out.name}.shards")
+            shutil.copytree(self.folder / "ready.shards", shards)
+        if self.old is not None:
+            shutil.copytree(self.old, self._out)
+        return run(self._words, self._out, fault, number)
 
 
-def try_all(folder: Path, name: str, fault: str, every: int, replace: bool) -> tuple[int, int]:
-    """Disturb one command at every so many changes; how many it makes, and at how many it was.
+def _line(folder: Path, name: str, out: Path, *more: object) -> list[str]:
+    """A command's words."""
+    where = [out] if name == "merge" else ["--out", out]
+    return [str(word) for word in (*commands(folder)[name][0], *where, *more)]
+
+
+def _clear(out: Path) -> None:
+    """Delete a run, and what a disturbed one left beside it."""
+    shutil.rmtree(out, ignore_errors=True)
+    for left in out.parent.glob(f"*{out.name}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def try_many(
+    folder: Path,
+    names: list[str],
+    faults: list[str],
+    ways: list[str],
+    journal: Journal,
+    most: int | None = None,
+) -> None:
+    """Disturb commands at drawn changes, and print what came of it.
 
     Args:
         folder: to work in.
-        name: of the command.
-        fault: which.
-        every: 1 for each of them.
-        replace: it has another run to replace.
+        names: of the commands.
+        faults: which.
+        ways: fresh and replace.
+        journal: of what has been tried.
+        most: changes of each command, way and fault; None for all.
     """
-    words, other, result = commands(folder)[name]
-    out, old = folder / f"{name}-run", folder / f"{name}-other"
+    prepare(folder, names)
+    kinds = [(n, w) for w in ways for n in names if (n, w) != ("merge", "replace")]
+    cases = {kind: Case.make(folder, kind[0], kind[1] == "replace") for kind in kinds}
     rng = random.Random(0)
-
-    def line(place: Path, *more: object) -> list[str]:
-        where = [place] if name == "merge" else ["--out", place]
-        return [str(word) for word in (*words, *where, *more)]
-
-    def fresh(place: Path) -> None:
-        for left in (place, place.with_name(f"{place.name}.shards")):
-            shutil.rmtree(left, ignore_errors=True)
-        if name == "merge":
-            _shards(folder, place)
-
-    if replace and not old.exists():
-        assert run(line(old, *other), old)[0] == 0
-    whole = folder / f"{name}-whole"
-    if not whole.exists():
-        fresh(whole)
-        assert run(line(whole), whole)[0] == 0
-    wanted = result(whole)
-    again = ("--overwrite",) if replace else ()
-    tried, number = 0, 1
-    while True:
-        fresh(out)
-        if replace:
-            shutil.copytree(old, out)
-        where = f"{name}: {fault} at change {number}"
-        status, changes, note = run(line(out, *again), out, fault, number)
-        if changes < number:
-            assert status == 0, f"{where}: status {status}"
-            fresh(out)
-            return changes, tried
-        tried += 1
-        assert status in (ENDS if fault not in KILLS else {None}), f"{where}: status {status}"
-        lose(fault, out, note, rng)
-        status = run(line(out, *again), out)[0]
-        if name == "merge" and status == 2:
-            with suppress(SatgenError, OSError, AssertionError):
-                assert result(out) == wanted  # it was complete, and its shards half deleted
-                status = 0
-        assert status == 0, f"{where}, then status {status}"
-        assert result(out) == wanted, where
-        number += every
+    points = []
+    for kind, case in cases.items():
+        for fault in faults:
+            numbers = rng.sample(range(1, case.changes + 1), case.changes)
+            points += [(*kind, fault, number) for number in numbers[:most]]
+    for name, way, fault, number in rng.sample(points, len(points)):
+        point = f"{name} {way} {fault} {number}"
+        if not journal.knows(point) and journal.time_left:
+            journal.add(point, cases[name, way].disturb(fault, number))
+    for (name, way), case in cases.items():
+        for fault in faults:
+            tried, failed = journal.counts(f"{name} {way} {fault} ")
+            print(f"{name} {way} {fault}: {case.changes} changes, {tried} tried, {failed} failed")
 
 
 if __name__ == "__main__":
     matplotlib.use("agg")
     torch.set_num_threads(1)
-    place, names, kinds, step, ways = sys.argv[1:]
-    for way in ways.split(","):
-        for command in names.split(","):
-            for kind in FAULTS if kinds == "all" else kinds.split(","):
-                if way == "replace" and command == "merge":
-                    continue  # it replaces nothing
-                made, disturbed = try_all(
-                    Path(place).resolve(), command, kind, int(step), way == "replace"
-                )
-                print(
-                    f"{command} {way} {kind}: {made} changes, disturbed at {disturbed}", flush=True
-                )
+    parser = argparse.ArgumentParser()
+    for word in ("names", "faults", "ways"):
+        parser.add_argument(word, type=lambda text: text.split(","))
+    parser.add_argument("--most", type=int)
+    Journal.add_options(parser)
+    asked = parser.parse_args()
+    log = Journal.asked(asked)
+    with Journal.place(asked) as place:
+        try_many(place, asked.names, asked.faults, asked.ways, log, asked.most)
+    sys.exit(log.failed)

@@ -1,19 +1,19 @@
 """Damages a dataset by little, and sees that `satgen verify` notices and that `satgen render` mends
 or refuses it.
 
-    python -m tests.flips FOLDER 2000 500 200
+    python -m tests.flips 2000 500 8 200
 
-flips 2,000 bits over all files, makes 500 edits of dataset.json, gives every tenth or so of these,
-200 in all, to a rendering, and prints what passed.
+flips 2,000 bits over all files, makes 500 edits of dataset.json, adds a file 8 times, gives 200 of
+all these to a rendering, and prints how many passed. See `tests.journal` for the options.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -26,6 +26,7 @@ from satgen.run import render
 from satgen.runfolder import description_bytes
 from satgen.verify import verify
 from tests.datasets import make, options, tree, write_craft
+from tests.journal import Journal
 
 Damage = Callable[[Path, random.Random], str]
 """Changes something in a dataset; says what."""
@@ -95,6 +96,9 @@ def add(folder: Path, rng: random.Random) -> str:
     return f"{name} added"
 
 
+DAMAGES: dict[str, Damage] = {"flip": flip, "edit": edit, "add": add}
+
+
 def notices(folder: Path) -> bool:
     """Whether verify finds something wrong."""
     try:
@@ -116,43 +120,50 @@ def small(folder: Path) -> tuple[Path, RenderOptions]:
     """A dataset of three frames, with every kind of image, and the request for it."""
     more = {"stop": 3002, "width": 40, "height": 36, "shadow": True, "normals": True, "flow": True}
     craft = write_craft(folder)
-    return make(craft, folder / "whole", **more), options(craft, **more)
+    whole = folder / "whole"
+    if not whole.exists():
+        make(craft, whole, **more)
+    return whole, options(craft, **more)
 
 
 def try_many(
-    folder: Path, plan: dict[Damage, int], mended: int, seed: int = 0
-) -> tuple[Counter[str], list[str]]:
-    """Damage copies of a dataset; how often in each way, and the damages that were not noticed.
+    folder: Path, counts: dict[str, int], mended: int, journal: Journal, seed: int = 0
+) -> None:
+    """Damage copies of a dataset, and print how often in each way, and how often unnoticed.
 
     Args:
         folder: to work in.
-        plan: how often to damage in each way.
+        counts: how often to damage in each way.
         mended: how many damages a rendering is to mend, too.
+        journal: of what has been tried.
         seed: of the draws.
     """
     whole, request = small(folder)
-    wanted, rng = tree(whole), random.Random(seed)
-    ways = [damage for damage, count in plan.items() for _ in range(count)]
-    tried: Counter[str] = Counter()
-    passed = []
-    for number, damage in enumerate(ways):
+    wanted = tree(whole)
+    ways = [(name, number) for name, count in counts.items() for number in range(count)]
+    every = len(ways) // mended
+    for place, (name, number) in enumerate(random.Random(seed).sample(ways, len(ways))):
+        point = f"{name} {number}"
+        if journal.knows(point) or not journal.time_left:
+            continue
+        shutil.rmtree(folder / "copy", ignore_errors=True)
         copy = Path(shutil.copytree(whole, folder / "copy"))
-        what = damage(copy, rng)
-        tried[damage.__name__] += 1
-        if not notices(copy):
-            passed.append(f"verify: {what}")
-        if number * mended // len(ways) != (number + 1) * mended // len(ways):
-            tried["mended"] += 1
-            if not mends(copy, request, wanted):
-                passed.append(f"render: {what}")
-        shutil.rmtree(copy)
-    return tried, passed
+        what = DAMAGES[name](copy, random.Random(f"{seed} {point}"))
+        journal.add(point, None if notices(copy) else what)
+        if place % every == 0 and place // every < mended:
+            journal.add(f"mend {point}", None if mends(copy, request, wanted) else what)
+    for name in (*counts, "mend"):
+        tried, passed = journal.counts(f"{name} ")
+        print(f"{name}: {tried} tried, {passed} passed")
 
 
 if __name__ == "__main__":
-    place, flips, edits, renderings = sys.argv[1:]
-    numbers, escaped = try_many(
-        Path(place).resolve(), {flip: int(flips), edit: int(edits), add: 8}, int(renderings)
-    )
-    print(json.dumps({**numbers, "passed": escaped}, indent=1))
-    sys.exit(bool(escaped))
+    parser = argparse.ArgumentParser()
+    for word in (*DAMAGES, "mended"):
+        parser.add_argument(word, type=int)
+    Journal.add_options(parser)
+    asked = parser.parse_args()
+    log = Journal.asked(asked)
+    with Journal.place(asked) as here:
+        try_many(here, {name: getattr(asked, name) for name in DAMAGES}, asked.mended, log)
+    sys.exit(log.failed)

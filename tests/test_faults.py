@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,29 +13,45 @@ from pathlib import Path
 import pytest
 
 from tests.faults import FAULTS
+from tests.journal import Journal
 from tests.limits import PATIENCE_S
 
 OTHERS = [fault for fault in FAULTS if fault != "kill"]
 
 
 @pytest.mark.parametrize(
-    ("names", "faults", "every"),
-    [(["render", "bench", "train"], ["kill"], 23), (["render"], OTHERS, 37)],
-    ids=["kills", "others"],
+    ("names", "faults", "way", "most"),
+    [
+        ("render,bench,train", ["kill"], "fresh", 2),
+        ("render", OTHERS, "fresh", 1),
+        ("predict", ["kill", "EROFS"], "fresh", 1),
+        ("merge", FAULTS, "fresh", 3),
+        ("export", FAULTS, "replace", 3),
+    ],
 )
-def test_a_fault_at_any_change_of_the_disk(
-    names: list[str], faults: list[str], every: int, tmp_path: Path
+def test_a_fault_at_some_changes_of_the_disk(
+    names: str, faults: list[str], way: str, most: int, tmp_path: Path
 ) -> None:
-    """At one of `every` changes."""
-    words = [str(tmp_path), ",".join(names), ",".join(faults), str(every), "fresh"]
+    words = [names, ",".join(faults), way, "--most", str(most), "--folder", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults", *words],
+        [sys.executable, "-W", "ignore", "-m", "tests.faults", *words],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
-    tried = [f"{name} fresh {fault}: " for name in names for fault in faults]
+    tried = [f"{name} {way} {fault}" for name in names.split(",") for fault in faults]
     for head, line in zip(tried, done.stdout.splitlines(), strict=True):
-        changes, disturbed = map(int, line.removeprefix(head).split(" changes, disturbed at "))
-        assert changes > 10 and disturbed == -(-changes // every), line
+        found = re.fullmatch(rf"{head}: (\d+) changes, {most} tried, 0 failed", line)
+        assert found is not None and int(found[1]) > 10, line
+
+
+def test_a_journal_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "tried.jsonl"
+    first = Journal(path)
+    first.add("render kill 1", None)
+    first.add("render kill 2", "status 1")
+    again = Journal(path, until=0.0)
+    assert again.knows("render kill 2") and not again.knows("render kill 3")
+    assert again.counts("render kill ") == (2, 1)
+    assert again.failed and not again.time_left

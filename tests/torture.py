@@ -1,56 +1,59 @@
 """Everything that is sampled elsewhere, at length; what came of it becomes docs/reliability.md.
 
-    python -m tests.torture [PART...]
+    python -m tests.torture [--minutes M] [--journal FOLDER] [PART...]
 
-runs the parts flips, kill, torn, power, interrupt, ENOSPC, EIO and EROFS, or those named, each in
-the page's own line, and changes no line of a part that was not run. TORTURE_EVERY=N disturbs at one
-of N changes only, and TORTURE_FLIPS=N flips that many bits.
+tries the parts flips, kill, torn, power, interrupt, ENOSPC, EIO and EROFS, or those named, writes
+each in the page's own line, and changes no line of a part that was not tried. With --minutes each
+part is a draw of what could be tried in its share of that time. The folder (build/torture) keeps
+what has been tried: the next run goes on from there. Delete it when the code has changed.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import argparse
 import re
 import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 
-from tests.faults import FAULTS
+from tests.faults import COMMANDS, FAULTS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
-COMMANDS = ("render", "bench", "train", "predict", "merge")
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+FLIPS = {"flip": 2000, "edit": 500, "add": 8, "mend": 200}
 
 
-def flips(folder: Path) -> str:
+def flips(words: list[str]) -> tuple[str, bool]:
     """What became of flipped bits, edits, and the renderings that were to mend them."""
-    count = int(os.environ.get("TORTURE_FLIPS", "2000"))
-    words = [str(folder), str(count), str(count // 4), str(count // 10)]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.flips", *words], stdout=subprocess.PIPE, text=True
-    )
-    found = json.loads(done.stdout)
+    found = _counts("tests.flips", *map(str, FLIPS.values()), *words)
+    tried = {name: numbers[0] for (name,), numbers in found.items()}
+    failed = sum(numbers[1] for numbers in found.values())
     return (
-        f"{found['flip']:,} bits over all files, {found['edit']:,} edits, {found['add']} files too "
-        f"many: {len(found['passed'])} passed; {found['mended']} of them were given to a rendering"
-    )
+        f"{tried['flip']:,} bits over all files, {tried['edit']:,} edits, {tried['add']} files too "
+        f"many: {failed} passed; {tried['mend']} of them were given to a rendering"
+    ), failed > 0
 
 
-def faults(folder: Path, fault: str) -> str:
+def faults(fault: str, words: list[str]) -> tuple[str, bool]:
     """How many changes each command makes, and at how many of them it was disturbed."""
-    every = os.environ.get("TORTURE_EVERY", "1")
-    words = [str(folder), ",".join(COMMANDS), fault, every, "fresh,replace"]
+    found = _counts("tests.faults", ",".join(COMMANDS), fault, "fresh,replace", *words)
+    total, failed = (sum(numbers[place] for numbers in found.values()) for place in (1, 2))
+    texts = []
+    for way in ("fresh", "replace"):
+        texts.append(", ".join(f"{k[0]} {n[1]} of {n[0]}" for k, n in found.items() if k[1] == way))
+    return f"{total:,}: {texts[0]}; over another run {texts[1]}: {failed} failed", failed > 0
+
+
+def _counts(module: str, *words: str) -> dict[tuple[str, ...], list[int]]:
+    """The lines that a trial prints, `NAMES: NUMBERS`."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.faults", *words],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-W", "ignore", "-m", module, *words], stdout=subprocess.PIPE, text=True
     )
-    lines = re.findall(r"^(\w+) (\w+) \w+: (\d+) changes, disturbed at (\d+)$", done.stdout, re.M)
-    parts = [f"{name} {tried} of {made}" for name, way, made, tried in lines if way == "fresh"]
-    total = sum(int(tried) for *_, tried in lines)
-    failed = "" if done.returncode == 0 else "; STOPPED BY A FAILURE"
-    return f"{total:,} ({', '.join(parts)}, and over another run){failed}"
+    found = re.findall(r"^([\w ]+): (\d.*)$", done.stdout, re.M)
+    if not found:
+        sys.exit(f"{module} ended with status {done.returncode}")
+    return {tuple(names.split()): [*map(int, re.findall(r"\d+", text))] for names, text in found}
 
 
 def put(part: str, text: str) -> None:
@@ -62,11 +65,20 @@ def put(part: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    failures = 0
-    for name in sys.argv[1:] or ("flips", *FAULTS):
-        with tempfile.TemporaryDirectory() as place:
-            answer = flips(Path(place)) if name == "flips" else faults(Path(place), name)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=("flips", *FAULTS))
+    parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--journal", type=Path, default=ROOT / "build" / "torture")
+    asked = parser.parse_args()
+    asked.journal.mkdir(parents=True, exist_ok=True)
+    end, bad = time.time() + 60.0 * asked.minutes, False
+    for number, name in enumerate(asked.parts):
+        now = time.time()
+        share = max(0.0, end - now) / (len(asked.parts) - number)
+        words = ["--journal", f"{asked.journal}/{name}.jsonl", "--until", str(now + share)]
+        words += ["--folder", f"{asked.journal}/work"]
+        answer, wrong = flips(words) if name == "flips" else faults(name, words)
         print(f"{name}: {answer}", flush=True)
-        failures += "FAILURE" in answer or (name == "flips" and ": 0 passed;" not in answer)
         put(name, answer)
-    sys.exit(failures > 0)
+        bad |= wrong
+    sys.exit(bad)
