@@ -54,6 +54,12 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def sync_all() -> None:
+    """Wait until the disk has all that has been written, where the system can be asked to."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
 def temporaries(*folders: Path) -> list[Path]:
     """Incomplete files that a killed run left directly in these folders, sorted."""
     found = []

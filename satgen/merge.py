@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from satgen import dataset as ds
-from satgen.atomic import write_atomic
+from satgen.atomic import sync_all, write_atomic
 from satgen.config import RenderConfig
 from satgen.errors import InputError
 from satgen.integrity import check_seal, files_match
@@ -185,6 +185,7 @@ def merge(
         place = stack.enter_context(RunFolder.open(out, DATASET, identity))
         _fill(place, description, pieces, progress)
         if not keep:
+            sync_all()  # the images' names, which are many, and what was copied
             delete_shards(out, [piece.folder for piece in pieces])
     return sum(len(piece.records) for piece in pieces), count
 

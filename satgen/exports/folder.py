@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from satgen.atomic import TEMPORARY, sync_folder, write_atomic
+from satgen.atomic import TEMPORARY, sync_all, sync_folder, write_atomic
 from satgen.errors import InputError, RunError
 from satgen.exports.pieces import JOURNAL
 from satgen.outputs import check_outside
@@ -81,7 +81,8 @@ def whole_folder(out: Path, description: Mapping[str, Any]) -> Iterator[Path]:
             yield part
             for name in (JOURNAL, ASKED):
                 (part / name).unlink(missing_ok=True)
-            (part / DESCRIPTION).write_bytes(description_bytes(description))
+            sync_all()  # what the description says is there, is
+            write_atomic(part / DESCRIPTION, description_bytes(description), sync=True)
             if out.exists():
                 os.rename(out, old)
             os.rename(part, out)
