@@ -58,7 +58,7 @@ unit: dev
 wheel: dev
 	BIN=$(abspath $(BIN)) sh tools/wheel_test.sh
 
-# Thousands of flipped bits and edits, and a fault at every file operation of five commands.
+# Thousands of flipped bits and edits, and a fault at every file operation of six commands: hours.
 torture: dev
 	$(BIN)/python -m tests.torture
 

@@ -12,6 +12,7 @@ from matchers.specs import (
     GPU_BATCH,
     MATCHER_CHOICE,
     MATCHERS,
+    MOST_KEYPOINTS,
     FeaturesSpec,
     MatcherSpec,
     Variant,
@@ -147,7 +148,12 @@ class BenchConfig:
         metavar="[FEATURES=]FILE",
     )
     gaps: tuple[int, ...] = setting(
-        GAPS, "Index difference within a pair; may be given again", name="gap", many=True, low=1
+        GAPS,
+        "Index difference within a pair; may be given again",
+        name="gap",
+        many=True,
+        low=1,
+        high=8099,
     )
     roll_gaps: tuple[float, ...] = setting(
         (0.0,),
@@ -170,12 +176,12 @@ class BenchConfig:
         shown=f"{{}}; {SMALL_PAIRS} without DATASET",
     )
     seed: int = setting(0, "Seed of the draws of pairs", low=0, below=SEEDS)
-    max_keypoints: int = setting(512, "Keypoints in a frame", low=1)
+    max_keypoints: int = setting(512, "Keypoints in a frame", low=1, high=MOST_KEYPOINTS)
     clip: int = setting(
         240,
         "Of --pairs all: frames of a clip in which points are carried along the matches",
         low=2,
-        high=1e6,
+        high=8100,
     )
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
@@ -192,10 +198,11 @@ class BenchConfig:
         3,
         "Matches of a pair for its time",
         low=1,
+        high=1000,
         shown=f"{{}}; --pairs all, or no DATASET: {SMALL_REPEATS}",
     )
     batch: int | None = setting(
-        None, "Pairs matched together", low=1, shown=f"1; on a GPU {GPU_BATCH}"
+        None, "Pairs matched together", low=1, high=1024, shown=f"1; on a GPU {GPU_BATCH}"
     )
     threads: int | None = setting(None, "Threads of a process", low=1, high=1024, shown="the cores")
     device: str | None = setting(None, "cpu, cuda or mps", shown="the best there is")

@@ -61,6 +61,7 @@ class RansacOptions:
         "Largest epipolar error of an inlier",
         unit="pixels",
         above=0.0,
+        high=4096.0,
         name="ransac-px",
         shown=", ".join(f"{px:g} with {name}" for name, px in EPIPOLAR_PX.items()),
     )

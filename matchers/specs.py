@@ -54,6 +54,9 @@ FEATURES_CHOICE = (
 MAX_KEYPOINTS = 1024
 """How many keypoints of an image are kept, the best, where nothing else is said."""
 
+MOST_KEYPOINTS = 32_768
+"""How many may be asked for: a matcher compares each with each, which takes 4 GB a table then."""
+
 GPU_BATCH = 8
 """Pairs that are matched together on a GPU."""
 

@@ -166,7 +166,7 @@ class RenderOptions:
     stop: int = setting(
         DEFAULT_STOP, "Last observation index, included", low=INDEX_MIN, high=INDEX_MAX
     )
-    step: int = setting(1, "Render every so many indices", low=1)
+    step: int = setting(1, "Render every so many indices", low=1, high=INDEX_MAX)
     distance: float | None = setting(
         None,
         "Camera to target",

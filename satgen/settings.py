@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 _KEY = "setting"
 
-MOST = 1e9
-"""Largest value of a number that says no more than how small it may be."""
-
 SEEDS = 2**63
 """Seeds are below this."""
 
@@ -34,7 +31,7 @@ class Setting:
     Attributes:
         help: a sentence without its full stop.
         unit: of the value, appended to the help.
-        low, high: least and largest value, included; `MOST` where only a least one is given.
+        low, high: least and largest value, included.
         above, below: bounds that the value must not reach.
         choices: the values that there are.
         name: the option's name without dashes; None is the field's, with dashes. A switch has two,
@@ -60,12 +57,6 @@ class Setting:
     metavar: str | None = None
     parse: Callable[[str], Any] | None = None
 
-    def __post_init__(self) -> None:
-        """Bound what is bounded below alone."""
-        bounded = self.high is not None or self.below is not None or self.choices
-        if not bounded and (self.low is not None or self.above is not None):
-            object.__setattr__(self, "high", MOST)
-
     @property
     def sentence(self) -> str:
         """The help with its unit, as a sentence."""
@@ -77,7 +68,7 @@ class Setting:
         """What a value must be, such as "at least 1"; empty where anything will do."""
         if self.choices:
             return f"one of {', '.join(map(str, self.choices))}"
-        if self.low is not None and self.high not in (None, MOST):
+        if self.low is not None and self.high is not None:
             return f"between {_bound(self.low)} and {_bound(self.high)}"
         bounds = (
             ("at least", self.low),

@@ -27,7 +27,7 @@ from tests.limits import PATIENCE_S
 class Lens:
     """Nested."""
 
-    focal: float = setting(35.0, "Focal length", unit="mm", above=0.0, name="focal-mm")
+    focal: float = setting(35.0, "Focal length", unit="mm", above=0.0, high=1e4, name="focal-mm")
     glass: str = "crown"
 
 
@@ -81,9 +81,9 @@ def test_every_kind_of_value_is_read() -> None:
         (("--count", "10"), "--count 10: must be between 1 and 9"),
         (("--count", "x"), "--count x: must be a whole number, between 1 and 9"),
         (("--count", "2.5"), "--count 2.5: must be a whole number, between 1 and 9"),
-        (("--focal-mm", "0"), "--focal-mm 0: must be more than 0 and at most 1e+09"),
-        (("--focal-mm", "nan"), "--focal-mm nan: must be more than 0 and at most 1e+09"),
-        (("--focal-mm", "inf"), "--focal-mm inf: must be more than 0 and at most 1e+09"),
+        (("--focal-mm", "0"), "--focal-mm 0: must be more than 0 and at most 10000"),
+        (("--focal-mm", "nan"), "--focal-mm nan: must be more than 0 and at most 10000"),
+        (("--focal-mm", "inf"), "--focal-mm inf: must be more than 0 and at most 10000"),
         (("--depth", "12"), "--depth 12: must be one of 8, 16"),
         (("--angles", "1,nan"), "--angles 1,nan: must be finite"),
         (("--angles", "1,x"), "--angles 1,x: must be numbers between commas"),
@@ -116,7 +116,7 @@ def test_help_says_default_range_and_unit_once() -> None:
     assert "--angles A,B Angles. [default: 0,0.5]" in text
     assert "--flash / --dark Light. [default: dark]" in text
     assert "--depth INTEGER Bits. [default: the film's]" in text
-    assert "--focal-mm FLOAT Focal length, mm. [more than 0 and at most 1e+09; default: 35]" in text
+    assert "--focal-mm FLOAT Focal length, mm. [more than 0 and at most 10000; default: 35]" in text
     assert "hidden" not in text and "glass" not in text
 
 

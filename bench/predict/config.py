@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE
+from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE, MOST_KEYPOINTS
 from satgen.errors import InputError
 from satgen.settings import SEEDS, check, setting
 
@@ -55,7 +55,9 @@ class PredictConfig:
         f"Features that the matcher of --poses works on: {FEATURES_CHOICE}",
         shown="aliked if it has been downloaded, else sift",
     )
-    max_keypoints: int = setting(512, "Keypoints in a frame, for that matcher", low=1)
+    max_keypoints: int = setting(
+        512, "Keypoints in a frame, for that matcher", low=1, high=MOST_KEYPOINTS
+    )
     windows: str = setting(
         "test",
         "Windows of a dataset: test, those of its held-out blocks, or all",
@@ -95,22 +97,25 @@ class FrameRules:
 
     noise_deg: tuple[float, ...] = setting(
         (0.0, 0.1), "Of the observed rotations, degrees; may be given again", name="noise",
-        many=True, low=0.0,
+        many=True, low=0.0, high=180.0,
     )  # fmt: skip
     horizons: tuple[int, ...] = setting(
-        (), "Frames ahead that are asked for; may be given again", name="horizon", many=True, low=1,
-        shown="the protocol's",
+        (), "Frames ahead that are asked for; may be given again", name="horizon", many=True,
+        low=1, high=8099, shown="the protocol's",
     )  # fmt: skip
     stride: int | None = setting(
-        None, "Frames from the start of a window to that of the next", low=1,
+        None, "Frames from the start of a window to that of the next", low=1, high=8100,
         shown="the protocol's",
     )  # fmt: skip
     dt_s: float | None = setting(
-        None, "From one frame to the next", unit="seconds", above=0.0, name="dt",
+        None, "From one frame to the next", unit="seconds", above=0.0, high=1e6, name="dt",
         shown="the table's times",
     )  # fmt: skip
     noise_m_per_deg: float = setting(
-        0.1, "Metres of noise of the observed translations for a degree of the rotations'", low=0.0
+        0.1,
+        "Metres of noise of the observed translations for a degree of the rotations'",
+        low=0.0,
+        high=1e6,
     )
 
     def __post_init__(self) -> None:

@@ -30,16 +30,20 @@ class FrameTrainConfig:
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    steps: int = setting(2000, "Of the optimiser", low=1)
-    batch: int = setting(4, "Windows a step", low=1)
+    steps: int = setting(2000, "Of the optimiser", low=1, high=10_000_000)
+    batch: int = setting(4, "Windows a step", low=1, high=1024)
     horizons: int = setting(
-        4, "Frames ahead that a step compares, drawn anew; 0 for all", low=0, name="train-horizons"
+        4,
+        "Frames ahead that a step compares, drawn anew; 0 for all",
+        low=0,
+        high=8100,
+        name="train-horizons",
     )
-    learning_rate: float = setting(1.2e-3, "The highest, AdamW's", above=0.0)
-    weight_decay: float = setting(1e-2, "AdamW's", low=0.0, option=False)
-    validate_every: int = setting(200, "Steps", low=1, option=False)
-    save_every: int = setting(100, "Steps", low=1, option=False)
-    validation_windows: int = setting(48, "At most", low=1, option=False)
+    learning_rate: float = setting(1.2e-3, "The highest, AdamW's", above=0.0, high=1.0)
+    weight_decay: float = setting(1e-2, "AdamW's", low=0.0, high=1.0, option=False)
+    validate_every: int = setting(200, "Steps", low=1, high=10_000_000, option=False)
+    save_every: int = setting(100, "Steps", low=1, high=10_000_000, option=False)
+    validation_windows: int = setting(48, "At most", low=1, high=8100, option=False)
     bfloat16: bool = setting(
         False, "Multiply in bfloat16: faster on GPUs, and on CPUs with AMX for gsta and convlstm"
     )

@@ -57,14 +57,14 @@ class LearnedConfig:
         InputError: a number that cannot be.
     """
 
-    hidden: int = setting(64, "Numbers in the GRU's state", low=1)
-    width: int = setting(128, "Numbers in the perceptron's layers", low=1)
+    hidden: int = setting(64, "Numbers in the GRU's state", low=1, high=4096)
+    width: int = setting(128, "Numbers in the perceptron's layers", low=1, high=4096)
     sequences: int = setting(
-        20_000, "Simulated sequences to learn from", low=1, name="train-sequences"
+        20_000, "Simulated sequences to learn from", low=1, high=1_000_000, name="train-sequences"
     )
-    steps: int = setting(4_000, "Steps of the optimiser", low=1)
-    batch: int = setting(256, "Sequences of a step", low=1)
-    learning_rate: float = setting(2e-3, "Highest learning rate, of AdamW", above=0.0)
+    steps: int = setting(4_000, "Steps of the optimiser", low=1, high=10_000_000)
+    batch: int = setting(256, "Sequences of a step", low=1, high=65_536)
+    learning_rate: float = setting(2e-3, "Highest learning rate, of AdamW", above=0.0, high=1.0)
     seed: int = setting(0, "Seed of weights and batches", low=0, below=SEEDS, option=False)
 
     def __post_init__(self) -> None:

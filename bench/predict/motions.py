@@ -15,7 +15,15 @@ from bench.predict.rigid_body import ORDER, Bodies, coupling, make_bodies, propa
 from bench.predict.rotations import exp, random_rotations
 from satgen.errors import InputError
 from satgen.geometry import Floats
-from satgen.trajectory import DEFAULT_START, Motion, Spiral, TrajectoryConfig, Tumble, observe
+from satgen.trajectory import (
+    DEFAULT_START,
+    INDEX_MAX,
+    Motion,
+    Spiral,
+    TrajectoryConfig,
+    Tumble,
+    observe,
+)
 
 DISTANCE_M = 58.25
 """From the camera to Aura's centre, at which it fills the default frame."""
@@ -26,6 +34,9 @@ origin, so that the translation changes as the target turns."""
 
 FIRST = DEFAULT_START
 """Observation index of the first frame."""
+
+LONGEST = INDEX_MAX + 1 - FIRST
+"""Frames of a motion, at most."""
 
 
 @dataclass(frozen=True)

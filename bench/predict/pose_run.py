@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 CHUNK = 200
 """Windows of a part. It decides which windows a model sees together, so it is no option."""
 
+MOST_POSES = 10_000_000
+"""Poses that are held at a time, at most: some 3 GB with what is made of them."""
+
 NEEDS_BODY = ("filter", "filter-ratios")
 """Models that are left out of the default where a dataset does not tell the inertia."""
 
@@ -421,8 +424,37 @@ def pose_experiment(
             )
     blocks = [_of_length(block, window) for block in blocks]
     experiment = PoseExperiment(config, protocol, learned, tuple(blocks), dt_s, command, tracker)
-    _ = experiment.models  # unknown names are refused here
+    learns = any(isinstance(model, LearnedModel) for model in experiment.models.values())
+    _check_poses(protocol, learned if learns else None, bool(datasets))
     return experiment
+
+
+def _check_poses(
+    protocol: Lab | FreeRotation, learned: LearnedConfig | None, datasets: bool
+) -> None:
+    """Refuse more poses at a time than memory is for.
+
+    Args:
+        protocol: the rules.
+        learned: how a model learns; None where none does.
+        datasets: whether there are any, whose frames are evaluated.
+
+    Raises:
+        InputError: there are.
+    """
+    counts = {}
+    if learned is not None:
+        counts["train-sequences"] = learned.sequences * protocol.training_poses
+    if not datasets:
+        counts["sequences" if isinstance(protocol, FreeRotation) else "frames"] = (
+            protocol.episode_poses
+        )
+    for option, count in counts.items():
+        if count > MOST_POSES:
+            raise InputError(
+                f"--{option}: comes to {count:,} poses at a time, must be at most {MOST_POSES:,}; "
+                "fewer, or windows that are shorter or farther apart"
+            )
 
 
 def _blocks(datasets: Sequence[str | Path], windows: str, dt_s: float | None) -> list[PosedBlocks]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench.predict.motions import (
     INERTIA,
+    LONGEST,
     MOTIONS,
     Ensemble,
     Noise,
@@ -37,9 +38,12 @@ NOISE = "Noise of the observed rotations, degrees; may be given again"
 NOISE_M = "Metres of noise of the observed translations for a degree of the rotations'"
 PERIOD = "Time from one frame to the next"
 SEED = "Seed of all draws"
-NOISE_OPTION: dict[str, Any] = {"name": "noise", "many": True, "low": 0.0}
-HORIZON_OPTION: dict[str, Any] = {"name": "horizon", "many": True, "low": 1}
+NOISE_OPTION: dict[str, Any] = {"name": "noise", "many": True, "low": 0.0, "high": 180.0}
+HORIZON_OPTION: dict[str, Any] = {"name": "horizon", "many": True, "low": 1, "high": 8099}
 """What options of both protocols say of themselves."""
+
+FASTEST = 100.0
+"""Radians from one frame to the next, at most: the motion is integrated, at its own pace."""
 
 _TRAINING_ORDER = 10
 """Order of the series that a network's training sequences are made with: 1e-9 is enough."""
@@ -91,15 +95,27 @@ class Lab:
         shown="all",
     )
     noise_deg: tuple[float, ...] = setting((0.0, 0.1, 0.5), NOISE, **NOISE_OPTION)
-    observed: int = setting(12, OBSERVED, low=1)
+    observed: int = setting(12, OBSERVED, low=1, high=1000)
     horizons: tuple[int, ...] = setting((1, 2, 5, 10, 20, 40, 80), HORIZON, **HORIZON_OPTION)
-    frames: int = setting(7740, "Frames of each motion", low=1)
-    stride: int = setting(37, "Frames from the start of a window to that of the next", low=1)
-    dt_s: float = setting(1.0, PERIOD, unit="seconds", above=0.0, name="dt")
-    noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
+    frames: int = setting(7740, "Frames of each motion", low=1, high=LONGEST)
+    stride: int = setting(
+        37, "Frames from the start of a window to that of the next", low=1, high=8100
+    )
+    dt_s: float = setting(1.0, PERIOD, unit="seconds", above=0.0, high=1e6, name="dt")
+    noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0, high=1e6)
     seed: int = setting(0, SEED, low=0, below=SEEDS, option=False)
 
     name = "lab"
+
+    @property
+    def episode_poses(self) -> int:
+        """Poses of a motion's windows at a noise, where no dataset is given."""
+        return (self.frames // self.stride + 1) * (self.observed + len(self.horizons))
+
+    @property
+    def training_poses(self) -> int:
+        """Poses of a sequence to learn from."""
+        return self.observed + len(self.horizons)
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
@@ -211,26 +227,49 @@ class FreeRotation:
         tuple(math.degrees(0.01 * level) for level in range(6)), NOISE, **NOISE_OPTION
     )
     jitter: float = setting(0.3, "Largest shift of a time, in periods", low=0.0, below=0.5)
-    observed: int = setting(12, OBSERVED, low=1)
-    learned_ahead: int = setting(8, "Horizons that a model learns from", low=1)
+    observed: int = setting(12, OBSERVED, low=1, high=1000)
+    learned_ahead: int = setting(8, "Horizons that a model learns from", low=1, high=1000)
     horizons: tuple[int, ...] = setting((1, 4, 6, 8, 10, 12), HORIZON, **HORIZON_OPTION)
-    sequences: int = setting(800, "Sequences evaluated for each inertia and noise", low=1)
-    dt_s: float = setting(0.1, PERIOD, unit="seconds", above=0.0, name="dt")
+    sequences: int = setting(
+        800, "Sequences evaluated for each inertia and noise", low=1, high=100_000
+    )
+    dt_s: float = setting(0.1, PERIOD, unit="seconds", above=0.0, high=1e6, name="dt")
     rate: float = setting(
-        0.3, "Standard deviation of each component of the angular velocity, rad/s", above=0.0
+        0.3,
+        "Standard deviation of each component of the angular velocity, rad/s",
+        above=0.0,
+        high=100.0,
     )
-    least_rate: float = setting(0.1, "Slower bodies are drawn anew, rad/s", low=0.0)
+    least_rate: float = setting(0.1, "Slower bodies are drawn anew, rad/s", low=0.0, high=10.0)
     spread: float = setting(
-        0.1, "Standard deviation, of the logarithm, of moments around each inertia", low=0.0
+        0.1,
+        "Standard deviation, of the logarithm, of moments around each inertia",
+        low=0.0,
+        high=10.0,
     )
-    noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0)
+    noise_m_per_deg: float = setting(0.1, NOISE_M, low=0.0, high=1e6)
     seed: int = setting(0, SEED, low=0, below=SEEDS, option=False)
 
     name = "free-rotation"
 
+    @property
+    def episode_poses(self) -> int:
+        """Poses of the sequences of an inertia at a noise."""
+        return self.sequences * (self.observed + len(self.horizons))
+
+    @property
+    def training_poses(self) -> int:
+        """Poses of a sequence to learn from."""
+        return self.observed + self.learned_ahead
+
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
         _check(self)
+        if self.rate * self.dt_s > FASTEST:
+            raise InputError(
+                f"rate {self.rate:g} rad/s, a frame each {self.dt_s:g} s: must be at most "
+                f"{FASTEST:g} rad a frame"
+            )
         if self.least_rate > self.rate:
             raise InputError(f"rate {self.rate:g}: must be at least {self.least_rate:g}, the least")
 

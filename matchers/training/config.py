@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STAGES = ("homography", "pose", "confidence")
 
 _AS_INITIAL = "{}, or as --init has it"
+MOST_STEPS = 10_000_000
+"""Steps of a stage that may be asked for: months on one GPU."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,24 @@ class TrainConfig:
     features_weights: str | None = setting(
         None, "The extractor's: official, satgen or a file", shown="the best there is"
     )
-    dim: int = setting(128, "Numbers in a token", low=8, shown=_AS_INITIAL)
+    dim: int = setting(128, "Numbers in a token", low=8, high=1024, shown=_AS_INITIAL)
     layers: int = setting(
-        9, "Layers; SuperGlue: pairs of self and cross layers", low=1, shown=_AS_INITIAL
+        9, "Layers; SuperGlue: pairs of self and cross layers", low=1, high=64, shown=_AS_INITIAL
     )
-    heads: int = setting(4, "Heads of the attention", low=1, option=False)
+    heads: int = setting(4, "Heads of the attention", low=1, high=64, option=False)
     sinkhorn_iterations: int = setting(
-        50, "Sinkhorn iterations of SuperGlue in training", low=1, option=False
+        50, "Sinkhorn iterations of SuperGlue in training", low=1, high=1000, option=False
     )
-    steps: int = setting(20000, "Steps of stage pose", low=1)
+    steps: int = setting(20000, "Steps of stage pose", low=1, high=MOST_STEPS)
     homography_steps: int | None = setting(
-        None, "Steps of stage homography; 0: none", low=0, shown="a quarter of --steps"
+        None,
+        "Steps of stage homography; 0: none",
+        low=0,
+        high=MOST_STEPS,
+        shown="a quarter of --steps",
     )
     confidence_steps: int | None = setting(
-        None, "Steps of stage confidence", low=1, shown="a tenth of --steps"
+        None, "Steps of stage confidence", low=1, high=MOST_STEPS, shown="a tenth of --steps"
     )
     minutes: float | None = setting(
         None,
@@ -98,9 +104,9 @@ class TrainConfig:
         high=1e6,
         unit="minutes",
     )
-    batch: int = setting(4, "Pairs computed together", low=1)
-    accumulate: int = setting(4, "Batches whose gradients make a step", low=1)
-    max_keypoints: int = setting(512, "Keypoints in a frame", low=8)
+    batch: int = setting(4, "Pairs computed together", low=1, high=1024)
+    accumulate: int = setting(4, "Batches whose gradients make a step", low=1, high=1024)
+    max_keypoints: int = setting(512, "Keypoints in a frame", low=8, high=8192)
     silhouette: bool = setting(
         True, "Look for keypoints on the target only", name="silhouette/whole-image"
     )
@@ -116,25 +122,32 @@ class TrainConfig:
         metavar="FOLDER",
         shown="those in scikit-image's, scikit-learn's and matplotlib's wheels",
     )
-    photograph_crops: int = setting(30, "Crops of a photograph", low=1, option=False)
-    learning_rate: float = setting(6e-4, "Highest learning rate", above=0.0, name="lr")
-    warmup: int = setting(500, "Steps until the highest learning rate is reached", low=0)
+    photograph_crops: int = setting(30, "Crops of a photograph", low=1, high=1000, option=False)
+    learning_rate: float = setting(6e-4, "Highest learning rate", above=0.0, high=1.0, name="lr")
+    warmup: int = setting(
+        500, "Steps until the highest learning rate is reached", low=0, high=MOST_STEPS
+    )
     weight_decay: float = setting(1e-4, "Weight decay of AdamW", low=0.0, below=1.0, option=False)
-    clip: float = setting(1.0, "Largest norm of the gradient", above=0.0, option=False)
-    frames: int = setting(1500, "Frames of a dataset to train on, at most", low=2)
-    versions: int = setting(4, "Versions of a frame, in other light and rolled", low=1)
+    clip: float = setting(1.0, "Largest norm of the gradient", above=0.0, high=1e6, option=False)
+    frames: int = setting(1500, "Frames of a dataset to train on, at most", low=2, high=8100)
+    versions: int = setting(4, "Versions of a frame, in other light and rolled", low=1, high=100)
     cache_gb: float = setting(
         4.0,
         "Most memory for features, beyond which they are read from disk",
         unit="gigabytes",
         low=0.0,
+        high=1e6,
     )
-    validate_every: int = setting(500, "Steps between validations", low=1)
-    patience: int = setting(20, "Validations without a better F1 that end a stage", low=1)
-    validation_pairs: int = setting(12, "Validation pairs for each gap and dataset", low=1)
-    test_pairs: int = setting(50, "Test pairs for each gap and dataset", low=1)
+    validate_every: int = setting(500, "Steps between validations", low=1, high=MOST_STEPS)
+    patience: int = setting(
+        20, "Validations without a better F1 that end a stage", low=1, high=MOST_STEPS
+    )
+    validation_pairs: int = setting(
+        12, "Validation pairs for each gap and dataset", low=1, high=8100
+    )
+    test_pairs: int = setting(50, "Test pairs for each gap and dataset", low=1, high=8100)
     gaps: tuple[int, ...] = setting(
-        GAPS, "Differences of index of validation and test pairs", low=1, option=False
+        GAPS, "Differences of index of validation and test pairs", low=1, high=8099, option=False
     )
     thresholds: Thresholds = field(default_factory=Thresholds)
     curriculum: Curriculum = field(default_factory=Curriculum)

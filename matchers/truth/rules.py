@@ -76,9 +76,11 @@ class Thresholds:
         InputError: not 0 < match_px <= no_match_px, or a negative edge_px.
     """
 
-    match_px: float = setting(3.0, "A match reprojects closer than this", unit="pixels", above=0.0)
+    match_px: float = setting(
+        3.0, "A match reprojects closer than this", unit="pixels", above=0.0, high=4096.0
+    )
     no_match_px: float = setting(
-        5.0, "Farther than this there is no match", unit="pixels", above=0.0
+        5.0, "Farther than this there is no match", unit="pixels", above=0.0, high=4096.0
     )
     edge_px: float = 1.0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from matchers.lightglue_config import LightGlueConfig
-from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE, MAX_KEYPOINTS
+from matchers.specs import FEATURES_CHOICE, MATCHER_CHOICE, MAX_KEYPOINTS, MOST_KEYPOINTS
 from satgen.cli.common import duration, echo_json, features_or_default, json_option
 from satgen.cli.options import PATH, options_of
 from satgen.errors import InputError, RunError
@@ -45,7 +45,7 @@ T = TypeVar("T")
     "--max-keypoints",
     default=MAX_KEYPOINTS,
     show_default=True,
-    type=click.IntRange(1, 1_000_000),
+    type=click.IntRange(1, MOST_KEYPOINTS),
     help="Keypoints of an image, the best.",
 )
 @click.option(

@@ -36,6 +36,8 @@ DEFAULT_STOP = 8100
 
 
 FRAME_PERIOD = "Time from one index to the next"
+LONGEST_S = 1e6
+"""The longest such time, seconds."""
 """Help of the frame period, where it is a parameter."""
 
 

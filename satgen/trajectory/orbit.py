@@ -75,7 +75,9 @@ class Orbit(Motion):
         low=-3600.0,
         high=3600.0,
     )
-    period_s: float = setting(5930.0, "Orbital period", unit="seconds", low=1.0, name="period")
+    period_s: float = setting(
+        5930.0, "Orbital period", unit="seconds", low=1.0, high=1e7, name="period"
+    )
 
     kind: ClassVar[str] = "orbit"
     inertial: ClassVar[bool] = True

@@ -16,7 +16,14 @@ from numpy.typing import ArrayLike
 from satgen.geometry import Floats
 from satgen.settings import setting
 from satgen.trajectory.looking import looking_from
-from satgen.trajectory.motion import FRAME_PERIOD, INDEX_MAX, INDEX_MIN, Motion, Observations
+from satgen.trajectory.motion import (
+    FRAME_PERIOD,
+    INDEX_MAX,
+    INDEX_MIN,
+    LONGEST_S,
+    Motion,
+    Observations,
+)
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig
@@ -30,7 +37,7 @@ class Spiral(Motion):
         dt_s: seconds from one index to the next.
     """
 
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, high=LONGEST_S, name="dt")
 
     kind: ClassVar[str] = "spiral"
 

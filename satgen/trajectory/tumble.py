@@ -31,6 +31,7 @@ from satgen.trajectory.motion import (
     FRAME_PERIOD,
     INDEX_MAX,
     INDEX_MIN,
+    LONGEST_S,
     Motion,
     Observations,
     Vector,
@@ -69,6 +70,7 @@ class Tumble(Motion):
         metavar="IX,IY,IZ",
         parse=numbers,
         above=0.0,
+        high=1e9,
         shown="the target's own, about its own principal axes",
     )
     axes: tuple[Vector, Vector, Vector] | None = None
@@ -82,7 +84,7 @@ class Tumble(Motion):
         low=-1e6,
         high=1e6,
     )
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, name="dt")
+    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, high=LONGEST_S, name="dt")
     view_deg: tuple[float, float] = setting(
         (30.0, 15.0),
         "Azimuth and elevation, in target axes at index 1, that the camera looks from, degrees",
