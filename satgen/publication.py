@@ -31,7 +31,10 @@ from satgen.tables import parquet_bytes
 
 LICENCE = ("apache-2.0", "https://spdx.org/licenses/Apache-2.0.html")
 """Of datasets of bundled targets and random craft, as Hugging Face's cards and Croissant name it:
-that of satgen. A user's own model is the user's affair."""
+that of satgen."""
+
+OTHER = ("other", "the owner's of the target's model")
+"""The same of datasets of a user's own model, which are the user's affair."""
 
 SHOWN = ("rgb", "depth", "parts", "shadow")
 """Images that other programs read right; three channels of 16 bits, as normals have, few do."""
@@ -124,7 +127,7 @@ def croissant(
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"satgen-{_plain_name(name)}",
         "description": _summary(description),
-        "license": LICENCE[1] if _is_ours(description) else "the owner's of the target's model",
+        "license": licence_of(description)[1],
         "url": CARD,
         "version": "1.0.0",
         "creator": {"@type": "sc:Organization", "name": "the satgen authors"},
@@ -207,9 +210,9 @@ def _image_fields(kind: str, bits: int) -> list[Any]:
     return fields
 
 
-def _is_ours(description: Mapping[str, Any]) -> bool:
-    """Whether the target is one of satgen's, not a user's file."""
-    return description["target"].get("file") is None
+def licence_of(description: Mapping[str, Any]) -> tuple[str, str]:
+    """The licence of a dataset: its name on cards, and where it is, or whose."""
+    return LICENCE if description["target"].get("file") is None else OTHER
 
 
 def _plain_name(name: str) -> str:
@@ -236,8 +239,7 @@ def _summary(description: Mapping[str, Any]) -> str:
 def card(description: Mapping[str, Any], frames: Table) -> str:
     """README.md, as Hugging Face has dataset cards."""
     camera, indices, sensor = (description[key] for key in ("camera", "indices", "sensor"))
-    picture = description["images"]["rgb"]
-    licence = LICENCE[0] if _is_ours(description) else "other"
+    picture, (licence, _) = description["images"]["rgb"], licence_of(description)
     count = len(frames["index"])
     size = next((name for most, name in _SIZES if count < most), _SIZES[-1][1])
     shown = int(frames["index"][int(np.argmax(frames["coverage"]))]) if count else None

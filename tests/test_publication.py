@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import satgen
 from satgen.dataset import CARD, CROISSANT, METADATA, PUBLICATION, Dataset
+from satgen.publication import publication_files
 from satgen.run import render
 from satgen.verify import verify
 from tests.datasets import make, options, tree
@@ -63,6 +65,26 @@ def test_croissant_has_what_conferences_ask_for(pristine: Path) -> None:
         assert found[f"rai:{name}"]
     assert found["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     assert found["rai:hasSyntheticData"] is True
+
+
+def test_card_croissant_and_exports_name_one_licence(pristine: Path, tmp_path: Path) -> None:
+    data = Dataset(pristine)
+    frames = {str(name): column.to_numpy() for name, column in data.frames.items()}
+    ours = {**data.description, "target": {**data.description["target"], "file": None}}
+    for description, name, where in (
+        (ours, "apache-2.0", "https://spdx.org/licenses/Apache-2.0.html"),
+        (data.description, "other", "the owner's of the target's model"),
+    ):
+        found = publication_files(description, frames, "0" * 64)
+        assert found[CARD].decode().splitlines()[1] == f"license: {name}"
+        assert json.loads(found[CROISSANT])["license"] == where
+    assert "Apache License" in (Path(__file__).parents[1] / "LICENSE").read_text()
+    out = satgen.export(pristine, "coco", tmp_path / "coco", quiet=True)
+    stated = {"name": "other", "where": "the owner's of the target's model"}
+    assert json.loads((out / "export.json").read_text())["license"] == stated
+    coco = json.loads((out / "annotations" / "instances.json").read_text())
+    assert [entry["name"] for entry in coco["licenses"]] == ["other"]
+    assert {image["license"] for image in coco["images"]} == {coco["licenses"][0]["id"]}
 
 
 def test_the_card_shows_a_frame_and_loads_it(pristine: Path, craft_path: Path) -> None:

@@ -23,6 +23,7 @@ from satgen.exports.masks import annotation
 from satgen.exports.pieces import ExportPiece
 from satgen.exports.source import ExportSource, ExportWriter
 from satgen.geometry import within_image
+from satgen.publication import licence_of
 
 
 class CocoWriter(ExportWriter):
@@ -90,11 +91,14 @@ def _head(source: ExportSource, indices: list[int], categories: list[dict[str, A
             "file_name": f"{index:06d}.png",
             "width": source.camera.width,
             "height": source.camera.height,
+            "license": 1,
         }
         for index in indices
     ]
     info = {"description": f"{source.data.name}, rendered by satgen"}
-    head = {"info": info, "licenses": [], "categories": categories, "images": images}
+    name, where = licence_of(source.data.description)
+    licences = [{"id": 1, "name": name, "url": where}]
+    head = {"info": info, "licenses": licences, "categories": categories, "images": images}
     return f'{json.dumps(head, ensure_ascii=False)[:-1]},\n"annotations": ['
 
 

@@ -18,6 +18,7 @@ from satgen.exports.pieces import JOURNAL, ExportPiece, PieceFolder
 from satgen.exports.source import Export, ExportSource, ExportWriter, Indices
 from satgen.outputs import check_outside
 from satgen.progress import Update
+from satgen.publication import licence_of
 from satgen.run_shards import held_shards, shard_kind
 from satgen.runfolder import Journal, RunFolder, RunKind, dataset_identity, difference
 from satgen.settings import option_name
@@ -245,6 +246,9 @@ def _request(datasets: Sequence[Dataset], to: str, options: ExportOptions) -> _R
                 s.data.folder.resolve().name: dataset_identity(s.data.folder) for s in sources
             },
             "frames": request.frames,
+            "license": dict(
+                zip(("name", "where"), licence_of(sources[0].data.description), strict=True)
+            ),
         }
     )
     return request
