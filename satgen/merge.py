@@ -257,10 +257,19 @@ class _Piece:
             return [r.index for r, ok in zip(self.records, good, strict=True) if not ok]
 
 
+_OF_OTHERS = {"satgen-bench-shard": "a benchmark", "satgen-export-shard": "an export"}
+"""Marks of shards that `satgen merge` has nothing to do with, and what they are of."""
+
+
 def _description(place: Path) -> dict[str, Any]:
     path = place / SHARD.description
     try:
         data = json.loads(path.read_bytes())
+        if data["format"] in _OF_OTHERS:
+            raise InputError(
+                f"{place}: is no part of a dataset, but of {_OF_OTHERS[data['format']]}; the "
+                "command that made it takes all parts together, without --shard"
+            )
         known = data["format"] == SHARD.marks["format"] and data["version"] == 1
         RenderConfig.from_json(data[DATASET.noun], place)
         dict(data[IDENTITY][KEY])

@@ -299,6 +299,9 @@ def test_shards_come_to_the_same_export(
     out = tmp_path / "out"
     counts = [run.export_shard(data, to, out, Shard(n, 3), request) for n in (2, 1, 3)]
     assert sum(counts) == 24 and not out.exists()
+    for name in ("status", "merge"):
+        told = satgen_here(name, out)
+        assert told.returncode == 2 and "no part of a dataset, but of an export" in told.stderr
     done = run.export(data, to, out, request)
     assert done.written and [p.name for p in tmp_path.iterdir()] == ["out"]
     run.export(data, to, tmp_path / "whole", request)
