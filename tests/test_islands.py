@@ -11,6 +11,7 @@ from PIL import Image
 
 import satgen
 from satgen.rendering.islands import fill_between_islands
+from satgen.rendering.packing import pack
 from satgen.targets.load import load_target
 
 
@@ -67,3 +68,50 @@ def test_textures_that_are_used_whole_stay_as_they_are(scale: float, tmp_path: P
     model = load_target(tmp_path / "a.obj")
     (material,) = fill_between_islands(model.materials, model.face_material, model.uv[model.faces])
     assert material.base_color_image is model.materials[0].base_color_image
+
+
+def touching(folder: Path, cells: int) -> Path:
+    """A panel of cells that show a dark square, each touching light ones that a back shows."""
+    pixels = np.full((256, 256, 3), 255, dtype=np.uint8)
+    pixels[::2, 1::2] = 190
+    pixels[64:192, 64:128] = 60
+    pixels[64:192:2, 64:128:2] = 40
+    Image.fromarray(pixels).save(folder / "atlas.png")
+    (folder / "m.mtl").write_text("newmtl m\nmap_Kd atlas.png\n")
+    side = np.linspace(-1.0, 1.0, cells + 1)
+    text = "mtllib m.mtl\nusemtl m\n"
+    for u, v in itertools.product((0, 0.25, 0.5, 1), (0, 0.25, 0.75, 1)):
+        text += f"vt {u} {v}\n"
+    for (a, b), (c, d) in itertools.product(itertools.pairwise(side), repeat=2):
+        text += f"v {a} {c} 0\nv {b} {c} 0\nv {b} {d} 0\nv {a} {d} 0\nf -4/6 -3/10 -2/11 -1/7\n"
+    text += "v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\n"
+    for u, v in itertools.product(range(3), repeat=2):
+        if (u, v) != (1, 1):
+            at = 4 * u + v + 1
+            text += f"f -1/{at} -2/{at + 4} -3/{at + 5} -4/{at + 1}\n"
+    (folder / "panel.obj").write_text(text)
+    return folder / "panel.obj"
+
+
+def test_islands_that_touch_keep_their_colours_from_afar(tmp_path: Path) -> None:
+    path, means = touching(tmp_path, 12), []
+    for size in (32, 64, 256, 1024):
+        frame = satgen.render_frame(path, 7900, size=size)
+        whole = frame.mask.copy()
+        for axis in (0, 1):
+            whole &= np.roll(frame.mask, 2, axis) & np.roll(frame.mask, -2, axis)
+        means.append(frame.rgb[whole].mean())
+    assert max(means) - min(means) < 4.0, means
+
+
+def test_levels_are_limited_where_colours_would_mix_and_only_there(tmp_path: Path) -> None:
+    model = load_target(touching(tmp_path, 3))
+    packed = pack(model)
+    limits = packed.face_texels.reshape(-1, packed.face_stride, 4)[:, 6, 3]
+    dark = np.arange(len(limits)) < 18
+    assert packed.levels
+    assert (limits[dark] < 2).all()
+    assert (limits >= 0).all()
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    assert not pack(load_target(panel(plain, 2))).levels

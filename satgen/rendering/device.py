@@ -174,6 +174,7 @@ class Device:
             "SECOND": packed.second,
             "GLOW": int(packed.glow_alpha.size > 4),
             "WRAP": int(packed.material_texels[3::MATERIAL_TEXELS, 2].any()),
+            "LEVELS": int(packed.levels),
             "UNLIT": int(packed.material_texels[2::MATERIAL_TEXELS, 3].any()),
             "MATERIAL_TEXELS": MATERIAL_TEXELS,
             "LIST_WIDTH": LIST_WIDTH,

@@ -12,6 +12,7 @@ from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
 from satgen.rendering.coincident import back_to_back
 from satgen.rendering.islands import fill_between_islands
+from satgen.rendering.mip_limits import UNLIMITED, charts, mip_limits
 from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.outlines import Edges, find_edges
 from satgen.rendering.patches import find_neighbours, find_patches
@@ -54,13 +55,14 @@ class PackedModel:
         double_sided: (F,) bool.
         edges: that may be outlines.
         cut: (F,) bool, which faces are cut out by their opacity.
+        levels: whether any face must not have all levels of its texture.
         colours, second: the first of a face's texels with its vertices' colours, and with their
             second coordinates; 0 where there are none.
         face_stride: texels of a face, FACE_TEXELS and those.
         face_texels: (F * face_stride, 4) float32: v0, patch | e1, material | e2, nodes |
-            uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), 0, with
-            unit normals in octahedral coordinates | its vertices'
-            colours, RGBA | uv0, uv1-uv0 | uv2-uv0, 0, 0 of the second coordinates.
+            uv0, uv1-uv0 | uv2-uv0, n0 | n1, n2 | the faces across its edges (-1 for none), the
+            coarsest level of its texture, with unit normals in octahedral coordinates | its
+            vertices' colours, RGBA | uv0, uv1-uv0 | uv2-uv0, 0, 0 of the second coordinates.
         material_texels: (M * MATERIAL_TEXELS, 4) float32: base colour, roughness | metallic,
             normal scale, texture layer, variance of the normal map's slopes | emissive, unlit |
             opacity, cutoff, wrap along u plus three times that along v, flags of SECOND.
@@ -91,6 +93,7 @@ class PackedModel:
     double_sided: NDArray[np.bool_]
     edges: Edges
     cut: NDArray[np.bool_]
+    levels: bool
     colours: int
     second: int
     face_stride: int
@@ -209,6 +212,12 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
     if model.islands:
         made_of = fill_between_islands(made_of, model.face_material, model.uv[model.faces])
     base, relief, glow, layers = _texture_arrays(made_of, limit)
+    if model.islands and len(base) > 1:
+        chart = charts(neighbours, face_normals, keys, uv)
+        of_face, how = np.array(layers)[model.face_material], wraps[model.face_material]
+        texels[:, 6, 3] = mip_limits(base, of_face, how, uv, chart)
+    else:
+        texels[:, 6, 3] = UNLIMITED
     materials = np.zeros((len(model.materials), MATERIAL_TEXELS, 4), dtype=np.float32)
     for i, material in enumerate(model.materials):
         materials[i, 0] = (*material.base_color, material.roughness)
@@ -238,6 +247,7 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         double_sided=double_sided,
         cut=cut,
         edges=find_edges(faces, face_normals, neighbours),
+        levels=bool(np.any(texels[:, 6, 3] < UNLIMITED)),
         colours=first_colour,
         second=second,
         face_stride=stride,

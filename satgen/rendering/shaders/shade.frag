@@ -351,6 +351,9 @@ vec4 shade(int face, vec2 pixel) {
     vec2 st_dx = (dx.x * st1 + dx.y * st2) * TEXTURE_SIZE;
     vec2 st_dy = (dy.x * st1 + dy.y * st2) * TEXTURE_SIZE;
     float lod = 0.25 * log2(max(dot(st_dx, st_dx) * dot(st_dy, st_dy), 1e-12));
+#if LEVELS
+    lod = min(lod, texelFetch(faces, face * FACE_TEXELS + 6).w);  // see mip_limits.py
+#endif
 #if WRAP || SECOND
     vec4 m3 = texelFetch(materials, material * MATERIAL_TEXELS + 3);  // opacity, cutoff, wrap, second
     st = wrapped(st, m3.z, lod);
