@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen import stored
 from satgen.grouping import connected, equal_rows
 from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
@@ -17,6 +18,7 @@ from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.outlines import Edges, find_edges
 from satgen.rendering.patches import find_neighbours, find_patches
 from satgen.rendering.rods import Rods, find_rods
+from satgen.targets.stored_models import kept_as
 
 FACE_TEXELS = 7
 COLOUR_TEXELS = 3
@@ -159,6 +161,23 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         pixel_m: the least that a pixel will ever span on the target, metres: textures are kept
             only as fine as that needs. Zero keeps them whole.
     """
+    kept = "" if model.light is not None else kept_as(model)
+    if not kept:
+        return _packed(model, pixel_m)
+    from satgen.rendering import stored_packs
+
+    textured = any(_images(material) for material in model.materials)
+    name = stored.name_of("packed", kept, float(pixel_m) if textured else 0.0)
+    with stored.alone(name):
+        packed = stored_packs.find(name)
+        if packed is None:
+            packed = _packed(model, pixel_m)
+            stored_packs.keep(name, packed)
+        return packed
+
+
+def _packed(model: TargetModel, pixel_m: float) -> PackedModel:
+    """See `pack`."""
     centre, radius = model.bounding_sphere
     exact = model.vertices - centre
     vertices, faces = weld(exact.astype(np.float32), model.faces)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +54,36 @@ def read_regular(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
         return file.read(limit)
 
 
+@dataclass(frozen=True)
+class FileBeside:
+    """A file that a model names, as `read_beside` was asked for it.
+
+    Attributes:
+        name, limit: as they were given.
+        sha256: of its bytes; empty where it cannot be read.
+        size: bytes.
+    """
+
+    name: str
+    limit: int
+    sha256: str
+    size: int
+
+
+_NOTED: ContextVar[list[FileBeside] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted_files() -> Iterator[list[FileBeside]]:
+    """The files that `read_beside` is asked for within the block, as it ends."""
+    noted: list[FileBeside] = []
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
+
+
 def read_beside(folder: Path, name: str, limit: int) -> bytes:
     """The bytes of a file that a model in `folder` names.
 
@@ -59,6 +94,20 @@ def read_beside(folder: Path, name: str, limit: int) -> bytes:
     Raises:
         ModelFileError: no such file in the folder, not a regular file, or too large.
     """
+    noted = _NOTED.get()
+    try:
+        raw = _read_beside(folder, name, limit)
+    except ModelFileError:
+        if noted is not None:
+            noted.append(FileBeside(name, limit, "", 0))
+        raise
+    if noted is not None:
+        noted.append(FileBeside(name, limit, hashlib.sha256(raw).hexdigest(), len(raw)))
+    return raw
+
+
+def _read_beside(folder: Path, name: str, limit: int) -> bytes:
+    """See `read_beside`."""
     if not name or any(ord(c) < 32 for c in name):
         raise ModelFileError("not a file's name")
     plain = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))

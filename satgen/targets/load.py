@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen import stored
 from satgen.errors import InputError
 from satgen.grouping import connected
 from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
-from satgen.targets import registry
-from satgen.targets.files import ModelFileError, read_regular
+from satgen.targets import registry, stored_models
+from satgen.targets.files import ModelFileError, noted_files, read_regular
 from satgen.targets.gltf import GltfPrimitive, GltfScene, read_gltf
 from satgen.targets.gltf_document import GltfError
 from satgen.targets.normals import crease_normals
@@ -150,9 +152,32 @@ def _load_file(path: Path, scale: float, up: str | None, by: str, light: bool) -
         raise InputError(f"{path}: a folder, not a model file")
     try:
         raw = read_regular(path)
-        digest = hashlib.sha256(raw).hexdigest()
-        if not raw:
-            raise InputError(f"{path}: the file is empty")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except ModelFileError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not raw:
+        raise InputError(f"{path}: the file is empty")
+    digest = hashlib.sha256(raw).hexdigest()
+    name = stored_models.name_of(path, digest, scale, up, by)
+    large = len(raw) >= stored_models.LEAST_BYTES
+    with stored.alone(name) if large else nullcontext():
+        model = stored_models.find(name, path)
+        if model is None:
+            with noted_files() as beside:
+                model = _read_file(path, raw, digest, scale, up, by)
+            if len(raw) + sum(file.size for file in beside) >= stored_models.LEAST_BYTES:
+                model = stored_models.keep(name, model, beside)
+    lit = _lit(model, path, str(path)) if light else model
+    return model if lit.light is None else lit
+
+
+def _read_file(
+    path: Path, raw: bytes, digest: str, scale: float, up: str | None, by: str
+) -> TargetModel:
+    """The model of a file of these bytes with this SHA-256, without light."""
+    suffix = path.suffix.lower()
+    try:
         told: list[str] = []
         landmarks: dict[str, tuple[float, float, float]] = {}
         own = False
@@ -217,7 +242,7 @@ def _load_file(path: Path, scale: float, up: str | None, by: str, light: bool) -
     model = replace(model, warnings=tuple(told), islands=not own)
     card["triangles"] = len(model.faces)
     card["parts"] = [{"label": p.label, "name": p.name, "class": p.cls} for p in model.parts]
-    return _lit(model, path, str(path)) if light else model
+    return model
 
 
 # --- files of others ----------------------------------------------------------------------------
