@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from torch.nn import functional
 from matchers.types import FILE_FORMATS, Features, Image
 from satgen.errors import InputError
 
+T = TypeVar("T")
+
 Box = tuple[int, int, int, int]
 Mask = npt.NDArray[np.bool_]
 
@@ -27,6 +30,13 @@ _INTEGERS = {torch.bool: 1.0, torch.uint8: 255.0, torch.uint16: 65535.0}
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and kornia
 _ROUNDING = 1e-3  # a float image may leave [0, 1] by this much
+
+WHOLE = 1 << 23
+"""Pixels that extractors look at in one piece, at most (3840 × 2160 fits). More would take
+gigabytes: they come in tiles then."""
+
+TILE = 1536
+"""Side of a tile, pixels; a multiple of all steps of the extractors' grids."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +70,10 @@ class View:
         """Whether keypoints are wanted at (N, 2) points of the view: (N,) bool, nearest pixel."""
         if self.mask is None:
             return torch.ones(len(points), dtype=torch.bool, device=points.device)
-        pixel = (points + 0.5).floor().long().cpu().numpy()
         height, width = self.mask.shape
-        x, y = pixel[:, 0].clip(0, width - 1), pixel[:, 1].clip(0, height - 1)
-        return torch.from_numpy(self.mask[y, x]).to(points.device)
+        x, y = (points + 0.5).floor().long().unbind(1)
+        mask = torch.from_numpy(np.ascontiguousarray(self.mask)).to(points.device)
+        return mask[y.clamp(0, height - 1), x.clamp(0, width - 1)]
 
 
 def look(image: Image, mask: Any = None, box: Any = None) -> View:
@@ -84,6 +94,20 @@ def look(image: Image, mask: Any = None, box: Any = None) -> View:
     x, y, w, h = (0, 0, width, height) if box is None else _checked_box(box, width, height)
     inside = None if mask is None else _checked_mask(mask, width, height)[y : y + h, x : x + w]
     return View(pixels[:, y : y + h, x : x + w], (x, y, w, h), inside, (width, height))
+
+
+def look_at_all(batch: Sequence[Image], masks: Sequence[Any] | None = None) -> list[View]:
+    """Images of one size, each as `look` gives it.
+
+    Raises:
+        InputError: as for one image; their sizes differ; there are not as many masks.
+    """
+    if masks is not None and len(masks) != len(batch):
+        raise InputError(f"{len(masks)} masks for {len(batch)} images: as many are expected")
+    views = [look(image, None if masks is None else masks[i]) for i, image in enumerate(batch)]
+    if len(sizes := {view.image_size for view in views}) > 1:
+        raise InputError(f"images of sizes {sorted(sizes)} in a batch: one size is expected")
+    return views
 
 
 def read(image: Image) -> Tensor:
@@ -153,6 +177,36 @@ def grown(box: Box, size: tuple[int, int], margin: int, step: int) -> Box:
         spans.append((first, last - first))
     (x, w), (y, h) = spans
     return x, y, w, h
+
+
+def tiles(box: Box) -> list[Box]:
+    """A box of at most `WHOLE` pixels as it is, a larger one cut into tiles, row by row.
+
+    Tiles begin at multiples of `TILE` of the image, and each pixel of the box is in one of them.
+    """
+    x, y, w, h = box
+    if w * h <= WHOLE:
+        return [box]
+    spans = []
+    for start, length in ((x, w), (y, h)):
+        ends = [*range((start // TILE + 1) * TILE, start + length, TILE), start + length]
+        spans.append(list(zip([start, *ends[:-1]], ends, strict=True)))
+    columns, rows = spans
+    return [
+        (left, top, right - left, bottom - top) for top, bottom in rows for left, right in columns
+    ]
+
+
+def groups(
+    parts: Iterable[T], size_of: Callable[[T], tuple[int, int]], pixels: int
+) -> Iterator[list[T]]:
+    """Parts of one size (width, height), in groups of at most so many pixels, or of one part."""
+    by_size: dict[tuple[int, int], list[T]] = {}
+    for part in parts:
+        by_size.setdefault(size_of(part), []).append(part)
+    for (width, height), some in by_size.items():
+        count = max(1, pixels // (width * height))
+        yield from (some[start : start + count] for start in range(0, len(some), count))
 
 
 def resized(frames: Tensor, long_side: int | None) -> tuple[Tensor, tuple[float, float]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from matchers import weights
 from satgen.dataset import Dataset
 from satgen.geometry import warp
 from tests.datasets import make, satgen
+from tests.limits import PATIENCE_S
 
 torch.set_num_threads(1)
 
@@ -302,3 +305,34 @@ def test_doctor_knows_the_weights(tmp_path: Path) -> None:
     assert found["official aliked-t16"] == "damaged"
     assert found["official lightglue-aliked"] == "absent"
     assert "satgen weights --fetch" in satgen("doctor", env=env).stdout
+
+
+LARGE = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-m", "satgen", *sys.argv[1:]], timeout=900)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+sys.exit(done.returncode)
+"""
+"""Runs satgen, and prints the largest size in memory that it had: MiB."""
+
+
+@pytest.mark.parametrize("features", ["sift", "aliked-t16"])
+def test_an_image_of_20_megapixels_takes_less_than_3_gigabytes(
+    tmp_path: Path, features: str
+) -> None:
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 255, (114, 171, 3)).astype(np.uint8)
+    large = cv2.resize(coarse, (5472, 3648), interpolation=cv2.INTER_CUBIC)
+    paths = tmp_path / "large.jpg", tmp_path / "small.jpg"
+    for path, image in zip(paths, (large, large[:512, :512]), strict=True):
+        Image.fromarray(image).save(path)
+    words = ["match", *paths, *QUICK[2:], "--features", features, "--max-keypoints", 4096]
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE, *map(str, words), "--out", str(tmp_path / "picture.png")],
+        capture_output=True, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert (
+        "keypoints" in first and float(last) < 2500.0
+    )  # of two such images, the second is 60 more

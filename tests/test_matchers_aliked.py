@@ -184,6 +184,52 @@ def test_a_batch_is_a_loop() -> None:
         network.extract(images, masks[:1])
 
 
+def test_windows_at_different_places_are_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: masks of one size here and there, another one, and none."""
+    images = [collage(seed, 450, 512) for seed in range(4)]
+    masks = [np.zeros((450, 512), bool) for _ in images]
+    for i, (x, y, size) in enumerate([(160, 160, 40), (224, 192, 40), (200, 200, 150)]):
+        masks[i][y : y + size, x : x + size] = True
+    network = make("aliked-t16", detection_threshold=0.05)
+    alone = [network(image, mask=mask) for image, mask in zip(images, masks, strict=True)]
+    seen: list[int] = []
+    maps = network.maps
+
+    def watched(pixels: Tensor, windows: object) -> object:
+        seen.append(len(pixels))
+        return maps(pixels, windows)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "maps", watched)
+    monkeypatch.setattr("matchers.features.aliked.TOGETHER", 1 << 24)
+    monkeypatch.setattr(
+        "matchers.features.aliked_network.distinct",
+        lambda rows, count: (rows.flatten(), torch.arange(rows.numel()).view_as(rows)),
+    )
+    together = network.extract(images, masks)
+    assert seen == [2, 1]
+    for one, other in zip(together[:3], alone[:3], strict=True):
+        assert_same(one, other, 1e-3)
+    assert len(together[3]) == len(alone[3]) == 0
+
+
+@pytest.mark.parametrize("options", [{"max_keypoints": 300}, {"resize": 400}])
+def test_a_large_image_in_tiles(monkeypatch: pytest.MonkeyPatch, options: dict[str, int]) -> None:
+    image = collage(3, 480, 512)
+    network = make("aliked-t16", **options)
+    whole = network(image)
+    monkeypatch.setattr("matchers.images.WHOLE", 1 << 16)
+    monkeypatch.setattr("matchers.images.TILE", 128)
+    tiled = network(image)
+    assert abs(len(tiled) - len(whole)) < 0.05 * len(whole)
+    assert (tiled.scores.diff() <= 0).all()
+    distance, match = nearest(tiled.keypoints, whole.keypoints)
+    same = distance < 1
+    assert len(whole) > 100 and same.float().mean() > 0.9
+    assert (tiled.descriptors * whole.descriptors[match]).sum(1)[same].median() > 0.93
+    apart = torch.cdist(tiled.keypoints, tiled.keypoints) + 9 * torch.eye(len(tiled))
+    assert apart.min() > 0.5  # none twice, on the borders of tiles
+
+
 def test_a_mask_keeps_what_the_whole_image_has_there() -> None:
     """With the margin inside the image, so that a part of it is cut away."""
     image = collage(3, 480, 512)

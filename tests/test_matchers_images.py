@@ -223,3 +223,17 @@ def test_a_scaled_box_holds_every_scaled_pixel(data: st.DataObject) -> None:
     for place in range(long):
         pixel = np.floor((place + 0.5) / scale)
         assert not start <= pixel < start + length or x <= place < x + w
+
+
+@given(st.integers(0, 900), st.integers(0, 900), st.integers(1, 900), st.integers(1, 900))
+def test_tiles_hold_every_pixel_once(x: int, y: int, w: int, h: int) -> None:
+    seen = np.zeros((1800, 1800), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "WHOLE", 1 << 16)
+        patch.setattr(images, "TILE", 192)
+        found = images.tiles((x, y, w, h))
+    for left, top, width, height in found:
+        seen[top : top + height, left : left + width] += 1
+        assert width * height <= 1 << 16
+    assert (seen[y : y + h, x : x + w] == 1).all() and seen.sum() == w * h
+    assert len(found) == 1 or w * h > 1 << 16

@@ -110,6 +110,24 @@ def test_masked_features_are_those_of_the_whole_image() -> None:
     assert mask[pixel[:, 1], pixel[:, 0]].all()
 
 
+def test_a_large_image_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = collage(6, 700, 900)
+    mask = np.ones((700, 900), bool)
+    mask[:, 850:] = False
+    whole = SIFT()(image, mask=mask)
+    monkeypatch.setattr("matchers.images.WHOLE", 1 << 16)
+    monkeypatch.setattr("matchers.images.TILE", 320)
+    tiled = SIFT()(image, mask=mask)
+    assert len(tiled) == len(whole) == 1024
+    assert (tiled.scores.diff() <= 0).all()
+    distance, nearest = torch.cdist(tiled.keypoints, whole.keypoints).min(1)
+    same = distance < 0.3  # OpenCV's octaves begin elsewhere where a side is odd
+    assert same.float().mean() > 0.95
+    assert (tiled.descriptors * whole.descriptors[nearest]).sum(1)[same].median() > 0.999
+    table = torch.cat([tiled.keypoints, tiled.scales[:, None], tiled.orientations[:, None]], 1)  # type: ignore[index]
+    assert len(table.unique(dim=0)) == len(table)
+
+
 def test_the_strongest_inside_a_mask_are_kept() -> None:
     """OpenCV alone would count the strongest of the whole image, then mask."""
     mask = np.zeros(GREY.shape, bool)

@@ -95,6 +95,34 @@ def test_masked_features_are_those_of_the_whole_image(
         torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
 
 
+def assert_same(one: Features, other: Features) -> None:
+    """Equal but for rounding, in whatever order."""
+    assert len(one) == len(other) > 5
+    order = [np.lexsort(f.keypoints.numpy().T) for f in (one, other)]
+    for name in ("keypoints", "scores", "descriptors"):
+        a, b = (getattr(f, name)[o] for f, o in zip((one, other), order, strict=True))
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_tiles_and_batches_are_the_whole_image_alone(
+    pair: tuple[SuperPointForKeypointDetection, dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [collage(seed, 200, 269)[..., 0] for seed in range(3)]
+    masks = [np.zeros((200, 269), bool) for _ in images]
+    masks[0][10:60, 20:90] = masks[1][100:150, 110:180] = True
+    network = ours(pair[1], max_keypoints=200)
+    alone = [network(image, mask=mask) for image, mask in zip(images, masks, strict=True)]
+    whole = network(images[0])
+    monkeypatch.setattr("matchers.features.superpoint.TOGETHER", 1 << 24)
+    together = network.extract(images, masks)
+    for i in (0, 1):
+        assert_same(together[i], alone[i])
+    assert len(together[2]) == len(alone[2]) == 0
+    monkeypatch.setattr("matchers.images.WHOLE", 1 << 12)
+    monkeypatch.setattr("matchers.images.TILE", 96)
+    assert_same(network(images[0]), whole)
+
+
 def test_a_box_is_the_image_cut_out(
     pair: tuple[SuperPointForKeypointDetection, dict[str, Tensor]],
 ) -> None:

@@ -30,6 +30,10 @@ from satgen.errors import InputError
 _CONTEXT = 128
 _NEAR = 16
 
+TOGETHER, _GPU_TOGETHER = 1, 1 << 24
+"""Pixels that are computed together, at most, on a CPU, which gains nothing by it, and on a GPU;
+what has more is computed alone."""
+
 
 @dataclass(frozen=True)
 class ALIKEDConfig:
@@ -89,6 +93,7 @@ class ALIKED(ALIKEDNetwork):
         Only the box is looked at, as if it were the whole image; near its border there are fewer
         keypoints. Of a mask, its bounding box and a margin of 128 pixels are computed on the whole
         image's grid: nearly the whole image's features (they depend on pixels even farther away).
+        So are the tiles of an image of more pixels than `images.WHOLE`.
         An image with no score above the threshold has no keypoints (the official code takes the
         mean score as threshold then).
 
@@ -106,54 +111,99 @@ class ALIKED(ALIKEDNetwork):
 
     @torch.no_grad()
     def extract(self, batch: Sequence[Image], masks: Sequence[Any] | None = None) -> list[Features]:
-        """Features of images of one size, computed together.
+        """Features of images of one size, as far as a GPU gains by it computed together.
 
         Raises:
             InputError: as for one image; their sizes differ; there are not as many masks.
         """
-        if masks is not None and len(masks) != len(batch):
-            raise InputError(f"{len(masks)} masks for {len(batch)} images: as many are expected")
-        views = [
-            images.look(image, None if masks is None else masks[i]) for i, image in enumerate(batch)
-        ]
-        if len(sizes := {view.image_size for view in views}) > 1:
-            raise InputError(f"images of sizes {sorted(sizes)} in a batch: one size is expected")
-        return self._extract(views) if views else []
+        return self._extract(images.look_at_all(batch, masks))
 
     @torch.no_grad()
     def score_map(self, image: Image) -> Tensor:
         """Detection scores of all pixels: (H, W) float32 in (0, 1); of the resized image, if so."""
         frames, _ = self._frames([images.look(image)])
-        cut = _cut(frames, (0, 0, frames.shape[3], frames.shape[2]))
-        return self._scores(self.maps(cut.pixels, cut.window), cut)[0]
+        size = (frames.shape[3], frames.shape[2])
+        frames, margin = _padded(frames)
+        cut = _cut(frames, margin, size, (0, 0, *size))
+        return self._scores(self.maps(frames, [cut.window]), cut.near, (cut.width, cut.height))[0]
 
     def _extract(self, views: list[images.View]) -> list[Features]:
         """Features of views of one size."""
-        wanted = [box for view in views if (box := view.wanted) is not None]
-        if not wanted:
-            none = torch.zeros(0, 2, device=self.desc_head.agg_weights.device)
-            return [images.features(v, none, none[:, 0], self.descriptor_size) for v in views]
-        frames, scale = self._frames(views)
-        size = (frames.shape[3], frames.shape[2])
-        cut = _cut(frames, images.scaled(wanted, scale, size))
-        maps = self.maps(cut.pixels, cut.window)
-        scores = self._scores(maps, cut)
-        origin, ratio = scores.new_tensor(cut.origin), scores.new_tensor(scale)
-        start = scores.new_tensor((cut.near.x, cut.near.y))
+        found: list[list[_PartKeypoints]] = [[] for _ in views]
+        wanted = [(i, box) for i, view in enumerate(views) if (box := view.wanted) is not None]
+        if wanted:
+            frames, scale = self._frames([views[i] for i, _ in wanted])
+            size = (frames.shape[3], frames.shape[2])
+            frames, margin = _padded(frames)
+            parts = []
+            for row, (i, box) in enumerate(wanted):
+                tiles = images.tiles(images.scaled([box], scale, size))
+                cuts = [_cut(frames, margin, size, tile) for tile in tiles]
+                cores = tiles if len(tiles) > 1 else [None]
+                parts += [_ViewPart(row, i, *what) for what in zip(cuts, cores, strict=True)]
+            together = TOGETHER if frames.device.type == "cpu" else _GPU_TOGETHER
+            for group in images.groups(parts, lambda part: part.cut.sides, together):
+                points = self._found(frames, scale, views, group)
+                for part, some in zip(group, points, strict=True):
+                    found[part.view].append(some)
+        return [self._features(view, some) for view, some in zip(views, found, strict=True)]
 
-        def in_view(points: Tensor) -> Tensor:
-            return (points + start + origin + 0.5) / ratio - 0.5
-
+    def _found(
+        self,
+        frames: Tensor,
+        scale: tuple[float, float],
+        views: list[images.View],
+        parts: list[_ViewPart],
+    ) -> list[_PartKeypoints]:
+        """Keypoints in parts of frames, whose windows are of one size."""
+        cuts = [part.cut for part in parts]
+        pixels = torch.cat([frames[p.row : p.row + 1, :, p.cut.down, p.cut.across] for p in parts])
+        maps = self.maps(pixels, [cut.window for cut in cuts])
+        height, width = pixels.shape[2:]
+        near = cuts[0].near if len(cuts) == 1 else WindowPart(0, 0, width, height)
+        scores = self._scores(maps, near, (width, height))
+        ratio = scores.new_tensor(scale)
         found = []
-        for i, view in enumerate(views):
+        for i, part in enumerate(parts):
+            cut, view = part.cut, views[part.view]
+            left, top = cut.near.x - near.x, cut.near.y - near.y
+            mine = scores[i, top : top + cut.near.height, left : left + cut.near.width]
+            # to pixels of the frame
+            start = scores.new_tensor((cut.near.x, cut.near.y))
+            origin = scores.new_tensor(cut.origin)
 
-            def admits(points: Tensor, view: images.View = view) -> Tensor:
+            def in_view(points: Tensor, start: Tensor = start, origin: Tensor = origin) -> Tensor:
+                return (points + start + origin + 0.5) / ratio - 0.5
+
+            def admits(
+                points: Tensor,
+                view: images.View = view,
+                in_view: Callable[[Tensor], Tensor] = in_view,
+            ) -> Tensor:
                 return view.admits(in_view(points))
 
-            points, values = self._detect(scores[i], admits)
-            descriptors = self.describe(maps, i, points + start, cut.seen, max(size) / 4)
-            found.append(images.features(view, in_view(points), values, descriptors))
+            core = None
+            if part.core is not None:
+                x, y = part.core[0] - cut.origin[0], part.core[1] - cut.origin[1]
+                core = (x - cut.near.x, y - cut.near.y, *part.core[2:])
+            points, peaks, values = self._detect(mine, admits, core)
+            reach = max(cut.size) / 4
+            descriptors = self.describe(maps, i, points + start, cut.seen, reach)
+            found.append(_PartKeypoints(in_view(points), peaks, values, descriptors))
         return found
+
+    def _features(self, view: images.View, found: list[_PartKeypoints]) -> Features:
+        """Features of a view from what was found in its parts."""
+        if not found:
+            none = torch.zeros(0, 2, device=self.desc_head.agg_weights.device)
+            return images.features(view, none, none[:, 0], self.descriptor_size)
+        if len(found) == 1:
+            points, _, values, descriptors = found[0]
+            return images.features(view, points, values, descriptors)
+        points, peaks, values, descriptors = (torch.cat(part) for part in zip(*found, strict=True))
+        best = detection.best_first(peaks, self._limit(peaks))
+        best = best[detection.best_first(values[best])]
+        return images.features(view, points[best], values[best], descriptors[best])
 
     def _frames(self, views: list[images.View]) -> tuple[Tensor, tuple[float, float]]:
         """(B, 3, h, w) values of views of one size, resized, and the scale along x and y."""
@@ -162,21 +212,31 @@ class ALIKED(ALIKEDNetwork):
         frames, scale = images.resized(frames, self.config.resize)
         return frames.to(weight.dtype), scale
 
-    def _scores(self, maps: Maps, cut: _Cut) -> Tensor:
-        """Scores of the pixels near: (B, height, width)."""
-        # the score head also sees the padding
-        x, y, w, h = images.grown(cut.near, (cut.pixels.shape[3], cut.pixels.shape[2]), 3, 1)
-        left, top = cut.near.x - x, cut.near.y - y
+    def _scores(self, maps: Maps, near: WindowPart, size: tuple[int, int]) -> Tensor:
+        """Scores of the pixels near, in windows of a size: (B, height, width)."""
+        x, y, w, h = images.grown(near, size, 3, 1)  # the score head also sees the padding
+        left, top = near.x - x, near.y - y
         scores = self.scores(maps, WindowPart(x, y, w, h))
-        return scores[:, top : top + cut.near.height, left : left + cut.near.width]
+        return scores[:, top : top + near.height, left : left + near.width]
 
-    def _detect(self, scores: Tensor, admits: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Keypoints of an (H, W) score map: (N, 2) points (x, y) and (N,) scores, best first."""
+    def _detect(
+        self, scores: Tensor, admits: Callable[[Tensor], Tensor], core: images.Box | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Keypoints of an (H, W) score map, in a box of it if need be.
+
+        Returns:
+            (N, 2) points (x, y), (N,) scores of their pixels, (N,) scores; best first.
+        """
         config = self.config
         kept = detection.local_maxima(scores, config.nms_radius, config.nms_rounds)
         kept = detection.without_border(kept, config.nms_radius)
         if config.detection_threshold > 0.0 and not config.min_keypoints:
             kept &= scores > config.detection_threshold
+        if core is not None:
+            x, y, w, h = core
+            inside = torch.zeros_like(kept)
+            inside[y : y + h, x : x + w] = True
+            kept &= inside
         pixels = kept.nonzero().flip(1)
         pixels = pixels[admits(pixels.to(scores.dtype))]
         peaks = scores[pixels[:, 1], pixels[:, 0]]
@@ -184,56 +244,115 @@ class ALIKED(ALIKEDNetwork):
         stays = admits(points)
         points, peaks = points[stays], peaks[stays]
 
-        limit = config.max_keypoints
-        if config.detection_threshold > 0.0:
-            above = int((peaks > config.detection_threshold).sum())
-            enough = max(above, config.min_keypoints)
-            limit = enough if limit is None else min(limit, enough)
-        points = points[detection.best_first(peaks, limit)]
+        best = detection.best_first(peaks, self._limit(peaks))
+        points, peaks = points[best], peaks[best]
         values = detection.sample(scores, points)
         order = detection.best_first(values)
-        return points[order], values[order]
+        return points[order], peaks[order], values[order]
+
+    def _limit(self, peaks: Tensor) -> int | None:
+        """How many of keypoints with such scores are kept; None: all."""
+        config = self.config
+        if config.detection_threshold <= 0.0:
+            return config.max_keypoints
+        above = int((peaks > config.detection_threshold).sum())
+        enough = max(above, config.min_keypoints)
+        return enough if config.max_keypoints is None else min(config.max_keypoints, enough)
+
+
+class _PartKeypoints(NamedTuple):
+    """Keypoints in a part of a view.
+
+    Attributes:
+        points: (N, 2), in pixels of the view.
+        peaks: (N,) scores of their pixels.
+        values: (N,) scores, best first.
+        descriptors: (N, D).
+    """
+
+    points: Tensor
+    peaks: Tensor
+    values: Tensor
+    descriptors: Tensor
 
 
 class _Cut(NamedTuple):
-    """The parts of frames that are computed, and where keypoints are wanted in them.
+    """The part of a frame that is computed, and where keypoints are wanted in it.
 
     The network sees frames padded around their centre to multiples of 32, edges repeated.
 
     Attributes:
-        pixels: (B, 3, h, w), the window.
         window: where it lies in the padded frame.
+        width, height: of the window.
         seen: the window's pixels that are no padding.
         near: those of which scores are needed.
         origin: (x, y) of the window's first pixel in the frame; negative in padding.
+        size: width and height of the frame.
     """
 
-    pixels: Tensor
     window: FrameWindow
+    width: int
+    height: int
     seen: WindowPart
     near: WindowPart
     origin: tuple[int, int]
+    size: tuple[int, int]
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height of the window."""
+        return self.width, self.height
+
+    @property
+    def down(self) -> slice:
+        """The window's rows of the padded frame."""
+        return slice(self.window.y, self.window.y + self.height)
+
+    @property
+    def across(self) -> slice:
+        """The window's columns of the padded frame."""
+        return slice(self.window.x, self.window.x + self.width)
 
 
-def _cut(frames: Tensor, wanted: images.Box) -> _Cut:
-    """What has to be computed of (B, 3, h, w) frames for a box of them."""
+class _ViewPart(NamedTuple):
+    """A part of a view: which frame and which view, what is computed, and of which box of the frame
+    keypoints are taken; None: of all that the view wants."""
+
+    row: int
+    view: int
+    cut: _Cut
+    core: images.Box | None
+
+
+def _padded(frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """(B, 3, h, w) frames with sides that are multiples of 32; columns and rows put before."""
     height, width = frames.shape[-2:]
     right, below = -width % STRIDE, -height % STRIDE
     left, above = right // 2, below // 2
     if right or below:
         padding = (left, right - left, above, below - above)
         frames = functional.pad(frames, padding, mode="replicate")
-    padded = (width + right, height + below)
+    return frames, (left, above)
+
+
+def _cut(
+    frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: images.Box
+) -> _Cut:
+    """What has to be computed of frames of a size, padded, for a box of them."""
+    (left, above), (width, height) = margin, size
+    padded = (frames.shape[3], frames.shape[2])
     box = (wanted[0] + left, wanted[1] + above, wanted[2], wanted[3])
     x, y, w, h = images.grown(box, padded, _CONTEXT, STRIDE)
     seen = _overlap((left, above, width, height), (x, y, w, h))
     near = _overlap(images.grown(box, padded, _NEAR, 1), (x + seen.x, y + seen.y, *seen[2:]))
     return _Cut(
-        pixels=frames[..., y : y + h, x : x + w],
         window=FrameWindow(x, y, padded),
+        width=w,
+        height=h,
         seen=seen,
         near=WindowPart(near.x + seen.x, near.y + seen.y, near.width, near.height),
         origin=(x - left, y - above),
+        size=size,
     )
 
 

@@ -9,6 +9,8 @@ that follows), and the descriptor head makes the map's pixels only where it samp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -55,21 +57,26 @@ class WindowPart(NamedTuple):
     height: int
 
 
+Taps = tuple[Tensor, Tensor]
+"""Indices and weights."""
+
+
 class Maps(NamedTuple):
     """Features of B windows of h × w pixels, of which any pixel's can be made.
 
     Attributes:
         fine: (B, h, w, C1), level 1 before its 1×1 layer.
         coarse: levels 2 to 4 after theirs, tables of pixels: (B, width · height, D/4).
-        columns: the two columns next to each pixel at levels 2 to 4, and their weights: (3, 2, w).
+        columns: for each window the two columns next to each pixel at levels 2 to 4, and their
+            weights: (3, 2, w).
         rows: likewise, (3, 2, h).
         sizes: width and height of levels 2 to 4.
     """
 
     fine: Tensor
     coarse: list[Tensor]
-    columns: tuple[Tensor, Tensor]
-    rows: tuple[Tensor, Tensor]
+    columns: list[Taps]
+    rows: list[Taps]
     sizes: list[tuple[int, int]]
 
 
@@ -99,10 +106,15 @@ class ALIKEDNetwork(nn.Module):
         )
         self.desc_head = _DescriptorHead(c4, positions)
 
-    def maps(self, images: Tensor, window: FrameWindow) -> Maps:
-        """Features of (B, 3, h, w) RGB values in [0, 1]; h and w are multiples of 32."""
+    def maps(self, images: Tensor, windows: Sequence[FrameWindow]) -> Maps:
+        """Features of (B, 3, h, w) RGB values in [0, 1]; h and w are multiples of 32.
+
+        Args:
+            images: parts of frames of one size.
+            windows: where each of them lies in its frame.
+        """
         height, width = images.shape[-2:]
-        longest = max(window.frame)
+        longest = max(windows[0].frame)
         x1 = self.block1(images.contiguous(memory_format=torch.channels_last), 0.0)
         x2 = self.block2(functional.avg_pool2d(x1, 2), 0.0)
         x3 = self.block3(functional.avg_pool2d(x2, 4), longest / 8 / 4)
@@ -110,15 +122,13 @@ class ALIKEDNetwork(nn.Module):
         levels = ((self.conv2, x2), (self.conv3, x3), (self.conv4, x4))
         coarse = [_selu(conv(x)).permute(0, 2, 3, 1).flatten(1, 2) for conv, x in levels]
 
-        sizes = [(width // stride, height // stride) for stride in _STRIDES]
-        columns = _upsampling(window.x, [w for w, _ in sizes], width, window.frame[0])
-        rows = _upsampling(window.y, [h for _, h in sizes], height, window.frame[1])
+        place = (x1.device, x1.dtype)
         return Maps(
             fine=x1.permute(0, 2, 3, 1),
             coarse=coarse,
-            columns=(columns[0].to(x1.device), columns[1].to(x1)),
-            rows=(rows[0].to(x1.device), rows[1].to(x1)),
-            sizes=sizes,
+            columns=[_upsampling(at.x, width, at.frame[0], *place) for at in windows],
+            rows=[_upsampling(at.y, height, at.frame[1], *place) for at in windows],
+            sizes=[(width // stride, height // stride) for stride in _STRIDES],
         )
 
     def scores(self, maps: Maps, part: WindowPart) -> Tensor:
@@ -134,7 +144,7 @@ class ALIKEDNetwork(nn.Module):
             for table, weight in zip(maps.coarse, coarse, strict=True)
         ]
         hidden = torch.stack(
-            [_upsampled([t[i] for t in tables], maps, across, down) for i in range(len(x1))]
+            [_upsampled([t[i] for t in tables], maps, i, across, down) for i in range(len(x1))]
         )
         step = max(1, _STRIP // part.width)
         for start in range(0, part.height, step):
@@ -163,17 +173,13 @@ class ALIKEDNetwork(nn.Module):
         self, maps: Maps, image: int, points: Tensor, seen: WindowPart, reach: float
     ) -> Tensor:
         def features(rows: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-            """The levels at pixels of `seen`, each pixel once; 1 / their length; which is where."""
-            used = torch.zeros(seen.width * seen.height, dtype=torch.bool, device=rows.device)
-            used[rows.flatten()] = True
-            pixels = used.nonzero()[:, 0]
-            place = torch.empty_like(used, dtype=torch.long)
-            place[pixels] = torch.arange(len(pixels), device=rows.device)
+            """The levels at pixels of `seen`; 1 / their length; which is where."""
+            pixels, places = distinct(rows, seen.width * seen.height)
             levels = self._pixels(
                 maps, image, pixels % seen.width + seen.x, pixels // seen.width + seen.y
             )
             lengths = torch.stack([level.norm(dim=1) for level in levels]).norm(dim=0)
-            return levels, 1 / lengths.clamp(min=1e-12), place[rows]
+            return levels, 1 / lengths.clamp(min=1e-12), places
 
         head = self.desc_head
         # the official code's patches: truncated, and one pixel short of the right and lower border
@@ -198,9 +204,11 @@ class ALIKEDNetwork(nn.Module):
         levels = [_selu(functional.linear(own, self.conv1.weight[:, :, 0, 0]))]
         for level, tables in enumerate(maps.coarse):
             # the four taps' columns, and their rows
-            columns, right = (tap[level].T.repeat(1, 2).index_select(0, x) for tap in maps.columns)
+            columns, right = (
+                tap[level].T.repeat(1, 2).index_select(0, x) for tap in maps.columns[image]
+            )
             rows, down = (
-                tap[level].T.repeat_interleave(2, 1).index_select(0, y) for tap in maps.rows
+                tap[level].T.repeat_interleave(2, 1).index_select(0, y) for tap in maps.rows[image]
             )
             taps = columns + rows * maps.sizes[level][0]
             levels.append(weighted_rows(tables[image], taps, right * down))
@@ -285,24 +293,41 @@ class _DescriptorHead(nn.Module):
         )
 
 
+def distinct(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Values among rows (…) below `count`, and where in these each row's is, (…).
+
+    On a CPU each value is there once. A GPU makes one more of what they stand for sooner than it
+    can say how many there are: there they are the rows themselves.
+    """
+    if rows.device.type != "cpu":
+        return rows.flatten(), torch.arange(rows.numel(), device=rows.device).view_as(rows)
+    used = torch.zeros(count, dtype=torch.bool)
+    used[rows.flatten()] = True
+    values = used.nonzero()[:, 0]
+    place = torch.empty_like(used, dtype=torch.long)
+    place[values] = torch.arange(len(values))
+    return values, place[rows]
+
+
 def _selu(x: Tensor) -> Tensor:
     return functional.selu(x, inplace=True)
 
 
-def _upsampled(tables: list[Tensor], maps: Maps, columns: slice, rows: slice) -> Tensor:
-    """Sum of levels 2 to 4, upsampled to columns and rows of the window: (C, rows, columns).
+def _upsampled(tables: list[Tensor], maps: Maps, image: int, columns: slice, rows: slice) -> Tensor:
+    """Sum of levels 2 to 4, upsampled to columns and rows of a window: (C, rows, columns).
 
     One axis after the other: a row of the table is first a whole column of pixels, then a row.
     """
     wide = []
     for level, (table, (width, height)) in enumerate(zip(tables, maps.sizes, strict=True)):
         table = table.view(height, width, -1).transpose(0, 1).flatten(1)
-        taps, weights = (tap[level, :, columns].T for tap in maps.columns)
+        taps, weights = (tap[level, :, columns].T for tap in maps.columns[image])
         table = weighted_rows(table, taps, weights).view(len(taps), height, -1)
         wide.append(table.transpose(0, 1).flatten(1))
     heights = torch.tensor([0, *(height for _, height in maps.sizes[:2])]).cumsum(0)
-    taps = maps.rows[0][:, :, rows] + heights.to(wide[0].device)[:, None, None]
-    weights = maps.rows[1][:, :, rows].flatten(0, 1).T
+    taps, weights = (tap[:, :, rows] for tap in maps.rows[image])
+    taps = taps + heights.to(taps.device)[:, None, None]
+    weights = weights.flatten(0, 1).T
     sums = weighted_rows(torch.cat(wide), taps.flatten(0, 1).T, weights)
     return sums.view(len(sums), -1, tables[0].shape[1]).permute(2, 0, 1)
 
@@ -314,7 +339,10 @@ def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
 
-def _upsampling(start: int, sizes: list[int], size: int, frame: int) -> tuple[Tensor, Tensor]:
+@lru_cache(64)
+def _upsampling(
+    start: int, size: int, frame: int, device: torch.device, dtype: torch.dtype
+) -> Taps:
     """Where pixels start … start+size−1 of a frame lie at levels 2 to 4, along one axis.
 
     Returns:
@@ -322,8 +350,8 @@ def _upsampling(start: int, sizes: list[int], size: int, frame: int) -> tuple[Te
     """
     pixel = torch.arange(start, start + size, dtype=torch.float64)
     taps = []
-    for stride, coarse in zip(_STRIDES, sizes, strict=True):
+    for stride in _STRIDES:
         position = pixel * ((frame // stride - 1) / (frame - 1)) - start // stride
-        taps.append(axis_taps(position.clamp(min=0.0), coarse))
+        taps.append(axis_taps(position.clamp(min=0.0), size // stride))
     indices, weights = zip(*taps, strict=True)
-    return torch.stack(indices), torch.stack(weights)
+    return torch.stack(indices).to(device), torch.stack(weights).to(device, dtype)

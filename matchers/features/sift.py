@@ -19,6 +19,7 @@ from matchers.types import Features, Image
 from satgen.errors import InputError
 
 _MARGIN = 64  # pixels looked at around a mask
+_TILE_MARGIN = 256  # and around a tile of a large image: as much as keypoints of 48 px look at
 _STEP = 64  # of the crop's corner: keeps the pixels of seven octaves where they are
 _SIZE = 128  # of a descriptor
 
@@ -71,7 +72,8 @@ class SIFT:
 
         A place with several dominant orientations has a keypoint for each (Lowe, §5): equal in
         place, scale and score. Only the box is looked at; of a mask, its bounding box and a margin,
-        which very large features (tens of pixels) may outgrow.
+        which very large features (tens of pixels) may outgrow; an image of more pixels than
+        `images.WHOLE` in tiles, each with a margin.
 
         Args:
             image, mask, box: see `matchers.images.look`.
@@ -83,15 +85,38 @@ class SIFT:
         Raises:
             InputError: an argument is not what `matchers.images.look` takes.
         """
+        view = images.look(image, mask, box)
+        none = np.zeros((0, 5), np.float32), np.zeros((0, _SIZE), np.float32)
+        wanted = view.wanted
+        tiles = [] if wanted is None else images.tiles(wanted)
+        margin = _MARGIN if len(tiles) < 2 else _TILE_MARGIN
+        found = [self._found(view, tile, margin, len(tiles) > 1) for tile in tiles]
+        table, descriptors = (np.concatenate(part) for part in zip(none, *found, strict=True))
+        order = np.lexsort((table[:, 4], table[:, 3], table[:, 0], table[:, 1], -table[:, 2]))
+        order = order[: self.config.max_keypoints]
+        return self._features(view, table[order], self._normalised(descriptors[order]))
+
+    def _found(
+        self, view: images.View, wanted: images.Box, margin: int, cut: bool
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Rows (x, y, score, scale, orientation) of the view's keypoints, and their descriptors.
+
+        Args:
+            view: the image.
+            wanted: the box of it that is looked at.
+            margin: pixels looked at around it.
+            cut: keep to the keypoints in the box.
+        """
         import cv2
 
-        view = images.look(image, mask, box)
-        if (wanted := view.wanted) is None:
-            return self._features(view, np.zeros((0, 5), np.float32), np.zeros((0, _SIZE)))
-        x, y, w, h = images.grown(wanted, (view.box[2], view.box[3]), _MARGIN, _STEP)
+        x, y, w, h = images.grown(wanted, (view.box[2], view.box[3]), margin, _STEP)
         gray = images.gray8(view.pixels[:, y : y + h, x : x + w])
         inside = None if view.mask is None else view.mask[y : y + h, x : x + w].astype(np.uint8)
-
+        if cut:
+            left, top = wanted[0] - x, wanted[1] - y
+            core = np.zeros((h, w), np.uint8)
+            core[top : top + wanted[3], left : left + wanted[2]] = 1
+            inside = core if inside is None else core & inside
         config = self.config
         sift = cv2.SIFT_create(  # type: ignore[attr-defined]
             # OpenCV counts before it masks
@@ -104,15 +129,12 @@ class SIFT:
         )
         found, descriptors = sift.detectAndCompute(gray, inside)
         if not found:
-            return self._features(view, np.zeros((0, 5), np.float32), np.zeros((0, _SIZE)))
+            return np.zeros((0, 5), np.float32), np.zeros((0, _SIZE), np.float32)
         table = np.array(
             [(*k.pt, k.response, k.size, np.deg2rad(k.angle)) for k in found], np.float32
         )
-        order = np.lexsort((table[:, 4], table[:, 3], table[:, 0], table[:, 1], -table[:, 2]))
-        order = order[: config.max_keypoints]
-        table, descriptors = table[order], descriptors[order]
         table[:, :2] += (x, y)
-        return self._features(view, table, self._normalised(descriptors))
+        return table, descriptors
 
     def _normalised(self, descriptors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """(N, 128) descriptors of unit length; an empty one stays zero."""

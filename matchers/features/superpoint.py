@@ -7,8 +7,9 @@ research only, and are loaded only from a file that the user names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from matchers.features.sampling import bilinear_taps, weighted_rows
 from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
 from matchers.types import Features, Image
 from satgen.errors import InputError
+
+TOGETHER, _GPU_TOGETHER = 1, 1 << 23
+"""Pixels that are computed together, see `matchers.features.aliked`."""
 
 CELL = 8  # pixels of a cell's side
 _MARGIN = 64  # pixels computed around a mask: more than the receptive field and the NMS reach
@@ -95,29 +99,81 @@ class SuperPoint(nn.Module):
         Raises:
             InputError: an argument is not what `matchers.images.look` takes.
         """
-        view = images.look(image, mask, box)
-        weight = self.conv1a.weight
-        nothing = torch.zeros(0, 2, device=weight.device)
-        if (wanted := view.wanted) is None:
-            return images.features(view, nothing, nothing[:, 0], self.descriptor_size)
-        gray = images.gray(view.pixels.to(weight.device))[None]
-        frame, scale = images.resized(gray, self.config.resize)
-        size = (frame.shape[3], frame.shape[2])
-        if min(size) < CELL:
-            return images.features(view, nothing, nothing[:, 0], self.descriptor_size)
-        x, y, w, h = images.grown(images.scaled([wanted], scale, size), size, _MARGIN, CELL)
-        scores, cells = self.maps(frame[..., y : y + h, x : x + w].to(weight.dtype))
-        origin, ratio = weight.new_tensor((x, y)).float(), scores.new_tensor(scale)
+        return self._extract([images.look(image, mask, box)])[0]
 
-        pixels = self._detect(scores[0])
-        values = scores[0, pixels[:, 1], pixels[:, 0]]
+    @torch.no_grad()
+    def extract(self, batch: Sequence[Image], masks: Sequence[Any] | None = None) -> list[Features]:
+        """Features of images of one size, as far as a GPU gains by it computed together.
+
+        Raises:
+            InputError: as for one image; their sizes differ; there are not as many masks.
+        """
+        return self._extract(images.look_at_all(batch, masks))
+
+    def _extract(self, views: list[images.View]) -> list[Features]:
+        """Features of views of one size."""
+        weight = self.conv1a.weight
+        found: list[list[_Described]] = [[] for _ in views]
+        wanted = [(i, box) for i, view in enumerate(views) if (box := view.wanted) is not None]
+        if wanted:
+            gray = torch.stack([images.gray(views[i].pixels.to(weight.device)) for i, _ in wanted])
+            frames, scale = images.resized(gray, self.config.resize)
+            size = (frames.shape[3], frames.shape[2])
+            parts = []
+            for row, (i, box) in enumerate(wanted if min(size) >= CELL else []):
+                tiles = images.tiles(images.scaled([box], scale, size))
+                for tile in tiles:
+                    window = images.grown(tile, size, _MARGIN, CELL)
+                    parts.append(_ViewWindow(row, i, window, tile if len(tiles) > 1 else None))
+            together = TOGETHER if frames.device.type == "cpu" else _GPU_TOGETHER
+            for group in images.groups(parts, lambda part: part.box[2:], together):
+                cut = [
+                    frames[part.row : part.row + 1, :, y : y + h, x : x + w]
+                    for part in group
+                    for x, y, w, h in (part.box,)
+                ]
+                scores, cells = self.maps(torch.cat(cut).to(weight.dtype))
+                for part, mine, those in zip(group, scores, cells, strict=True):
+                    some = self._found(mine, those, part, views[part.view], scale, size)
+                    found[part.view].append(some)
+        return [self._features(view, some) for view, some in zip(views, found, strict=True)]
+
+    def _found(
+        self,
+        scores: Tensor,
+        cells: Tensor,
+        part: _ViewWindow,
+        view: images.View,
+        scale: tuple[float, float],
+        size: tuple[int, int],
+    ) -> _Described:
+        """Keypoints of a part from its maps."""
+        (x, y, _, _), limit = part.box, self.config.max_keypoints
+        origin, ratio = scores.new_tensor((x, y)), scores.new_tensor(scale)
+        pixels = self._detect(scores)
+        if part.core is not None:
+            left, top, width, height = part.core
+            across, down = pixels[:, 0] + x - left, pixels[:, 1] + y - top
+            inside = (across >= 0) & (across < width) & (down >= 0) & (down < height)
+            pixels = pixels[inside]
+        values = scores[pixels[:, 1], pixels[:, 0]]
         points = (pixels + origin + 0.5) / ratio - 0.5
         keep = view.admits(points)
         pixels, points, values = pixels[keep], points[keep], values[keep]
-        order = detection.best_first(values, self.config.max_keypoints)
+        order = detection.best_first(values, limit)
         pixels, points, values = pixels[order], points[order], values[order]
-        descriptors = self._sample(cells[0], pixels, (x, y), size)
-        return images.features(view, points, values, descriptors)
+        return _Described(points, values, self._sample(cells, pixels, (x, y), size))
+
+    def _features(self, view: images.View, found: list[_Described]) -> Features:
+        """Features of a view from what was found in its parts."""
+        if not found:
+            nothing = torch.zeros(0, 2, device=self.conv1a.weight.device)
+            return images.features(view, nothing, nothing[:, 0], self.descriptor_size)
+        if len(found) == 1:
+            return images.features(view, *found[0])
+        points, values, descriptors = (torch.cat(part) for part in zip(*found, strict=True))
+        order = detection.best_first(values, self.config.max_keypoints)
+        return images.features(view, points[order], values[order], descriptors[order])
 
     def maps(self, gray: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and descriptors of (B, 1, h, w) luma in [0, 1].
@@ -169,6 +225,24 @@ class SuperPoint(nn.Module):
         taps, weights = bilinear_taps(axes[0], axes[1], width, height)
         table = cells.permute(1, 2, 0).flatten(0, 1)
         return functional.normalize(weighted_rows(table, taps, weights).float(), dim=1)
+
+
+class _ViewWindow(NamedTuple):
+    """A part of a view: which frame and which view, the box of the frame that is computed, and the
+    box of it that keypoints are taken of; None: of all that the view wants."""
+
+    row: int
+    view: int
+    box: images.Box
+    core: images.Box | None
+
+
+class _Described(NamedTuple):
+    """Keypoints in a part of a view: (N, 2) pixels of the view, (N,) scores, (N, D) descriptors."""
+
+    points: Tensor
+    values: Tensor
+    descriptors: Tensor
 
 
 def _build(**options: Any) -> SuperPoint:
