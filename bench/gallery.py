@@ -15,6 +15,7 @@ from bench.pair_judge import match_file
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import roll_image, roll_matrix
 from satgen.errors import InputError
+from satgen.reading import read_npz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,19 +127,19 @@ def _draw(folder: Path, row: Any, file: Path) -> str:
     if row.roll_gap_deg:
         centre = data.camera.cx, data.camera.cy
         images[1] = roll_image(images[1], roll_matrix(centre, float(row.roll_gap_deg)))
-    with np.load(file) as found:
-        sides = [
-            Features(
-                torch.from_numpy(found[name]),
-                torch.zeros(len(found[name])),
-                torch.zeros(len(found[name]), 1),
-                torch.tensor([float(image.shape[1]), float(image.shape[0])]),
-            )
-            for name, image in zip(("keypoints0", "keypoints1"), images, strict=True)
-        ]
-        rows = torch.from_numpy(found["matches"].astype(np.int64))
-        matched = Matches(rows, torch.from_numpy(found["scores"]))
-        verdict = found["verdict"]
+    found = read_npz(file, ("keypoints0", "keypoints1", "matches", "scores", "verdict"))
+    sides = [
+        Features(
+            torch.from_numpy(found[name]),
+            torch.zeros(len(found[name])),
+            torch.zeros(len(found[name]), 1),
+            torch.tensor([float(image.shape[1]), float(image.shape[0])]),
+        )
+        for name, image in zip(("keypoints0", "keypoints1"), images, strict=True)
+    ]
+    rows = torch.from_numpy(found["matches"].astype(np.int64))
+    matched = Matches(rows, torch.from_numpy(found["scores"]))
+    verdict = found["verdict"]
     picture = draw_matches(
         images[0], images[1], sides[0], sides[1], matched, verdict=verdict, style=Style(opacity=0.5)
     )

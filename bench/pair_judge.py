@@ -7,6 +7,8 @@ one that matches.
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -262,6 +264,15 @@ def match_file(folder: Path, combination: str, pair: Pair) -> Path:
     """Where the matches of a pair are kept."""
     roll = f"_roll{pair.roll_deg:g}" if pair.roll_deg else ""
     return folder / combination / f"{pair.dataset}_{pair.index0:06d}_{pair.index1:06d}{roll}.npz"
+
+
+def has_matches(path: Path) -> bool:
+    """Whether matches are there as they were written, which a power cut may undo."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError):
+        return False
 
 
 def save_matches(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import numpy as np
 
 from satgen.errors import InputError
 from satgen.parquet import read_frame
+from satgen.reading import read_json
 from satgen.runfolder import RunKind
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Result:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = read_json(self.folder / name)
+        except InputError:
             raise self._unfinished() from None
         if not isinstance(found, dict):
             raise self._unfinished()

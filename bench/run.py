@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.pair_judge import JudgeSettings, Row, judged, match_file
+from bench.pair_judge import JudgeSettings, Row, has_matches, judged, match_file
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Task, run_task
 from bench.plan import BenchPlan
 from bench.result import PAGE, SUMMARY, Result
@@ -257,7 +257,7 @@ def _take_matches(shard: Path, folder: Path) -> None:
     """Copy the matches of a shard to the run's folder."""
     for source in shard.glob(f"{MATCHES}/*/*.npz"):
         target = folder / source.relative_to(shard)
-        if not target.exists():
+        if not has_matches(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(target, source.read_bytes())
 
@@ -352,7 +352,7 @@ def _good(plan: BenchPlan, folder: Path, rows: Sequence[Row]) -> list[Row]:
     done = {key for key, combinations in found.items() if combinations == wanted}
     for pair in _kept(plan):
         files = (match_file(folder / MATCHES, name, pair) for name in wanted)
-        if _pair_key(pair) in done and not all(file.is_file() for file in files):
+        if _pair_key(pair) in done and not all(map(has_matches, files)):
             done.discard(_pair_key(pair))
     return [row for row in rows if _key(row) in done]
 

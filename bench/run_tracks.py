@@ -20,6 +20,7 @@ from matchers.truth.pairs import Pair, load_pairs
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.exports.options import ExportOptions
+from satgen.reading import read_npz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +72,7 @@ def follow(folder: Path, matches: Path) -> pd.DataFrame:
         data, pairs = found.data, found.pairs
         for combination in found.combinations:
             files = found.files(combination)
-            with np.load(files[0]) as first:
-                keypoints = first["keypoints0"]
+            keypoints = read_npz(files[0], ["keypoints0"])["keypoints0"]
             geometry = read_geometry(data, pairs[0].index0)
             tracks = chain(keypoints, geometry, _steps(data, pairs, files))
             tables.append(
@@ -159,15 +159,14 @@ def _sequences(folder: Path, matches: Path) -> Iterator[_Sequence]:
 def _steps(data: Dataset, pairs: Sequence[Pair], files: Sequence[Path]) -> Iterator[Step]:
     """The steps from each pair's first frame to its second."""
     for pair, file in zip(pairs, files, strict=True):
-        with np.load(file) as found:
-            matches, keypoints = found["matches"], found["keypoints1"]
-        yield matches, keypoints, read_geometry(data, pair.index1)
+        found = read_npz(file, ("matches", "keypoints1"))
+        yield found["matches"], found["keypoints1"], read_geometry(data, pair.index1)
 
 
 def _moves(files: Sequence[Path], width: int, height: int) -> Iterator[Moves]:
     """Where the matched keypoints of each pair are, in pixels of scaled images."""
     for file in files:
-        with np.load(file) as found:
-            i, j = found["matches"].T
-            start, end = found["keypoints0"][i], found["keypoints1"][j]
+        found = read_npz(file, ("matches", "keypoints0", "keypoints1"))
+        i, j = found["matches"].T
+        start, end = found["keypoints0"][i], found["keypoints1"][j]
         yield scaled(start, width, height), scaled(end, width, height)

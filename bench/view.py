@@ -28,6 +28,7 @@ from matchers.truth.rules import Thresholds
 from satgen.dataset import Dataset
 from satgen.errors import InputError, cut
 from satgen.geometry import Floats
+from satgen.reading import read_npz
 from satgen.view.site import Site, SiteFile, json_bytes
 
 if TYPE_CHECKING:
@@ -274,12 +275,9 @@ def _match_bytes(path: Path, H: Floats | None, row: Mapping[str, Any] | None = N
         H: (3, 3), takes the second image's keypoints to the frame's pixels; None: they are.
         row: of the table of pairs, whose figures are added.
     """
-    try:
-        with np.load(path) as found:
-            pixels0, pixels1 = found["keypoints0"], found["keypoints1"]
-            matches, scores, verdict = found["matches"], found["scores"], found["verdict"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: no matches to be read ({error})") from None
+    names = ("keypoints0", "keypoints1", "matches", "scores", "verdict")
+    found = read_npz(path, names)
+    pixels0, pixels1, matches, scores, verdict = (found[name] for name in names)
     if H is not None:
         pixels1 = carry(H, pixels1)
     figures = {} if row is None else {n: clean(row[c], 6) for c, n in _SHOWN.items() if c in row}

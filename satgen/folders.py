@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from satgen.errors import InputError
+from satgen.outputs import check_outside
 
 
 def cache_folder(kind: str) -> Path:
@@ -16,13 +17,15 @@ def cache_folder(kind: str) -> Path:
     default ~/.cache/satgen/KIND. It need not be there.
 
     Raises:
-        InputError: it begins with ~ and a name that no user has.
+        InputError: it begins with ~ and a name that no user has, or lies in a dataset or run.
     """
     if chosen := os.environ.get("SATGEN_CACHE"):
         try:
-            return Path(chosen).expanduser().absolute() / kind
+            place = Path(chosen).expanduser().absolute() / kind
         except RuntimeError:
             raise InputError(f"SATGEN_CACHE={chosen}: there is no such user's folder") from None
+        check_outside(place)
+        return place
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from satgen.errors import InputError
 from satgen.geometry import Floats
 from satgen.model import TargetModel
+from satgen.reading import read_npz
 
 FORMAT = 1
 BINS = 16
@@ -236,23 +236,43 @@ def light_bytes(light: BakedLight) -> bytes:
     return out.getvalue()
 
 
+_LIGHT: dict[str, tuple[type, tuple[int | None, ...]]] = {
+    "levels": (np.uint8, (None,)),
+    "nodes": (np.uint16, (None,)),
+    "normals": (np.float32, (None, 3)),
+    "albedo": (np.float32, (None, 3)),
+    "hits": (np.uint16, (None, BINS, BINS)),
+    "order": (np.uint32, (None,)),
+    "tree": (np.uint32, (None, 3)),
+    "sunlit": (np.uint8, (SUNS, SUNS, None)),
+}
+"""Type and shape of a file's arrays; None for any length."""
+
+
+def _fits(values: NDArray[Any], kind: type, shape: tuple[int | None, ...]) -> bool:
+    """Whether an array is of a type and a shape."""
+    lengths = zip(values.shape, shape, strict=False)
+    alike = all(wanted in (None, length) for length, wanted in lengths)
+    return values.dtype == kind and values.ndim == len(shape) and alike
+
+
 def read_light(path: Path, model: TargetModel) -> BakedLight | None:
     """The light that was baked for a model, or None where there is no file.
 
     Raises:
         InputError: the file is damaged, or belongs to another model.
     """
-    try:
-        with np.load(path) as data:
-            if int(data["format"]) != FORMAT:
-                raise InputError(f"{path}: of another version of satgen")
-            key = bytes(data["key"]).hex()
-            names = [f.name for f in fields(BakedLight) if f.name != "key"]
-            light = BakedLight(key, **{name: data[name] for name in names})
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a file of light ({error})") from None
+    names = [f.name for f in fields(BakedLight)]
+    data = read_npz(path, [*names, "format"])
+    if data.pop("format").tolist() != FORMAT:
+        raise InputError(f"{path}: of another version of satgen")
+    key = data.pop("key").tobytes().hex()
+    light = BakedLight(key, **data)
+    wrong = [name for name, (kind, shape) in _LIGHT.items() if not _fits(data[name], kind, shape)]
+    if wrong:
+        raise InputError(f"{path}: not a file of light, {wrong[0]} has another type or shape")
     if light.key != light_key(model):
         raise InputError(f"{path}: baked for another model than {model.name} is now")
     return light

@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
+MOST_PIXELS = 1 << 28
+"""Pixels of an image that is decoded, at most: the largest camera has a sixteenth of it."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2
 _FILTER_NONE, _FILTER_SUB, _FILTER_UP, _FILTER_AVERAGE, _FILTER_PAETH = range(5)
@@ -128,7 +131,8 @@ def decode_png(data: bytes) -> NDArray[Any] | None:
     Returns:
         (H, W) or (H, W, 3), uint8 or uint16.
     """
-    if _chunks(data) is None:
+    chunks = _chunks(data)
+    if chunks is None or not _is_decodable(chunks):
         return None  # before OpenCV says so itself, on stderr
     try:
         import cv2
@@ -164,6 +168,15 @@ def _chunks(data: bytes) -> list[tuple[bytes, memoryview]] | None:
     return None
 
 
+def _is_decodable(chunks: list[tuple[bytes, memoryview]]) -> bool:
+    """Whether an image's first chunk is its header, with no more pixels than there is room for."""
+    kind, header = chunks[0]
+    if kind != b"IHDR" or len(header) != 13:
+        return False
+    width, height = struct.unpack(">II", header[:8])
+    return 0 < width * height <= MOST_PIXELS
+
+
 def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:
     from PIL import Image
 
@@ -173,6 +186,8 @@ def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             pixels = np.asarray(image)
     except (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.error):
+        return None
+    except Image.DecompressionBombError:  # Pillow's own limit
         return None
     return pixels.astype(np.uint16) if pixels.dtype.kind in "iu" and pixels.itemsize > 1 else pixels
 
@@ -184,7 +199,10 @@ def _decode_16_bit_rgb(data: bytes) -> NDArray[np.uint16]:
     if interlaced or chunks is None:
         raise ValueError("not a PNG file that is decoded here")
     body = b"".join(content for kind, content in chunks if kind == b"IDAT")
-    raw = np.frombuffer(zlib.decompress(body), dtype=np.uint8)
+    reader = zlib.decompressobj()
+    raw = np.frombuffer(reader.decompress(body, height * (pixel * width + 1) + 1), dtype=np.uint8)
+    if not reader.eof:
+        raise ValueError("more or less than an image")
     lines = raw.reshape(height, pixel * width + 1)
     out = np.zeros((height, width, pixel), dtype=np.uint8)
     above = np.zeros((width, pixel), dtype=np.uint8)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from satgen.model import TargetModel
 
+MOST_PIXELS = 1_000_000_000
+"""Of a sheet or a GIF, in all its frames."""
+
 FILM_TYPES = (".gif", ".mp4")
 PICTURE_VIEWS = ((35.0, 20.0), (125.0, 20.0), (215.0, 20.0), (305.0, -25.0))
 """Azimuth and elevation, degrees, of the views in a target's picture."""
@@ -138,6 +141,33 @@ def check_picture(path: str | Path) -> str:
         raise InputError(f"{path}: must end in .png, .jpg or another type of picture")
     _check_free(Path(path))
     return kind
+
+
+def check_sizes(data: Dataset, width: int, sheet: int, film: int, path: Path) -> None:
+    """Refuse a sheet or a film that takes more memory than pictures to look at are worth.
+
+    Args:
+        data: the dataset.
+        width: of a frame at most, pixels.
+        sheet: frames on the sheet.
+        film: frames of the film.
+        path: of the film; a .gif holds all its frames until it is written.
+
+    Raises:
+        InputError: there are too many pixels.
+    """
+    camera = data.camera
+    scale = min(1.0, width / camera.width)
+    frame = scale * camera.width * scale * camera.height
+    counts = {"frames": sheet, "film-frames": film if path.suffix.lower() == ".gif" else 0}
+    for option, count in counts.items():
+        pixels = min(count, len(data)) * frame
+        if pixels > MOST_PIXELS:
+            other = "" if option == "frames" else ", or a film that ends in .mp4"
+            raise InputError(
+                f"--{option} {count}: {pixels / 1e6:.0f} megapixels, must be at most "
+                f"{MOST_PIXELS // 10**6}; fewer frames, a smaller --width{other}"
+            )
 
 
 def check_film(path: str | Path) -> None:

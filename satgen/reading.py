@@ -5,10 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from satgen.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOST_BYTES = 1 << 30
 """Largest file that is read at once."""
@@ -56,3 +61,38 @@ def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{Path(path)}: not a JSON file ({error})") from None
     except RecursionError:
         raise InputError(f"{Path(path)}: not a JSON file to be read, nested too deep") from None
+
+
+def read_npz(
+    path: str | os.PathLike[str], names: Sequence[str], most: int = MOST_BYTES
+) -> dict[str, NDArray[Any]]:
+    """Arrays of numbers from a NumPy file, by name.
+
+    Args:
+        path: of the .npz file.
+        names: of the arrays.
+        most: bytes of all that is in it.
+
+    Raises:
+        InputError: it cannot be read, lacks one of them, is too large, or holds anything but
+            arrays of numbers.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > most:
+                raise InputError(f"{path}: is larger than {most >> 20} MiB, which no such file is")
+        with np.load(path, allow_pickle=False) as data:
+            found = {name: data[name] for name in names}
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # whatever a damaged archive makes of zipfile, zlib and NumPy
+        reason = str(error).strip() or type(error).__name__
+        raise InputError(f"{path}: not a NumPy file to be read ({reason})") from None
+    for name, values in found.items():
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+            raise InputError(f"{path}: {name} is no array of numbers")
+    return found

@@ -28,6 +28,7 @@ import numpy as np
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.geometry import invert_pose
+from satgen.reading import MOST_JSON, read_limited
 from satgen.trajectory.mount import Mount, mount_of
 
 if TYPE_CHECKING:
@@ -134,14 +135,14 @@ def rig_requests(options: RenderOptions, path: str | Path) -> dict[str, RenderOp
 
 def _read(path: Path) -> list[Any]:
     """The file's cameras."""
+    raw = read_limited(path, MOST_JSON)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    try:
+        text = raw.decode()
         data = _toml(text, path) if path.suffix.lower() == ".toml" else json.loads(text)
     except ValueError as error:
         raise InputError(f"{path}: neither JSON nor TOML ({error})") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deep to be read") from None
     cameras = data.get("cameras") if isinstance(data, dict) else None
     if not isinstance(cameras, list) or not cameras:
         raise InputError(f'{path}: must have "cameras", a list of at least one')

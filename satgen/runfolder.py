@@ -481,7 +481,7 @@ def _described(path: Path, kind: RunKind) -> tuple[Json | None, str | None]:
         data = json.loads(path.read_bytes())
     except OSError as error:
         return None, f"{path}: {error.strerror or error}"
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # A damaged file; whatever else is in the folder decides whether it may be replaced.
         return {}, f"{path}: not a JSON file ({error}); choose another --out, or --overwrite"
     (mark, value), *version = kind.marks.items()

@@ -14,7 +14,6 @@ number: they are the same in every frame.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -28,6 +27,7 @@ from satgen.camera import Camera
 from satgen.colour import LUMA, srgb_encode
 from satgen.errors import InputError
 from satgen.optics import Optics, photons_per_second
+from satgen.reading import read_json
 
 BIT_DEPTHS = (8, 10, 12, 16)
 CURVES = ("srgb", "linear")
@@ -96,6 +96,10 @@ class SensorConfig:
 
     def __post_init__(self) -> None:
         """Raise InputError where a value describes no sensor."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, int) and abs(value) > _MOST:
+                raise InputError(f"{item.name} {value:d}: must be at most {_MOST:g}")
         if not (math.isfinite(self.exposure) and self.exposure > 0.0):
             raise InputError(f"exposure {self.exposure}: must be a positive number")
         if self.bit_depth not in BIT_DEPTHS:
@@ -183,6 +187,9 @@ class SensorConfig:
         """Inverse of `to_json`; before version 3 of the format the later fields were not there."""
         return cls(**data)
 
+
+_MOST = 1e9
+"""The largest whole number that a field may be; beyond floats there are more."""
 
 _NOT_NEGATIVE = (
     *("psf_sigma_px", "full_well", "read_noise", "black_level", "exposure_time_s", "f_number"),
@@ -292,12 +299,7 @@ def read_sensor(path: Path) -> SensorConfig:
     Raises:
         InputError: the file cannot be read, or describes no sensor.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from None
+    data = read_json(path)
     if not isinstance(data, dict):
         raise InputError(f"{path}: must be an object of a sensor's fields")
     changes = dict(data)

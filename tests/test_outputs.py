@@ -41,6 +41,12 @@ def held(tmp_path, monkeypatch) -> Path:
         ["match", "a.png", "b.png", "--out", "d/rgb/000365.png"],
         ["match", "a.png", "b.png", "--npz", "r/m.npz"],
         ["targets", "random", "7", "--preview", "--out", "d/rgb/7.png"],
+        ["targets", "build", "aura", "--out", "d"],
+        ["targets", "light", "d/craft.glb"],
+        ["train", "d", "--cache", "d"],
+        ["train", "d", "--cache", "r/features"],
+        ["bench", "--out", "d/x"],
+        ["predict", "--task", "frames", "--model", "last", "--out", "r/x"],
     ],
     ids=" ".join,
 )
@@ -50,6 +56,14 @@ def test_pictures_are_not_written_into_data(words, held) -> None:
     assert result.exit_code == 2, result.output
     assert "a dataset or run; write it elsewhere" in result.stderr
     assert result.stderr.count("\n") == 1
+    assert listing(held) == before
+
+
+def test_no_cache_lies_in_data(held, monkeypatch) -> None:
+    before = listing(held)
+    monkeypatch.setenv("SATGEN_CACHE", "d")
+    result = CliRunner().invoke(main, ["weights"])
+    assert result.exit_code == 2 and "a dataset or run" in result.stderr
     assert listing(held) == before
 
 

@@ -164,3 +164,5 @@ def test_what_once_ended_in_a_traceback(words) -> None:
 def test_a_preview_is_refused_before_its_sheet_is_drawn() -> None:
     for words in (["--fps", "101"], ["--film", "a.txt"], ["--sheet", "a.txt"], ["--film", "."]):
         assert words[1] in refused(["preview", "none", *words])
+    assert "two files" in refused(["preview", "none", "--sheet", "a.gif", "--film", "a.gif"])
+    assert "nothing to draw" in refused(["preview", "none", "--no-sheet", "--no-film"])

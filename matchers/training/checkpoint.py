@@ -110,11 +110,11 @@ def read_log(path: Path) -> list[dict[str, str]]:
     """The whole lines of a log; none where there is no file."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
-    rows = csv.DictReader(lines)
-    return [row for row in rows if None not in row.values() and row["step"].isdigit()]
+    rows = csv.DictReader(line for line in lines if "\0" not in line)
+    return [row for row in rows if None not in row.values() and row.get("step", "").isdecimal()]
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from matchers import weights as store
 from matchers.training.checkpoint import save_weights
 from satgen.atomic import write_atomic
 from satgen.errors import InputError, RunError
+from satgen.reading import read_json
 
 LICENCE = "Apache-2.0"
 
@@ -87,9 +88,9 @@ def origin(path: Path) -> dict[str, Any]:
         if weights.sha256 == known["sha256"]:
             known |= {"source": weights.source, "licence": weights.licence}
     try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        card = read_json(path.with_suffix(".json"))
         if card["sha256"] == known["sha256"]:
             known |= {name: card[name] for name in _HANDED_ON if name in card}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         pass  # weights without a card, or with that of others
     return known

@@ -11,7 +11,6 @@ OUT/
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import re
@@ -54,7 +53,9 @@ from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
 from satgen.dataset import IMAGES, Dataset, check_frames, open_datasets
 from satgen.errors import InputError, RunError
+from satgen.outputs import check_outside
 from satgen.progress import Progress, Stage
+from satgen.reading import read_json
 from satgen.runfolder import RunFolder, file_sha256
 from satgen.splits import Split, split_datasets
 
@@ -116,7 +117,8 @@ def train(
 
     Raises:
         InputError: a dataset that cannot be used, features or weights that are not to be had, a
-            stage that the matcher does not have, another run in the folder, or at work in it.
+            stage that the matcher does not have, another run in the folder, or at work in it, a
+            cache that is no folder or lies in a dataset or run.
             Nothing was changed.
         RunError: a file cannot be written, or the loss is not finite.
         KeyboardInterrupt: stopped; the same call goes on.
@@ -130,6 +132,9 @@ def train(
             )
     if hardware.mixed and config.training.widened is None:
         raise InputError(f"precision bfloat16: {config.matcher} trains in float32")
+    check_outside(cache / "features")
+    if cache.exists() and not cache.is_dir():
+        raise InputError(f"cache {cache}: is no folder")
     if not datasets:
         raise InputError("no dataset to train on: render one with `satgen render`")
     opened = dict(sorted(open_datasets(datasets).items()))
@@ -264,7 +269,7 @@ class _Job:
         card_file = self.weights.with_suffix(".json")
         files = (self.weights, card_file, out / CURVES)
         if finished and all(file.is_file() for file in files):
-            card = json.loads(card_file.read_text(encoding="utf-8"))
+            card = read_json(card_file)
             return TrainSummary(self.weights, card, results)
         draw_curves(out, config.stages)
         return TrainSummary(self.weights, self.export(model, results), results)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from matchers.training.config import TrainConfig
+from matchers.training.config import MOST_STEPS, TrainConfig
 from satgen.atomic import write_atomic
-from satgen.errors import RunError
+from satgen.errors import InputError, RunError
+from satgen.reading import read_json
 
 SCHEDULE = "schedule.json"
 
@@ -94,8 +95,8 @@ def scheduled(
     path = folder / SCHEDULE
     if path.is_file():
         try:
-            steps = int(json.loads(path.read_text(encoding="utf-8"))["steps"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            steps = min(int(read_json(path)["steps"]), MOST_STEPS)
+        except (InputError, ValueError, OverflowError, KeyError, TypeError) as error:
             raise RunError(f"{path}: cannot be read, delete the run to begin anew") from error
         return laid_out(config, stage, max(1, steps))
     found = pace()

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from matchers.truth.rules import GAPS
 from satgen.errors import InputError
+from satgen.reading import read_limited
 
 COLUMNS = ("dataset", "index0", "index1")
 
@@ -161,10 +162,9 @@ def read_lines(path: str | Path) -> list[str]:
     Raises:
         InputError: it cannot be read.
     """
+    data = read_limited(path)
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+        return data.decode().splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file") from None
 

@@ -18,6 +18,7 @@ from satgen.cli.experiment import experiment_options, show_comparison, show_resu
 from satgen.cli.options import PATH, configured, options_of
 from satgen.errors import InputError
 from satgen.installed import require
+from satgen.outputs import check_outside
 from satgen.progress import Progress, Stage
 from satgen.runfolder import first_free
 from satgen.shards import parse_shard
@@ -100,6 +101,8 @@ def _bench(
     from bench.run import BENCH, BenchResult, run, run_shard
     from bench.small import small_datasets, small_indices
 
+    if out is not None:
+        check_outside(out)  # before anything is rendered
     part = None if shard is None else parse_shard(shard, os.environ)
     if part is not None and out is None:
         raise InputError("--shard: needs --out, a folder that all parts share")

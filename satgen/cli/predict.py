@@ -16,6 +16,7 @@ from satgen.cli.common import resumable
 from satgen.cli.experiment import experiment_options, show_comparison, show_result
 from satgen.cli.options import PATH, chosen, configured, options_of, options_of_any
 from satgen.installed import require
+from satgen.outputs import check_outside
 from satgen.progress import Progress, Stage
 
 SMALL = Path("datasets") / "predict"
@@ -93,6 +94,8 @@ def _predict(
     workers: int,
     **options: Any,
 ) -> None:
+    if out is not None:
+        check_outside(out)  # before anything is rendered
     config = configured(PredictConfig(), options)
     name, kind = protocol_of(config.task, protocol)
     rules = chosen(PROTOCOL_KINDS, kind, "protocol_", options, "protocol")

@@ -8,6 +8,7 @@ import click
 
 from satgen.cli.common import progress_bar
 from satgen.cli.options import PATH
+from satgen.errors import InputError
 
 
 @click.command("preview", short_help="Draw a contact sheet and a film of a dataset.")
@@ -74,16 +75,28 @@ def command(
       satgen preview datasets/aura --film aura.mp4 --film-frames 600 --fps 30 --width 512
     """
     from satgen.dataset import Dataset
-    from satgen.preview import check_film, check_picture, contact_sheet, film, save_picture
+    from satgen.preview import (
+        check_film,
+        check_picture,
+        check_sizes,
+        contact_sheet,
+        film,
+        save_picture,
+    )
 
     base = dataset.resolve()
     picture = sheet or base.with_name(f"{base.name}-sheet.png")
     sweep = film_path or base.with_name(f"{base.name}-sweep.gif")
+    if no_sheet and no_film:
+        raise InputError("--no-sheet and --no-film: leave one out, or there is nothing to draw")
+    if not (no_sheet or no_film) and picture.resolve() == sweep.resolve():
+        raise InputError(f"--sheet and --film {picture}: must be two files")
     if not no_sheet:
         check_picture(picture)
     if not no_film:
         check_film(sweep)
     data = Dataset(dataset)
+    check_sizes(data, width, 0 if no_sheet else frames, 0 if no_film else film_frames, sweep)
     if not no_sheet:
         save_picture(contact_sheet(data, frames, width, columns), picture)
         click.echo(str(picture))

@@ -21,6 +21,7 @@ from satgen.model import Material
 from satgen.modelling.bake import bake
 from satgen.modelling.glb import MeshNode, MeshPrimitive, compute_tangents, write_glb
 from satgen.modelling.visibility import seen_from_outside
+from satgen.outputs import check_outside
 from satgen.targets import generated, registry
 from satgen.targets.gltf_data import split_glb
 
@@ -224,8 +225,13 @@ def build_bytes(name: str) -> tuple[bytes, bytes]:
 
 
 def build(name: str, out_dir: Path | str | None = None, with_picture: bool = True) -> list[Path]:
-    """Write NAME.glb, NAME.json, NAME.light.npz and NAME.png; returns their paths."""
+    """Write NAME.glb, NAME.json, NAME.light.npz and NAME.png; returns their paths.
+
+    Raises:
+        InputError: they cannot be written, or would be written into a dataset or run.
+    """
     folder = registry.assets_dir() if out_dir is None else Path(out_dir)
+    check_outside(folder / name)
     glb, text = build_bytes(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -255,12 +261,13 @@ def build_light(
 
     Raises:
         InputError: the target cannot be loaded, Embree is not installed, or the file cannot be
-            written.
+            written, or would be written into a dataset or run.
     """
     from satgen.config import source_path
     from satgen.targets.load import load_target
 
     path = light_path(source_path(target))
+    check_outside(path)
     light = bake(load_target(target, scale, up, parts=parts, light=False))
     try:
         write_atomic(path, light_bytes(light))

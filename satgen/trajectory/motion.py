@@ -45,7 +45,7 @@ def finite(value: Any, what: str) -> float:
     """`value` as a float; InputError naming `what` if it is not a finite number."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise InputError(f"{what} {value!r}: must be a finite number")
