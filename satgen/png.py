@@ -174,7 +174,7 @@ def _is_decodable(chunks: list[tuple[bytes, memoryview]]) -> bool:
     if kind != b"IHDR" or len(header) != 13:
         return False
     width, height = struct.unpack(">II", header[:8])
-    return 0 < width * height <= MOST_PIXELS
+    return bool(0 < width * height <= MOST_PIXELS)
 
 
 def _decode_without_opencv(data: bytes) -> NDArray[Any] | None:

@@ -276,7 +276,6 @@ def test_what_is_valid_is_read(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PARSERS)
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32), plain=st.booleans())

@@ -236,8 +236,8 @@ def build(name: str, out_dir: Path | str | None = None, with_picture: bool = Tru
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.glb", folder / f"{name}.json"]
-        paths[0].write_bytes(glb)
-        paths[1].write_bytes(text)
+        write_atomic(paths[0], glb)
+        write_atomic(paths[1], text)
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from None
     paths.append(build_light(paths[0]))
