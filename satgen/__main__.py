@@ -18,8 +18,11 @@ def _leave_current_folder() -> None:
 
 
 if __name__ == "__main__":
-    with suppress(FileNotFoundError):  # a folder that is gone hides nothing
-        _leave_current_folder()
-    from satgen.entry import run
-
+    try:
+        with suppress(FileNotFoundError):  # a folder that is gone hides nothing
+            _leave_current_folder()
+        from satgen.entry import run
+    except KeyboardInterrupt:  # before there is anything that answers it
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
     run()
