@@ -40,7 +40,7 @@ class Combination:
     """One way of matching: features, a matcher on them, its weights and variant.
 
     Attributes:
-        features: name of the extractor.
+        features: name of the extractor; "" where the matcher takes images.
         matcher: name of the matcher, or `TRUTH`.
         weights: "official", "satgen", a path, or None for the matcher's default.
         variant: of the matcher.
@@ -81,13 +81,13 @@ class Combination:
         """Its name in tables, plots and the report."""
         if self.is_truth:
             return f"all true matches of {self.features}"
-        name = f"{self.matcher} on {self.features}"
+        name = f"{self.matcher} on {self.features}" if self.features else self.matcher
         return f"{name}, {self.variant.label}" if self.variant.label else name
 
     @property
     def id(self) -> str:
         """Its name for files; unique within a run."""
-        name = file_name(f"{self.features}-{self.matcher}")
+        name = file_name("-".join(filter(None, (self.features, self.matcher))))
         return f"{name}-{self.variant.id}" if self.variant.id else name
 
 
@@ -96,8 +96,9 @@ class BenchConfig:
     """What a run of the benchmark compares, on which pairs, and how.
 
     Attributes:
-        matchers, features: every matcher runs on every kind of features. Names; in Python also
-            whatever `matchers.specs` takes in their place.
+        matchers, features: every matcher runs on every kind of features, but for those that take
+            images, which run on these. Names; in Python also whatever `matchers.specs` takes in
+            their place.
         weights: of the matchers; None takes each one's default.
         features_weights: files of extractors' weights, each alone or as FEATURES=FILE; see
             `weights_of`.
@@ -219,6 +220,11 @@ class BenchConfig:
             raise InputError(f"roll_gaps {shown or '(none)'}: must be named once each")
         if self.pairs_per_gap is None and any(self.roll_gaps):
             raise InputError("roll_gaps of all pairs: tracks are followed in upright frames only")
+        if self.pairs_per_gap is None and self.image_matchers():
+            raise InputError(
+                f"all pairs with matcher {self.image_matchers()[0]}: tracks are of keypoints that "
+                "a frame has, whichever it is matched with"
+            )
         if self.sweeps:
             self._check_sweeps()
 
@@ -238,6 +244,19 @@ class BenchConfig:
             InputError: one that there is not.
         """
         return {name_of(given): matcher_spec(given) for given in self.matchers if given != TRUTH}
+
+    def image_matchers(self) -> list[str]:
+        """Names of the matchers that take images."""
+        return [name for name, spec in self.matcher_specs().items() if spec.takes_images]
+
+    def used_features(self) -> dict[str, FeaturesSpec]:
+        """The features by name; none where no matcher has a use for them.
+
+        Raises:
+            InputError: some that there are not.
+        """
+        used = len(self.image_matchers()) < len(self.matchers)
+        return self.features_specs() if used else {}
 
     def features_specs(self) -> dict[str, FeaturesSpec]:
         """The features by name.
@@ -272,11 +291,15 @@ class BenchConfig:
                     found.append(Combination(features, matcher))
                     continue
                 spec = specs[matcher]
+                if spec.takes_images:
+                    continue
                 weights = self.weights if spec.weighted else None
                 variants = [*spec.variants]
                 for sweep in self.sweeps:
                     variants += spec.sweeps.get(sweep, ())
                 found += [Combination(features, matcher, weights, v) for v in variants]
+        for matcher in self.image_matchers():
+            found += [Combination("", matcher, None, v) for v in specs[matcher].variants]
         return tuple(dict.fromkeys(found))
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.config import BenchConfig, Combination
-from matchers.registry import choose_device, load_features, load_matcher
+from matchers.registry import (
+    choose_device,
+    load_features,
+    load_image_matcher,
+    load_matcher,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +29,8 @@ class Lineup:
     Attributes:
         combinations: in their order, those of `TRUTH` among them.
         extractors: by the names of the features.
-        matchers: by combination, but for those of `TRUTH`.
+        matchers: by combination, but for those of `TRUTH` and those that take images.
+        image_matchers: those that take images, by combination.
         unadapted: of each adaptive combination the one that always does all the work.
         counts: how a matcher's operations are counted, by its name; None: nobody knows.
         device: that they are on.
@@ -33,6 +39,7 @@ class Lineup:
     combinations: tuple[Combination, ...]
     extractors: dict[str, Extractor]
     matchers: dict[Combination, Matcher]
+    image_matchers: dict[Combination, Any]
     unadapted: dict[Combination, Combination]
     counts: dict[str, CountOperations | None]
     device: torch.device
@@ -45,7 +52,7 @@ class Lineup:
             InputError: the device, an extractor, a matcher or weights are not to be had, or the
                 weights are for something else.
         """
-        features, matchers = config.features_specs(), config.matcher_specs()
+        features, matchers = config.used_features(), config.matcher_specs()
         combinations = config.combinations()
         return cls(
             combinations,
@@ -67,7 +74,17 @@ class Lineup:
                     **combination.options,
                 )
                 for combination in combinations
-                if not combination.is_truth
+                if not combination.is_truth and combination.features
+            },
+            {
+                combination: load_image_matcher(
+                    matchers[combination.matcher],
+                    max_keypoints=config.max_keypoints,
+                    device=config.device,
+                    **combination.options,
+                )
+                for combination in combinations
+                if not combination.features
             },
             {
                 one: other

@@ -7,6 +7,7 @@ one that matches.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -46,16 +47,21 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+OF_DETECTED = ("num_true_matches", "recall", "f1", "matching_score")
+"""Columns that say something of keypoints that were not matched."""
+
 
 @dataclass(frozen=True)
 class FeatureMatches:
-    """What every matcher of one kind of features found in a pair.
+    """What every matcher of one kind of features found in a pair, or one matcher of images.
 
     Attributes:
-        features: their name.
+        features: their name; "" of a matcher of images.
         keypoints0, keypoints1: (N, 2) float64 pixels of the images as they were matched.
-        extract_ms: time that both images' features took.
+        extract_ms: time that both images' features took; NaN where it is part of the matching.
         outcomes: of the matchers.
+        detected: the keypoints are all that were detected; else they are only the points that were
+            matched, and what was not found is not known.
     """
 
     features: str
@@ -63,6 +69,7 @@ class FeatureMatches:
     keypoints1: Floats
     extract_ms: float
     outcomes: dict[Combination, MatchOutcome]
+    detected: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,8 @@ class PairJudge:
         for combination, outcome in outcomes.items():
             points0, points1 = keypoints0[outcome.pairs[:, 0]], keypoints1[outcome.pairs[:, 1]]
             row, verdicts = truth_figures(truth, outcome, classes)
+            if not found.detected:
+                row |= dict.fromkeys(OF_DETECTED, math.nan)
             if matched.keep is not None:
                 file = match_file(matched.keep, combination.id, pair)
                 save_matches(file, found, outcome, verdicts.verdict)

@@ -5,6 +5,7 @@ A process holds one `PairRunner`; tasks come to it as plain values, so that they
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -29,6 +30,7 @@ from bench.pair_judge import (
     Row,
 )
 from bench.posed import PosedPair
+from matchers.image_matchers import MatchedImagePair, match_images
 from matchers.images import read_file
 from matchers.specs import GPU_BATCH
 from matchers.truth.pairs import Pair
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from matchers.types import Features, Matcher
 
 Keys = Sequence[tuple[Hashable, Hashable]]
+Look = tuple[Any, Any]
+"""An image, and its mask or None."""
+
 T = TypeVar("T")
 
 KEPT_FEATURES = 256
@@ -148,7 +153,9 @@ class PairRunner:
         for name in self.lineup.extractors:
             sides = [self._sides(data, name, pair) for pair in pairs]
             found.append(self._found(name, sides, keys))
-        return list(zip(*found, strict=True))
+        by_features = list(zip(*found, strict=True)) if found else [()] * len(pairs)
+        of_images = [self._of_images(*self._looks(data, pair)) for pair in pairs]
+        return [(*a, *b) for a, b in zip(by_features, of_images, strict=True)]
 
     def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
         """Features of either frame, and milliseconds."""
@@ -168,7 +175,7 @@ class PairRunner:
         for name in self.lineup.extractors:
             sides = [self._extract(name, image) for image in turned]
             found += self._found(name, [sides], None)
-        return tuple(found)
+        return (*found, *self._of_images(*((image, None) for image in turned)))
 
     # -- frames --------------------------------------------------------------------------------
 
@@ -176,19 +183,29 @@ class PairRunner:
         self, data: Dataset, name: str, index: int, roll_deg: float = 0.0
     ) -> tuple[Features, float]:
         def extract() -> tuple[Features, float]:
-            image = data.rgb(index)
-            parts = None
-            if self.config.silhouette:
-                parts = self._store.frame(data.folder, index).parts
-            mask = None if parts is None else parts > 0
-            if roll_deg:
-                H = roll_matrix((data.camera.cx, data.camera.cy), roll_deg)
-                size = image.shape[1], image.shape[0]
-                mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
-                image = roll_image(image, H)
-            return self._extract(name, image, mask)
+            return self._extract(name, *self._look(data, index, roll_deg))
 
         return self._features.get_or((name, data.folder, index, roll_deg), extract)
+
+    def _looks(self, data: Dataset, pair: Pair) -> list[Look]:
+        """Both images of a pair, if there is a matcher that takes them."""
+        if not self.lineup.image_matchers:
+            return [(None, None)] * 2
+        return [self._look(data, pair.index0), self._look(data, pair.index1, pair.roll_deg)]
+
+    def _look(self, data: Dataset, index: int, roll_deg: float = 0.0) -> Look:
+        """A frame's image, rolled, and where keypoints are wanted on it."""
+        image = data.rgb(index)
+        parts = None
+        if self.config.silhouette:
+            parts = self._store.frame(data.folder, index).parts
+        mask = None if parts is None else parts > 0
+        if roll_deg:
+            H = roll_matrix((data.camera.cx, data.camera.cy), roll_deg)
+            size = image.shape[1], image.shape[0]
+            mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
+            image = roll_image(image, H)
+        return image, mask
 
     def _extract(self, name: str, image: Any, mask: Any = None) -> tuple[Features, float]:
         """Features of an image, and milliseconds; the first one of an extractor is done twice."""
@@ -220,6 +237,31 @@ class PairRunner:
             pixels = pixels_of(a), pixels_of(b)
             found.append(FeatureMatches(name, *pixels, time0 + time1, outcomes))
         return found
+
+    def _of_images(self, look0: Look, look1: Look) -> tuple[FeatureMatches, ...]:
+        """What the matchers of images find in two, each with keypoints of its own."""
+        answers: dict[Combination, MatchedImagePair] = {}
+        times: dict[Combination, list[float]] = {}
+        for combination, matcher in self.lineup.image_matchers.items():
+            (image0, mask0), (image1, mask1) = look0, look1
+            run = partial(match_images, matcher, image0, image1, mask0, mask1)
+            if combination.id not in self._warm:
+                run()
+                self._warm.add(combination.id)
+            for _ in range(self.config.repeats):
+                answers[combination], seconds = timed(run, self.lineup.device)
+                times.setdefault(combination, []).append(1e3 * seconds)
+        found = []
+        for combination, answer in answers.items():
+            sides = (answer.features0, answer.features1)
+            count = sum(map(len, sides))
+            outcome = MatchOutcome.of(
+                answer.matches, statistics.median(times[combination]), count, None
+            )
+            a, b = map(pixels_of, sides)
+            outcomes = {combination: outcome}
+            found.append(FeatureMatches("", a, b, math.nan, outcomes, answer.detected))
+        return tuple(found)
 
     def _count(self, combination: Combination, a: Features, b: Features) -> Any:
         """How the operations of a pair are counted; None: nobody knows."""

@@ -16,7 +16,7 @@ from bench.config import TRUTH, BenchConfig, combination_json
 from bench.lineup import Lineup
 from bench.posed import PosedPair, load_posed_pairs, upright
 from bench.software import machine, software
-from matchers.specs import name_of, source_file
+from matchers.specs import VISMATCH, name_of, source_file
 from matchers.truth.pairs import (
     Pair,
     check_pairs_exist,
@@ -131,6 +131,10 @@ def plan(
             for entry, known in zip(posed, lists, strict=True)
         },
     }
+    if any(name.startswith(VISMATCH) for name in config.image_matchers()):
+        from matchers.vismatch import version
+
+        identity["vismatch"] = version()
     lineup = Lineup.load(config)
     description = {
         "command": command,
@@ -170,7 +174,7 @@ def check_matchers(config: BenchConfig) -> dict[str, Path]:
     from matchers.registry import choose_device, find_weights
 
     choose_device(config.device)
-    matchers, features = config.matcher_specs(), config.features_specs()
+    matchers, features = config.matcher_specs(), config.used_features()
     found: dict[str, Path] = {}
     for name, spec in features.items():
         if spec.weighted:

@@ -13,14 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from matchers import images
-from matchers.registry import default_features, load_features, load_matcher
-from matchers.specs import MAX_KEYPOINTS
+from matchers.image_matchers import match_images
+from matchers.registry import (
+    default_features,
+    load_features,
+    load_image_matcher,
+    load_matcher,
+)
+from matchers.specs import MAX_KEYPOINTS, matcher_spec
 from matchers.truth.exact import GroundTruth, PairTruth, judge, label, score
 from matchers.truth.frame import FrameGeometry
 from matchers.truth.rules import Verdict
 from matchers.turned import match_turned
 from matchers.types import Extractor, Features, Image, Matcher, Matches
 from satgen.dataset import Dataset, image_path, is_dataset
+from satgen.errors import InputError
 from satgen.frame import Frame
 
 if TYPE_CHECKING:
@@ -91,6 +98,8 @@ class MatchedPair:
         features0, features1: their keypoints and descriptors.
         matches: what the matcher found.
         title: for pictures: the names of images, features and matcher.
+        detected: the keypoints are all that were detected; else they are only the points that a
+            matcher of images gave, and there is no recall.
         turn_deg: by how much the second image was turned clockwise to be matched: 0, 90, 180 or
             270; None where no turns were tried.
     """
@@ -102,12 +111,14 @@ class MatchedPair:
         matches: Matches,
         title: str = "",
         turn_deg: int | None = None,
+        detected: bool = True,
     ) -> None:
         self.sides = sides
         self.features0, self.features1 = features
         self.matches = matches
         self.title = title
         self.turn_deg = turn_deg
+        self.detected = detected
 
     def __repr__(self) -> str:
         """Counts, and the figures where the truth is known."""
@@ -175,17 +186,20 @@ class MatchedPair:
         """The pair's figures, as the benchmark has them; None where the truth is not known.
 
         correct, wrong, not_known: matches; possible: keypoints of the first image that have a true
-        match; precision, recall, f1: in [0, 1], None where no keypoint has a match.
+        match; precision, recall, f1: in [0, 1], None where no keypoint has a match. Without
+        `detected` nothing is known to be possible, and there are no recall and F1.
         """
         if self.truth is None or self.judged is None:
             return None
         of_pair = score(self.truth, self.indices, self.judged)
         shares = {name: getattr(of_pair, name) for name in ("precision", "recall", "f1")}
+        if not self.detected:
+            shares |= {"recall": np.nan, "f1": np.nan}
         return {
             "correct": of_pair.correct,
             "wrong": of_pair.wrong,
             "not_known": of_pair.ignored,
-            "possible": of_pair.true,
+            "possible": of_pair.true if self.detected else None,
             **{name: None if np.isnan(value) else value for name, value in shares.items()},
         }
 
@@ -251,7 +265,8 @@ def match(
             of `render_frame`. Where both are frames of one target, the matches are judged.
         features: sift, aliked, …, "my.module:MyFeatures", a class or an extractor; by default
             aliked if its weights have been fetched, else sift.
-        matcher: lightglue, superglue, nearest, "my.module:MyMatcher", a class or a matcher.
+        matcher: lightglue, superglue, nearest, "vismatch:NAME", "my.module:MyMatcher", a class or a
+            matcher.
         weights: the matcher's: official, satgen or a file; by default satgen's if there are any.
         features_weights: the extractor's.
         max_keypoints: an image, the best.
@@ -263,9 +278,17 @@ def match(
         options: fields of the matcher's configuration, such as depth_confidence.
 
     Raises:
-        InputError: an image cannot be read; an unknown name or option; weights that do not fit.
+        InputError: an image cannot be read; an unknown name or option; weights that do not fit; a
+            matcher of images that is to turn, or given features.
+        RunError: a matcher of images fails.
     """
     sides = (PairImage.read(a, mask), PairImage.read(b, mask))
+    if takes_images(matcher, features, turns, weights or features_weights, resize):
+        run = loaded_image_matcher(matcher, max_keypoints, device, options)
+        found = match_images(run, sides[0].image, sides[1].image, sides[0].mask, sides[1].mask)
+        title = f"{sides[0].name} - {sides[1].name}, {_name(matcher)}"
+        pair_of = (found.features0, found.features1)
+        return MatchedPair(sides, pair_of, found.matches, title, detected=found.detected)
     chosen = default_features() if features is None else features
     find, pair = loaded(
         chosen, matcher, weights, features_weights, max_keypoints, resize, device, options
@@ -277,6 +300,36 @@ def match(
         return MatchedPair(sides, (first, best.features), best.matches, title, best.degrees)
     second = find(sides[1].image, mask=sides[1].mask)
     return MatchedPair(sides, (first, second), pair(first, second), title)
+
+
+def takes_images(
+    matcher: Any, features: Any, turns: bool, weights: Any, resize: int | None
+) -> bool:
+    """Whether a matcher is one of images, for which there is no use for the rest.
+
+    Raises:
+        InputError: it is, and something of the rest was asked for.
+    """
+    spec = matcher_spec(matcher)
+    if not spec.takes_images:
+        return False
+    rest = {"features": features, "turns": turns, "weights": weights, "resize": resize}
+    for name, value in rest.items():
+        if value:
+            raise InputError(f"{name} with matcher {spec.name}: it takes images, and no features")
+    return True
+
+
+def loaded_image_matcher(
+    matcher: Any, max_keypoints: int, device: str | None, options: dict[str, Any]
+) -> Any:
+    """A matcher of images, as `match` takes it."""
+    return _kept(_image_matcher, matcher, max_keypoints, device, *sorted(options.items()))
+
+
+@lru_cache(KEPT)
+def _image_matcher(name: Any, max_keypoints: int, device: str | None, *options: Any) -> Any:
+    return load_image_matcher(name, max_keypoints=max_keypoints, device=device, **dict(options))
 
 
 def loaded(

@@ -124,6 +124,8 @@ def load_matcher(
     """
     to = features_spec(features)
     spec = matcher_spec(name)
+    if spec.takes_images:
+        raise InputError(f"matcher {spec.name!r}: takes images, and no features")
     if spec.config is not None:
         _config(spec.config, spec.name, options)
     matcher: Any
@@ -142,6 +144,35 @@ def load_matcher(
             matcher.compile()
     found: Matcher = matcher if hasattr(matcher, "prepare") else Called(matcher)
     return found
+
+
+def load_image_matcher(
+    name: Any,
+    *,
+    max_keypoints: int | None = MAX_KEYPOINTS,
+    device: str | torch.device | None = None,
+    **options: Any,
+) -> Any:
+    """A matcher of images, for `matchers.image_matchers.match_images`.
+
+    Args:
+        name: "vismatch:NAME", or whatever `matchers.specs.matcher_spec` takes, of a matcher with
+            `takes_images`.
+        max_keypoints: an image, as far as it has such a limit.
+        device: None: see `choose_device`.
+        **options: it is made with besides.
+
+    Raises:
+        InputError: an unknown name or device, no matcher of images, or it cannot be made.
+    """
+    spec = matcher_spec(name)
+    if not spec.takes_images or spec.build is None:
+        raise InputError(f"matcher {spec.name!r}: matches features, not images")
+    offered = {"device": choose_device(device), "max_keypoints": max_keypoints}
+    matcher = make(spec.build, f"matcher {spec.name!r}", options, offered)
+    if not callable(matcher):
+        raise InputError(f"matcher {spec.name!r}: gives {type(matcher).__name__}, no matcher")
+    return matcher
 
 
 class Called:

@@ -10,6 +10,9 @@ knows them by name. Wherever a name is taken ("lightglue", "sift"), there may be
 
 A class or a function is called to make the matcher (the extractor), with what it takes of
 `device`, `features` (the name of the features that are matched) and, an extractor, `max_keypoints`.
+
+A matcher with `takes_images = True` is one of images, which needs no features
+(`matchers.image_matchers`); so is "vismatch:NAME", one of the package vismatch.
 """
 
 from __future__ import annotations
@@ -46,7 +49,13 @@ FEATURES = {
 }
 """Where the specs are of the features that have a name; two names of one spec are the same."""
 
-MATCHER_CHOICE = f"{', '.join(MATCHERS)}, or your own as my.module:MyMatcher"
+VISMATCH = "vismatch:"
+"""What begins the names of the matchers of the package vismatch."""
+
+MATCHER_CHOICE = (
+    f"{', '.join(MATCHERS)}, {VISMATCH}NAME (pip install vismatch), or your own as "
+    "my.module:MyMatcher"
+)
 FEATURES_CHOICE = (
     "sift, aliked (aliked-n16), aliked-n16rot, aliked-t16, superpoint, or your own as "
     "my.module:MyFeatures"
@@ -117,6 +126,7 @@ class MatcherSpec:
         training: how it is trained, or where that is written ("my.module:TRAINING"), or None.
         onnx: where the function is that makes its ONNX graphs (`matchers.onnx.graph.GraphMaker`),
             or None.
+        takes_images: it matches images, not features.
     """
 
     name: str
@@ -131,6 +141,7 @@ class MatcherSpec:
     sweeps: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
     training: TrainingSpec | str | None = None
     onnx: str | None = None
+    takes_images: bool = False
 
     def __post_init__(self) -> None:
         if (self.build is None) == (self.from_checkpoint is None):
@@ -194,13 +205,33 @@ def matcher_spec(given: Any) -> MatcherSpec:
     Raises:
         InputError: no such name, or nothing that makes a matcher.
     """
+    if isinstance(given, str) and given.startswith(VISMATCH):
+        return _of_vismatch(given)
     found = _found(given, MATCHERS, "matcher")
     if isinstance(found, MatcherSpec):
         return found
     name = given if isinstance(given, str) else name_of(found)
     if isinstance(found, FeaturesSpec) or not callable(found):
         raise InputError(f"matcher {name!r}: is no matcher, nor what makes one")
-    return MatcherSpec(name, found if _makes(found) else lambda: found)
+    return MatcherSpec(
+        name,
+        found if _makes(found) else lambda: found,
+        takes_images=bool(getattr(found, "takes_images", False)),
+    )
+
+
+def _of_vismatch(given: str) -> MatcherSpec:
+    """The spec of one of vismatch's matchers, whose package is not looked for yet."""
+    name = given.removeprefix(VISMATCH)
+    if not name:
+        raise InputError(f"matcher {given!r}: must name one of vismatch's matchers after the colon")
+
+    def build(max_keypoints: int | None = None, device: Any = "cpu") -> Any:
+        from matchers.vismatch import VismatchMatcher
+
+        return VismatchMatcher(name, max_keypoints=max_keypoints, device=device)
+
+    return MatcherSpec(given, build, takes_images=True)
 
 
 def features_spec(given: Any) -> FeaturesSpec:
@@ -245,9 +276,9 @@ def file_name(name: str) -> str:
 
 def source_file(given: Any) -> Path | None:
     """The file that a matcher or features of somebody's own come from; None of our own."""
-    found: Any = named(given) if isinstance(given, str) and ":" in given else given
-    if isinstance(found, str):
+    if isinstance(given, str) and (":" not in given or given.startswith(VISMATCH)):
         return None
+    found: Any = named(given) if isinstance(given, str) else given
     if isinstance(found, (MatcherSpec, FeaturesSpec)):
         found = found.build or getattr(found, "from_checkpoint", None)
     found = inspect.unwrap(getattr(found, "func", found))

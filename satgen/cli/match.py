@@ -105,17 +105,22 @@ def command(
     """
     options = _matcher_options(matcher, no_adaptive, depth_confidence, width_confidence)
     _check_outputs(out, npz, (image_a, image_b))
-    features = features_or_default(features)
     from satgen.installed import require
 
     require("satgen match", "torch", "cv2", "safetensors")
-    from matchers.match import MatchedPair, PairImage, loaded
+    from matchers.image_matchers import match_images
+    from matchers.match import MatchedPair, PairImage, loaded, loaded_image_matcher, takes_images
     from matchers.turned import match_turned
 
+    of_images = takes_images(matcher, features, turns, weights or features_weights, resize)
+    features = None if of_images else features_or_default(features)
     sides = (PairImage.read(image_a, not no_mask), PairImage.read(image_b, not no_mask))
-    find, pair = loaded(
-        features, matcher, weights, features_weights, max_keypoints, resize, device, options
-    )
+    if of_images:
+        pair = loaded_image_matcher(matcher, max_keypoints, device, options)
+    else:
+        find, pair = loaded(
+            features, matcher, weights, features_weights, max_keypoints, resize, device, options
+        )
     seconds: dict[str, float] = {}
     turn: int | None = None
 
@@ -131,16 +136,21 @@ def command(
         return matches
 
     a, b = sides
-    found = [timed("features_a", lambda: find(a.image, mask=a.mask))]
+    if of_images:
+        both = timed("match", lambda: match_images(pair, a.image, b.image, a.mask, b.mask))
+        found, matches = [both.features0, both.features1], both.matches
+    else:
+        found = [timed("features_a", lambda: find(a.image, mask=a.mask))]
     if turns:
         best = timed("match", lambda: match_turned(find, pair, found[0], b.image, b.mask))
         found.append(best.features)
         matches, turn = best.matches, best.degrees
-    else:
+    elif not of_images:
         found.append(timed("features_b", lambda: find(b.image, mask=b.mask)))
         matches = timed("match", matched)
 
-    result = MatchedPair(sides, (found[0], found[1]), matches, turn_deg=turn)
+    detected = not of_images or both.detected
+    result = MatchedPair(sides, (found[0], found[1]), matches, turn_deg=turn, detected=detected)
     answer: dict[str, Any] = {
         "images": [str(image_a), str(image_b)],
         "features": features,
@@ -160,7 +170,8 @@ def command(
     if out is not None:
         from satgen.preview import save_picture
 
-        title = f"{image_a.name} - {image_b.name}, {features}, {matcher}"
+        means = ", ".join(filter(None, (features, matcher)))
+        title = f"{image_a.name} - {image_b.name}, {means}"
         save_picture(result.picture((f"{title}: {text[0]}", *text[1:-1])), out)
     if as_json:
         echo_json(answer)
@@ -259,11 +270,16 @@ def _lines(answer: dict[str, Any]) -> list[str]:
                 f"precision {truth['precision']:.1%}, recall {truth['recall']:.1%} of "
                 f"{truth['possible']} possible, F1 {truth['f1']:.1%}"
             )
+        elif truth["precision"] is not None:
+            shares = f"precision {truth['precision']:.1%}"
         lines.append(
             f"{truth['correct']} correct, {truth['wrong']} wrong, {truth['not_known']} not known; "
             f"{shares}"
         )
     seconds = answer["seconds"]
+    if "features_a" not in seconds:
+        lines.append(f"features and matching {duration(seconds['match'])}, on {answer['device']}")
+        return lines
     if "features_b" in seconds:
         features = f"{duration(seconds['features_a'])} and {duration(seconds['features_b'])}"
         work = f"matching {duration(seconds['match'])}"
