@@ -137,11 +137,11 @@ def to_matches(
     partner: Tensor, scores: Tensor, adaptation: list[Adaptation] | None = None
 ) -> list[Matches]:
     """`Matches` of each pair from partners and scores (B, M), as `mutual_matches` gives them."""
-    found = []
-    for row, score in zip(partner, scores, strict=True):
-        (first,) = torch.nonzero(row >= 0, as_tuple=True)
-        indices = torch.stack([first, row[first]], 1)
-        found.append(Matches(indices, score[first].float().clamp(0, 1)))
+    pair, first = torch.nonzero(partner >= 0, as_tuple=True)
+    indices = torch.stack([first, partner[pair, first]], 1)
+    chosen = scores[pair, first].float().clamp(0, 1)
+    counts = torch.bincount(pair, minlength=len(partner)).tolist()
+    found = list(map(Matches, torch.split(indices, counts), torch.split(chosen, counts)))
     if adaptation is not None:
         return [replace(m, adaptation=a) for m, a in zip(found, adaptation, strict=True)]
     return found

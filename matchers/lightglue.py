@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from matchers import operations
 from matchers.assignment import stack_padded
+from matchers.compiled import CompiledByShape
 from matchers.lightglue_adaptive import (
     AdaptiveSettings,
     LayerWeights,
@@ -43,6 +44,7 @@ from matchers.lightglue_config import (
     LightGlueConfig,
     confidence_of,
 )
+from matchers.lightglue_lazy import LayerFunction, layer_step, match_without_waiting, step_key
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.specs import MatcherSpec, Needs, Variant
 from matchers.types import Adaptation, Features
@@ -76,6 +78,10 @@ class LightGlue(Network):
 
     Args:
         config: see there.
+
+    Attributes:
+        waits: whether a layer begins after the answer of the one before it is there, which gives
+            the least arithmetic, or before (`lightglue_lazy`); None: on a CPU it does.
     """
 
     def __init__(self, config: LightGlueConfig | None = None) -> None:
@@ -90,6 +96,8 @@ class LightGlue(Network):
         self.log_assignment: Any = nn.ModuleList(Assignment(dim) for _ in range(count))
         self.token_confidence: Any = nn.ModuleList(Confidence(dim) for _ in range(count - 1))
         self._blocks = Blocks()
+        self._step: LayerFunction = layer_step
+        self.waits: bool | None = None
 
     # -- matching ------------------------------------------------------------------------------
 
@@ -153,7 +161,13 @@ class LightGlue(Network):
             self.config.prune_min_keypoints,
         )
         check_sides(prepared0, prepared1)
-        found = match_adaptively(self.arranged(), self._blocks, prepared0, prepared1, settings)
+        waits = not prepared0.tokens.is_cuda if self.waits is None else self.waits
+        sides = (prepared0, prepared1)
+        if waits:
+            found = match_adaptively(self.arranged(), self._blocks, *sides, settings)
+        else:
+            pad = self._step is not layer_step
+            found = match_without_waiting(self.arranged(), self._step, *sides, settings, pad=pad)
         return found if prepared0.batched else found[0]
 
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
@@ -244,8 +258,17 @@ class LightGlue(Network):
         self.load_state_dict(dict(state))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the attention blocks, once for all sizes, with `torch.compile`'s arguments."""
+        """Compile the network, with `torch.compile`'s arguments.
+
+        The attention blocks are compiled once for all sizes; where layers do not wait for answers
+        (`waits`), whole layers are when they are first run, once for each of a few sizes, on CUDA
+        as graphs ("reduce-overhead") unless a mode or a backend is named.
+        """
         self._blocks = self._blocks.compiled(*args, **{"dynamic": True, **kwargs})
+        options = dict(kwargs)
+        if self.posenc.Wr.weight.is_cuda and not options.keys() & {"mode", "backend", "options"}:
+            options["mode"] = "reduce-overhead"
+        self._step = CompiledByShape(layer_step, step_key, options)
 
     def _first_block(self) -> Any:
         return self.transformers[0].self_attn

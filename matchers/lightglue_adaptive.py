@@ -104,7 +104,7 @@ class _Tokens(NamedTuple):
         return _Tokens(self.pairs[pairs], x, rotary, (sides[0], sides[1]))
 
 
-class _Record:
+class PairRecord:
     """What happens to the keypoints (B, N) of one side's images."""
 
     def __init__(self, prepared: LightGluePrepared, layers: int) -> None:
@@ -121,6 +121,19 @@ class _Record:
     def took_part(self, pairs: Tensor, side: _Side, layer: int) -> None:
         pair, row = _present(pairs, side)
         self.layers[pair, row] = layer
+
+    def mark(self, pairs: Tensor, rows: Tensor, alive: Tensor, layer: int) -> None:
+        """Note without waiting that those alive (B, N) took part in a layer."""
+        place = pairs[:, None], rows
+        self.layers[place] = torch.where(alive, layer, self.layers[place])
+
+    def note(
+        self, pairs: Tensor, rows: Tensor, alive: Tensor, layer: int, confidence: Tensor
+    ) -> None:
+        """Note without waiting how sure those alive (B, N) were after a layer."""
+        place = pairs[:, None], layer - 1, rows
+        known = self.confidence[place]
+        self.confidence[place] = torch.where(alive, confidence.to(known.dtype), known)
 
     def was_sure(self, pairs: Tensor, side: _Side, layer: int, confidence: Tensor) -> None:
         pair, row = _present(pairs, side)
@@ -150,8 +163,8 @@ def match_adaptively(
     Returns:
         `Matches` with `adaptation`, in the order of the pairs.
     """
-    records = (_Record(prepared0, len(weights)), _Record(prepared1, len(weights)))
-    results = _Results(records, len(weights))
+    records = (PairRecord(prepared0, len(weights)), PairRecord(prepared1, len(weights)))
+    results = MatchResults(records, len(weights))
     tokens, counts = _start(prepared0, prepared1)
     for layer, w in enumerate(weights, start=1):
         if not len(tokens.pairs):
@@ -198,8 +211,8 @@ def _adapt(
     layer: int,
     counts: Tensor,
     settings: AdaptiveSettings,
-    records: Sequence[_Record],
-    results: _Results,
+    records: Sequence[PairRecord],
+    results: MatchResults,
 ) -> _Tokens:
     """What goes on after a layer that is not the last; pairs that leave go to the results."""
     shapes = tokens.shapes()
@@ -234,23 +247,45 @@ def _adapt(
     return tokens.select(staying, keep)
 
 
-class _Results:
+class MatchResults:
     """Matches of the pairs, in the order of the batch; none until they are added."""
 
-    def __init__(self, records: tuple[_Record, _Record], num_layers: int) -> None:
+    def __init__(self, records: tuple[PairRecord, PairRecord], num_layers: int) -> None:
         self.records, self.num_layers = records, num_layers
         self.partner = torch.full_like(records[0].layers, -1)
         self.score = torch.zeros_like(records[0].layers, dtype=torch.float32)
 
     def add(self, tokens: _Tokens, w: LayerWeights, layer: int, threshold: float) -> None:
         """Assign the keypoints of pairs that leave after a layer (§3.2), and filter."""
-        partner, score = _assign(tokens, w)
+        partner, score = assign(tokens.x, tokens.shapes(), w)
         side0, side1 = tokens.sides
         pair, row = torch.nonzero((partner >= 0) & (score > threshold), as_tuple=True)
         found = partner[pair, row], score[pair, row]
         place = tokens.pairs[pair], side0.rows[pair, row]
         self.partner[place] = side1.rows[pair, found[0]]
         self.score[place] = found[1].float()
+
+    def fill(
+        self,
+        pairs: Tensor,
+        rows: tuple[Tensor, Tensor],
+        partner: Tensor,
+        score: Tensor,
+        threshold: float,
+    ) -> None:
+        """Take partners and scores (B, M) of pairs (B,) without waiting.
+
+        Args:
+            pairs: places in the batch.
+            rows: (B, M) and (B, N) original rows of the tokens, none twice.
+            partner, score: of `assign`.
+            threshold: probability that a match must exceed.
+        """
+        found = (partner >= 0) & (score > threshold)
+        place = pairs[:, None], rows[0]
+        partners = rows[1].gather(1, partner.clamp(min=0))
+        self.partner[place] = torch.where(found, partners, -1)
+        self.score[place] = torch.where(found, score.float(), 0.0)
 
     def matches(self) -> list[Matches]:
         """The matches of all pairs, in the order of the batch."""
@@ -275,11 +310,13 @@ class _Results:
         return to_matches(self.partner, self.score, adaptations)
 
 
-def _assign(tokens: _Tokens, w: LayerWeights) -> tuple[Tensor, Tensor]:
+def assign(
+    x: Tensor, shapes: tuple[TokenShape, TokenShape], w: LayerWeights
+) -> tuple[Tensor, Tensor]:
     """Partners and probabilities (B, M): mutual maxima of the assignment (§3.2), unfiltered."""
-    shape0, shape1 = shapes = tokens.shapes()
-    d0, d1 = split(widen(torch.addmm(w.project_bias, tokens.x, w.project)), shapes)
-    logits = widen(torch.addmm(w.classify_bias, tokens.x, w.classify)[:, 0])
+    shape0, shape1 = shapes
+    d0, d1 = split(widen(torch.addmm(w.project_bias, x, w.project)), shapes)
+    logits = widen(torch.addmm(w.classify_bias, x, w.classify)[:, 0])
     z0, z1 = split(functional.logsigmoid(logits), shapes)
     rows = columns = d0 @ d1.transpose(1, 2)
     if shape1.keys is not None:

@@ -113,7 +113,8 @@ def load_matcher(
             any, else the official ones. Fetched if need be (`matchers.weights.official`).
         device: None: see `choose_device`.
         dtype: one of `DTYPES`, in which the network computes; None: float32.
-        compile: hand the network to `torch.compile`.
+        compile: hand the network to `torch.compile`, which takes about a minute and pays where
+            many pairs follow; on CUDA, LightGlue's layers become graphs, of a few sizes.
         **options: fields of the matcher's config: `LightGlueConfig`, `SuperGlueConfig`,
             `NearestConfig`.
 
