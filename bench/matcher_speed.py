@@ -169,9 +169,9 @@ def _lightglue_runs(features: list[Features], adaptive: bool, official: Path | N
     ours, peers = _lightglue(adaptive, official)
     first, second = features
     runs: Runs = {"satgen": lambda: ours(first, second)}
-    pair = _as_dict(first, second)
+    pair = as_dict(first, second)
     for name, peer in peers.items():
-        runs[name] = _without_gradients(partial(peer, pair))
+        runs[name] = without_gradients(partial(peer, pair))
     return runs
 
 
@@ -181,13 +181,13 @@ def _sequence_runs(features: list[Features], adaptive: bool, official: Path | No
 
     ours, peers = _lightglue(adaptive, official)
     matcher = SequenceMatcher(None, ours)
-    pairs = [_as_dict(a, b) for a, b in pairwise(features)]
+    pairs = [as_dict(a, b) for a, b in pairwise(features)]
     runs: Runs = {
         "satgen sequence": lambda: list(matcher.match_frames(features)),
         "satgen pairs": lambda: [ours(a, b) for a, b in pairwise(features)],
     }
     for name, peer in peers.items():
-        runs[f"{name} pairs"] = _without_gradients(partial(_each, peer, pairs))
+        runs[f"{name} pairs"] = without_gradients(partial(_each, peer, pairs))
     return runs
 
 
@@ -239,7 +239,7 @@ def _superglue_runs(features: list[Features], official: Path | None) -> Runs:
     def run_hf() -> Any:
         return hf._match_image_pair(keypoints, descriptors, scores, SIZE, SIZE)
 
-    runs["transformers"] = _without_gradients(run_hf)
+    runs["transformers"] = without_gradients(run_hf)
     if official is not None:
         peer = _official_superglue(official)
         pair: dict[str, Any] = {}
@@ -250,7 +250,7 @@ def _superglue_runs(features: list[Features], official: Path | None) -> Runs:
                 f"scores{i}": f.scores[None],
                 f"image{i}": torch.zeros(1, 1, SIZE, SIZE),
             }
-        runs["official"] = _without_gradients(lambda: peer(pair))
+        runs["official"] = without_gradients(lambda: peer(pair))
     return runs
 
 
@@ -285,8 +285,8 @@ def _aliked_runs(folder: Path) -> Runs:
 
     return {
         "satgen": lambda: extractor(image),
-        "naive deformable convolution": _without_gradients(run_naive),
-        "kornia": _without_gradients(partial(peer, pixels)),
+        "naive deformable convolution": without_gradients(run_naive),
+        "kornia": without_gradients(partial(peer, pixels)),
     }
 
 
@@ -342,14 +342,14 @@ def _lightglue(adaptive: bool, official: Path | None) -> tuple[Any, dict[str, An
     with mock.patch(f"{peer.__module__}.load_state_dict_from_url", return_value=dict(state)):
         peers = {"kornia": peer("aliked", **settings).eval()}
     if official is not None:
-        module = _module(official / "lightglue" / "lightglue.py", "official_lightglue")
+        module = module_of(official / "lightglue" / "lightglue.py", "official_lightglue")
         with mock.patch("torch.hub.load_state_dict_from_url", return_value=dict(state)):
             peers["official"] = module.LightGlue(features="aliked", **settings).eval()
     return ours, peers
 
 
 def _official_superglue(clone: Path) -> Any:
-    module = _module(clone / "models" / "superglue.py", "official_superglue")
+    module = module_of(clone / "models" / "superglue.py", "official_superglue")
     with (
         mock.patch.object(module.torch, "load", return_value={}),
         mock.patch.object(module.SuperGlue, "load_state_dict"),
@@ -359,7 +359,12 @@ def _official_superglue(clone: Path) -> Any:
     return network
 
 
-def _module(path: Path, name: str) -> Any:
+def module_of(path: Path, name: str) -> Any:
+    """The module in a file of a clone.
+
+    Raises:
+        click.UsageError: there is no such file.
+    """
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise click.UsageError(f"{path}: no such file; name a clone of the repository")
@@ -368,7 +373,8 @@ def _module(path: Path, name: str) -> Any:
     return module
 
 
-def _without_gradients(run: Callable[[], Any]) -> Callable[[], Any]:
+def without_gradients(run: Callable[[], Any]) -> Callable[[], Any]:
+    """The same in inference mode."""
     import torch
 
     def inference() -> Any:
@@ -414,7 +420,7 @@ def _widened(features: Features) -> Features:
     return replace(features, descriptors=torch.cat([features.descriptors] * 2, 1) / 2**0.5)
 
 
-def _as_dict(first: Features, second: Features) -> dict[str, Any]:
+def as_dict(first: Features, second: Features) -> dict[str, Any]:
     """A pair as kornia and the official code take it."""
     return {
         f"image{i}": {

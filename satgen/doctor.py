@@ -30,7 +30,8 @@ class Diagnosis:
             metadata names.
         absent: distribution -> the command that installs it, of those that are missing and that
             rendering does without.
-        torch: "device" and, of a GPU, its name; or "missing" with what to do.
+        torch: "version", "device", its "name" and which "fast" paths it has; or "missing" with what
+            to do.
         targets: bundled target -> whether its files are there.
         weights: weights of the networks -> "present", "absent" or "damaged".
         missing: one line for each thing that stands in the way of rendering.
@@ -147,13 +148,29 @@ def _targets() -> dict[str, bool]:
 
 
 _TORCH = """
-import json, torch
+import importlib.util, json, shutil, torch
 device, name = "cpu", f"{torch.get_num_threads()} threads"
 if torch.cuda.is_available():
     device, name = "cuda", torch.cuda.get_device_name(0)
 elif torch.backends.mps.is_available():
     device, name = "mps", "Apple GPU"
-print(json.dumps({"version": torch.__version__, "device": device, "name": name}))
+if device == "cuda":
+    backends, compiler = torch.backends.cuda, importlib.util.find_spec("triton")
+    newer = torch.cuda.get_device_capability(0) >= (8, 0)
+    paths = {
+        "matching without waits": True,
+        "graphs and compiled layers (compile=True)": compiler is not None,
+        "flash attention": newer and backends.flash_sdp_enabled(),
+        "memory-efficient attention": backends.mem_efficient_sdp_enabled(),
+        "bfloat16": torch.cuda.is_bf16_supported(),
+    }
+else:
+    compiler = any(map(shutil.which, ("g++", "clang++", "cl")))
+    paths = {"oneDNN": torch.backends.mkldnn.is_available(), "compiled blocks": compiler}
+on = ", ".join(path for path, there in paths.items() if there) or "none"
+off = ", ".join(path for path, there in paths.items() if not there)
+fast = on + (f"; not {off}" if off else "")
+print(json.dumps({"version": torch.__version__, "device": device, "name": name, "fast": fast}))
 """
 
 
@@ -201,6 +218,7 @@ def lines(found: Diagnosis) -> list[str]:
         out.append(f"torch: not available; {torch['missing']}")
     else:
         out.append(f"torch: {torch['version']} on {torch['device']} ({torch['name']})")
+        out.append(f"  fast paths: {torch['fast']}")
     out += _weight_lines(found.weights)
     there = [name for name, ok in found.targets.items() if ok]
     out.append(f"targets: {', '.join(there) or 'none built'}")

@@ -33,6 +33,7 @@ def test_it_reports_what_renders_here() -> None:
     text = "\n".join(doctor.lines(found))
     assert "renders with: " in text
     assert "torch: " in text
+    assert "fast paths: oneDNN" in text
     assert "weights: " in text
     data = json.loads(json.dumps(found.to_json()))
     assert data["backend"]["platform"] in ("egl", "osmesa")

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.profiler import record_function
 
 from matchers import weights
 from matchers.training import checkpoint
@@ -35,6 +36,9 @@ from satgen.errors import RunError
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LOG, VALIDATION = "log.csv", "validation.csv"
+
+PARTS = ("pairs and labels", "forward", "backward", "optimiser")
+"""Parts of a step, as `torch.profiler` tells of them."""
 
 LOG_EVERY = 10
 """Steps that a line of the log is about."""
@@ -278,11 +282,13 @@ class _Step:
         loss, angle = 0.0, 0.0
         tally = Tally()
         due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
-        parts = self._batches(step, step / steps)
+        with record_function(PARTS[0]):
+            parts = self._batches(step, step / steps)
         for batch in parts:
-            with self._hardware.autocast():
+            with record_function(PARTS[1]), self._hardware.autocast():
                 outcome = training.objective(model, batch.side0, batch.side1, batch.labels, stage)
-            (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            with record_function(PARTS[2]):
+                (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
             loss += float(outcome.loss.detach()) / len(parts)
             angle += batch.angle_deg / len(parts)
             if due:
@@ -298,7 +304,8 @@ class _Step:
 
     def take(self) -> None:
         """Go the step and count it."""
-        self._optimiser.step()
+        with record_function(PARTS[3]):
+            self._optimiser.step()
         self._buffers = {}
         counters = self._counters
         loss, norm, angle = self._figures
