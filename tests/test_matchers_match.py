@@ -126,11 +126,11 @@ def test_what_is_loaded_is_kept_until_its_file_changes(
     a, weights = frames[3000], tmp_path / "w.safetensors"
     weights.write_bytes(b"one")
     for _ in range(3):
-        match(a, a, features="sift", matcher="mine", weights=weights, device="cpu")
+        match(a, a, features="sift", matcher="nearest", weights=weights, device="cpu")
     assert seen == [str(weights)]
     weights.write_bytes(b"other")
     os.utime(weights, ns=(1, 1))
-    match(a, a, features="sift", matcher="mine", weights=weights, device="cpu")
+    match(a, a, features="sift", matcher="nearest", weights=weights, device="cpu")
     assert len(seen) == 2
     matching._matcher.cache_clear()
 
