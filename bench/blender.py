@@ -9,16 +9,15 @@ Python of its own that has `bpy`: `python3.11 -m venv VENV && VENV/bin/pip insta
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -231,22 +230,22 @@ def report(found: Sequence[BlenderAgreement]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m bench.blender", description=__doc__)
-    parser.add_argument("folder", type=Path, help="with .glb and .gltf files")
-    parser.add_argument("--python", required=True, help="a Python that has bpy")
-    parser.add_argument("--size", type=int, default=256, help="pixels a side")
-    parser.add_argument("--samples", type=int, default=32, help="rays a pixel of Blender's")
-    words = parser.parse_args()
-    paths = sorted(p for p in words.folder.rglob("*") if p.suffix.lower() in (".glb", ".gltf"))
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--python", required=True, help="A Python that has bpy.")
+@click.option("--size", default=256, show_default=True, type=click.IntRange(16, 4096))
+@click.option("--samples", default=32, show_default=True, type=click.IntRange(1, 4096))
+def main(folder: Path, python: str, size: int, samples: int) -> None:
+    """Compare the .glb and .gltf files under FOLDER, with views of SIZE pixels a side and SAMPLES
+    rays a pixel of Blender's."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".glb", ".gltf"))
     try:
         if not paths:
-            raise InputError(f"{words.folder}: no .glb or .gltf file in it")
-        with tempfile.TemporaryDirectory() as folder:
-            print(report(run(paths, words.python, Path(folder), words.size, words.samples)))
+            raise InputError(f"{folder}: no .glb or .gltf file in it")
+        with tempfile.TemporaryDirectory() as place:
+            click.echo(report(run(paths, python, Path(place), size, samples)))
     except SatgenError as error:
-        sys.exit(f"error: {error}")
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":
