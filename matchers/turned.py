@@ -11,16 +11,57 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from matchers.image_matchers import PointMatches
+from matchers.registry import load_features, load_matcher
 from matchers.types import Extractor, Features, Image, Matcher, Matches
 
 TURNS = 4
+
+
+class TurnedLightGlue:
+    """LightGlue on ALIKED in the quarter turn that fits best, as a matcher of images.
+
+    For benchmarks of cameras that roll: `satgen bench --matcher matchers.turned:TurnedLightGlue`.
+
+    Args:
+        max_keypoints: in an image.
+        device: see `matchers.registry.choose_device`; None: the best there is.
+
+    Raises:
+        InputError: ALIKED's weights have not been downloaded.
+    """
+
+    takes_images = True
+    features = "aliked"
+
+    def __init__(self, max_keypoints: int = 512, device: Any = None) -> None:
+        self._find = load_features(self.features, max_keypoints=max_keypoints, device=device)
+        self._pair = load_matcher("lightglue", features=self.features, device=device)
+
+    def __call__(
+        self, image0: npt.NDArray[np.uint8], image1: npt.NDArray[np.uint8]
+    ) -> PointMatches:
+        """What is found in two images (H, W, 3), with all keypoints."""
+        first = self._find(image0)
+        second, matches, _ = match_turned(self._find, self._pair, first, image1)
+        rows0, rows1 = matches.indices.cpu().T
+        keypoints0, keypoints1 = first.keypoints.cpu(), second.keypoints.cpu()
+        return PointMatches(
+            keypoints0[rows0], keypoints1[rows1], matches.scores, keypoints0, keypoints1
+        )
+
+
+class TurnedLightGlueSIFT(TurnedLightGlue):
+    """The same on SIFT."""
+
+    features = "sift"
 
 
 class Turned(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 from matchers.features.sift import SIFT
 from matchers.match import match
 from matchers.nearest import NearestConfig, NearestNeighbour
-from matchers.turned import match_turned, turn_back
+from matchers.turned import TurnedLightGlueSIFT, match_turned, turn_back
 from matchers.types import Features, Image, Matches
 
 torch.set_num_threads(1)
@@ -106,3 +106,13 @@ def test_match_takes_turns() -> None:
     # SIFT turns its descriptors itself, and needs none
     sift = match(image, rolled, features=SIFT(), matcher="nearest", turns=True)
     assert len(sift) > 20
+
+
+def test_a_benchmark_is_given_the_best_turn_with_all_keypoints() -> None:
+    image, turned = texture(), TurnedLightGlueSIFT(max_keypoints=128)
+    found = turned(image, np.ascontiguousarray(np.rot90(image, 2)))
+    height, width = image.shape[:2]
+    other_side = np.array([width - 1.0, height - 1.0]) - np.asarray(found.points0)
+    assert len(found.points0) > 60 and len(found.keypoints1) >= len(found.points1)
+    off = np.linalg.norm(np.asarray(found.points1) - other_side, axis=1)
+    assert np.mean(off < 0.5) > 0.95
