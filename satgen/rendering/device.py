@@ -349,8 +349,9 @@ class Device:
             around: (x, y, w, h) in pixels, within the window, of all thin ones, widened.
 
         Returns:
-            Buffers as `draw_visibility` has them: without the thin faces and with them, over the
-            window; of the widened faces that are before all others, over `around`.
+            The buffer as `draw_visibility` has it, over the window, without the thin faces; (h, w)
+            of it at the pixels' centres alone, with them; and as the first, but over `around`, the
+            widened faces that are before all others.
         """
         x, y, w, h = around
         samples = (2 * x, 2 * y, 2 * w + 1, 2 * h + 1)
@@ -358,17 +359,18 @@ class Device:
             self._visibility_program.use()
             self._visibility_program.matrix("clip_from_target", clip_from_target)
             self._draw_mesh(behind)
-        everything, wide = without.copy(), np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
-        part = np.empty_like(wide)
+        part = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
+        GL.glScissor(*samples)  # nothing else changes
         self._draw_mesh(thin)
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, part)
-        row, column = 2 * (y - window[1]), 2 * (x - window[0])
-        everything[row : row + part.shape[0], column : column + part.shape[1]] = part
+        centres = without[1::2, 1::2].copy()
+        row, column = y - window[1], x - window[0]
+        centres[row : row + h, column : column + w] = part[1::2, 1::2]
 
         vertices = np.empty((3 * len(thin), 5), dtype=np.float32)
         vertices[:, :3] = corners.reshape(-1, 3)
         vertices.view(np.uint32)[:, 3:] = np.repeat(self._casters[thin], 3, axis=0)
-        GL.glScissor(*samples)
+        wide = np.empty_like(part)
         GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
         GL.glBindVertexArray(self._loose_vao)
         GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._loose_buffer)
@@ -379,7 +381,7 @@ class Device:
         GL.glDrawArrays(GL.GL_TRIANGLES, 0, len(vertices))
         GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, wide)
-        return without, everything, wide
+        return without, centres, wide
 
     @contextmanager
     def visibility(self, window: tuple[int, int, int, int]) -> Iterator[NDArray[np.uint32]]:
@@ -477,7 +479,9 @@ class Device:
             )
         squares = radiance[..., :3].reshape(rows // 2, 2, LIST_WIDTH // 2, 2, 3)
         listed = squares.transpose(0, 2, 1, 3, 4).astype(np.float32, order="C").reshape(-1, 3)
-        y, x = np.nonzero(radiance[..., 3] == 0)
+        # The bits of a zero: halves are slow to compare.
+        marked = radiance.view(np.uint32 if self._dtype is np.float32 else np.uint16)[..., 3] == 0
+        y, x = np.divmod(np.flatnonzero(marked), LIST_WIDTH)
         half = (y >> 1) * (2 * LIST_WIDTH) + (x >> 1) * 4 + (y & 1) * 2 + (x & 1)
         return np.asarray(listed[: len(samples)]), half[half < len(samples)]
 

@@ -82,13 +82,11 @@ class _ThinLayer:
     """Rods thinner than a pixel, which are drawn a pixel wide over what is behind them.
 
     Attributes:
-        behind: as `seen` of a view, without them.
         seen: (2h + 1, 2w + 1) uint32 face of the widened rods where they are before all else.
         window: (x, y, w, h) of that, pixels.
         opacity: (F,) float32 of the model's faces.
     """
 
-    behind: NDArray[np.uint32]
     seen: NDArray[np.uint32]
     window: PixelBox
     opacity: NDArray[np.float32]
@@ -99,7 +97,9 @@ class _Visibility:
     """The visibility buffer of a view, and how it was drawn.
 
     Attributes:
-        seen: (2h + 1, 2w + 1) uint32, number of the model's face from 1, or zero.
+        seen: (2h + 1, 2w + 1) uint32, number of the model's face from 1, or zero; without what is
+            in `thin`.
+        at_centres: (h, w) of these at the pixels' centres, but with all.
         height: (F,) of the eye above each of the model's faces' planes, metres.
         window: (x, y, w, h) of the pixels.
         rotation: (3, 3) of T_cam_target.
@@ -109,6 +109,7 @@ class _Visibility:
     """
 
     seen: NDArray[np.uint32]
+    at_centres: NDArray[np.uint32]
     height: NDArray[np.float64]
     window: PixelBox
     rotation: NDArray[np.float64]
@@ -120,7 +121,7 @@ class _Visibility:
     def centres(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Flat index in the window of the pixels whose centre sees anything, and the face that it
         sees, (K,) each."""
-        seen = self.seen[1::2, 1::2].reshape(-1)
+        seen = self.at_centres.reshape(-1)
         at = np.flatnonzero(seen != 0)
         return at, np.take(seen, at).astype(np.intp) - 1
 
@@ -311,37 +312,43 @@ class Renderer(AbstractContextManager["Renderer"]):
         if picture:
             focal = (self.camera.fx, self.camera.fy)
             rods = packed.rods.thin(rotation, translation, focal, near, len(facing))
-        drawn = np.flatnonzero(facing)
         layer = None
         if self._curved is not None:
             vertices = packed.vertices.astype(np.float64) @ rotation.T + translation
             look = (near, rotation, eye)
+            drawn = np.flatnonzero(facing)
             triangles = self._curved.triangles(vertices, packed.faces[drawn], near)
+            without = None
             if rods is not None:
-                layer, window = self._bent_layer(facing, vertices, rods, triangles.window, look)
+                without, layer, window = self._bent_layer(
+                    facing, vertices, rods, triangles.window, look
+                )
                 triangles = replace(triangles, window=window)
             window = triangles.window
             if window[2] <= 0 or window[3] <= 0:
                 return None
             seen = self._bent(triangles, drawn, look)
+            at_centres = seen[1::2, 1::2]
+            seen = seen if without is None else without
         else:
             pose = np.eye(4)
             pose[:3, :3], pose[:3, 3] = rotation, translation
             clip = self._projection(near, far) @ pose
             around = None if rods is None else self._around(rods.corners, window)
             if rods is None or around is None:
-                seen = self._device.draw_visibility(drawn, clip, window)
+                seen = self._device.draw_visibility(np.flatnonzero(facing), clip, window)
+                at_centres = seen[1::2, 1::2]
             else:
                 mine = facing[rods.faces]
                 thin, corners = rods.faces[mine], rods.corners[mine]
                 facing[thin] = False
                 corners = (corners - translation) @ rotation
-                behind, seen, wide = self._device.draw_layers(
+                seen, at_centres, wide = self._device.draw_layers(
                     np.flatnonzero(facing), thin, corners, clip, window, around
                 )
-                layer = _ThinLayer(behind, wide, around, rods.opacity)
+                layer = _ThinLayer(wide, around, rods.opacity)
         ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
-        return _Visibility(seen, height, window, rotation, eye, ray_from_pixel, layer)
+        return _Visibility(seen, at_centres, height, window, rotation, eye, ray_from_pixel, layer)
 
     def _around(self, corners: NDArray[np.float64], window: PixelBox) -> PixelBox | None:
         """The pixels of a window that may see triangles (N, 3, 3), camera frame; None for none."""
@@ -380,8 +387,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         rods: ThinRods,
         window: PixelBox,
         look: tuple[float, NDArray[np.float64], NDArray[np.float64]],
-    ) -> tuple[_ThinLayer | None, PixelBox]:
-        """Thin rods through a lens, and the window of them and of all else.
+    ) -> tuple[NDArray[np.uint32] | None, _ThinLayer | None, PixelBox]:
+        """The visibility buffer through a lens without thin rods, these, and the window of all.
 
         Args:
             facing: (F,) faces to be drawn.
@@ -394,7 +401,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         mine = facing[rods.faces]
         thin, corners = rods.faces[mine], rods.corners[mine]
         if len(thin) == 0:
-            return None, window
+            return None, None, window
         rest = facing.copy()
         rest[thin] = False
         others = np.flatnonzero(rest)
@@ -405,70 +412,76 @@ class Renderer(AbstractContextManager["Renderer"]):
         wide = self._curved.triangles(points, np.concatenate([faces, own]), look[0])
         window = _union(window, wide.window)
         if window[2] <= 0 or window[3] <= 0:
-            return None, window
+            return None, None, window
         without = self._bent(replace(behind, window=window), others, look)
         everything = np.concatenate([others, thin])
         seen = self._bent(replace(wide, window=window), everything, look)
         is_thin = np.zeros(len(facing) + 1, dtype=bool)
         is_thin[thin + 1] = True
         seen[~is_thin[seen]] = 0
-        return _ThinLayer(without, seen, window, rods.opacity), window
+        return without, _ThinLayer(seen, window, rods.opacity), window
 
     def _shade(
         self, view: _Visibility, uniforms: ShadeUniforms
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels that see anything, their radiance and coverage: see `RenderedView`."""
         layer = view.thin
-        behind = view.seen if layer is None else layer.behind
-        samples = sample_pixels(behind, self._packed.surface, self._places)
-        points = self._points(samples, view.window)
+        samples = sample_pixels(view.seen, self._packed.surface, self._places)
         if layer is None:
-            radiance = samples.resolve(self._lit_points(points, view, uniforms))
+            points = self._points(samples, view.window)
+            looks = self._looks(view.eye, samples.primitive)
+            radiance = samples.resolve(self._device.shade(points, looks, uniforms))
             return samples.pixels, radiance, samples.coverage
         over = sample_layer(layer.seen)
-        above = self._points(over, layer.window)
-        self._onto_faces(above, view)
-        shaded = self._lit_points(np.concatenate([points, above]), view, uniforms)
-        opacity = np.take(layer.opacity, over.primitive)
+        count = len(samples.primitive)
+        points = self._points(samples, view.window, len(over.primitive))
+        points[count:] = self._points(over, layer.window)
+        self._onto_faces(points[count:], over.primitive, view)
+        looks = self._looks(view.eye, np.concatenate([samples.primitive, over.primitive]))
+        shaded = self._device.shade(points, looks, uniforms)
+        opacity = np.take(layer.opacity, over.primitive)[:, None]
         return _composited(
-            (samples.pixels, samples.resolve(shaded[: len(points)]), samples.coverage),
+            (samples.pixels, samples.resolve(shaded[:count]), samples.coverage),
+            samples.whole,
             _moved(over.pixels, layer.window, view.window),
-            over.resolve(shaded[len(points) :] * opacity[:, None]),
-            over.resolve(np.repeat(opacity[:, None], 3, axis=1))[:, 0],
-            view.window,
+            over.resolve(shaded[count:] * opacity),
+            over.resolve(opacity)[:, 0],
         )
 
-    def _points(self, samples: PixelSamples, window: PixelBox) -> NDArray[np.float32]:
-        """What the device shades of samples of a window: (N, 4), see `Device.shade`."""
-        chosen = np.zeros((len(samples.primitive), 4), dtype=np.float32)
+    def _points(
+        self, samples: PixelSamples, window: PixelBox, more: int = 0
+    ) -> NDArray[np.float32]:
+        """What the device shades of samples of a window: (N + more, 4), see `Device.shade`; there
+        is room for `more` at the end."""
+        count = len(samples.primitive)
+        points = np.zeros((count + more, 4), dtype=np.float32)
+        chosen = points[:count]
         chosen[:, 0] = samples.u + window[0]
         chosen[:, 1] = samples.v + window[1]
         if self._curved is not None:  # what is shaded is where a pinhole would see it
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
-        chosen[:, 2] = samples.primitive.astype(np.intp)
-        return chosen
+        chosen[:, 2] = samples.primitive
+        return points
 
-    def _lit_points(
-        self, points: NDArray[np.float32], view: _Visibility, uniforms: ShadeUniforms
-    ) -> NDArray[np.float32]:
-        """Radiance (N, 3) of points as `_points` has them."""
-        looks = self._looks(view.eye, points[:, 2].astype(np.intp))
-        return self._device.shade(points, looks, uniforms)
-
-    def _onto_faces(self, points: NDArray[np.float32], view: _Visibility) -> None:
-        """Bring points (N, 4) of widened triangles to where the triangles are: onto the line from
-        the middle of each one's shortest edge to the corner opposite."""
-        packed, faces = self._packed, points[:, 2].astype(np.intp)
+    def _onto_faces(
+        self, points: NDArray[np.float32], faces: NDArray[np.uint32], view: _Visibility
+    ) -> None:
+        """Bring points (N, 4) of widened triangles (N,) to where the triangles are: onto the line
+        from the middle of each one's shortest edge to the corner opposite."""
+        packed = self._packed
+        faces, of_point = np.unique(faces, return_inverse=True)
         corners = (packed.vertices[packed.faces[faces]] - view.eye) @ view.rotation.T
         place = corners[..., :2] / corners[..., 2:] * (self.camera.fx, self.camera.fy)
         place += (self.camera.cx, self.camera.cy)
         edges = np.roll(place, -1, axis=1) - place
         shortest = np.argmin(np.einsum("nij,nij->ni", edges, edges), axis=1)
-        rows = np.arange(len(points))
+        rows = np.arange(len(faces))
         middle = place[rows, shortest] + edges[rows, shortest] / 2.0
         line = place[rows, (shortest + 2) % 3] - middle
+        squared = np.maximum(np.einsum("ni,ni->n", line, line), 1e-12)
+        middle, line = np.take(middle, of_point, axis=0), np.take(line, of_point, axis=0)
         along = np.einsum("ni,ni->n", points[:, :2] - middle, line)
-        along /= np.maximum(np.einsum("ni,ni->n", line, line), 1e-12)
+        along /= np.take(squared, of_point)
         points[:, :2] = middle + np.clip(along, 0.05, 0.95)[:, None] * line
 
     def _normals(self, view: _Visibility) -> NDArray[np.float64]:
@@ -500,7 +513,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         """Rays through the pixel centres, (H, W, 3), camera frame, z = 1."""
         return self.camera.rays()
 
-    def _looks(self, eye: NDArray[np.float64], faces: NDArray[np.intp]) -> NDArray[np.uint8]:
+    def _looks(self, eye: NDArray[np.float64], faces: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Which of the device's LOOKS samples of faces (N,) need."""
         mirrors = self._packed.mirrors
         look = np.full(len(self._packed.faces), mirrors is not None, dtype=np.uint8)
@@ -701,24 +714,27 @@ def _moved(pixels: NDArray[np.int64], window: PixelBox, to: PixelBox) -> NDArray
 
 def _composited(
     behind: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]],
+    whole: int,
     pixels: NDArray[np.int64],
     radiance: NDArray[np.float32],
     coverage: NDArray[np.float32],
-    window: PixelBox,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """Pixels, radiance and coverage of a picture, `behind`, with a layer over it.
 
     Args:
-        behind: (K,), (K, 3), (K,).
+        behind: (K,), (K, 3), (K,); the latter two are written to.
+        whole: the pixels before this one ascend, and so do the others.
         pixels, radiance, coverage: (N,), (N, 3), (N,) of the layer; radiance as covered.
-        window: of the pixels.
     """
-    place = np.full(window[2] * window[3], -1, dtype=np.int64)
-    place[behind[0]] = np.arange(len(behind[0]))
-    at = place[pixels]
+    at = np.full(len(pixels), -1, dtype=np.intp)
+    for begin, part in ((0, behind[0][:whole]), (whole, behind[0][whole:])):
+        if len(part):
+            place = np.minimum(np.searchsorted(part, pixels), len(part) - 1)
+            found = np.take(part, place) == pixels
+            at[found] = begin + place[found]
     both = at >= 0
     at, left = at[both], np.float32(1.0) - coverage[both]
-    under, covered = behind[1].copy(), behind[2].copy()
+    under, covered = behind[1:]
     under[at] = radiance[both] + left[:, None] * under[at]
     covered[at] = coverage[both] + left * covered[at]
     return (

@@ -53,10 +53,10 @@ class PixelSamples:
     weight: NDArray[np.float32]
 
     def resolve(self, radiance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum shaded points, (N, 3), into the pixels, (K, 3) float32; no point is black."""
-        image = np.empty((len(self.pixels), 3), dtype=np.float32)
+        """Sum shaded points, (N, C), into the pixels, (K, C) float32; no point is black."""
+        image = np.empty((len(self.pixels), radiance.shape[1]), dtype=np.float32)
         image[: self.whole] = radiance[: self.whole]
-        for channel in range(3):
+        for channel in range(radiance.shape[1]):
             shares = np.take(radiance[self.whole :, channel], self.point)
             shares *= self.weight
             image[self.whole :, channel] = np.bincount(
@@ -151,8 +151,12 @@ def sample_layer(seen: NDArray[np.uint32]) -> PixelSamples:
         seen: as of `sample_pixels`; no pixel counts as whole.
     """
     h, w = seen.shape[0] // 2, seen.shape[1] // 2
-    row, column = np.nonzero(seen[1::2, 1::2])
-    below, right = np.nonzero(seen[0::2, 0::2])
+    # Looked for in one go, as nearly nothing is there: centres have odd rows and columns.
+    y, x = np.divmod(np.flatnonzero(seen.reshape(-1) != 0), seen.shape[1])
+    centre, corner = (y & x & 1) != 0, ((y | x) & 1) == 0
+    primitive = [seen[y[centre], x[centre]], seen[y[corner], x[corner]]]
+    row, column = y[centre] >> 1, x[centre] >> 1
+    below, right = y[corner] >> 1, x[corner] >> 1
     slots, points, weights = [row * w + column], [np.arange(len(row))], [np.full(len(row), 0.5)]
     for down, across in ((1, 1), (1, 0), (0, 1), (0, 0)):  # the pixels that meet in a corner
         y, x = below - down, right - across
@@ -161,7 +165,6 @@ def sample_layer(seen: NDArray[np.uint32]) -> PixelSamples:
         points.append(len(row) + np.flatnonzero(inside))
         weights.append(np.full(len(slots[-1]), 0.125))
     pixels, slot = np.unique(np.concatenate(slots), return_inverse=True)
-    primitive = [seen[1::2, 1::2][row, column], seen[0::2, 0::2][below, right]]
     return PixelSamples(
         pixels=pixels.astype(np.int64),
         primitive=np.concatenate(primitive) - np.uint32(1),
