@@ -207,6 +207,14 @@ def test_targets_are_listed(tmp_path: Path) -> None:
     assert all(name in text for name in registry.TARGETS)
 
 
+def test_what_a_later_target_refuses_is_refused_before_the_first_is_begun(tmp_path: Path) -> None:
+    done = satgen(
+        "render", "--target", "all", "--aim", "adapter_ring_nadir", "--out", tmp_path / "d", *SMALL
+    )
+    assert done.returncode == 2 and "adapter_ring_nadir" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_all_targets_go_into_a_folder_each(tmp_path: Path) -> None:
     done = satgen(
         "render", "--target", "all", "--out", tmp_path / "d", *SMALL, "--stop", 362, "--json"

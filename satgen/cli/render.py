@@ -97,6 +97,7 @@ def command(
     jobs = _jobs(options, out, rig)  # a rig that is none is refused before anything is done
     require_for_rendering()
     from satgen.run import render
+    from satgen.scene import scene_of
 
     summaries = []
     several = len(jobs) > 1 or rig is not None or options.target != jobs[0][0].target
@@ -108,6 +109,9 @@ def command(
     with resumable():
         if seeds:
             _build_craft(seeds, workers, shown)
+        if len(jobs) > 1:  # what one of them refuses is refused before any is begun
+            for job, _ in jobs:
+                scene_of(job)
         for job, folder in jobs:
             with shown.stage(folder.name) as progress:
                 if ray is not None:
