@@ -158,13 +158,14 @@ def decode_image(raw: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         ModelFileError: not PNG, JPEG, WebP, TGA, BMP or PNM, damaged, or over 8192 a side.
     """
-    return np.ascontiguousarray(decode_pixels(raw, name)[0][..., :3])
+    return decode_pixels(raw, name)[0]
 
 
 def decode_pixels(
     raw: bytes, name: str, side: int = KEPT_TEXTURE_SIDE, most: int = MAX_TEXTURE_SIDE**2
-) -> tuple[NDArray[np.uint8], int]:
-    """A texture's pixels with their opacity as (H, W, 4) uint8, and how many were decoded.
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, int]:
+    """A texture's colours (H, W, 3) and opacity (H, W), None where that is full, uint8, both to be
+    read only; and how many pixels were decoded.
 
     Args:
         raw: the file's bytes.
@@ -200,8 +201,10 @@ def decode_pixels(
             if max(plain.size) > side:
                 plain.thumbnail((side, side))
                 alpha = None if alpha is None else alpha.resize(plain.size)
-            plain.putalpha(255 if alpha is None else alpha)
-            return np.asarray(plain), width * height
+            opacity = None if alpha is None else np.asarray(alpha)
+            if opacity is not None and opacity.min() == 255:
+                opacity = None
+            return np.asarray(plain), opacity, width * height
     except (
         OSError,
         SyntaxError,

@@ -227,14 +227,12 @@ class GltfMaterials:
                 side *= 2
             most = DECODED_PIXELS - self._decoded
             try:
-                pixels, decoded = decode_pixels(raw, name, side, most)
+                rgb, alpha, decoded = decode_pixels(raw, name, side, most)
             except ModelFileError as error:
                 raise GltfError(str(error)) from None
             self._decoded += decoded
-            self._kept += pixels.shape[0] * pixels.shape[1]
-            alpha = np.ascontiguousarray(pixels[..., 3])
-            rgb = np.ascontiguousarray(pixels[..., :3])
-            self._images[index] = rgb, None if alpha.min() == 255 else alpha
+            self._kept += rgb.shape[0] * rgb.shape[1]
+            self._images[index] = rgb, alpha
         return self._images[index]
 
 
