@@ -24,8 +24,6 @@ from satgen.rendering.device import Device, Program, buffer_texture, texture_2d
 
 Floats = NDArray[np.float64]
 CURVED_TEXELS = 4
-_RAYS_UNIT, _TRIANGLES_UNIT = 14, 15
-"""Texture units that the shading pass leaves alone."""
 
 
 @dataclass(frozen=True)
@@ -165,18 +163,19 @@ class CurvedView:
             "curved.vert", "curved.frag", {**device.constants, "CURVED_TEXELS": CURVED_TEXELS}
         )
         height, width = rays.xy.shape[:2]
-        GL.glActiveTexture(GL.GL_TEXTURE0 + _RAYS_UNIT)
+        rays_unit, triangles_unit = device.free_unit, device.free_unit + 1
+        GL.glActiveTexture(GL.GL_TEXTURE0 + rays_unit)
         texture_2d((width, height), GL.GL_RG32F, GL.GL_RG, GL.GL_FLOAT, rays.xy)
         self._buffer = GL.glGenBuffers(1)
         GL.glBindBuffer(GL.GL_TEXTURE_BUFFER, self._buffer)
         size = 16 * CURVED_TEXELS * max(most, 1)
         GL.glBufferData(GL.GL_TEXTURE_BUFFER, size, None, GL.GL_STREAM_DRAW)
-        GL.glActiveTexture(GL.GL_TEXTURE0 + _TRIANGLES_UNIT)
+        GL.glActiveTexture(GL.GL_TEXTURE0 + triangles_unit)
         buffer_texture(self._buffer, GL.GL_RGBA32F)
         self._vao = GL.glGenVertexArrays(1)
         device.bind_cutting(self._program)
-        GL.glUniform1i(self._program["rays"], _RAYS_UNIT)
-        GL.glUniform1i(self._program["triangles"], _TRIANGLES_UNIT)
+        GL.glUniform1i(self._program["rays"], rays_unit)
+        GL.glUniform1i(self._program["triangles"], triangles_unit)
 
     def draw(
         self, triangles: CurvedTriangles, near: float, rotation: Floats, eye: Floats

@@ -247,6 +247,7 @@ class Device:
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
             GL.glBindTexture(kind, texture)
         self._units = {name: unit for unit, (name, _, _) in enumerate(textures)}
+        self.free_unit = len(textures)  # from here on nothing is bound
         for program in (self._visibility_program, self._shadow_program):
             self.bind_cutting(program)
         for program in (*self._shade_programs, self._half_shadows):
