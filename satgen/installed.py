@@ -33,7 +33,6 @@ NOT_FOR_RENDERING = (
     "opencv-python-headless",
     "poselib",
     "pyrender2",
-    "safetensors",
     "torch",
     "tqdm",
     "trimesh",

@@ -309,7 +309,7 @@ def test_a_model_has_the_same_light_each_time_and_another_one_another(tmp_path):
         with pytest.raises(InputError, match="baked for another model"):
             read_light(path, other)
     path.write_bytes(raw[:1000])
-    with pytest.raises(InputError, match="not a file of light"):
+    with pytest.raises(InputError, match="not a NumPy file to be read"):
         read_light(path, model)
 
 

@@ -49,7 +49,7 @@ def without_waiting(
         return lazy.match_without_waiting(model.arranged(), step, *sides, how, **options)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=1, max_size=6),
     depth=st.sampled_from([None, 0.3, 0.5, 0.7]),

@@ -294,8 +294,10 @@ def test_what_cannot_be_trained(
     (folder / CHECKPOINT).write_bytes(b"nothing")
     with pytest.raises(RunError, match="delete it to begin anew"):
         train_frames(train, validation, QUICK, folder)
+    wild = replace(QUICK)
+    object.__setattr__(wild, "learning_rate", 1e9)  # so that it goes wrong; nobody may ask for it
     with pytest.raises(RunError, match="step 2: the loss is not finite"):
-        train_frames(train, validation, replace(QUICK, learning_rate=1e9), tmp_path / "wild")
+        train_frames(train, validation, wild, tmp_path / "wild")
 
 
 def test_windows_that_it_was_not_trained_on(

@@ -276,7 +276,7 @@ def test_refused_in_one_line(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="not those of a pose model"):
         LearnedModel.load(tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="steps 0: must be at least 1"):
+    with pytest.raises(InputError, match="steps 0: must be between 1 and"):
         LearnedConfig(steps=0)
     with pytest.raises(InputError, match="learning_rate nan"):
         LearnedConfig(learning_rate=float("nan"))

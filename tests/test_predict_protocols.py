@@ -218,19 +218,19 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: m.Noise(float("nan")), "noise nan: must be a finite number"),
     (lambda: m.Noise(-0.1), "noise -0.1"),
     (lambda: m.Noise(0.1, distribution="flat"), "one of gaussian, angle"),
-    (lambda: Lab(noise_deg=(0.1, float("nan"))), "noise_deg 0.1,nan: must be at least 0"),
+    (lambda: Lab(noise_deg=(0.1, float("nan"))), "noise_deg 0.1,nan: must be between 0 and 180"),
     (lambda: Lab(noise_deg=()), "at least one value"),
     (lambda: Lab(motions=("tumble-9",)), "motions tumble-9: must be one of spiral"),
-    (lambda: Lab(observed=0), "observed 0: must be at least 1"),
+    (lambda: Lab(observed=0), "observed 0: must be between 1 and"),
     (lambda: Lab(horizons=(5, 2)), "must be at least 1 and grow"),
     (lambda: Lab(horizons=()), "must be at least 1 and grow"),
     (lambda: Lab(frames=50), "longer than the 50 frames"),
-    (lambda: Lab(stride=0), "stride 0: must be at least 1"),
+    (lambda: Lab(stride=0), "stride 0: must be between 1 and"),
     (lambda: Lab(dt_s=float("inf")), "dt_s inf: must be more than 0"),
     (lambda: FreeRotation(inertia=("moon",)), "inertia moon: must be one of aura"),
     (lambda: FreeRotation(jitter=0.7), "jitter 0.7: must be at least 0 and below 0.5"),
-    (lambda: FreeRotation(sequences=0), "sequences 0: must be at least 1"),
-    (lambda: Lab(horizons=(0, 2)), "horizons 0,2: must be at least 1"),
+    (lambda: FreeRotation(sequences=0), "sequences 0: must be between 1 and"),
+    (lambda: Lab(horizons=(0, 2)), "horizons 0,2: must be between 1 and"),
     (lambda: FreeRotation(rate=0.05), "rate 0.05: must be at least 0.1"),
     (lambda: FreeRotation(rate=float("nan")), "rate nan: must be more than 0"),
     (lambda: m.make_sequence("walk", 10), "motion 'walk'"),
@@ -263,7 +263,7 @@ def test_the_command_line_can_be_made_from_it(config: type) -> None:
         expected = config(noise_deg=(0.2, 1.0), horizons=(2, 6))
         assert CliRunner().invoke(command, words).output.strip() == repr(expected)
     caught = CliRunner().invoke(command, ["--observed", "0"]).exception
-    assert config is LearnedConfig or "must be at least 1" in str(caught)
+    assert config is LearnedConfig or "must be between 1 and" in str(caught)
 
 
 def test_a_sequence_shorter_than_a_window_is_refused() -> None:
