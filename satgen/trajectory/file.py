@@ -32,16 +32,8 @@ from satgen.geometry import (
 )
 from satgen.parquet import column_list, read_table
 from satgen.reading import read_limited
-from satgen.settings import setting
 from satgen.trajectory.angles import angles_from_pose, pose_from_angles
-from satgen.trajectory.motion import (
-    FRAME_PERIOD,
-    INDEX_MAX,
-    INDEX_MIN,
-    LONGEST_S,
-    Motion,
-    Observations,
-)
+from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Motion, Observations, frame_period
 from satgen.trajectory.roll import Roll
 
 if TYPE_CHECKING:
@@ -77,7 +69,7 @@ class PoseFile(Motion):
 
     path: str | Path
     sha256: str = ""
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, high=LONGEST_S, name="dt")
+    dt_s: float = frame_period()
 
     kind: ClassVar[str] = "file"
     aimed: ClassVar[bool] = False

@@ -16,16 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from satgen.geometry import Floats
-from satgen.settings import setting
 from satgen.trajectory.looking import looking_from
-from satgen.trajectory.motion import (
-    FRAME_PERIOD,
-    INDEX_MAX,
-    INDEX_MIN,
-    LONGEST_S,
-    Motion,
-    Observations,
-)
+from satgen.trajectory.motion import INDEX_MAX, INDEX_MIN, Motion, Observations, frame_period
 
 if TYPE_CHECKING:
     from satgen.trajectory.config import TrajectoryConfig
@@ -43,7 +35,7 @@ class Grid(Motion):
         dt_s: seconds from one index to the next.
     """
 
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, high=LONGEST_S, name="dt")
+    dt_s: float = frame_period()
 
     kind: ClassVar[str] = "grid"
     smooth: ClassVar[bool] = False

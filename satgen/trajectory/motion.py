@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from satgen.errors import InputError
 from satgen.geometry import Floats
-from satgen.settings import check, words_of
+from satgen.settings import check, setting, words_of
 
 if TYPE_CHECKING:
     from satgen.model import TargetModel
@@ -35,10 +35,11 @@ DEFAULT_STOP = 8100
 """Last index rendered by default, inclusive."""
 
 
-FRAME_PERIOD = "Time from one index to the next"
-LONGEST_S = 1e6
-"""The longest such time, seconds."""
-"""Help of the frame period, where it is a parameter."""
+def frame_period() -> Any:
+    """The field of the time from one index to the next, seconds, of motions that have one."""
+    return setting(
+        1.0, "Time from one index to the next", unit="seconds", low=1e-6, high=1e6, name="dt"
+    )
 
 
 def finite(value: Any, what: str) -> float:

@@ -28,15 +28,14 @@ from satgen.settings import numbers, setting
 from satgen.trajectory.angles import rotation_from_angles
 from satgen.trajectory.looking import looking_along
 from satgen.trajectory.motion import (
-    FRAME_PERIOD,
     INDEX_MAX,
     INDEX_MIN,
-    LONGEST_S,
     Motion,
     Observations,
     Vector,
     finite,
     finite_vector,
+    frame_period,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class Tumble(Motion):
         low=-1e6,
         high=1e6,
     )
-    dt_s: float = setting(1.0, FRAME_PERIOD, unit="seconds", low=1e-6, high=LONGEST_S, name="dt")
+    dt_s: float = frame_period()
     view_deg: tuple[float, float] = setting(
         (30.0, 15.0),
         "Azimuth and elevation, in target axes at index 1, that the camera looks from, degrees",
