@@ -17,9 +17,11 @@ from matchers.features.aliked import ALIKED
 from matchers.features.aliked_network import STRIDE, folded
 from matchers.onnx.detector import (
     best_pixels,
+    found_only,
     last_of,
     local_maxima,
     number,
+    padded_with_zeros,
     sampled,
     soft_argmax,
     split_places,
@@ -71,14 +73,11 @@ class ALIKEDGraph(nn.Module):
         values, order = values.topk(self.limit)
         points = points[order]
         if not self.fixed:
-            (found,) = torch.nonzero(values > 0.0, as_tuple=True)
-            points, values = points[found], values[found]
+            points, values = found_only(points, values)
         reach = torch.maximum(number(width), number(height)) / 4
         descriptors = self._describe(maps, points, (left, above), (width, height), reach)
         if self.fixed:
-            real = (values > 0.0).to(values.dtype)
-            points, values = points * real[:, None], values * real
-            descriptors = descriptors * real[:, None]
+            points, values, descriptors = padded_with_zeros(points, values, descriptors)
         return points[None], values[None], descriptors[None]
 
     def _maps(self, image: Tensor) -> tuple[_Maps, Tensor]:

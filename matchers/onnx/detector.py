@@ -88,6 +88,20 @@ def sampled(scores: Tensor, points: Tensor) -> Tensor:
     return (scores.flatten()[rows] * weights).sum(-1)
 
 
+def found_only(points: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Without the rows (N, 2), (N,) that are no keypoints: their value is no more than 0."""
+    (found,) = torch.nonzero(values > 0.0, as_tuple=True)
+    return points[found], values[found]
+
+
+def padded_with_zeros(
+    points: Tensor, values: Tensor, descriptors: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Zeros in the rows (N, 2), (N,), (N, D) that are no keypoints."""
+    real = (values > 0.0).to(values.dtype)
+    return points * real[:, None], values * real, descriptors * real[:, None]
+
+
 def number(value: int) -> Tensor:
     """A size as a float, also where it is not known when the graph is made."""
     return torch.scalar_tensor(value, dtype=torch.float32)

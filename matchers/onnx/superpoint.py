@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from matchers.features.superpoint import CELL, SuperPoint
-from matchers.onnx.detector import best_pixels, local_maxima, number, taps
+from matchers.onnx.detector import (
+    best_pixels,
+    found_only,
+    local_maxima,
+    number,
+    padded_with_zeros,
+    taps,
+)
 from matchers.onnx.graph import OnnxGraph, OnnxOptions, image_graph
 
 _LEAST = 4 * CELL
@@ -38,8 +44,7 @@ class SuperPointGraph(nn.Module):
         kept = kept & (scores > config.detection_threshold)
         pixels, values = best_pixels(scores, kept, self.limit, config.border)
         if not self.fixed:
-            (found,) = torch.nonzero(values > 0.0, as_tuple=True)
-            pixels, values = pixels[found], values[found]
+            pixels, values = found_only(pixels, values)
         points = pixels.to(values.dtype)
         axes = []
         for axis, size in enumerate((cells.shape[2], cells.shape[1])):
@@ -50,9 +55,7 @@ class SuperPointGraph(nn.Module):
         sampled = (table[rows] * weights[:, :, None]).sum(1)
         descriptors = functional.normalize(sampled, dim=1)
         if self.fixed:
-            real = (values > 0.0).to(values.dtype)
-            points, values = points * real[:, None], values * real
-            descriptors = descriptors * real[:, None]
+            points, values, descriptors = padded_with_zeros(points, values, descriptors)
         return points[None], values[None], descriptors[None]
 
 
