@@ -44,6 +44,26 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
         sync_folder(path.parent)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where that cannot be; another file there is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        os.link(source, target)
+        return
+    except FileExistsError:
+        if os.path.samefile(source, target):
+            return
+        target.unlink()
+        link_or_copy(source, target)
+        return
+    except OSError:
+        pass
+    write_atomic(target, source.read_bytes())
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the disk has the names in a folder, where the file system can be asked to."""
     with suppress(OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from satgen import dataset as ds
-from satgen.atomic import sync_all, write_atomic
+from satgen.atomic import link_or_copy, sync_all
 from satgen.config import RenderConfig
 from satgen.errors import InputError
 from satgen.integrity import check_seal, files_match
@@ -351,7 +350,7 @@ def _fill(
         pass
     total = len(records)
     for number, (source, target) in enumerate(_images(pieces, place.path), start=1):
-        _link(source, target)
+        link_or_copy(source, target)
         if progress is not None and not number % len(first.kinds):
             progress(number // len(first.kinds), total)
     frames = _joined([piece.frames for piece in pieces])
@@ -368,22 +367,6 @@ def _images(pieces: Sequence[_Piece], out: Path) -> Iterator[tuple[Path, Path]]:
                     ds.image_path(piece.folder.path, kind, record.index),
                     ds.image_path(out, kind, record.index),
                 )
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where that cannot be."""
-    try:
-        os.link(source, target)
-        return
-    except FileExistsError:
-        if os.path.samefile(source, target):
-            return
-        target.unlink()
-        _link(source, target)
-        return
-    except OSError:
-        pass
-    write_atomic(target, source.read_bytes())
 
 
 def _joined(tables: Sequence[ds.Table]) -> ds.Table:

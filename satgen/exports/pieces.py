@@ -8,13 +8,12 @@ were made in shards: a file whose bytes are not those is made again.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from satgen.atomic import link_or_copy
 from satgen.errors import InputError
 from satgen.runfolder import Journal, file_sha256
 
@@ -95,20 +94,12 @@ class Pieces:
                 return False, None
         if folder is not self._own:
             for name in line["files"]:
-                _put(folder.files / name, self._own.files / name)
+                to = self._own.files / name
+                to.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(folder.files / name, to)
             self._own.journal.append([line])
         return True, line["row"]
 
     def add(self, piece: ExportPiece, files: dict[str, str], row: Any) -> None:
         """Note that a piece is whole: its files, by name, with their SHA-256, and its row."""
         self._own.journal.append([{"piece": piece.key, "files": files, "row": row}])
-
-
-def _put(origin: Path, to: Path) -> None:
-    """The same file in another place: linked, or copied where the file system has no links."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.unlink(missing_ok=True)
-    try:
-        os.link(origin, to)
-    except OSError:
-        shutil.copyfile(origin, to)
