@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,12 +69,41 @@ class View:
 
     def admits(self, points: Tensor) -> Tensor:
         """Whether keypoints are wanted at (N, 2) points of the view: (N,) bool, nearest pixel."""
-        if self.mask is None:
+        masks = Masks([self], points.device)
+        return masks.admit(points, torch.zeros(len(points), dtype=torch.long, device=points.device))
+
+
+class Masks:
+    """Where keypoints are wanted on views of one size, on a device.
+
+    Args:
+        views: of which some may want them everywhere.
+        device: of the points.
+    """
+
+    def __init__(self, views: Sequence[View], device: torch.device) -> None:
+        self._masks: Tensor | None = None
+        if any(view.mask is not None for view in views):
+            size = views[0].box[3], views[0].box[2]
+            masks = [np.ones(size, bool) if view.mask is None else view.mask for view in views]
+            self._masks = _moved(
+                torch.stack([torch.from_numpy(np.ascontiguousarray(mask)) for mask in masks]),
+                device,
+            )
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every point is wanted."""
+        return self._masks is None
+
+    def admit(self, points: Tensor, of: Tensor) -> Tensor:
+        """Whether keypoints are wanted at (N, 2) points, each in pixels of one `of` the views, (N,)
+        int64: (N,) bool, by the nearest pixel."""
+        if self._masks is None:
             return torch.ones(len(points), dtype=torch.bool, device=points.device)
-        height, width = self.mask.shape
+        height, width = self._masks.shape[1:]
         x, y = (points + 0.5).floor().long().unbind(1)
-        mask = torch.from_numpy(np.ascontiguousarray(self.mask)).to(points.device)
-        return mask[y.clamp(0, height - 1), x.clamp(0, width - 1)]
+        return self._masks[of, y.clamp(0, height - 1), x.clamp(0, width - 1)]
 
 
 def look(image: Image, mask: Any = None, box: Any = None) -> View:
@@ -139,19 +169,56 @@ def read(image: Image) -> Tensor:
 
 
 def rgb(pixels: Tensor) -> Tensor:
-    """(1 or 3, H, W) values as they came -> (3, H, W) float32 in [0, 1]; grey is repeated."""
+    """(…, 1 or 3, H, W) values as they came -> (…, 3, H, W) float32 in [0, 1]; grey is repeated."""
     values = _unit(pixels)
-    return values if len(values) == 3 else values.expand(3, -1, -1)
+    if values.shape[-3] == 3:
+        return values
+    return values.expand(*values.shape[:-3], 3, *values.shape[-2:])
 
 
 def gray(pixels: Tensor) -> Tensor:
-    """(1 or 3, H, W) values as they came -> (1, H, W) float32 luma in [0, 1]."""
+    """(…, 1 or 3, H, W) values as they came -> (…, 1, H, W) float32 luma in [0, 1]."""
     values = _unit(pixels)
-    if len(values) == 1:
+    if values.shape[-3] == 1:
         return values
     # Plane by plane: a product of matrices rounds as the image's layout in memory has it.
+    planes = values.unbind(-3)
     red, green, blue = _LUMA
-    return (values[0] * red + values[1] * green + values[2] * blue)[None]
+    return (planes[0] * red + planes[1] * green + planes[2] * blue).unsqueeze(-3)
+
+
+def frames(
+    views: Sequence[View], convert: Callable[[Tensor], Tensor], device: torch.device
+) -> Tensor:
+    """Views of one size as one tensor on a device: (B, …, h, w).
+
+    To a GPU they go in one piece, as they came, while it is at work.
+
+    Args:
+        views: the views.
+        convert: `rgb` or `gray`.
+        device: where it is done.
+    """
+    pixels = [view.pixels for view in views]
+    kinds = {(part.dtype, len(part), part.device.type) for part in pixels}
+    if device.type != "cuda" or len(kinds) > 1 or pixels[0].device.type != "cpu":
+        return torch.stack([convert(part.to(device)) for part in pixels])
+    # rows of whole pixels, as images are stored: copied as they lie
+    rows = torch.stack([part.permute(1, 2, 0) for part in pixels])
+    return convert(_moved(rows, device).permute(0, 3, 1, 2))
+
+
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; a GPU fetches it while this process goes on."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+@lru_cache(256)
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A few numbers as a tensor, sent to a device once. It is shared: not to be written to."""
+    return torch.tensor(values, device=device, dtype=dtype)
 
 
 def gray8(pixels: Tensor) -> npt.NDArray[np.uint8]:
@@ -198,13 +265,14 @@ def tiles(box: Box) -> list[Box]:
 
 
 def groups(
-    parts: Iterable[T], size_of: Callable[[T], tuple[int, int]], pixels: int
+    parts: Iterable[T], size_of: Callable[[T], tuple[int, ...]], pixels: int
 ) -> Iterator[list[T]]:
-    """Parts of one size (width, height), in groups of at most so many pixels, or of one part."""
-    by_size: dict[tuple[int, int], list[T]] = {}
+    """Parts of one size (width, height, and what else has to be alike), in groups of at most so
+    many pixels, or of one part."""
+    by_size: dict[tuple[int, ...], list[T]] = {}
     for part in parts:
         by_size.setdefault(size_of(part), []).append(part)
-    for (width, height), some in by_size.items():
+    for (width, height, *_), some in by_size.items():
         count = max(1, pixels // (width * height))
         yield from (some[start : start + count] for start in range(0, len(some), count))
 
@@ -241,10 +309,10 @@ def features(view: View, points: Tensor, scores: Tensor, descriptors: Tensor | i
     if isinstance(descriptors, int):
         descriptors = points.new_zeros(len(points), descriptors)
     return Features(
-        keypoints=points + points.new_tensor(view.box[:2]),
+        keypoints=points + constant(view.box[:2], points.device, points.dtype),
         scores=scores,
         descriptors=descriptors,
-        image_size=points.new_tensor(view.image_size),
+        image_size=constant(view.image_size, points.device, points.dtype),
     )
 
 

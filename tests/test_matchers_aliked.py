@@ -212,6 +212,42 @@ def test_windows_at_different_places_are_computed_together(monkeypatch: pytest.M
     assert len(together[3]) == len(alone[3]) == 0
 
 
+class Asked(TorchDispatchMode):
+    """Counts what is computed, and what a GPU would be waited for."""
+
+    operations = 0
+    waits = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.operations += 1
+        name = str(func)
+        chosen = name.startswith("aten.index.Tensor") and any(
+            place is not None and place.dtype == torch.bool for place in args[1]
+        )
+        self.waits += chosen or name.startswith(("aten.nonzero", "aten._local_scalar_dense"))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_is_waited_for_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many images are few more operations than two, none of which has to be waited for."""
+    monkeypatch.setattr("matchers.features.aliked.TOGETHER", 1 << 24)
+    monkeypatch.setattr(
+        "matchers.features.aliked_network.distinct",
+        lambda rows, count: (rows.flatten(), torch.arange(rows.numel()).view_as(rows)),
+    )
+    images = [collage(seed, 96, 160) for seed in range(8)]
+    masks = [np.arange(160) > 10 + np.zeros((96, 1)) for _ in images]
+    network = make("aliked-t16", max_keypoints=20, detection_threshold=0.0)
+    counts = []
+    for some in (2, 8):
+        with Asked() as asked:
+            found = network.extract(images[:some], masks[:some])
+        assert all(len(features) == 20 for features in found)
+        counts.append((asked.waits, asked.operations))
+    assert counts[0][0] == counts[1][0] < 12
+    assert counts[1][1] - counts[0][1] < 40 * 6
+
+
 @pytest.mark.parametrize("options", [{"max_keypoints": 300}, {"resize": 400}])
 def test_a_large_image_in_tiles(monkeypatch: pytest.MonkeyPatch, options: dict[str, int]) -> None:
     image = collage(3, 480, 512)

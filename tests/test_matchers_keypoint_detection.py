@@ -93,3 +93,24 @@ def test_best_first_keeps_the_order_of_equals() -> None:
     assert detection.best_first(scores).tolist() == [1, 4, 0, 2, 3]
     assert detection.best_first(scores, 3).tolist() == [1, 4, 0]
     assert detection.best_first(scores[:0], 3).tolist() == []
+
+
+def test_maps_of_a_batch_are_each_as_alone() -> None:
+    scores = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0)) + 0.01
+    kept = detection.without_border(detection.local_maxima(scores, 2), 2)
+    of, down, across = kept.nonzero().unbind(1)
+    pixels = torch.stack((across, down), 1)
+    points = detection.soft_argmax(scores, pixels, 2, of=of)
+    values = detection.sample(scores, points, of)
+    for i, alone in enumerate(scores):
+        assert torch.equal(kept[i], detection.without_border(detection.local_maxima(alone, 2), 2))
+        mine = of == i
+        assert mine.sum() == detection.counts_of(of, 3)[i]
+        expected = detection.soft_argmax(alone, pixels[mine], 2)
+        torch.testing.assert_close(points[mine], expected)
+        torch.testing.assert_close(values[mine], detection.sample(alone, expected))
+
+
+def test_the_best_of_each_come_first_among_their_own() -> None:
+    scores, of = torch.tensor([1.0, 3.0, 1.0, 2.0, 3.0]), torch.tensor([1, 0, 1, 1, 0])
+    assert detection.best_first_of_each(scores, of).tolist() == [1, 4, 3, 0, 2]

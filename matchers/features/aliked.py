@@ -34,6 +34,10 @@ TOGETHER, _GPU_TOGETHER = 1, 1 << 24
 """Pixels that are computed together, at most, on a CPU, which gains nothing by it, and on a GPU;
 what has more is computed alone."""
 
+_GPU_STEP = 4 * STRIDE
+"""What a window's borders are multiples of on a GPU, so that few sizes of windows occur and many of
+them are computed together: to compute more costs it less than to compute again."""
+
 
 @dataclass(frozen=True)
 class ALIKEDConfig:
@@ -91,8 +95,9 @@ class ALIKED(ALIKEDNetwork):
         """Features of one image, best first.
 
         Only the box is looked at, as if it were the whole image; near its border there are fewer
-        keypoints. Of a mask, its bounding box and a margin of 128 pixels are computed on the whole
-        image's grid: nearly the whole image's features (they depend on pixels even farther away).
+        keypoints. Of a mask, its bounding box and a margin of 128 pixels (on a GPU at least that)
+        are computed on the whole image's grid: nearly the whole image's features (they depend on
+        pixels even farther away).
         So are the tiles of an image of more pixels than `images.WHOLE`.
         An image with no score above the threshold has no keypoints (the official code takes the
         mean score as threshold then).
@@ -124,7 +129,7 @@ class ALIKED(ALIKEDNetwork):
         frames, _ = self._frames([images.look(image)])
         size = (frames.shape[3], frames.shape[2])
         frames, margin = _padded(frames)
-        cut = _cut(frames, margin, size, (0, 0, *size))
+        cut = _cut(frames, margin, size, (0, 0, *size), STRIDE)
         return self._scores(self.maps(frames, [cut.window]), cut.near, (cut.width, cut.height))[0]
 
     def _extract(self, views: list[images.View]) -> list[Features]:
@@ -135,14 +140,15 @@ class ALIKED(ALIKEDNetwork):
             frames, scale = self._frames([views[i] for i, _ in wanted])
             size = (frames.shape[3], frames.shape[2])
             frames, margin = _padded(frames)
+            step = STRIDE if frames.device.type == "cpu" else _GPU_STEP
             parts = []
             for row, (i, box) in enumerate(wanted):
                 tiles = images.tiles(images.scaled([box], scale, size))
-                cuts = [_cut(frames, margin, size, tile) for tile in tiles]
+                cuts = [_cut(frames, margin, size, tile, step) for tile in tiles]
                 cores = tiles if len(tiles) > 1 else [None]
                 parts += [_ViewPart(row, i, *what) for what in zip(cuts, cores, strict=True)]
             together = TOGETHER if frames.device.type == "cpu" else _GPU_TOGETHER
-            for group in images.groups(parts, lambda part: part.cut.sides, together):
+            for group in images.groups(parts, lambda part: part.cut.alike, together):
                 points = self._found(frames, scale, views, group)
                 for part, some in zip(group, points, strict=True):
                     found[part.view].append(some)
@@ -155,42 +161,50 @@ class ALIKED(ALIKEDNetwork):
         views: list[images.View],
         parts: list[_ViewPart],
     ) -> list[_PartKeypoints]:
-        """Keypoints in parts of frames, whose windows are of one size."""
+        """Keypoints in parts of frames, whose windows are alike.
+
+        What a GPU is asked to do is the same for one part as for many, and it is waited for a few
+        times, not for each of them.
+        """
         cuts = [part.cut for part in parts]
         pixels = torch.cat([frames[p.row : p.row + 1, :, p.cut.down, p.cut.across] for p in parts])
         maps = self.maps(pixels, [cut.window for cut in cuts])
         height, width = pixels.shape[2:]
-        near = cuts[0].near if len(cuts) == 1 else WindowPart(0, 0, width, height)
+        near = cuts[0].near if len(cuts) == 1 else cuts[0].seen
         scores = self._scores(maps, near, (width, height))
-        ratio = scores.new_tensor(scale)
-        found = []
-        for i, part in enumerate(parts):
-            cut, view = part.cut, views[part.view]
-            left, top = cut.near.x - near.x, cut.near.y - near.y
-            mine = scores[i, top : top + cut.near.height, left : left + cut.near.width]
-            # to pixels of the frame
-            start = scores.new_tensor((cut.near.x, cut.near.y))
-            origin = scores.new_tensor(cut.origin)
+        # to pixels of the frames
+        start = images.constant((near.x, near.y), scores.device, scores.dtype)
+        origins = scores.new_tensor([cut.origin for cut in cuts])
+        ratio = images.constant(scale, scores.device, scores.dtype)
+        used = sorted({part.view for part in parts})
+        masks = images.Masks([views[i] for i in used], scores.device)
+        rows = [used.index(part.view) for part in parts]
+        mask_of = None if rows == list(range(len(rows))) else origins.new_tensor(rows).long()
 
-            def in_view(points: Tensor, start: Tensor = start, origin: Tensor = origin) -> Tensor:
-                return (points + start + origin + 0.5) / ratio - 0.5
+        def in_view(points: Tensor, of: Tensor) -> Tensor:
+            return (points + start + origins[of] + 0.5) / ratio - 0.5
 
-            def admits(
-                points: Tensor,
-                view: images.View = view,
-                in_view: Callable[[Tensor], Tensor] = in_view,
-            ) -> Tensor:
-                return view.admits(in_view(points))
+        def wanted(points: Tensor, of: Tensor) -> Tensor | None:
+            if masks.everywhere:
+                return None
+            return masks.admit(in_view(points, of), of if mask_of is None else mask_of[of])
 
-            core = None
-            if part.core is not None:
-                x, y = part.core[0] - cut.origin[0], part.core[1] - cut.origin[1]
-                core = (x - cut.near.x, y - cut.near.y, *part.core[2:])
-            points, peaks, values = self._detect(mine, admits, core)
-            reach = max(cut.size) / 4
-            descriptors = self.describe(maps, i, points + start, cut.seen, reach)
-            found.append(_PartKeypoints(in_view(points), peaks, values, descriptors))
-        return found
+        cores: list[images.Box | None] = []
+        for part in parts:
+            core = part.core
+            if core is not None:
+                x, y = core[0] - part.cut.origin[0], core[1] - part.cut.origin[1]
+                core = (x - near.x, y - near.y, *core[2:])
+            cores.append(core)
+        of, points, peaks, values = self._detect(scores, wanted, cores)
+        reach = max(cuts[0].size) / 4
+        descriptors = self.describe(maps, of, points + start, cuts[0].seen, reach)
+        together = (in_view(points, of), peaks, values, descriptors)
+        if len(parts) == 1:
+            return [_PartKeypoints(*together)]
+        counts = detection.counts_of(of, len(parts)).tolist()
+        split = (torch.split(value, counts) for value in together)
+        return [_PartKeypoints(*some) for some in zip(*split, strict=True)]
 
     def _features(self, view: images.View, found: list[_PartKeypoints]) -> Features:
         """Features of a view from what was found in its parts."""
@@ -201,14 +215,14 @@ class ALIKED(ALIKEDNetwork):
             points, _, values, descriptors = found[0]
             return images.features(view, points, values, descriptors)
         points, peaks, values, descriptors = (torch.cat(part) for part in zip(*found, strict=True))
-        best = detection.best_first(peaks, self._limit(peaks))
+        best = self._best(peaks, torch.zeros_like(peaks, dtype=torch.long), 1)
         best = best[detection.best_first(values[best])]
         return images.features(view, points[best], values[best], descriptors[best])
 
     def _frames(self, views: list[images.View]) -> tuple[Tensor, tuple[float, float]]:
         """(B, 3, h, w) values of views of one size, resized, and the scale along x and y."""
         weight = self.desc_head.agg_weights
-        frames = torch.stack([images.rgb(view.pixels.to(weight.device)) for view in views])
+        frames = images.frames(views, images.rgb, weight.device)
         frames, scale = images.resized(frames, self.config.resize)
         return frames.to(weight.dtype), scale
 
@@ -220,44 +234,71 @@ class ALIKED(ALIKEDNetwork):
         return scores[:, top : top + near.height, left : left + near.width]
 
     def _detect(
-        self, scores: Tensor, admits: Callable[[Tensor], Tensor], core: images.Box | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Keypoints of an (H, W) score map, in a box of it if need be.
+        self,
+        scores: Tensor,
+        wanted: Callable[[Tensor, Tensor], Tensor | None],
+        cores: Sequence[images.Box | None],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Keypoints of (B, H, W) score maps.
+
+        Args:
+            scores: the maps.
+            wanted: says of (N, 2) points (x, y), each of a map (N,), which are; None: all.
+            cores: the box of each map in which they are looked for; None: all of it.
 
         Returns:
-            (N, 2) points (x, y), (N,) scores of their pixels, (N,) scores; best first.
+            (N,) int64, the map of each, those of a map together; (N, 2) points (x, y); (N,) scores
+            of their pixels; (N,) scores, best first.
         """
         config = self.config
         kept = detection.local_maxima(scores, config.nms_radius, config.nms_rounds)
         kept = detection.without_border(kept, config.nms_radius)
         if config.detection_threshold > 0.0 and not config.min_keypoints:
             kept &= scores > config.detection_threshold
-        if core is not None:
-            x, y, w, h = core
-            inside = torch.zeros_like(kept)
-            inside[y : y + h, x : x + w] = True
-            kept &= inside
-        pixels = kept.nonzero().flip(1)
-        pixels = pixels[admits(pixels.to(scores.dtype))]
-        peaks = scores[pixels[:, 1], pixels[:, 0]]
-        points = detection.soft_argmax(scores, pixels, config.nms_radius)
-        stays = admits(points)
-        points, peaks = points[stays], peaks[stays]
+        for row, core in zip(kept, cores, strict=True):
+            if core is not None:
+                x, y, w, h = core
+                inside = torch.zeros_like(row)
+                inside[y : y + h, x : x + w] = True
+                row &= inside
+        of, down, across = kept.nonzero().unbind(1)
+        pixels = torch.stack((across, down), dim=1)
+        stays = wanted(pixels.to(scores.dtype), of)
+        if stays is not None:
+            of, pixels = of[stays], pixels[stays]
+        peaks = scores[of, pixels[:, 1], pixels[:, 0]]
+        points = detection.soft_argmax(scores, pixels, config.nms_radius, of=of)
+        stays = wanted(points, of)
+        if stays is not None:
+            of, points, peaks = of[stays], points[stays], peaks[stays]
 
-        best = detection.best_first(peaks, self._limit(peaks))
-        points, peaks = points[best], peaks[best]
-        values = detection.sample(scores, points)
-        order = detection.best_first(values)
-        return points[order], peaks[order], values[order]
+        order = self._best(peaks, of, len(scores))
+        of, points, peaks = of[order], points[order], peaks[order]
+        values = detection.sample(scores, points, of)
+        order = detection.best_first_of_each(values, of)
+        return of[order], points[order], peaks[order], values[order]
 
-    def _limit(self, peaks: Tensor) -> int | None:
-        """How many of keypoints with such scores are kept; None: all."""
-        config = self.config
+    def _best(self, peaks: Tensor, of: Tensor, count: int) -> Tensor:
+        """Indices of the keypoints that are kept of those with such scores, of so many maps: the
+        first map's, best first, then the next one's."""
+        order = detection.best_first_of_each(peaks, of)
+        limit = self._limits(peaks, of, count)
+        if limit is None:
+            return order
+        of = of[order]
+        counts = detection.counts_of(of, count)
+        rank = torch.arange(len(of), device=of.device) - (counts.cumsum(0) - counts)[of]
+        return order[rank < limit[of]]
+
+    def _limits(self, peaks: Tensor, of: Tensor, count: int) -> Tensor | None:
+        """How many keypoints are kept of each of so many maps: (count,); None: all."""
+        config, most = self.config, self.config.max_keypoints
         if config.detection_threshold <= 0.0:
-            return config.max_keypoints
-        above = int((peaks > config.detection_threshold).sum())
-        enough = max(above, config.min_keypoints)
-        return enough if config.max_keypoints is None else min(config.max_keypoints, enough)
+            return None if most is None else torch.full((count,), most, device=of.device)
+        maps = torch.arange(count, device=of.device)[:, None]
+        above = ((of == maps) & (peaks > config.detection_threshold)).sum(1)
+        enough = above.clamp(min=config.min_keypoints)
+        return enough if most is None else enough.clamp(max=most)
 
 
 class _PartKeypoints(NamedTuple):
@@ -299,9 +340,9 @@ class _Cut(NamedTuple):
     size: tuple[int, int]
 
     @property
-    def sides(self) -> tuple[int, int]:
-        """Width and height of the window."""
-        return self.width, self.height
+    def alike(self) -> tuple[int, ...]:
+        """What windows share that are computed together: width, height, and where padding is."""
+        return self.width, self.height, *self.seen
 
     @property
     def down(self) -> slice:
@@ -336,13 +377,14 @@ def _padded(frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
 
 
 def _cut(
-    frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: images.Box
+    frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: images.Box, step: int
 ) -> _Cut:
-    """What has to be computed of frames of a size, padded, for a box of them."""
+    """What has to be computed of frames of a size, padded, for a box of them: a window whose sides
+    are at multiples of so many pixels."""
     (left, above), (width, height) = margin, size
     padded = (frames.shape[3], frames.shape[2])
     box = (wanted[0] + left, wanted[1] + above, wanted[2], wanted[3])
-    x, y, w, h = images.grown(box, padded, _CONTEXT, STRIDE)
+    x, y, w, h = images.grown(box, padded, _CONTEXT, step)
     seen = _overlap((left, above, width, height), (x, y, w, h))
     near = _overlap(images.grown(box, padded, _NEAR, 1), (x + seen.x, y + seen.y, *seen[2:]))
     return _Cut(

@@ -31,6 +31,7 @@ STRIDE = 32  # of the last level: the sides of what the network sees are multipl
 _STRIDES = (2, 8, STRIDE)  # of levels 2 to 4
 _STRIP = 1 << 16  # pixels that the score head's first layer takes at once
 _KEYPOINTS = 1024  # keypoints described at once
+_GPU_STRIP, _GPU_KEYPOINTS = 1 << 23, 1 << 13  # both on a GPU, of all images: half a gibibyte
 
 
 class FrameWindow(NamedTuple):
@@ -68,15 +69,15 @@ class Maps(NamedTuple):
         fine: (B, h, w, C1), level 1 before its 1×1 layer.
         coarse: levels 2 to 4 after theirs, tables of pixels: (B, width · height, D/4).
         columns: for each window the two columns next to each pixel at levels 2 to 4, and their
-            weights: (3, 2, w).
-        rows: likewise, (3, 2, h).
+            weights: (B, 3, 2, w).
+        rows: likewise, (B, 3, 2, h).
         sizes: width and height of levels 2 to 4.
     """
 
     fine: Tensor
     coarse: list[Tensor]
-    columns: list[Taps]
-    rows: list[Taps]
+    columns: Taps
+    rows: Taps
     sizes: list[tuple[int, int]]
 
 
@@ -126,8 +127,8 @@ class ALIKEDNetwork(nn.Module):
         return Maps(
             fine=x1.permute(0, 2, 3, 1),
             coarse=coarse,
-            columns=[_upsampling(at.x, width, at.frame[0], *place) for at in windows],
-            rows=[_upsampling(at.y, height, at.frame[1], *place) for at in windows],
+            columns=_together([_upsampling(at.x, width, at.frame[0], *place) for at in windows]),
+            rows=_together([_upsampling(at.y, height, at.frame[1], *place) for at in windows]),
             sizes=[(width // stride, height // stride) for stride in _STRIDES],
         )
 
@@ -143,41 +144,50 @@ class ALIKEDNetwork(nn.Module):
             functional.linear(table, weight[:, :, 0, 0])
             for table, weight in zip(maps.coarse, coarse, strict=True)
         ]
-        hidden = torch.stack(
-            [_upsampled([t[i] for t in tables], maps, i, across, down) for i in range(len(x1))]
-        )
-        step = max(1, _STRIP // part.width)
+        hidden = _upsampled(tables, maps, across, down)
+        strip = _STRIP if hidden.device.type == "cpu" else _GPU_STRIP // len(hidden)
+        step = max(1, strip // part.width)
         for start in range(0, part.height, step):
-            strip = slice(start, start + step)
-            hidden[:, :, strip] += functional.conv2d(_selu(self.conv1(x1[:, :, strip])), fine)
+            lines = slice(start, start + step)
+            hidden[:, :, lines] += functional.conv2d(_selu(self.conv1(x1[:, :, lines])), fine)
         scores: Tensor = self.score_head[1:](hidden)
         return scores[:, 0].float().sigmoid()
 
     def describe(
-        self, maps: Maps, image: int, points: Tensor, seen: WindowPart, reach: float
+        self, maps: Maps, of: Tensor, points: Tensor, seen: WindowPart, reach: float
     ) -> Tensor:
-        """Descriptors of one image at (N, 2) points (x, y) of its window: (N, D) of unit length.
+        """Descriptors at (N, 2) points (x, y) of windows: (N, D) of unit length.
 
-        Features outside `seen` count as zeros; `reach` pixels is the largest offset.
+        Args:
+            maps: of B windows.
+            of: (N,) int64, the window of each point.
+            points: in pixels of it.
+            seen: features outside count as zeros.
+            reach: the largest offset, pixels.
         """
         if not len(points):
             return points.new_zeros(0, self.descriptor_size)
         points = points - points.new_tensor((seen.x, seen.y))
+        count = _KEYPOINTS if points.device.type == "cpu" else _GPU_KEYPOINTS
         parts = [
-            self._describe(maps, image, points[start : start + _KEYPOINTS], seen, reach)
-            for start in range(0, len(points), _KEYPOINTS)
-        ]
+            self._describe(maps, of[start : start + count], points[start : start + count], seen,
+                           reach)
+            for start in range(0, len(points), count)
+        ]  # fmt: skip
         return torch.cat(parts).float()
 
     def _describe(
-        self, maps: Maps, image: int, points: Tensor, seen: WindowPart, reach: float
+        self, maps: Maps, of: Tensor, points: Tensor, seen: WindowPart, reach: float
     ) -> Tensor:
+        area = seen.width * seen.height
+        first = of * area
+
         def features(rows: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-            """The levels at pixels of `seen`; 1 / their length; which is where."""
-            pixels, places = distinct(rows, seen.width * seen.height)
-            levels = self._pixels(
-                maps, image, pixels % seen.width + seen.x, pixels // seen.width + seen.y
-            )
+            """The levels at pixels of the windows' `seen`; 1 / their length; which is where."""
+            pixels, places = distinct(rows, len(maps.fine) * area)
+            image, pixels = pixels // area, pixels % area
+            x, y = pixels % seen.width + seen.x, pixels // seen.width + seen.y
+            levels = self._pixels(maps, image, x, y)
             lengths = torch.stack([level.norm(dim=1) for level in levels]).norm(dim=0)
             return levels, 1 / lengths.clamp(min=1e-12), places
 
@@ -187,31 +197,39 @@ class ALIKEDNetwork(nn.Module):
         centre = points.trunc().clamp(min=1.0).minimum(inside).long()
         step = torch.arange(-1, 2, device=points.device)
         patch = (centre[:, 1, None, None] + step[:, None]) * seen.width
-        levels, factor, rows = features((patch + centre[:, 0, None, None] + step).flatten())
+        patch = patch + centre[:, 0, None, None] + step + first[:, None, None]
+        levels, factor, rows = features(patch.flatten())
         patches = torch.cat([level[rows] for level in levels], dim=1) * factor[rows, None]
         offsets = head.offsets(patches.view(len(points), -1)).clamp(-reach, reach)
 
         x, y = (points[:, None] + offsets.to(points.dtype)).unbind(-1)
         taps, weights = bilinear_taps(x, y, seen.width, seen.height)
+        taps += first[:, None, None]
         levels, factor, rows = features(taps.flatten(0, 1))
         weights = weights.flatten(0, 1) * factor[rows]
         samples = torch.cat([weighted_rows(level, rows, weights) for level in levels], dim=1)
         return head.aggregated(samples)
 
-    def _pixels(self, maps: Maps, image: int, x: Tensor, y: Tensor) -> list[Tensor]:
-        """The full-resolution map at (P,) pixels: D/4 channels of each level, (P, D/4)."""
-        own = maps.fine[image].flatten(0, 1)[y * maps.fine.shape[2] + x]
+    def _pixels(self, maps: Maps, of: Tensor, x: Tensor, y: Tensor) -> list[Tensor]:
+        """The full-resolution maps at (P,) pixels, each of a window: D/4 channels of each level,
+        (P, D/4)."""
+        height, width = maps.fine.shape[1:3]
+        own = maps.fine.flatten(0, 2)[(of * height + y) * width + x]
         levels = [_selu(functional.linear(own, self.conv1.weight[:, :, 0, 0]))]
-        for level, tables in enumerate(maps.coarse):
+        x, y = of * width + x, of * height + y
+        for level, (table, size) in enumerate(zip(maps.coarse, maps.sizes, strict=True)):
             # the four taps' columns, and their rows
             columns, right = (
-                tap[level].T.repeat(1, 2).index_select(0, x) for tap in maps.columns[image]
+                tap[:, level].transpose(1, 2).flatten(0, 1).repeat(1, 2).index_select(0, x)
+                for tap in maps.columns
             )
             rows, down = (
-                tap[level].T.repeat_interleave(2, 1).index_select(0, y) for tap in maps.rows[image]
-            )
-            taps = columns + rows * maps.sizes[level][0]
-            levels.append(weighted_rows(tables[image], taps, right * down))
+                tap[:, level].transpose(1, 2).flatten(0, 1).repeat_interleave(2, 1)
+                .index_select(0, y)
+                for tap in maps.rows
+            )  # fmt: skip
+            taps = columns + rows * size[0] + (of * (size[0] * size[1]))[:, None]
+            levels.append(weighted_rows(table.flatten(0, 1), taps, right * down))
         return levels
 
 
@@ -313,23 +331,60 @@ def _selu(x: Tensor) -> Tensor:
     return functional.selu(x, inplace=True)
 
 
-def _upsampled(tables: list[Tensor], maps: Maps, image: int, columns: slice, rows: slice) -> Tensor:
-    """Sum of levels 2 to 4, upsampled to columns and rows of a window: (C, rows, columns).
+def _upsampled(tables: list[Tensor], maps: Maps, columns: slice, rows: slice) -> Tensor:
+    """Sum of levels 2 to 4, (B, width · height, C) each, upsampled to columns and rows of windows:
+    (B, C, rows, columns)."""
+    if len(tables[0]) == 1:
+        one = _upsampled_one([table[0] for table in tables], maps, columns, rows)
+        return one.contiguous()[None]
+    total: Tensor | None = None
+    for level, (table, (width, height)) in enumerate(zip(tables, maps.sizes, strict=True)):
+        table = table.view(len(table), height, width, -1)
+        for axis, (indices, weights), some in ((2, maps.columns, columns), (1, maps.rows, rows)):
+            table = _between(table, indices[:, level, :, some], weights[:, level, :, some], axis)
+        total = table if total is None else total + table
+    assert total is not None
+    return total.permute(0, 3, 1, 2)
+
+
+def _between(table: Tensor, indices: Tensor, weights: Tensor, axis: int) -> Tensor:
+    """(B, h, w, C) taken between two of its rows (axis 1) or columns (axis 2), another two for each
+    of (B, 2, count)."""
+    shape = list(table.shape)
+    shape[axis] = indices.shape[2]
+    lying = [len(table), 1, 1, 1]
+    lying[axis] = indices.shape[2]
+    first, second = (
+        table.gather(axis, indices[:, tap].reshape(lying).expand(shape))
+        * weights[:, tap].reshape(lying)
+        for tap in (0, 1)
+    )
+    return first + second
+
+
+def _upsampled_one(tables: list[Tensor], maps: Maps, columns: slice, rows: slice) -> Tensor:
+    """The same of a single window: (C, rows, columns).
 
     One axis after the other: a row of the table is first a whole column of pixels, then a row.
     """
     wide = []
     for level, (table, (width, height)) in enumerate(zip(tables, maps.sizes, strict=True)):
         table = table.view(height, width, -1).transpose(0, 1).flatten(1)
-        taps, weights = (tap[level, :, columns].T for tap in maps.columns[image])
+        taps, weights = (tap[0, level, :, columns].T for tap in maps.columns)
         table = weighted_rows(table, taps, weights).view(len(taps), height, -1)
         wide.append(table.transpose(0, 1).flatten(1))
     heights = torch.tensor([0, *(height for _, height in maps.sizes[:2])]).cumsum(0)
-    taps, weights = (tap[:, :, rows] for tap in maps.rows[image])
+    taps, weights = (tap[0, :, :, rows] for tap in maps.rows)
     taps = taps + heights.to(taps.device)[:, None, None]
     weights = weights.flatten(0, 1).T
     sums = weighted_rows(torch.cat(wide), taps.flatten(0, 1).T, weights)
     return sums.view(len(sums), -1, tables[0].shape[1]).permute(2, 0, 1)
+
+
+def _together(taps: list[Taps]) -> Taps:
+    """Taps of several windows as tensors with the window as first axis."""
+    indices, weights = zip(*taps, strict=True)
+    return torch.stack(indices), torch.stack(weights)
 
 
 def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

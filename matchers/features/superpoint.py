@@ -116,7 +116,7 @@ class SuperPoint(nn.Module):
         found: list[list[_Described]] = [[] for _ in views]
         wanted = [(i, box) for i, view in enumerate(views) if (box := view.wanted) is not None]
         if wanted:
-            gray = torch.stack([images.gray(views[i].pixels.to(weight.device)) for i, _ in wanted])
+            gray = images.frames([views[i] for i, _ in wanted], images.gray, weight.device)
             frames, scale = images.resized(gray, self.config.resize)
             size = (frames.shape[3], frames.shape[2])
             parts = []
