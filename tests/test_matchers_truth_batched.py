@@ -28,6 +28,7 @@ from matchers.types import Features, batch
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from tests.datasets import make
+from tests.waits import waits
 
 torch.set_num_threads(1)
 
@@ -328,6 +329,21 @@ def _keypoints(views: list[FrameGeometry], rng: np.random.Generator) -> list[NDA
     second = np.concatenate([near + rng.normal(0.0, 2.0, near.shape), around])
     second = second[((second >= 0) & (second <= 255)).all(axis=1)]
     return [first, second.astype(np.float32).astype(float)]
+
+
+def test_no_label_waits_for_the_device() -> None:
+    first, second, T = walls()
+    points = np.random.default_rng(5).uniform((5, 5), (150, 110), (80, 2))
+    sides = side([(first, np.eye(4), points)]), side([(second, T, points[:60])])
+    assert waits(lambda: pose_labels(*sides)) == []
+    flat = warped(points, np.eye(3)), warped(points, np.diag([1.1, 0.9, 1.0]))
+    assert waits(lambda: homography_labels(*flat)) == []
+    assert waits(lambda: torch.linalg.inv(torch.eye(2))) and waits(lambda: points_read(points))
+
+
+def points_read(points: NDArray) -> float:
+    values = torch.tensor(points)
+    return float(values[values > 10.0].sum())
 
 
 # --- homographies -------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ The rules are those of `matchers.truth.rules`, and where a point is seen is deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from matchers.truth import rules
 from matchers.truth.rules import HOMOGRAPHY, IGNORED, UNMATCHED, Thresholds
@@ -33,6 +35,15 @@ class DepthMaps:
     start: Tensor
     box: Tensor
     scale: Tensor
+
+    def joined(self, others: DepthMaps) -> DepthMaps:
+        """The windows of these frames and of others, in this order."""
+        counts, starts = self.counts, [self.start, others.start]
+        if others.counts is not counts:
+            starts[1] = starts[1] + len(counts)
+            counts = torch.cat([counts, others.counts])
+        box, scale = torch.cat([self.box, others.box]), torch.cat([self.scale, others.scale])
+        return DepthMaps(counts, torch.cat(starts), box, scale)
 
     def read(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Depth in metres, 0 where there is none, at whole pixels (B, …) of each frame."""
@@ -131,8 +142,13 @@ def pose_labels(
         thresholds: the papers' 3 and 5 px unless given.
     """
     thresholds = thresholds or Thresholds()
-    carried = (_carry(side0, side1, thresholds), _carry(side1, side0, thresholds))
-    return _label(side0, side1, *carried, thresholds)
+    # both directions in one go: what is done for a keypoint is many small steps
+    sides = _joined(side0, side1)
+    carried = _carry(sides, _swapped(sides), thresholds)
+    pairs, lengths = len(side0.mask), (side0.mask.shape[1], side1.mask.shape[1])
+    carried0 = _CarriedBatch(*(value[:pairs, : lengths[0]] for value in carried))
+    carried1 = _CarriedBatch(*(value[pairs:, : lengths[1]] for value in carried))
+    return _label(side0, side1, carried0, carried1, thresholds)
 
 
 def homography_labels(
@@ -145,10 +161,10 @@ def homography_labels(
         thresholds: 3 and 3 px unless given.
     """
     assert side0.homography is not None and side1.homography is not None
-    H = side1.homography @ torch.linalg.inv(side0.homography)
+    H = side1.homography @ _inverse(side0.homography)
     carried = (
         _carry_homography(side0, side1, H),
-        _carry_homography(side1, side0, torch.linalg.inv(H)),
+        _carry_homography(side1, side0, _inverse(H)),
     )
     return _label(side0, side1, *carried, thresholds)
 
@@ -163,28 +179,28 @@ def _label(
 ) -> Labels:
     points0, points1 = side0.keypoints, side1.keypoints
     mask0, mask1 = side0.mask, side1.mask
-    d0 = _distances(carried0.uv, points1)  # (B, M, N)
-    d1 = _distances(carried1.uv, points0).transpose(1, 2)
-    real = mask0[:, :, None] & mask1[:, None, :]
-    d0, d1 = d0.masked_fill(~real, torch.inf), d1.masked_fill(~real, torch.inf)
-    error = torch.maximum(d0, d1)
-    close = carried0.seen[:, :, None] & carried1.seen[:, None, :] & (error < thresholds.match_px)
-
-    candidates = error.masked_fill(~close, torch.inf)
-    best0, first = candidates.min(2)
-    second = candidates.argmin(1)
-    rows = torch.arange(first.shape[1], device=first.device)
-    mutual = (best0 < torch.inf) & (second.gather(1, first) == rows)
+    d0 = _squared(carried0.uv, mask0, points1, mask1)  # (B, M, N)
+    d1 = _squared(carried1.uv, mask1, points0, mask0).transpose(1, 2)
     # A keypoint that is nearer still, but of unknown fate, might be the partner.
     rival0 = d0.masked_fill(~carried1.unknown[:, None, :], torch.inf).amin(2)
     rival1 = d1.masked_fill(~carried0.unknown[:, :, None], torch.inf).amin(1)
-    mutual &= (rival0 >= best0) & (rival1.gather(1, first) >= best0)
+    nearest0, nearest1 = d0.amin(2), d1.amin(1)
 
-    partner0 = _alone(carried0, mask0, d0.amin(2), thresholds.no_match_px)
-    partner1 = _alone(carried1, mask1, d1.amin(1), thresholds.no_match_px)
+    error = torch.maximum(d0, d1)
+    error += _unless(carried0.seen)[:, :, None]
+    error += _unless(carried1.seen)[:, None, :]
+    best, first = error.min(2)
+    second = error.argmin(1)
+    rows = torch.arange(first.shape[1], device=first.device)
+    mutual = (best < thresholds.match_px**2) & (second.gather(1, first) == rows)
+    mutual &= (rival0 >= best) & (rival1.gather(1, first) >= best)
+    columns = torch.arange(second.shape[1], device=first.device)
+    chosen = mutual.gather(1, second) & (first.gather(1, second) == columns)
+
+    partner0 = _alone(carried0, mask0, nearest0, thresholds.no_match_px)
+    partner1 = _alone(carried1, mask1, nearest1, thresholds.no_match_px)
     partner0 = torch.where(mutual, first, partner0)
-    pair, i = mutual.nonzero(as_tuple=True)
-    partner1[pair, first[pair, i]] = i
+    partner1 = torch.where(chosen, second, partner1)
     return Labels(
         partner0,
         partner1,
@@ -230,18 +246,35 @@ def judge(labels: Labels, partner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _alone(carried: _CarriedBatch, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:
-    """`UNMATCHED` or `IGNORED` for each keypoint, from its distance to the nearest other one."""
+    """`UNMATCHED` or `IGNORED` for each keypoint, from its squared distance to the nearest other
+    one."""
     known = carried.uv[..., 0].isfinite()
-    alone = mask & ~carried.doubtful & (carried.absent | (known & (nearest > no_match_px)))
+    far = known & (nearest > no_match_px**2)
+    alone = mask & ~carried.doubtful & (carried.absent | far)
     return torch.where(alone, UNMATCHED, IGNORED)
 
 
-def _distances(uv: Tensor, points: Tensor) -> Tensor:
-    """(B, N, 2) and (B, M, 2) -> (B, N, M) pixels; inf where a position is not known."""
-    known = uv[..., :1].isfinite()
-    uv = torch.where(known, uv, 0.0)
-    distance = torch.cdist(uv, points, compute_mode="donot_use_mm_for_euclid_dist")
-    return distance.masked_fill(~known, torch.inf)
+_FAR_PX = 1e9
+"""Where keypoints are put that are near nothing, on either side of the origin."""
+
+
+def _squared(uv: Tensor, mask: Tensor, points: Tensor, real: Tensor) -> Tensor:
+    """(B, N, 2) and (B, M, 2) -> (B, N, M) squared distances in pixels.
+
+    Those of padding, and of positions that are not known, are larger than any other. The
+    differences are taken as they are: on CUDA `torch.cdist` has a block of threads for each of
+    them, and a product of matrices would lose hundredths of a pixel.
+    """
+    known = mask & uv[..., 0].isfinite()
+    u, v = torch.where(known[..., None], uv, -_FAR_PX)[:, :, None].unbind(-1)
+    x, y = torch.where(real[..., None], points, _FAR_PX)[:, None].unbind(-1)
+    du, dv = u - x, v - y
+    return du.mul_(du).addcmul_(dv, dv)
+
+
+def _unless(chosen: Tensor) -> Tensor:
+    """0 where something is chosen, else infinity."""
+    return torch.where(chosen, 0.0, torch.inf)
 
 
 def _inside(uv: Tensor, size: Tensor) -> Tensor:
@@ -254,6 +287,12 @@ def warped(H: Tensor, points: Tensor) -> Tensor:
     moved = points.double() @ H[:, :, :2].transpose(1, 2) + H[:, None, :, 2]
     front = moved[..., 2:] > 1e-6
     return torch.where(front, moved[..., :2] / moved[..., 2:], torch.nan).float()
+
+
+def _inverse(matrices: Tensor) -> Tensor:
+    """Inverses of matrices that have one: to look whether they do is to wait for the device."""
+    inverse: Tensor = torch.linalg.inv_ex(matrices).inverse
+    return inverse
 
 
 # --- homographies -------------------------------------------------------------------------------
@@ -271,15 +310,66 @@ def _carry_homography(here: BatchGeometry, there: BatchGeometry, H: Tensor) -> _
 # --- depth and pose -----------------------------------------------------------------------------
 
 
+def _joined(first: BatchGeometry, second: BatchGeometry) -> BatchGeometry:
+    """Two sides with depths as one, of twice as many frames, padded to the longer one's length."""
+    length = max(first.mask.shape[1], second.mask.shape[1])
+
+    def joined(name: str) -> Any:
+        values = [getattr(side, name) for side in (first, second)]
+        return None if values[0] is None else torch.cat(values)
+
+    def padded(name: str) -> Any:
+        values = []
+        for side in (first, second):
+            value = getattr(side, name)
+            assert value is not None
+            missing = length - value.shape[1]
+            values.append(
+                pad(value, (0, 0) * (value.ndim - 2) + (0, missing)) if missing else value
+            )
+        return torch.cat(values)
+
+    assert first.maps is not None and second.maps is not None
+    return BatchGeometry(
+        keypoints=padded("keypoints"),
+        mask=padded("mask"),
+        image_size=joined("image_size"),
+        K=joined("K"),
+        pose=joined("pose"),
+        depth=padded("depth"),
+        farthest=padded("farthest"),
+        rim=padded("rim"),
+        maps=first.maps.joined(second.maps),
+        turn=joined("turn"),
+    )
+
+
+def _swapped(sides: BatchGeometry) -> BatchGeometry:
+    """What is known of the frames of `_joined` sides, the second half of them first; their
+    keypoints stay."""
+    count = len(sides.mask) // 2
+    assert sides.maps is not None
+    maps = sides.maps
+    windows = (value.roll(count, 0) for value in (maps.start, maps.box, maps.scale))
+    return replace(
+        sides,
+        image_size=sides.image_size.roll(count, 0),
+        K=sides.K.roll(count, 0),
+        pose=sides.pose.roll(count, 0),
+        maps=DepthMaps(maps.counts, *windows),
+        turn=None if sides.turn is None else sides.turn.roll(count, 0),
+    )
+
+
 @torch.no_grad()
 def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) -> _CarriedBatch:
     """Keypoints of one side in the other one's images, as `satgen.geometry.warp` does it."""
     assert here.depth is not None and here.farthest is not None
     assert here.rim is not None and there.maps is not None
     mask = here.mask
-    T = there.pose @ torch.linalg.inv(here.pose)
+    project = _projection(here, there)
     surface = (here.depth > 0.0) & mask
-    uv, z = _project(here, there, T, here.depth)
+    uv, z = project(here.depth)
     uv = torch.where((surface & (z > 0.0))[..., None], uv, torch.nan)
     inside = _inside(uv, there.image_size)
     if there.turn is not None:
@@ -292,7 +382,7 @@ def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) ->
     seen &= inside
     occluded = inside & (ahead > tolerance[..., None]).all(-1)
 
-    behind = _project(here, there, T, here.farthest)[0]
+    behind = project(here.farthest)[0]
     doubtful = surface & ((uv - behind).norm(dim=-1) > thresholds.edge_px)
     # The surface behind may be seen where the one in front is hidden.
     uncertain = occluded & (here.farthest > (1.0 + OCCLUSION_RTOL) * here.depth)
@@ -303,19 +393,29 @@ def _carry(here: BatchGeometry, there: BatchGeometry, thresholds: Thresholds) ->
     return _CarriedBatch(uv, seen, absent, undecided | (here.rim & mask), doubtful)
 
 
-def _project(
-    here: BatchGeometry, there: BatchGeometry, T: Tensor, depth: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Pixels (B, N, 2) and depths (B, N) in the other frame of keypoints at depths (B, N)."""
-    fx, fy, cx, cy = here.K.double()[:, :, None].unbind(1)
-    u, v = here.keypoints.double().unbind(-1)
-    z = depth.double()
-    points = torch.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], -1)
-    moved = points @ T[:, :3, :3].transpose(1, 2) + T[:, None, :3, 3]
-    fx, fy, cx, cy = there.K.double()[:, :, None].unbind(1)
-    x, y, z = moved.unbind(-1)
-    safe = torch.where(z > 0.0, z, torch.nan)
-    return torch.stack([fx * x / safe + cx, fy * y / safe + cy], -1).float(), z.float()
+def _projection(here: BatchGeometry, there: BatchGeometry) -> Callable[[Tensor], Any]:
+    """Carries the keypoints of frames, at depths (B, N), into the other frames: pixels (B, N, 2)
+    and depths (B, N). Products are float64: at a distance, coordinates are differences of large
+    numbers; no tensor that is as large as pairs of keypoints has that type."""
+    T = there.pose @ _inverse(here.pose)
+    turned = _camera(there.K) @ T[:, :3, :3] @ _inverse(_camera(here.K))
+    shift = (_camera(there.K) @ T[:, :3, 3:]).mT
+    rays = pad(here.keypoints.double(), (0, 1), value=1.0) @ turned.mT
+
+    def at(depth: Tensor) -> tuple[Tensor, Tensor]:
+        moved = torch.addcmul(shift, rays, depth.double()[..., None])
+        z = moved[..., 2:]
+        uv = moved[..., :2] / torch.where(z > 0.0, z, torch.nan)
+        return uv.float(), z[..., 0].float()
+
+    return at
+
+
+def _camera(K: Tensor) -> Tensor:
+    """Camera matrices (B, 3, 3) float64 of (B, 4) fx, fy, cx, cy."""
+    fx, fy, cx, cy = K.double().unbind(1)
+    none, one = torch.zeros_like(fx), torch.ones_like(fx)
+    return torch.stack([fx, none, cx, none, fy, cy, none, none, one], 1).view(-1, 3, 3)
 
 
 class _Found(NamedTuple):
