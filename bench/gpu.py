@@ -2,9 +2,8 @@
 
 One command, which needs no network, and ends within some minutes: what there is no time left for is
 named as left out. Implementations of one task take turns on the same features of the same rendered
-frames, so that a slow spell hits all alike: read the ratios. The official ALIKED and LightGlue
-weights are used if they have been fetched (`satgen weights --fetch`), for kornia and the authors'
-code, too; without them ours are run alone, with random weights. `--authors` names a clone of
+frames, so that a slow spell hits all alike: read the ratios. All have the weights that are bundled
+for ALIKED, kornia's LightGlue and the authors' code as well. `--authors` names a clone of
 cvg/LightGlue, whose network is compiled as its README says.
 
     python -m bench.gpu --json gpu.json
@@ -181,23 +180,18 @@ class GpuFigures:
 
         options: dict[str, Any] = ADAPTIVE if adaptive else FULL
         return load_matcher(
-            "lightglue", features="aliked", weights=self._kind, device=self.device, dtype=dtype,
-            **options,
-        )  # fmt: skip
-
-    @property
-    def _kind(self) -> str:
-        """Official weights where others are run beside, for all have to run the same."""
-        return "official" if _fetched("aliked_lightglue.pth") else "satgen"
+            "lightglue", features="aliked", device=self.device, dtype=dtype, **options
+        )
 
     def _peers(self, adaptive: bool) -> dict[str, Any]:
         """Kornia's LightGlue, and the authors', compiled."""
-        from matchers.weights import load, official
+        from matchers.registry import find_weights
+        from matchers.weights import load
 
-        if not _fetched("aliked_lightglue.pth"):
-            return {}
-        state = load(official("aliked_lightglue.pth"))
-        settings = ADAPTIVE if adaptive else FULL
+        file = find_weights("lightglue", "aliked", "satgen")
+        state = {name: value.float() for name, value in load(file).items()}
+        layers = len({name.split(".")[1] for name in state if name.startswith("transformers.")})
+        settings: dict[str, Any] = (ADAPTIVE if adaptive else FULL) | {"n_layers": layers}
         found: dict[str, Any] = {}
         with contextlib.suppress(ImportError):
             import kornia.feature
@@ -368,12 +362,6 @@ class GpuFigures:
         for name, ms in times.items():
             found[name]["ms"] = round(statistics.median(ms), 3)
         return found
-
-
-def _fetched(file: str) -> bool:
-    from matchers.weights import OFFICIAL
-
-    return any(w.path.name == file and w.path.is_file() for w in OFFICIAL)
 
 
 def _each(peer: Callable[[Any], Any], pairs: list[Any]) -> list[Any]:

@@ -140,8 +140,11 @@ def to_matches(
     pair, first = torch.nonzero(partner >= 0, as_tuple=True)
     indices = torch.stack([first, partner[pair, first]], 1)
     chosen = scores[pair, first].float().clamp(0, 1)
-    counts = torch.bincount(pair, minlength=len(partner)).tolist()
-    found = list(map(Matches, torch.split(indices, counts), torch.split(chosen, counts)))
+    if len(partner) == 1:
+        found = [Matches(indices, chosen)]
+    else:
+        counts = torch.bincount(pair, minlength=len(partner)).tolist()
+        found = list(map(Matches, torch.split(indices, counts), torch.split(chosen, counts)))
     if adaptation is not None:
         return [replace(m, adaptation=a) for m, a in zip(found, adaptation, strict=True)]
     return found

@@ -44,6 +44,7 @@ from matchers.lightglue_config import (
     LightGlueConfig,
     confidence_of,
 )
+from matchers.lightglue_graphs import LightGlueGraphs
 from matchers.lightglue_lazy import LayerFunction, layer_step, match_without_waiting, step_key
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.specs import MatcherSpec, Needs, Variant
@@ -98,6 +99,8 @@ class LightGlue(Network):
         self._blocks = Blocks()
         self._step: LayerFunction = layer_step
         self.waits: bool | None = None
+        self.graphs: bool | None = None
+        self._graphs = LightGlueGraphs()
 
     # -- matching ------------------------------------------------------------------------------
 
@@ -109,9 +112,19 @@ class LightGlue(Network):
             InputError: descriptors of another size; no scales and orientations where they are
                 needed; an image size that is not positive.
         """
+        weights = self.arranged_first()
+        if self._replays(features.device) and not features.batched and len(features):
+            self._check(features)
+            used = (weights, self.posenc.Wr.weight, *self.input_proj.parameters())
+            tokens, rotary = self._graphs.prepare(
+                features,
+                self._encoded,
+                lambda x, rotary, shape: self._blocks.own(x, rotary, weights, [shape]),
+                [*used, *(value.data_ptr() for value in used[1:])],
+            )
+            return LightGluePrepared(tokens, rotary, None, False)
         tokens, rotary, mask = self._encode(features)
         shape = TokenShape.of(tokens, mask)
-        weights = self.arranged_first()
         flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
         return LightGluePrepared(flat.view(tokens.shape), rotary, mask, features.batched)
 
@@ -124,7 +137,8 @@ class LightGlue(Network):
         check_single(prepared)
         tokens, mask = stack_padded([image.tokens[0] for image in prepared])
         rotary, _ = stack_padded([image.rotary[0] for image in prepared])
-        return LightGluePrepared(tokens, rotary, mask, True)
+        counts = tuple(image.tokens.shape[1] for image in prepared)
+        return LightGluePrepared(tokens, rotary, mask, True, counts)
 
     @torch.no_grad()
     def match(
@@ -163,7 +177,10 @@ class LightGlue(Network):
         check_sides(prepared0, prepared1)
         waits = not prepared0.tokens.is_cuda if self.waits is None else self.waits
         sides = (prepared0, prepared1)
-        if waits:
+        some = all(prepared0.tokens.shape[:2]) and prepared1.tokens.shape[1]
+        if self._replays(prepared0.tokens.device) and some:
+            found = self._graphs.match(self.arranged(), self._blocks, *sides, settings)
+        elif waits:
             found = match_adaptively(self.arranged(), self._blocks, *sides, settings)
         else:
             pad = self._step is not layer_step
@@ -289,35 +306,48 @@ class LightGlue(Network):
             )
         return layers
 
+    def _replays(self, device: torch.device) -> bool:
+        """Whether graphs are used."""
+        return device.type == "cuda" if self.graphs is None else self.graphs
+
     def _encode(self, features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
         """Projected descriptors (B, N, dim), rotary table (B, N, 2·dim/heads), mask or None."""
-        frequencies = widen(self.posenc.Wr.weight)
-        descriptors, size = features.descriptors, features.image_size.to(frequencies.dtype)
-        if descriptors.shape[-1] != self.config.input_dim:
+        self._check(features)
+        tokens, rotary = self._encoded(features)
+        mask = features.mask
+        return tokens, rotary, None if mask is None or bool(mask.all()) else mask
+
+    def _check(self, features: Features) -> None:
+        """Refuse features that are not for this network."""
+        if features.descriptors.shape[-1] != self.config.input_dim:
             raise InputError(
-                f"descriptors of {descriptors.shape[-1]} numbers: this LightGlue takes "
+                f"descriptors of {features.descriptors.shape[-1]} numbers: this LightGlue takes "
                 f"{self.config.input_dim}"
             )
-        if not bool((size > 0).all()):
-            raise InputError(f"image_size {size.tolist()}: width and height must be over 0")
-        size = size[..., None, :]
+        if self.config.scale_orientation and (
+            features.scales is None or features.orientations is None
+        ):
+            raise InputError("features without scales and orientations: this LightGlue needs them")
+        if not bool((features.image_size > 0).all()):
+            raise InputError(
+                f"image_size {features.image_size.tolist()}: width and height must be over 0"
+            )
+
+    def _encoded(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Projected descriptors and rotary table, of features that were checked."""
+        frequencies = widen(self.posenc.Wr.weight)
+        size = features.image_size.to(frequencies.dtype)[..., None, :]
         positions = (features.keypoints.to(size.dtype) - size / 2) / (
             size.amax(-1, keepdim=True) / 2
         )
         if self.config.scale_orientation:
-            if features.scales is None or features.orientations is None:
-                raise InputError(
-                    "features without scales and orientations: this LightGlue needs them"
-                )
+            assert features.scales is not None and features.orientations is not None
             extra = torch.stack([features.scales, features.orientations], -1)
             positions = torch.cat([positions, extra.to(size.dtype)], -1)
         dtype = self.posenc.Wr.weight.dtype
         rotary = rotary_table(positions, frequencies).to(dtype)
-        tokens = self.input_proj(descriptors.to(dtype))
-        if not features.batched:
-            return tokens[None], rotary[None], None
-        mask = features.mask
-        return tokens, rotary, None if mask is None or bool(mask.all()) else mask
+        tokens = self.input_proj(features.descriptors.to(dtype))
+        return (tokens, rotary) if features.batched else (tokens[None], rotary[None])
 
 
 # -- what others have to know of it --------------------------------------------------------------

@@ -29,12 +29,25 @@ class LightGluePrepared:
         rotary: (B, N, 2·dim/heads), see `lightglue_blocks.rotary_table`.
         mask: (B, N) bool, False at padding; None: no padding.
         batched: whether the features were.
+        counts: keypoints of each image, if they are known without asking the device.
     """
 
     tokens: Tensor
     rotary: Tensor
     mask: Tensor | None
     batched: bool
+    counts: tuple[int, ...] | None = None
+
+    def ends(self) -> list[int]:
+        """Of each image, where its last keypoint ends: the padding behind it is not told of."""
+        pairs, length = self.tokens.shape[:2]
+        if self.mask is None or not length:
+            return [length] * pairs
+        if self.counts is not None:
+            return list(self.counts)
+        places = torch.arange(1, length + 1, device=self.mask.device) * self.mask
+        ends: list[int] = places.amax(1).tolist()
+        return ends
 
 
 class AdaptiveSettings(NamedTuple):
@@ -113,10 +126,7 @@ class PairRecord:
         self.mask = prepared.mask
         self.layers = torch.zeros((b, n), dtype=torch.long, device=device)
         self.confidence = torch.full((b, layers, n), math.nan, device=device)
-        self.lengths = [n] * b
-        if self.mask is not None:  # up to the last keypoint: the padding behind it is not told of
-            places = torch.arange(1, n + 1, device=device) * self.mask
-            self.lengths = [int(length) for length in places.amax(1)] if n else [0] * b
+        self.lengths = prepared.ends()
 
     def took_part(self, pairs: Tensor, side: _Side, layer: int) -> None:
         pair, row = _present(pairs, side)
@@ -294,20 +304,50 @@ class MatchResults:
         for record in self.records:
             if record.layers.shape[1]:
                 stops = torch.maximum(stops, record.layers.amax(1).cpu())
-        adaptations = []
-        for pair, stop in enumerate(stops.tolist()):
-            n0, n1 = first.lengths[pair], second.lengths[pair]
-            adaptations.append(
-                Adaptation(
-                    stop_layer=stop,
-                    num_layers=self.num_layers,
-                    layers0=first.layers[pair, :n0],
-                    layers1=second.layers[pair, :n1],
-                    confidence0=first.confidence[pair, :stop, :n0],
-                    confidence1=second.confidence[pair, :stop, :n1],
-                )
+        return adapted_matches(
+            self.partner,
+            self.score,
+            (first.layers, second.layers),
+            (first.confidence, second.confidence),
+            stops.tolist(),
+            self.num_layers,
+            (first.lengths, second.lengths),
+        )
+
+
+def adapted_matches(
+    partner: Tensor,
+    score: Tensor,
+    layers: Sequence[Tensor],
+    confidence: Sequence[Tensor],
+    stops: Sequence[int],
+    num_layers: int,
+    ends: Sequence[Sequence[int]],
+) -> list[Matches]:
+    """The matches of pairs with what became of their keypoints.
+
+    Args:
+        partner, score: (b, M) of b ≥ B pairs.
+        layers: each side's (b, N) layers that a keypoint took part in.
+        confidence: each side's (b, L, N).
+        stops: of B pairs, layers that were run.
+        num_layers: of the network.
+        ends: each side's `LightGluePrepared.ends`.
+    """
+    adaptations = []
+    for pair, stop in enumerate(stops):
+        n0, n1 = ends[0][pair], ends[1][pair]
+        adaptations.append(
+            Adaptation(
+                stop_layer=stop,
+                num_layers=num_layers,
+                layers0=layers[0][pair, :n0],
+                layers1=layers[1][pair, :n1],
+                confidence0=confidence[0][pair, :stop, :n0],
+                confidence1=confidence[1][pair, :stop, :n1],
             )
-        return to_matches(self.partner, self.score, adaptations)
+        )
+    return to_matches(partner[: len(stops)], score[: len(stops)], adaptations)
 
 
 def assign(

@@ -29,7 +29,7 @@ from matchers.lightglue_adaptive import (
     assign,
     confident,
 )
-from matchers.lightglue_blocks import TokenShape, cross_block, self_block, split, widen
+from matchers.lightglue_blocks import Blocks, TokenShape, split, widen
 from matchers.types import Matches
 
 GATHER_FROM = {"cpu": 0, "cuda": 1024}
@@ -38,6 +38,9 @@ GATHER_FROM = {"cpu": 0, "cuda": 1024}
 CPU: any number, as arithmetic is all that costs there (`python -m bench.matcher_speed`, two cores:
 adaptive is faster than full depth from 128 keypoints on). CUDA: the bound below which the authors'
 code prunes nothing; `python -m bench.gpu` measures a card's own."""
+
+
+PLAIN = Blocks()
 
 
 def padded_size(count: int) -> int:
@@ -65,12 +68,12 @@ class LayerStep(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """How a layer decides, see `AdaptiveSettings`; `sure` is () λ on the device."""
+    """How a layer decides, see `AdaptiveSettings`, numbers or () tensors; `sure` is its λ."""
 
-    depth: float | None
-    width: float | None
-    least: int
-    sure: Tensor
+    depth: float | Tensor | None
+    width: float | Tensor | None
+    least: int | Tensor
+    sure: float | Tensor
 
 
 def layer_step(
@@ -82,6 +85,7 @@ def layer_step(
     masked: bool,
     first: bool,
     decision: Decision | None,
+    blocks: Blocks = PLAIN,
 ) -> LayerStep:
     """A layer, and what it decides.
 
@@ -93,12 +97,13 @@ def layer_step(
         first: the self block is done.
         counts: (B,) keypoints of either pair at the start.
         decision: None: nothing is decided.
+        blocks: the functions.
     """
     shape0, shape1 = (TokenShape.of(side, side if masked else None) for side in alive)
     shapes = (shape0, shape1)
     if not first:
-        x = self_block(x, rotary, weights.self_block, shapes)
-    x = cross_block(x, weights.cross_block, *shapes)
+        x = blocks.own(x, rotary, weights.self_block, shapes)
+    x = blocks.cross(x, weights.cross_block, *shapes)
     if decision is None:
         return LayerStep(x, None, alive, None)
     logits = split(widen(torch.addmm(weights.classify_bias, x, weights.classify)), shapes)
@@ -138,6 +143,7 @@ def step_key(
     masked: bool,
     first: bool,
     decision: Decision | None,
+    blocks: Blocks = PLAIN,
 ) -> Hashable:
     """What code that is compiled of `layer_step` depends on."""
     how = None if decision is None else decision[:3]

@@ -118,7 +118,7 @@ class _Weights:
         """Whether PyTorch computes some weights from others, so that nothing can be kept."""
 
         own = {_place(tensor) for tensor in tensors}
-        self._used = [value for value in read if _place(value) in own]
+        self._used = [value for value in read if _place(value) in own and value.is_cpu]
         self._values = _values(self._used)
 
     def unchanged(self, module: nn.Module) -> bool:
@@ -133,7 +133,10 @@ class _Weights:
 
 
 def _layout(tensor: Tensor) -> tuple[Any, ...]:
-    """Where a tensor's numbers are, and how they are to be read."""
+    """Where a tensor's numbers are, and how they are to be read; elsewhere than on a CPU, where to
+    look at numbers takes longer than a match, also how often PyTorch has seen them change."""
+    if not tensor.is_cpu and not tensor.is_inference():
+        return tensor.data_ptr(), tensor._version, tensor.dtype
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
@@ -143,17 +146,15 @@ def _place(tensor: Tensor) -> int:
 
 
 def _values(tensors: Sequence[Tensor]) -> Tensor:
-    """Numbers that differ where the values of tensors on one device differ.
+    """Numbers that differ where the values of tensors on the CPU differ.
 
-    On a CPU they are the tensors' vectors, and of their matrices products with a random vector:
-    memory is what a comparison costs, and so each matrix is read once, and no copy of it. (A
-    change may hide in the rounding of such a product, and is one of the last digit then.) On other
-    devices, where each operation costs as much as another, they are all numbers.
+    They are the tensors' vectors, and of their matrices products with a random vector: memory is
+    what a comparison costs, and so each matrix is read once, and no copy of it. (A change may hide
+    in the rounding of such a product, and is one of the last digit then.)
     """
     if not tensors:
         return torch.empty(0)
-    if tensors[0].device.type == "cpu":
-        tensors = [t.mv(_random(t.shape[1], t.dtype)) if t.ndim == 2 else t for t in tensors]
+    tensors = [t.mv(_random(t.shape[1], t.dtype)) if t.ndim == 2 else t for t in tensors]
     return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 

@@ -1,0 +1,131 @@
+"""matchers.lightglue_graphs: the matches of lightglue_adaptive, by functions over fixed tensors."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matchers import lightglue_graphs as graphs
+from matchers.lightglue import LightGlue
+from matchers.lightglue_adaptive import AdaptiveSettings
+from matchers.types import Features, Matches
+from tests.test_matchers_lightglue import (
+    SMALL,
+    assert_same,
+    frame,
+    official,
+    official_state,
+    random_features,
+    random_model,
+    recorded,
+)
+
+__all__ = ["official", "official_state", "recorded"]  # fixtures
+
+torch.set_num_threads(1)
+
+
+def by_graphs(
+    model: LightGlue,
+    made: graphs.LightGlueGraphs,
+    images0: Sequence[Features],
+    images1: Sequence[Features],
+) -> list[Matches]:
+    sides = [model.collate([model.prepare(i) for i in side]) for side in (images0, images1)]
+    config = model.config
+    how = AdaptiveSettings(
+        config.depth_confidence,
+        config.width_confidence,
+        config.filter_threshold,
+        config.prune_min_keypoints,
+    )
+    with torch.no_grad():
+        return made.match(model.arranged(), model._blocks, *sides, how)
+
+
+@settings(max_examples=60)
+@given(
+    batches=st.lists(
+        st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=1, max_size=6),
+        min_size=1,
+        max_size=3,
+    ),
+    depth=st.sampled_from([None, 0.3, 0.5, 0.7]),
+    width=st.sampled_from([None, 0.3, 0.5, 0.7]),
+    minimum=st.sampled_from([0, 40]),
+    seed=st.integers(0, 1000),
+)
+def test_batch_after_batch_is_what_it_is_without_graphs(
+    batches: list[list[tuple[int, int]]],
+    depth: float | None,
+    width: float | None,
+    minimum: int,
+    seed: int,
+) -> None:
+    """Nothing of one batch is left to the next one, whose tensors are the same."""
+    options = {"depth_confidence": depth, "width_confidence": width, "prune_min_keypoints": minimum}
+    model = random_model(dataclasses.replace(SMALL, **options), seed)
+    made = graphs.LightGlueGraphs()
+    kept = []
+    for number, counts in enumerate(batches):
+        sides = [
+            [
+                random_features(pair[side], 1000 * seed + 100 * number + 10 * i + side)
+                for i, pair in enumerate(counts)
+            ]
+            for side in (0, 1)
+        ]
+        if not all(max(len(image) for image in side) for side in sides):
+            continue
+        kept.append((sides, by_graphs(model, made, *sides)))
+    for sides, found in kept:
+        for a, b, one in zip(*sides, found, strict=True):
+            assert_same(one, model(a, b))
+
+
+def test_official_weights(official: LightGlue, recorded: dict[str, Any]) -> None:
+    """Pairs that leave at different layers, and lose most of their keypoints before."""
+    images = [frame(recorded, index, 200) for index in (2000, 2001, 2005, 2010)]
+    first, second = images[:1] * 3, images[1:]
+    made = graphs.LightGlueGraphs()
+    found = by_graphs(official, made, first, second)
+    for one, a, b in zip(found, first, second, strict=True):
+        assert_same(one, official(a, b), 1e-4)
+    (batch,) = made._batches.values()
+    assert batch.size == (4, 256) and len(batch._stages) > 1
+
+
+def test_other_weights_and_other_limits() -> None:
+    model = random_model(dataclasses.replace(SMALL, depth_confidence=0.5), 0)
+    model.graphs = True
+    a, b = random_features(60, 1), random_features(70, 2)
+    eager = copy.deepcopy(model)
+    eager.graphs = False
+    for network in (model, eager):
+        network(a, b)
+        with torch.no_grad():
+            network.transformers[1].self_attn.Wqkv.weight.mul_(1.5)
+    assert_same(model(a, b), eager(a, b))
+    for confidence in (0.1, 0.9, None):
+        both = [network(a, b, depth_confidence=confidence) for network in (model, eager)]
+        assert_same(*both)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_on_a_gpu(official: LightGlue, recorded: dict[str, Any], dtype: torch.dtype) -> None:
+    images = [frame(recorded, index, 200) for index in (2000, 2001, 2005, 2010)]
+    model = copy.deepcopy(official).to("cuda", dtype)
+    eager = copy.deepcopy(model)
+    eager.graphs, eager.waits = False, True
+    for _ in range(2):
+        for image in images[1:]:
+            a, b = images[0].to("cuda"), image.to("cuda")
+            assert_same(model(a, b), eager(a, b), 1e-4 if dtype == torch.float32 else 2e-2)
