@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satgen.atomic import write_atomic
 from satgen.dataset import (
@@ -24,6 +26,9 @@ from satgen.errors import InputError
 from satgen.records import FrameRecord
 from satgen.scene import Scene
 from satgen.sun import phase_deg
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 def frame_table(scene: Scene, records: Sequence[FrameRecord]) -> Table:
@@ -97,16 +102,31 @@ def parquet_bytes(table: Table, schema: dict[str, type]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
-    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
-    arrays = [
-        pyarrow.array(table[name], type=types.get(kind, pyarrow.string()))
-        for name, kind in schema.items()
-    ]
+    arrays = [_arrow_array(table[name], kind) for name, kind in schema.items()]
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(
         pyarrow.Table.from_arrays(arrays, names=list(schema)), buffer, compression="zstd"
     )
     return buffer.getvalue()
+
+
+def _arrow_array(values: NDArray[Any], kind: type) -> pyarrow.Array:
+    """A column as Arrow has it. Made of its buffers: `pyarrow.array` would import pandas."""
+    import pyarrow
+
+    def array(type_: pyarrow.DataType, *parts: NDArray[Any]) -> pyarrow.Array:
+        buffers = [pyarrow.py_buffer(np.ascontiguousarray(part)) for part in parts]
+        return pyarrow.Array.from_buffers(type_, len(values), [None, *buffers])
+
+    if kind is int:
+        return array(pyarrow.int64(), values.astype(np.int64, copy=False))
+    if kind is float:
+        return array(pyarrow.float64(), values.astype(np.float64, copy=False))
+    if kind is bool:
+        return array(pyarrow.bool_(), np.packbits(values, bitorder="little"))
+    texts = [text.encode() for text in values.tolist()]
+    ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
+    return array(pyarrow.string(), ends, np.frombuffer(b"".join(texts), dtype=np.uint8))
 
 
 def write_tables(

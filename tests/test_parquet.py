@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from satgen.parquet import ParquetError, column_list, column_values, read_table
+from satgen.tables import parquet_bytes
 
 COUNTS = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5)
 
@@ -97,3 +98,22 @@ def test_a_damaged_file_is_a_table_or_one_error(place: int, byte: int) -> None:
     for name in table.column_names:
         with contextlib.suppress(ValueError):  # a text that is no UTF-8
             column_list(table[name])
+
+
+def test_tables_are_those_of_arrow() -> None:
+    rng = np.random.default_rng(0)
+    table = {
+        "index": rng.integers(0, 1 << 40, 100),
+        "name": np.array([f"é{i}" * (i % 3) for i in range(100)], dtype=object),
+        "u": np.where(rng.random(100) < 0.2, np.nan, rng.random(100)),
+        "visible": rng.random(100) < 0.5,
+    }
+    schema = {"index": int, "name": str, "u": float, "visible": bool}
+    for rows in (0, 1, 100):
+        part = {name: values[:rows] for name, values in table.items()}
+        types = [pa.int64(), pa.string(), pa.float64(), pa.bool_()]
+        arrays = [pa.array(part[n], type=t) for n, t in zip(schema, types, strict=True)]
+        expected = io.BytesIO()
+        table_of_arrow = pa.Table.from_arrays(arrays, names=list(schema))
+        pyarrow.parquet.write_table(table_of_arrow, expected, compression="zstd")
+        assert parquet_bytes(part, schema) == expected.getvalue()
