@@ -138,10 +138,14 @@ def find_landmarks(model: TargetModel) -> Landmarks:
     gaps, normals = [], []
     if len(names):
         corners = model.vertices[model.faces]
-        low, high = corners.min(axis=1), corners.max(axis=1)
+        low, high = corners.min(axis=1).T.copy(), corners.max(axis=1).T.copy()
         reach = MAX_GAP * model.bounding_sphere[1]
         for point in xyz:
-            near = np.flatnonzero(((low <= point + reach) & (high >= point - reach)).all(axis=1))
+            near = np.arange(len(corners))
+            for axis in range(3):
+                inside = low[axis][near] <= point[axis] + reach
+                inside &= high[axis][near] >= point[axis] - reach
+                near = near[inside]
             gap, found = _surfaces(point, corners[near], reach)
             gaps.append(gap)
             normals.append(found)
