@@ -49,6 +49,8 @@ def code() -> str:
         *package.glob("*.py"),
         *package.glob("targets/*.py"),
         *package.glob("rendering/*.py"),
+        *package.glob("surroundings/*.py"),
+        *package.glob("surroundings/data/*"),
     ]
     digest = hashlib.sha256(f"{np.__version__} {PIL.__version__}".encode())
     for path in sorted(sources):

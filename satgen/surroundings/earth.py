@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen import stored
 from satgen.colour import srgb_decode
 from satgen.geometry import Floats, normalise
 from satgen.surroundings.config import EARTH_RADIUS_KM
@@ -157,11 +160,9 @@ def _smoothstep(low: Floats | float, high: Floats | float, value: Floats) -> Flo
     return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
+@dataclass(frozen=True)
 class CoarseEarth:
     """The Earth without its finest detail: what lights the target.
-
-    Args:
-        seed: of the clouds.
 
     Attributes:
         albedo: (128, 256, 3) of the ground and of ice.
@@ -169,50 +170,9 @@ class CoarseEarth:
         cloud: (128, 256) measure of cloud, 0 to 1: `rendering/shaders/earth.frag` says of what.
     """
 
-    def __init__(self, seed: int) -> None:
-        c, (w, h) = CONSTANTS, MAP_SIZE
-        volume, flat = noise_volume(seed), np.array([1.0, 1.0, c["FLATTEN"]])
-        n = _grid(w, h)
-        warp = _field(volume[..., 1:], n * flat, c["F_WARP"], (0.11, 0.57, 0.31))
-        base = _field(volume[..., :1], n * flat + 0.22 * warp, c["F_BASE"], (0.43, 0.19, 0.71))
-        mid = _field(volume[..., 1:2], n * flat + 0.05 * warp, c["F_MID"], (0.27, 0.83, 0.05))
-
-        def fourfold(values: Floats) -> Floats:
-            """Of each cell, for its four points."""
-            return np.asarray(values.reshape(h, w).repeat(2, axis=0).repeat(2, axis=1).reshape(-1))
-
-        # Four points a cell for what is finer than cells.
-        n = _grid(2 * w, 2 * h)
-        base, mid = fourfold(base), fourfold(mid)
-        small = _texel(volume[..., 2], n * flat, c["F_FINE"], (0.61, 0.37, 0.91))
-        finest = _texel(volume[..., 3], n, c["F_FINEST"], (0.17, 0.73, 0.53))
-        density = base + c["W_MID"] * mid + c["W_FINE"] * small + c["W_FINEST"] * finest
-        s = np.abs(n[:, 2])
-        threshold = (
-            c["CLEAR"]
-            + 0.13 * np.exp(-40.0 * (s - 0.36) ** 2)
-            - 0.13 * np.exp(-14.0 * (s - 0.84) ** 2)
-            - 0.05 * np.exp(-200.0 * s * s)
-        )
-        cloud = _smoothstep(threshold, threshold + c["CLOUD_WIDTH"], density)
-        ice = _smoothstep(0.0, 0.05, np.where(n[:, 2] > 0.0, s - 0.955, s - 0.92) + 0.08 * mid)
-
-        def cells(values: NDArray[Any], rows: int = 2, columns: int = 2) -> Floats:
-            """Means over the points of a cell."""
-            shape = (h, rows, w, columns, *values.shape[2:])
-            return np.asarray(values.reshape(shape).mean(axis=(1, 3)))
-
-        factors = land_map().shape[0] // h, land_map().shape[1] // w
-        dry = cells(land_map(), *factors) / 255.0
-        factors = ground_map().shape[0] // h, ground_map().shape[1] // w
-        soil = cells(srgb_decode(np.arange(256) / 255.0)[ground_map()], *factors)
-        soil = soil * c["SOIL_GAIN"] + c["SOIL_OFFSET"]
-        frozen = cells(ice.reshape(2 * h, 2 * w))[..., None]
-        sea = np.array([c["SEA_R"], c["SEA_G"], c["SEA_B"]])
-        sea = sea + frozen * (np.array([0.62, 0.65, 0.67]) - sea)
-        self.albedo = sea + dry[..., None] * (soil - sea)
-        self.water = (1.0 - dry) * (1.0 - frozen[..., 0])
-        self.cloud = cells(cloud.reshape(2 * h, 2 * w))
+    albedo: Floats
+    water: Floats
+    cloud: Floats
 
     def radiance(self, n: Floats, direction: Floats, sun: Floats) -> Floats:
         """Radiance (N, 3) of the ground, clouds and air that rays meet.
@@ -264,8 +224,63 @@ class CoarseEarth:
 
 @lru_cache(maxsize=2)
 def coarse_earth(seed: int) -> CoarseEarth:
-    """The coarse Earth of a seed, kept."""
-    return CoarseEarth(seed)
+    """The coarse Earth of a seed, kept, in the cache folder too."""
+    name = stored.name_of("earth", seed)
+    found = stored.read(name)
+    if found is not None:
+        with suppress(TypeError):
+            return CoarseEarth(**found[0])
+    maps = _maps(seed)
+    stored.write(name, maps, None)
+    return CoarseEarth(**maps)
+
+
+def _maps(seed: int) -> dict[str, Floats]:
+    """The arrays of a `CoarseEarth`, whose clouds follow from a seed."""
+    c, (w, h) = CONSTANTS, MAP_SIZE
+    volume, flat = noise_volume(seed), np.array([1.0, 1.0, c["FLATTEN"]])
+    n = _grid(w, h)
+    warp = _field(volume[..., 1:], n * flat, c["F_WARP"], (0.11, 0.57, 0.31))
+    base = _field(volume[..., :1], n * flat + 0.22 * warp, c["F_BASE"], (0.43, 0.19, 0.71))
+    mid = _field(volume[..., 1:2], n * flat + 0.05 * warp, c["F_MID"], (0.27, 0.83, 0.05))
+
+    def fourfold(values: Floats) -> Floats:
+        """Of each cell, for its four points."""
+        return np.asarray(values.reshape(h, w).repeat(2, axis=0).repeat(2, axis=1).reshape(-1))
+
+    # Four points a cell for what is finer than cells.
+    n = _grid(2 * w, 2 * h)
+    base, mid = fourfold(base), fourfold(mid)
+    small = _texel(volume[..., 2], n * flat, c["F_FINE"], (0.61, 0.37, 0.91))
+    finest = _texel(volume[..., 3], n, c["F_FINEST"], (0.17, 0.73, 0.53))
+    density = base + c["W_MID"] * mid + c["W_FINE"] * small + c["W_FINEST"] * finest
+    s = np.abs(n[:, 2])
+    threshold = (
+        c["CLEAR"]
+        + 0.13 * np.exp(-40.0 * (s - 0.36) ** 2)
+        - 0.13 * np.exp(-14.0 * (s - 0.84) ** 2)
+        - 0.05 * np.exp(-200.0 * s * s)
+    )
+    cloud = _smoothstep(threshold, threshold + c["CLOUD_WIDTH"], density)
+    ice = _smoothstep(0.0, 0.05, np.where(n[:, 2] > 0.0, s - 0.955, s - 0.92) + 0.08 * mid)
+
+    def cells(values: NDArray[Any], rows: int = 2, columns: int = 2) -> Floats:
+        """Means over the points of a cell."""
+        shape = (h, rows, w, columns, *values.shape[2:])
+        return np.asarray(values.reshape(shape).mean(axis=(1, 3)))
+
+    factors = land_map().shape[0] // h, land_map().shape[1] // w
+    dry = cells(land_map(), *factors) / 255.0
+    factors = ground_map().shape[0] // h, ground_map().shape[1] // w
+    soil = cells(srgb_decode(np.arange(256) / 255.0)[ground_map()], *factors)
+    soil = soil * c["SOIL_GAIN"] + c["SOIL_OFFSET"]
+    frozen = cells(ice.reshape(2 * h, 2 * w))[..., None]
+    sea = np.array([c["SEA_R"], c["SEA_G"], c["SEA_B"]])
+    sea = sea + frozen * (np.array([0.62, 0.65, 0.67]) - sea)
+    albedo = sea + dry[..., None] * (soil - sea)
+    water = (1.0 - dry) * (1.0 - frozen[..., 0])
+    cloud = cells(cloud.reshape(2 * h, 2 * w))
+    return {"albedo": albedo, "water": water, "cloud": cloud}
 
 
 def mean_over_disc(
