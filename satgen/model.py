@@ -5,9 +5,10 @@ Every target, bundled or the user's own, is brought to this form by `satgen.targ
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,45 @@ class Material:
     wrap: tuple[str, str] = ("repeat", "repeat")
     second: frozenset[str] = frozenset()
 
+    @property
+    def textured(self) -> bool:
+        """Whether it has any image."""
+        images = (self.base_color_image, self.metallic_roughness_image, self.normal_image)
+        return any(i is not None for i in (*images, self.emissive_image, self.alpha_image))
+
+
+class LateMaterials(Sequence[Material]):
+    """Materials that are read when one of them is first asked for: their images take long.
+
+    Args:
+        count: how many.
+        textured: whether any of them has an image.
+        read: gives them, raising an InputError where it cannot.
+    """
+
+    def __init__(self, count: int, textured: bool, read: Callable[[], Sequence[Material]]) -> None:
+        self._count = count
+        self._read = read
+        self.textured = textured
+
+    @cached_property
+    def _all(self) -> tuple[Material, ...]:
+        return tuple(self._read())
+
+    def __len__(self) -> int:
+        """Number of materials."""
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Material: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Material, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Material | tuple[Material, ...]:
+        """A material, or some."""
+        return self._all[at]
+
 
 @dataclass(frozen=True)
 class Part:
@@ -118,7 +158,7 @@ class TargetModel:
     faces: NDArray[np.int32]
     face_material: NDArray[np.int32]
     face_part: PartLabels
-    materials: tuple[Material, ...]
+    materials: Sequence[Material]
     parts: tuple[Part, ...]
     landmarks: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
@@ -134,6 +174,13 @@ class TargetModel:
         used = used_vertices(self.vertices, self.faces)
         centre = (used.min(axis=0) + used.max(axis=0)) / 2.0
         return centre, float(np.linalg.norm(used - centre, axis=1).max())
+
+    @property
+    def textured(self) -> bool:
+        """Whether any material has an image."""
+        if isinstance(self.materials, LateMaterials):
+            return self.materials.textured
+        return any(material.textured for material in self.materials)
 
     @cached_property
     def inertia(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

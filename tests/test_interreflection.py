@@ -28,7 +28,7 @@ from satgen.interreflection import (
 from satgen.model import Material
 from satgen.modelling.bake import bake, mean_albedo
 from satgen.options import RenderOptions
-from satgen.rendering.bounce import Bounce, disc_irradiance
+from satgen.rendering.bounce import Bounce, disc_irradiance, exchange_of
 from satgen.rendering.renderer import Lighting, Renderer
 from satgen.scene import scene_of
 from satgen.targets.load import load_target
@@ -119,7 +119,7 @@ def test_two_squares_exchange_what_their_form_factor_says():
     high = box((1.0, 1.0, 0.01), (0.0, 0.0, 1.005))
     light = bake(model_of([low, high], [WHITE, BLACK]), receivers=900)
     sun = sun_at(20.0, 25.0)  # low enough that no shadow falls on the lower square
-    texels = Bounce(light).solve(sun, 1.0, NOWHERE, NONE, 0.5, 0.0)
+    texels = Bounce(exchange_of(light)).solve(sun, 1.0, NOWHERE, NONE, 0.5, 0.0)
     got = gained(light, texels)
     under = (light.normals[:, 2] < -0.9) & (light.albedo[:, 0] == 0.0)
     under[0] = False
@@ -136,7 +136,7 @@ def test_no_light_is_made_in_a_furnace():
     corner = [box((2, 2, 0.1), (0, 0, -1.05)), box((0.1, 2, 2), (-1.05, 0, 0))]
     cavity = [*corner, box((2, 0.1, 2), (0, 1.05, 0)), box((2, 0.1, 2), (0, -1.05, 0))]
     light = bake(model_of(cavity, [WHITE] * 4), receivers=600)
-    solver = Bounce(light)
+    solver = Bounce(exchange_of(light))
     got = gained(light, solver.solve(NOWHERE, 0.0, NOWHERE, NONE, 0.5, 1.0))[1:]
     assert got.max() < 1e-3
     assert got.min() > -0.45  # 2 % are lost a bounce, and what goes on after the last
@@ -150,7 +150,7 @@ def test_a_closed_box_keeps_its_light():
     hidden = (light.hits[1:] > 0).mean()
     assert hidden > 0.999
     assert np.mean(light.hits[1:] == 1) < 1e-3  # no ray comes out behind a wall
-    to = Bounce(light)._to
+    to = Bounce(exchange_of(light))._to
     assert np.allclose((to @ np.ones(len(light.normals), np.float32))[1:], 1.0, atol=0.01)
 
 
@@ -320,7 +320,7 @@ def test_the_bundled_targets_have_light_that_was_baked_for_them(name):
     assert model.light.key == light_key(model)
     assert model.light.nodes.max() < len(model.light.normals) <= 6000
     assert len(model.light.levels) == len(model.faces)
-    solver = Bounce(model.light)
+    solver = Bounce(exchange_of(model.light))
     texels = solver.solve(sun_at(40.0, 20.0), 1.0, NOWHERE, np.full(3, 0.1), 0.43, 0.01)
     sent = texels.reshape(len(model.light.normals), -1, 4)[:, 3, :3]
     assert np.isfinite(texels).all() and sent.min() >= 0.0 and sent.max() < 1.5

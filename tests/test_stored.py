@@ -14,8 +14,9 @@ from PIL import Image
 
 from satgen import stored
 from satgen.errors import InputError
+from satgen.model import LateMaterials
 from satgen.rendering import packing
-from satgen.targets import load, stored_models
+from satgen.targets import load, registry, stored_models
 from satgen.targets.load import load_target
 
 
@@ -47,7 +48,7 @@ def same(one: Any, other: Any) -> bool:
     if is_dataclass(one):
         names = [each.name for each in fields(one)]
         return all(same(getattr(one, n), getattr(other, n)) for n in names)
-    if isinstance(one, tuple):
+    if isinstance(one, tuple | LateMaterials):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
 
@@ -171,3 +172,38 @@ def test_what_is_wrong_is_told_each_time(folder: Path) -> None:
         with pytest.raises(InputError):
             load_target(path)
     assert not list(stored.folder().glob("*.stored"))
+
+
+def test_a_target_is_read_and_packed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = counted(monkeypatch, load, "_read_named")
+    packs = counted(monkeypatch, packing, "_packed")
+    first = load_target("cartography")
+    assert first.light is not None
+    first_packed = packing.pack(first, 0.2)
+    second = load_target("cartography")
+    second_packed = packing.pack(second, 0.2)
+    assert (len(reads), len(packs)) == (1, 1)
+    assert same(first_packed, second_packed)
+    assert second_packed.exchange is not None and second_packed.mirrors is not None
+    assert same(second, first)  # which reads the materials
+    assert len(reads) == 2
+    assert load_target("cartography", light=False).light is None
+
+
+def test_a_target_that_changes_while_it_is_in_use_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assets = registry.assets_dir()
+    copies = folder / "assets"
+    copies.mkdir()
+    for path in assets.glob("cartography.*"):
+        (copies / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(registry, "assets_dir", lambda: copies)
+    load_target("cartography")
+    model = load_target("cartography")
+    glb = copies / "cartography.glb"
+    glb.write_bytes((assets / "aura.glb").read_bytes())
+    with pytest.raises(InputError, match=r"cartography\.glb: changed while it was in use"):
+        model.materials[0]
+    with pytest.raises(InputError, match="bake it again"):
+        load_target("cartography")

@@ -9,6 +9,8 @@ it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,49 +40,105 @@ TEXELS = 4
 _LUMINANCE = np.array(LUMA, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """What follows from a target's baked light for the exchange between its N receivers.
+
+    The E entries are the blocked directions of all receivers, one receiver after the other. Sparse
+    matrices are compressed by rows.
+
+    Attributes:
+        albedo, normals: (N, 3) float32 of the receivers.
+        sunlit: (SUNS², N) uint8 as `BakedLight` has it.
+        ways: (E, 3) float32 moments of the directions, over pi: white paper that sees radiance 1
+            there has 1.
+        directions: (E, 3) float32 their unit vectors, target frame.
+        first: (N,) each receiver's first entry; blocked: (N,) bool whether it has any.
+        to, to_columns, to_rows: values, columns and row starts of the matrix (N, N) that takes what
+            receivers send to irradiances.
+        around, around_columns, around_rows: likewise (3 N, N), to vectors of irradiance.
+    """
+
+    albedo: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    sunlit: NDArray[np.uint8]
+    ways: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    first: NDArray[np.int64]
+    blocked: NDArray[np.bool_]
+    to: NDArray[np.float32]
+    to_columns: NDArray[np.int32]
+    to_rows: NDArray[np.int32]
+    around: NDArray[np.float32]
+    around_columns: NDArray[np.int32]
+    around_rows: NDArray[np.int32]
+
+
+def exchange_of(light: BakedLight) -> Exchange:
+    """What follows from a target's baked light."""
+    from scipy.sparse import csr_array, vstack
+
+    n = len(light.normals)
+    mean, angle = bin_directions()
+    hits = light.hits.reshape(n, BINS * BINS)
+    row, column = np.nonzero(hits)
+    axes = frames(light.normals).astype(np.float32)
+    # Moments of the blocked directions.
+    moment = (mean * angle[:, None] / np.pi).astype(np.float32)[column]
+    ways = np.einsum("ek,ekx->ex", moment, axes[row])
+    unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    directions = np.einsum("ek,ekx->ex", unit.astype(np.float32)[column], axes[row])
+    shape = (n, n)
+    there = hits[row, column].astype(np.int64) - 1
+    parts = [csr_array((ways[:, k], (row, there)), shape=shape) for k in range(3)]
+    for matrix in parts:
+        matrix.sum_duplicates()
+        matrix.indices = matrix.indices.astype(np.int32)
+        matrix.indptr = matrix.indptr.astype(np.int32)
+    around = vstack(parts, format="csr")
+    to = sum(
+        (m.multiply(light.normals[:, k : k + 1]) for k, m in enumerate(parts)),
+        start=csr_array(shape, dtype=np.float32),
+    ).tocsr()
+    return Exchange(
+        albedo=light.albedo,
+        normals=light.normals,
+        sunlit=light.sunlit.reshape(SUNS * SUNS, n),
+        ways=ways,
+        directions=directions,
+        first=np.searchsorted(row, np.arange(n)),
+        blocked=np.bincount(row, minlength=n) > 0,
+        to=to.data,
+        to_columns=to.indices,
+        to_rows=to.indptr,
+        around=around.data,
+        around_columns=around.indices,
+        around_rows=around.indptr,
+    )
+
+
 class Bounce:
     """Solves the exchange of light between a target's receivers.
 
     Args:
-        light: what was baked for the target.
+        exchange: of the target.
 
     Attributes:
         receivers: how many there are.
     """
 
-    def __init__(self, light: BakedLight) -> None:
-        from scipy.sparse import csr_array, vstack
+    def __init__(self, exchange: Exchange) -> None:
+        from scipy.sparse import csr_array
 
-        self.receivers = n = len(light.normals)
-        self._albedo = light.albedo
-        self._normals = light.normals
-        self._sunlit = light.sunlit.reshape(SUNS * SUNS, n)
-        mean, angle = bin_directions()
-        hits = light.hits.reshape(n, BINS * BINS)
-        row, column = np.nonzero(hits)
-        axes = frames(light.normals).astype(np.float32)
-        # Moments of the blocked directions, over pi: white paper that sees radiance 1 has 1.
-        moment = (mean * angle[:, None] / np.pi).astype(np.float32)[column]
-        self._ways = np.einsum("ek,ekx->ex", moment, axes[row])
-        self._row_starts = np.searchsorted(row, np.arange(n))
-        self._has_rows = np.bincount(row, minlength=n) > 0
-        unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
-        self._directions = np.einsum("ek,ekx->ex", unit.astype(np.float32)[column], axes[row])
-        self._blocked = self._per_receiver(self._ways)
-        shape = (n, n)
-        there = hits[row, column].astype(np.int64) - 1
-        around = [csr_array((self._ways[:, k], (row, there)), shape=shape) for k in range(3)]
-        for matrix in around:
-            matrix.sum_duplicates()
-            matrix.indices = matrix.indices.astype(np.int32)
-            matrix.indptr = matrix.indptr.astype(np.int32)
-        self._around = vstack(around, format="csr")
-        self._to = sum(
-            (m.multiply(self._normals[:, k : k + 1]) for k, m in enumerate(around)),
-            start=csr_array(shape, dtype=np.float32),
-        ).tocsr()
+        e = exchange
+        self.receivers = n = len(e.normals)
+        self._exchange = e
+        self._albedo, self._normals, self._sunlit = e.albedo, e.normals, e.sunlit
+        self._blocked = self._per_receiver(e.ways)
+        self._to = csr_array((e.to, e.to_columns, e.to_rows), shape=(n, n))
+        self._around = csr_array((e.around, e.around_columns, e.around_rows), shape=(3 * n, n))
         self._texels = np.zeros((n, TEXELS, 4), dtype=np.float32)
-        self._texels[:, 1, :3] = light.normals
+        self._texels[:, 1, :3] = e.normals
         self._cos_limb = float("nan")
         self._disc = np.zeros_like(_COSINES)
         self._hidden: dict[int, NDArray[np.float32]] = {}
@@ -89,9 +147,9 @@ class Bounce:
         """Sums (N, …) of values of the blocked directions (E, …)."""
         if not len(values):
             return np.zeros((self.receivers, *values.shape[1:]), dtype=np.float32)
-        starts = np.minimum(self._row_starts, len(values) - 1)
+        starts = np.minimum(self._exchange.first, len(values) - 1)
         total: NDArray[np.float32] = np.add.reduceat(values, starts, axis=0)
-        total[~self._has_rows] = 0.0
+        total[~self._exchange.blocked] = 0.0
         return total
 
     def solve(
@@ -161,9 +219,9 @@ class Bounce:
         if k not in self._hidden:
             earth = sphere(cells(EARTHS)).reshape(-1, 3)[k].astype(np.float32)
             width = np.float32(2.0 / BINS)
-            at = self._directions @ earth
+            at = self._exchange.directions @ earth
             inside = np.clip((at - np.float32(self._cos_limb)) / width + 0.5, 0.0, 1.0)
-            self._hidden[k] = self._per_receiver(self._ways * inside[:, None])
+            self._hidden[k] = self._per_receiver(self._exchange.ways * inside[:, None])
         return self._hidden[k]
 
 

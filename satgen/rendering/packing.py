@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,11 @@ from satgen import stored
 from satgen.grouping import connected, equal_rows
 from satgen.interreflection import LEAF, BakedLight, boxes
 from satgen.model import Material, PartLabels, TargetModel
+from satgen.rendering.bounce import Exchange, exchange_of
 from satgen.rendering.coincident import back_to_back
 from satgen.rendering.islands import fill_between_islands
 from satgen.rendering.mip_limits import UNLIMITED, charts, mip_limits
-from satgen.rendering.mirrors import Mirrors
+from satgen.rendering.mirrors import Mirrors, find_mirrors
 from satgen.rendering.outlines import Edges, find_edges
 from satgen.rendering.patches import find_neighbours, find_patches
 from satgen.rendering.rods import Rods, find_rods
@@ -69,6 +71,7 @@ class PackedModel:
             normal scale, texture layer, variance of the normal map's slopes | emissive, unlit |
             opacity, cutoff, wrap along u plus three times that along v, flags of SECOND.
         mirrors: the faces that show images of others, or None without baked light.
+        exchange: how light goes between the receivers, or None likewise.
         nodes: (…,) uint16, one 0, then for each face the steps of its lattice a side and the
             receivers of its nodes (`satgen.interreflection`).
         around: (N * BINS²,) uint16, what lies around the receivers.
@@ -102,6 +105,7 @@ class PackedModel:
     face_texels: NDArray[np.float32]
     material_texels: NDArray[np.float32]
     mirrors: Mirrors | None
+    exchange: Exchange | None
     nodes: NDArray[np.uint16]
     around: NDArray[np.uint16]
     tree: NDArray[np.float32]
@@ -161,13 +165,12 @@ def pack(model: TargetModel, pixel_m: float = 0.0) -> PackedModel:
         pixel_m: the least that a pixel will ever span on the target, metres: textures are kept
             only as fine as that needs. Zero keeps them whole.
     """
-    kept = "" if model.light is not None else kept_as(model)
+    kept = kept_as(model)
     if not kept:
         return _packed(model, pixel_m)
     from satgen.rendering import stored_packs
 
-    textured = any(_images(material) for material in model.materials)
-    name = stored.name_of("packed", kept, float(pixel_m) if textured else 0.0)
+    name = stored.name_of("packed", kept, float(pixel_m) if model.textured else 0.0)
     with stored.alone(name):
         packed = stored_packs.find(name)
         if packed is None:
@@ -223,7 +226,7 @@ def _packed(model: TargetModel, pixel_m: float) -> PackedModel:
         tree, leaves = _tree(model.light, corners), model.light.order
         nodes, texels[:, 2, 3] = _nodes(model.light)
         smooth = np.array([_is_mirror(material) for material in model.materials], dtype=bool)
-        mirrors = Mirrors(model.light, np.flatnonzero(smooth[model.face_material]), corners)
+        mirrors = find_mirrors(model.light, np.flatnonzero(smooth[model.face_material]), corners)
         around = model.light.hits.reshape(-1)
 
     limit = _texture_limit(uv, np.linalg.norm(cross, axis=1), pixel_m)
@@ -273,6 +276,7 @@ def _packed(model: TargetModel, pixel_m: float) -> PackedModel:
         face_texels=texels.reshape(-1, 4),
         material_texels=materials.reshape(-1, 4),
         mirrors=mirrors,
+        exchange=None if model.light is None else exchange_of(model.light),
         nodes=nodes,
         around=around,
         tree=tree,
@@ -349,7 +353,7 @@ def _texture_limit(
 
 
 def _texture_arrays(
-    materials: tuple[Material, ...], limit: float
+    materials: Sequence[Material], limit: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], list[int]]:
     """Textures of equal size, four channels, one layer a textured material; layer 0 is neutral."""
     textured = [i for i, material in enumerate(materials) if _images(material)]

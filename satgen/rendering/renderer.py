@@ -173,7 +173,8 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._lit: ShadeUniforms | None = None
         grid = (2 * camera.width + 1) * (2 * camera.height + 1)
         self._places = np.empty(grid, dtype=np.int32)
-        self._bounce = None if model.light is None else Bounce(model.light)
+        exchange = self._packed.exchange
+        self._bounce = None if exchange is None else Bounce(exchange)
         self._exchanged: tuple[float, ...] = ()
         self._context: Context = create_context(platform or choose_backend())
         try:

@@ -1,4 +1,4 @@
-"""Packed models of large files as they were packed before: see `satgen.stored`."""
+"""Packed models of targets and of large files as they were packed before: see `satgen.stored`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen import stored
+from satgen.rendering.bounce import Exchange
+from satgen.rendering.mirrors import Mirrors
 from satgen.rendering.outlines import Edges
 from satgen.rendering.packing import PackedModel
 from satgen.rendering.rods import Rods
 
-_NESTED = {"rods": Rods, "edges": Edges}
+_NESTED = {"rods": Rods, "edges": Edges, "mirrors": Mirrors, "exchange": Exchange}
 """Fields of a packed model that are dataclasses themselves."""
 
 
@@ -31,10 +33,9 @@ def find(name: str) -> PackedModel | None:
 
 
 def keep(name: str, packed: PackedModel) -> None:
-    """Keep a packed model without baked light under a name."""
-    if packed.mirrors is None and packed.receivers == 0:
-        arrays: dict[str, NDArray[Any]] = {}
-        stored.write(name, arrays, _encoded(packed, "", arrays))
+    """Keep a packed model under a name."""
+    arrays: dict[str, NDArray[Any]] = {}
+    stored.write(name, arrays, _encoded(packed, "", arrays))
 
 
 def _encoded(thing: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -80,4 +81,6 @@ def _fits(packed: PackedModel) -> bool:
         and len(packed.cut) == count
         and len(packed.face_texels) == count * packed.face_stride
         and packed.rods.faces.max(initial=0) < count
+        and (packed.mirrors is None or packed.mirrors.faces.max(initial=0) < count)
+        and (packed.exchange is None or len(packed.exchange.normals) == packed.receivers)
     )

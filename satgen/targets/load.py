@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -91,6 +92,25 @@ def load_target(
 def _load_named(name: str, light: bool) -> TargetModel:
     card = registry.load_card(name)
     path = registry.asset_path(name)
+    of_light = light_path(path) if light else None
+    kept = stored_models.name_of_target(path, of_light)
+
+    def materials() -> Sequence[Material]:
+        found = _read_named(name, path, card).materials
+        if stored_models.name_of_target(path, of_light) != kept:
+            raise InputError(f"{path}: changed while it was in use; run the same command again")
+        return found
+
+    model = stored_models.find_target(kept, card, materials) if kept else None
+    if model is None:
+        model = _read_named(name, path, card)
+        model = _lit(model, path, name) if light else model
+        model = stored_models.keep_target(kept, model) if kept else model
+    return model
+
+
+def _read_named(name: str, path: Path, card: dict[str, Any]) -> TargetModel:
+    """The model of a target of satgen's own as its file has it, without light."""
     try:
         scene = read_gltf(path)
         parts, pieces = _satgen_pieces(scene)
@@ -99,9 +119,7 @@ def _load_named(name: str, light: bool) -> TargetModel:
         raise InputError(f"{path}: {reason}; build it: {registry.BUILD_HINT}") from None
     except (GltfError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error}; build it: {registry.BUILD_HINT}") from None
-    landmarks = {n: (float(x), float(y), float(z)) for n, (x, y, z) in card["landmarks"].items()}
-    model = _assemble(name, parts, pieces, landmarks, card)
-    return _lit(model, path, name) if light else model
+    return _assemble(name, parts, pieces, stored_models.landmarks_of(card), card)
 
 
 def _lit(model: TargetModel, path: Path, source: str) -> TargetModel:

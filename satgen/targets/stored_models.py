@@ -1,9 +1,12 @@
-"""Models of large files as they were loaded before: see `satgen.stored`."""
+"""Targets and models of large files as they were loaded before: see `satgen.stored`.
+
+Of a target of satgen's own all but the textures is kept: once it is packed nothing needs them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen import stored
-from satgen.model import Material, Part, TargetModel
+from satgen.interreflection import BakedLight
+from satgen.model import LateMaterials, Material, Part, TargetModel
 from satgen.targets.files import FileBeside, ModelFileError, read_beside, read_regular
 from satgen.targets.sidecar import MAX_BYTES, sidecar_path
 
@@ -30,6 +34,81 @@ def name_of(path: Path, digest: str, scale: float, up: str | None, by: str) -> s
     except (OSError, ModelFileError) as error:
         card = type(error).__name__
     return stored.name_of("model", path.name, digest, card, scale, up, by)
+
+
+def name_of_target(glb: Path, light: Path | None) -> str:
+    """What a target of satgen's own is kept as, by its file and that of its light; empty where one
+    of them cannot be read."""
+    digests = []
+    for path in (glb, light):
+        try:
+            digests.append("" if path is None else hashlib.sha256(path.read_bytes()).hexdigest())
+        except FileNotFoundError:
+            digests.append("none")
+        except OSError:
+            return ""
+    return stored.name_of("target", glb.name, *digests)
+
+
+def find_target(
+    name: str, card: dict[str, Any], read: Callable[[], Sequence[Material]]
+) -> TargetModel | None:
+    """The target that is kept under a name.
+
+    Args:
+        name: from `name_of_target`.
+        card: of the target.
+        read: reads its materials, when they are needed.
+    """
+    found = stored.read(name)
+    if found is None:
+        return None
+    arrays, about = found
+    try:
+        materials = LateMaterials(about["materials"], about["textured"], read)
+        light = None
+        if about["light"]:
+            names = [each.name for each in fields(BakedLight) if each.name != "key"]
+            light = BakedLight(about["light"], **{name: arrays["light." + name] for name in names})
+        landmarks = landmarks_of(card)
+        shape: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        model = TargetModel(
+            name=about["name"],
+            **shape,
+            materials=materials,
+            parts=tuple(Part(label, name, cls) for label, name, cls in about["parts"]),
+            landmarks=landmarks,
+            card=card,
+            light=light,
+            colours=arrays.get("colours"),
+            uv2=arrays.get("uv2"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return None
+    return marked(model, name) if _fits(model) else None
+
+
+def keep_target(name: str, model: TargetModel) -> TargetModel:
+    """Keep a target of satgen's own but for its textures and its card; returns it."""
+    arrays = {each: getattr(model, each) for each in _ARRAYS}
+    arrays |= {n: a for n in _OPTIONAL if (a := getattr(model, n)) is not None}
+    if model.light is not None:
+        of_light = [each.name for each in fields(BakedLight) if each.name != "key"]
+        arrays |= {"light." + each: getattr(model.light, each) for each in of_light}
+    about = {
+        "name": model.name,
+        "materials": len(model.materials),
+        "textured": model.textured,
+        "parts": [[part.label, part.name, part.cls] for part in model.parts],
+        "light": "" if model.light is None else model.light.key,
+    }
+    stored.write(name, arrays, about)
+    return marked(model, name)
+
+
+def landmarks_of(card: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """The landmarks that a target's card names."""
+    return {n: (float(x), float(y), float(z)) for n, (x, y, z) in card["landmarks"].items()}
 
 
 def find(name: str, path: Path) -> TargetModel | None:
