@@ -18,7 +18,7 @@ from matchers.training.augment import AugmentConfig, augment
 from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, cache_path, fill, read_frame
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
-from matchers.training.pairs import Curriculum, HomographyPairs, PosePairs, rows_of
+from matchers.training.pairs import Curriculum, Drawn, HomographyPairs, PosePairs, rows_of
 from matchers.truth.batched import pose_labels
 from matchers.truth.exact import label
 from matchers.truth.frame import read_geometry
@@ -26,6 +26,7 @@ from matchers.truth.roll import RollConfig
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
 from tests.datasets import make
+from tests.waits import waits
 
 torch.set_num_threads(1)
 SMALL = CacheConfig(max_keypoints=24, versions=2)
@@ -251,6 +252,41 @@ def test_a_side_is_the_frames_padded(data: Dataset, banks: dict[str, Bank], tmp_
     assert wide.features.keypoints.shape[1] == 64
     with pytest.raises(ValueError, match="do not fit"):
         bank.side(rows, versions, length=2)
+
+
+@pytest.mark.parametrize("kind", ["pose", "homography"])
+@pytest.mark.parametrize("multiple", [1, 32])
+def test_a_pair_is_both_its_sides_and_the_device_is_not_waited_for(
+    banks: dict[str, Bank], kind: str, multiple: int
+) -> None:
+    bank = banks[kind]
+    drawn = Drawn(
+        np.array([4, 0, 7]), np.array([0, 2, 1]), np.array([5, 5, 1]), np.array([1, 1, 2]),
+        np.zeros(3),
+    )  # fmt: skip
+    put = bank.pair(drawn, multiple)
+    assert waits(put) == []
+    pair = put()
+    length = None if multiple == 1 else 32
+    for mine, rows, versions in zip(pair, drawn[0:4:2], drawn[1:4:2], strict=True):
+        alone = bank.side(rows, versions, length)
+        assert torch.equal(mine.rows, alone.rows)
+        for values, others in ((mine.features, alone.features), (mine.geometry, alone.geometry)):
+            for name, value in vars(others).items():
+                if name != "maps":
+                    assert value is None or torch.equal(getattr(values, name), value), name
+    if kind == "pose":
+        v, u = torch.meshgrid(torch.arange(-2, 130), torch.arange(-2, 162), indexing="ij")
+        maps = [side.geometry.maps for side in (pair[1], alone)]
+        found = [m.read(v.expand(3, -1, -1), u.expand(3, -1, -1)) for m in maps if m is not None]
+        assert len(found) == 2 and torch.equal(*found) and found[0].any()
+
+
+def test_keypoints_without_padding_have_no_mask(banks: dict[str, Bank]) -> None:
+    bank = banks["pose"]
+    row, version = (int(place) for place in np.argwhere(bank.count == bank.count.max())[0])
+    side = bank.side(np.array([row, row]), np.array([version, version]))
+    assert side.features.mask is None and side.geometry.mask.all()
 
 
 def test_depth_is_read_in_each_frames_own_map(data: Dataset, banks: dict[str, Bank]) -> None:

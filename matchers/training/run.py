@@ -43,6 +43,7 @@ from matchers.training.trainer import (
     CHECKPOINT,
     Batch,
     Batches,
+    Draft,
     Hardware,
     StageResult,
     run_stage,
@@ -440,7 +441,7 @@ class _Job:
         settings = self._cache_config("homography" if warped else "pose")
         frames = {name: self.train_frames(name) for name in self.datasets}
         bank = self._bank(frames, settings, f"{stage}: frames")
-        length = self._length(bank)
+        multiple = self._multiple
         crops = self._photograph_bank(stage)
         sampler: Any
         if warped:
@@ -451,7 +452,7 @@ class _Job:
                 curriculum = replace(curriculum, full=0.0)
             sampler = PosePairs(bank, config.seed, curriculum)
 
-        def batches(step: int, progress: float) -> list[Batch]:
+        def batches(step: int, progress: float) -> list[Draft]:
             drawn = sampler.draw(number, step, config.batch * config.accumulate, progress)
             # pairs of like size together: less padding
             sizes = np.maximum(
@@ -468,18 +469,22 @@ class _Job:
                 found = [crops(number, step * config.accumulate + i) for i in range(count)]
             return [*(batch(drawn.select(some)) for some in parts), *found]
 
-        def batch(drawn: Drawn) -> Batch:
-            side0 = bank.side(drawn.rows0, drawn.versions0, length)
-            side1 = bank.side(drawn.rows1, drawn.versions1, length)
-            if warped:
-                labels = homography_labels(side0.geometry, side1.geometry)
-            else:
-                labels = pose_labels(side0.geometry, side1.geometry, config.thresholds)
-            return Batch(side0, side1, labels, float(drawn.angle_deg.mean()))
+        def batch(drawn: Drawn) -> Draft:
+            sides, angle = bank.pair(drawn, multiple), float(drawn.angle_deg.mean())
+
+            def put() -> Batch:
+                side0, side1 = sides()
+                if warped:
+                    labels = homography_labels(side0.geometry, side1.geometry)
+                else:
+                    labels = pose_labels(side0.geometry, side1.geometry, config.thresholds)
+                return Batch(side0, side1, labels, angle)
+
+            return put
 
         return batches
 
-    def _photograph_bank(self, stage: str) -> Callable[[int, int], Batch] | None:
+    def _photograph_bank(self, stage: str) -> Callable[[int, int], Draft] | None:
         """Makes batches of photographs' homographies from a stage's and a batch's numbers."""
         photographs, config = self.photographs, self.config
         if photographs is None:
@@ -496,13 +501,17 @@ class _Job:
             self.hardware.device,
             memory=1e9 * config.cache_gb,
         )
-        sampler, length = HomographyPairs(bank, config.seed), self._length(bank)
+        sampler = HomographyPairs(bank, config.seed)
 
-        def batch(stage_number: int, number: int) -> Batch:
+        def batch(stage_number: int, number: int) -> Draft:
             drawn = sampler.draw(len(STAGES) + stage_number, number, config.batch, 0.0)
-            side0 = bank.side(drawn.rows0, drawn.versions0, length)
-            side1 = bank.side(drawn.rows1, drawn.versions1, length)
-            return Batch(side0, side1, homography_labels(side0.geometry, side1.geometry), 0.0)
+            sides = bank.pair(drawn, self._multiple)
+
+            def put() -> Batch:
+                side0, side1 = sides()
+                return Batch(side0, side1, homography_labels(side0.geometry, side1.geometry), 0.0)
+
+            return put
 
         return batch
 
@@ -533,14 +542,13 @@ class _Job:
         }
         bank = self._bank(frames, self._held_out_config(), what)
         config = self.config
-        return PairSet(bank, pairs, config.batch, config.thresholds, self._length(bank), rolled)
+        return PairSet(bank, pairs, config.batch, config.thresholds, self._multiple, rolled)
 
-    def _length(self, bank: Bank) -> int | None:
-        """A length that fits all batches, where compiled code wants one; None on a CPU, where
-        padding costs."""
-        if self.hardware.device.type == "cpu":
-            return None
-        return 64 * -(-int(bank.count.max()) // 64)
+    @property
+    def _multiple(self) -> int:
+        """What numbers of keypoints are rounded up to: on a GPU to few lengths, which its kernels
+        are fast for; not on a CPU, where padding costs."""
+        return 1 if self.hardware.device.type == "cpu" else 64
 
     def _judge(self, model: nn.Module, stage: str) -> Callable[..., tuple[float, Tally]]:
         training = self.config.training

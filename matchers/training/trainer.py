@@ -87,8 +87,12 @@ class Batch(NamedTuple):
     angle_deg: float
 
 
-Batches = Callable[[int, float], Sequence[Batch]]
-"""The batches of a step, of equal weight, from its number and the share of steps before it."""
+Draft = Callable[[], Batch]
+"""A batch for which the host has done its part: calling it has the device do the rest."""
+
+Batches = Callable[[int, float], Sequence[Draft]]
+"""The batches of a step, of equal weight, from its number and the share of steps before it. It may
+be called by another thread, while the device is at work."""
 
 
 @dataclass
@@ -283,14 +287,16 @@ class _Step:
         tally = Tally()
         due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
         with record_function(PARTS[0]):
-            parts = self._batches(step, step / steps)
-        for batch in parts:
+            drafts = self._batches(step, step / steps)
+        for draft in drafts:
+            with record_function(PARTS[0]):
+                batch = draft()
             with record_function(PARTS[1]), self._hardware.autocast():
                 outcome = training.objective(model, batch.side0, batch.side1, batch.labels, stage)
             with record_function(PARTS[2]):
-                (outcome.loss / len(parts)).backward()  # type: ignore[no-untyped-call]
-            loss += float(outcome.loss.detach()) / len(parts)
-            angle += batch.angle_deg / len(parts)
+                (outcome.loss / len(drafts)).backward()  # type: ignore[no-untyped-call]
+            loss += float(outcome.loss.detach()) / len(drafts)
+            angle += batch.angle_deg / len(drafts)
             if due:
                 tally += measure(model, training, outcome, batch.side0, batch.side1, batch.labels)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, config.clip))

@@ -99,7 +99,7 @@ class PairSet:
         pairs: whose frames are in the bank.
         batch: pairs that are computed together.
         thresholds: of the labels.
-        length: keypoints to pad to; None: what a batch needs.
+        multiple: see `Bank.pair`.
         rolled: of which pairs the second frame is rolled: see `pairs.rows_of`.
     """
 
@@ -109,11 +109,11 @@ class PairSet:
         pairs: Sequence[Named],
         batch: int,
         thresholds: Thresholds,
-        length: int | None = None,
+        multiple: int = 1,
         rolled: Sequence[bool] | None = None,
     ) -> None:
         self._bank, self._batch = bank, batch
-        self._thresholds, self._length = thresholds, length
+        self._thresholds, self._multiple = thresholds, multiple
         self._drawn = rows_of(bank, pairs, rolled)
         self._gaps = np.array([j - i for _, i, j in pairs])
 
@@ -125,10 +125,7 @@ class PairSet:
             places = np.flatnonzero(self._gaps == gap)
             for start in range(0, len(places), self._batch):
                 some = places[start : start + self._batch]
-                side0, side1 = (
-                    self._bank.side(rows[some], versions[some], self._length)
-                    for rows, versions in (self._drawn[0:2], self._drawn[2:4])
-                )
+                side0, side1 = self._bank.pair(self._drawn.select(some), self._multiple)()
                 labels = pose_labels(side0.geometry, side1.geometry, self._thresholds)
                 with torch.no_grad():
                     loss, tally = judge(side0, side1, labels)
