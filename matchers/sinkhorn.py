@@ -96,10 +96,13 @@ def _linear(
     couplings: Tensor, mass0: Tensor, mass1: Tensor, present: Tensor, iterations: int
 ) -> Tensor | None:
     """Iterate in the linear domain; None where the scores' range is too large for it."""
-    if couplings.dtype not in _ROOM or not present.any():
+    if couplings.dtype not in _ROOM:
         return None
     real = couplings.detach()
-    low, high = (float(value) for value in torch.aminmax(real[present]))
+    lowest = real.masked_fill(~present, torch.inf).amin()
+    highest = real.masked_fill(~present, -torch.inf).amax()
+    ends: list[float] = torch.stack([lowest, highest]).tolist()  # a GPU is waited for here, once
+    low, high = ends
     half = (high - low) / 2.0
     kind = couplings.dtype
     if half > _ROOM[kind] and couplings.device.type != "mps":

@@ -27,6 +27,7 @@ from matchers.superglue_blocks import (
     GraphNetwork,
     KeypointEncoder,
     as_linear,
+    at_places,
     attention_layer,
     infer_sizes,
 )
@@ -137,7 +138,15 @@ class SuperGlue(Network):
         Raises:
             InputError: descriptors of another size; an image size that is not positive.
         """
-        tokens, mask = self._encode(features, self._folded_encoder)
+        mask = features.mask if features.batched else None
+        if not bool((features.image_size > 0).all()):
+            raise InputError(
+                f"image_size {features.image_size.tolist()}: width and height must be over 0"
+            )
+        if mask is not None and bool(mask.all()):
+            mask = None
+        where = None if mask is None else mask.flatten().nonzero()[:, 0]
+        tokens = self._encode(features, self._folded_encoder, where)
         shape = TokenShape.of(tokens, mask)
         flat = attention_layer(tokens.flatten(0, 1), self.arranged_first(), [shape], cross=False)
         return SuperGluePrepared(flat.view(tokens.shape), mask, features.batched)
@@ -200,18 +209,23 @@ class SuperGlue(Network):
         ):
             raise InputError("log_assignment takes two images, or two batches of the same size")
         encode = self.kenc if self.training else self._folded_encoder
-        sides = [self._encode(features, encode) for features in (features0, features1)]
-        shapes = [TokenShape.of(tokens, mask) for tokens, mask in sides]
-        masks = [mask for _, mask in sides]
-        x = torch.cat([tokens.flatten(0, 1) for tokens, _ in sides])
-        real: Tensor | None = None
-        if any(mask is not None for mask in masks):
-            real = torch.cat(
-                [
-                    (x.new_ones(tokens.shape[:2], dtype=torch.bool) if m is None else m).flatten()
-                    for (tokens, _), m in zip(sides, masks, strict=True)
-                ]
+        both = (features0, features1)
+        masks = [features.mask if features.batched else None for features in both]
+        places = [None if mask is None else mask.flatten().nonzero()[:, 0] for mask in masks]
+        sides = [
+            self._encode(features, encode, where)
+            for features, where in zip(both, places, strict=True)
+        ]
+        shapes = [TokenShape.of(x, mask) for x, mask in zip(sides, masks, strict=True)]
+        x = torch.cat([tokens.flatten(0, 1) for tokens in sides])
+        real = None
+        if any(where is not None for where in places):
+            counts = [tokens.shape[0] * tokens.shape[1] for tokens in sides]
+            first, second = (
+                torch.arange(count, device=x.device) if where is None else where
+                for where, count in zip(places, counts, strict=True)
             )
+            real = torch.cat([first, second + counts[0]])
         for number, layer in enumerate(self.gnn.layers):
             assert isinstance(layer, AttentionalPropagation)
             cross = number % 2 == 1
@@ -271,32 +285,24 @@ class SuperGlue(Network):
     def _folded_encoder(self, x: Tensor) -> Tensor:
         return self.kenc.folded(x)
 
-    def _encode(self, features: Features, encoder: Any) -> tuple[Tensor, Tensor | None]:
-        """Descriptors plus encoded keypoints (B, N, dim) (§3.1), and mask or None."""
+    def _encode(self, features: Features, encoder: Any, places: Tensor | None) -> Tensor:
+        """Descriptors plus encoded keypoints (B, N, dim) (§3.1); `places` (K,) are those tokens
+        that are no padding, None: all."""
         size = features.image_size.float()
         if features.descriptors.shape[-1] != self.config.descriptor_size:
             raise InputError(
                 f"descriptors of {features.descriptors.shape[-1]} numbers: this SuperGlue takes "
                 f"{self.config.descriptor_size}"
             )
-        if not bool((size > 0).all()):
-            raise InputError(f"image_size {size.tolist()}: width and height must be over 0")
         size = size[..., None, :]
         positions = (features.keypoints.float() - size / 2) / (0.7 * size.amax(-1, keepdim=True))
         dtype = self.final_proj.weight.dtype
         inputs = torch.cat([positions, features.scores.float()[..., None]], -1).to(dtype)
         descriptors = features.descriptors.to(dtype)
-        mask = features.mask if features.batched else None
         if not features.batched:
             inputs, descriptors = inputs[None], descriptors[None]
-        if mask is not None and bool(mask.all()):
-            mask = None
-        tokens = self.input_proj(descriptors)
-        if mask is None:
-            return tokens + encoder(inputs.flatten(0, 1)).view(tokens.shape), None
-        encoded = torch.zeros_like(tokens)
-        encoded[mask] = encoder(inputs[mask])  # BatchNorm must not see the padding
-        return tokens + encoded, mask
+        tokens: Tensor = self.input_proj(descriptors)
+        return tokens + at_places(places, encoder, inputs.flatten(0, 1)).view(tokens.shape)
 
     def _assign(
         self, x: Tensor, shapes: Sequence[TokenShape], mask0: Tensor | None, mask1: Tensor | None

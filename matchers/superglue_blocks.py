@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -80,18 +80,17 @@ class AttentionalPropagation(nn.Module):
 
         In the checkpoints channel d·heads + h is number d of head h; here a head's are together.
         """
-        dim = self.attn.merge.in_features
-        order = torch.arange(dim, device=self.attn.merge.weight.device)
-        order = order.view(-1, self.heads).T.flatten()
         projections = [proj for proj in self.attn.proj if isinstance(proj, nn.Linear)]
-        weight = torch.cat([proj.weight[order] for proj in projections])
-        return weight.T, torch.cat([proj.bias[order] for proj in projections])
+        weights = [self._heads_first(proj.weight) for proj in projections]
+        return torch.cat(weights).T, torch.cat([self._heads_first(p.bias) for p in projections])
 
     def merging(self) -> Tensor:
         """The merging of the heads, (dim, in), for channels in that order."""
-        dim = self.attn.merge.in_features
-        order = torch.arange(dim, device=self.attn.merge.weight.device)
-        return self.attn.merge.weight[:, order.view(-1, self.heads).T.flatten()]
+        return self._heads_first(self.attn.merge.weight.T).T
+
+    def _heads_first(self, rows: Tensor) -> Tensor:
+        """Rows (dim, …) that were channel by channel, head by head."""
+        return rows.reshape(-1, self.heads, *rows.shape[1:]).transpose(0, 1).flatten(0, 1)
 
     def weights(self) -> AttentionWeights:
         """Arranged for inference, with the running statistics of BatchNorm."""
@@ -108,16 +107,24 @@ class AttentionalPropagation(nn.Module):
     def propagate(
         self, x: Tensor, shapes: Sequence[TokenShape], cross: bool, real: Tensor | None
     ) -> Tensor:
-        """What is added to tokens (T, dim) in training; `real` (T,) is False at padding."""
+        """What is added to tokens (T, dim) in training; `real` are those that are no padding."""
         project, bias = self.projection()
         message = _messages(x, project, bias, self.heads, shapes, cross)
         message = functional.linear(message, self.merging(), self.attn.merge.bias)
         both = torch.cat([x, message], 1)
-        if real is None:
-            return _through(self.mlp, both)
-        update = torch.zeros_like(x)
-        update[real] = _through(self.mlp, both[real])
-        return update
+        return at_places(real, lambda values: _through(self.mlp, values), both)
+
+
+def at_places(places: Tensor | None, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of some of the tokens (T, in), at places (K,), and 0 elsewhere; None: of all.
+
+    BatchNorm must not see padding. Places, unlike a mask, are made once for all layers, and a GPU
+    is not waited for at each.
+    """
+    if places is None:
+        return function(x)
+    values = function(x.index_select(0, places))
+    return values.new_zeros((len(x), values.shape[1])).index_copy(0, places, values)
 
 
 def attention_layer(
