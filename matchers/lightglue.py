@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import EllipsisType
 from typing import Any
 
@@ -68,6 +69,27 @@ class LayerOutput:
     log_assignment: Tensor
     confidence0: Tensor | None
     confidence1: Tensor | None
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """What the log assignments of L layers are made of, for B pairs: float32 at least.
+
+    Attributes:
+        similarity: (L, B, M, N), of padding too.
+        matchability0, matchability1: (L, B, M) and (L, B, N) logits.
+        mask0, mask1: (B, M) and (B, N) bool, False at padding; None: no padding.
+        tokens: (L, T, dim), without gradients, for `LightGlue.layer_confidences`.
+        shapes: of the tokens.
+    """
+
+    similarity: Tensor
+    matchability0: Tensor
+    matchability1: Tensor
+    mask0: Tensor | None
+    mask1: Tensor | None
+    tokens: Tensor
+    shapes: tuple[TokenShape, ...]
 
 
 class LightGlue(Network):
@@ -199,7 +221,8 @@ class LightGlue(Network):
         """The outputs of every layer, with gradients, for deep supervision (§3.4).
 
         Args:
-            features0, features1: batched, of the same number of images.
+            features0, features1: batched, of the same number of images. Their values are not
+                looked at, for which a GPU would have to be waited for: image sizes must be over 0.
             checkpoint: recompute activations on the way back, to save memory.
 
         Returns:
@@ -208,33 +231,80 @@ class LightGlue(Network):
         Raises:
             InputError: as `prepare`; features that are not batches of the same size.
         """
-        if not (features0.batched and features1.batched and len(features0) == len(features1)):
-            raise InputError("layer_outputs takes two batches of the same number of images")
-        sides = [self._encode(features) for features in (features0, features1)]
-        x = torch.cat([tokens.flatten(0, 1) for tokens, _, _ in sides])
-        x = x.to(self.posenc.Wr.weight.dtype)  # autocast projects the descriptors in bfloat16
-        rotary = torch.cat([table.flatten(0, 1) for _, table, _ in sides])
-        shape0, shape1 = shapes = [TokenShape.of(tokens, mask) for tokens, _, mask in sides]
-        masks = [mask for _, _, mask in sides]
-
-        def run(layer: int, x: Tensor) -> tuple[Tensor, ...]:
-            module = self.transformers[layer]
-            x = self._blocks.own(x, rotary, module.self_attn.weights(), shapes)
-            x = self._blocks.cross(x, module.cross_attn.weights(), shape0, shape1)
-            return x, self.log_assignment[layer](*split(x, shapes), *masks)
-
+        shapes, masks, states = self._states(features0, features1, checkpoint)
         outputs = []
-        for layer in range(self.config.num_layers):
-            if checkpoint:
-                x, assignment = recompute(run, layer, x, use_reentrant=False)
-            else:
-                x, assignment = run(layer, x)
+        for layer, x in enumerate(states):
+            tokens0, tokens1 = split(x, shapes)
+            assign = partial(self.log_assignment[layer], tokens0, tokens1, *masks)
+            assignment = recompute(assign, use_reentrant=False) if checkpoint else assign()
             sure0 = sure1 = None
             if layer < self.config.num_layers - 1:
                 sure0, sure1 = split(self.token_confidence[layer](x.detach()), shapes)
-            tokens0, tokens1 = split(x, shapes)
             outputs.append(LayerOutput(tokens0, tokens1, assignment, sure0, sure1))
         return outputs
+
+    def layer_scores(self, features0: Features, features1: Features) -> LayerScores:
+        """What the assignments of every layer are made of, with gradients: less than
+        `layer_outputs`, and all that a loss needs.
+
+        Args:
+            features0, features1: see there.
+
+        Raises:
+            InputError: see there.
+        """
+        shapes, masks, states = self._states(features0, features1, False)
+        with torch.autocast(states[0].device.type, enabled=False):
+            x = widen(torch.stack(states))  # (L, T, dim)
+            assign = self.log_assignment
+            project = [layer.projection() for layer in assign]
+            weight, bias = (widen(torch.stack(part)) for part in zip(*project, strict=True))
+            projected0, projected1 = _parted(torch.baddbmm(bias[:, None], x, weight), shapes)
+            match0, match1 = _parted(
+                _logits(x, [layer.matchability for layer in assign])[..., None], shapes
+            )
+            similarity = projected0 @ projected1.mT
+        return LayerScores(
+            similarity,
+            match0[..., 0],
+            match1[..., 0],
+            masks[0],
+            masks[1],
+            x.detach(),
+            tuple(shapes),
+        )
+
+    def layer_confidences(self, scores: LayerScores) -> list[tuple[Tensor, Tensor]]:
+        """Logits of the confidence classifiers, (B, M) and (B, N), of every layer but the last."""
+        if self.config.num_layers == 1:
+            return []
+        with torch.autocast(scores.tokens.device.type, enabled=False):
+            logits = _logits(scores.tokens[:-1], [c.token[0] for c in self.token_confidence])
+        sides = (side[..., 0] for side in _parted(logits[..., None], scores.shapes))
+        return list(zip(*(side.unbind(0) for side in sides), strict=True))
+
+    def _states(
+        self, features0: Features, features1: Features, checkpoint: bool
+    ) -> tuple[list[TokenShape], list[Tensor | None], list[Tensor]]:
+        """Shapes and masks of both sides, and the tokens (T, dim) after each layer."""
+        if not (features0.batched and features1.batched and len(features0) == len(features1)):
+            raise InputError("training takes two batches of the same number of images")
+        sides = [self._encode(features, look=False) for features in (features0, features1)]
+        x = torch.cat([tokens.flatten(0, 1) for tokens, _, _ in sides])
+        x = x.to(self.posenc.Wr.weight.dtype)  # autocast projects the descriptors in bfloat16
+        rotary = torch.cat([table.flatten(0, 1) for _, table, _ in sides])
+        shapes = [TokenShape.of(tokens, mask) for tokens, _, mask in sides]
+
+        def run(layer: int, x: Tensor) -> Tensor:
+            module = self.transformers[layer]
+            x = self._blocks.own(x, rotary, module.self_attn.weights(), shapes)
+            return self._blocks.cross(x, module.cross_attn.weights(), *shapes)
+
+        states = []
+        for layer in range(self.config.num_layers):
+            x = recompute(run, layer, x, use_reentrant=False) if checkpoint else run(layer, x)
+            states.append(x)
+        return shapes, [mask for _, _, mask in sides], states
 
     # -- weights -------------------------------------------------------------------------------
 
@@ -310,12 +380,17 @@ class LightGlue(Network):
         """Whether graphs are used."""
         return device.type == "cuda" if self.graphs is None else self.graphs
 
-    def _encode(self, features: Features) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Projected descriptors (B, N, dim), rotary table (B, N, 2·dim/heads), mask or None."""
+    def _encode(
+        self, features: Features, *, look: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Projected descriptors (B, N, dim), rotary table (B, N, 2·dim/heads), mask or None.
+
+        Values are checked if they are to be looked at, and a mask without padding is left out.
+        """
         self._check(features)
         tokens, rotary = self._encoded(features)
         mask = features.mask
-        return tokens, rotary, None if mask is None or bool(mask.all()) else mask
+        return tokens, rotary, None if mask is None or (look and bool(mask.all())) else mask
 
     def _check(self, features: Features) -> None:
         """Refuse features that are not for this network."""
@@ -348,6 +423,23 @@ class LightGlue(Network):
         rotary = rotary_table(positions, frequencies).to(dtype)
         tokens = self.input_proj(features.descriptors.to(dtype))
         return (tokens, rotary) if features.batched else (tokens[None], rotary[None])
+
+
+def _logits(x: Tensor, classifiers: Sequence[nn.Linear]) -> Tensor:
+    """(L, T) of tokens (L, T, dim), each layer's by its own classifier of one output."""
+    weight = widen(torch.stack([c.weight for c in classifiers])).mT
+    bias = widen(torch.stack([c.bias for c in classifiers]))
+    return torch.baddbmm(bias[:, None], x, weight)[..., 0]
+
+
+def _parted(values: Tensor, shapes: Sequence[TokenShape]) -> tuple[Tensor, Tensor]:
+    """(L, T, C) as (L, B, N, C) of either side."""
+    sides = torch.split(values, [shape.images * shape.length for shape in shapes], 1)
+    first, second = (
+        side.view(len(values), shape.images, shape.length, -1)
+        for side, shape in zip(sides, shapes, strict=True)
+    )
+    return first, second
 
 
 # -- what others have to know of it --------------------------------------------------------------

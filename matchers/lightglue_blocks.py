@@ -76,8 +76,8 @@ class SelfBlock(nn.Module):
 
     def weights(self) -> BlockWeights:
         """The parameters, arranged for `self_block`."""
-        order = _qkv_order(self.Wqkv.in_features, self.heads).to(self.Wqkv.weight.device)
-        project = tuple((self.Wqkv.weight[rows].T, self.Wqkv.bias[rows]) for rows in order)
+        weights, biases = (_sorted(part, self.heads) for part in (self.Wqkv.weight, self.Wqkv.bias))
+        project = tuple((w.T, b) for w, b in zip(weights, biases, strict=True))
         return BlockWeights(self.heads, project, *_fused(self.out_proj, self.ffn))
 
 
@@ -339,11 +339,11 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     return (a.double() @ b.double()).to(a.dtype)
 
 
-def _qkv_order(dim: int, heads: int) -> Tensor:
-    """Rows of the official `Wqkv`, (head, pair, half of pair, q|k|v), for q, k and v: (3, dim).
+def _sorted(rows: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of the official `Wqkv`, (head, pair, half of pair, q|k|v), as q, k and v: (dim, …) each.
 
     Queries and keys become (head, half, pair), both alike, which leaves their products as they
     are; values keep their order.
     """
-    q, k, v = torch.arange(3 * dim).view(heads, dim // heads // 2, 2, 3).unbind(-1)
-    return torch.stack([q.mT.flatten(), k.mT.flatten(), v.flatten()])
+    q, k, v = rows.reshape(heads, -1, 2, 3, *rows.shape[1:]).unbind(3)
+    return q.transpose(1, 2).flatten(0, 2), k.transpose(1, 2).flatten(0, 2), v.flatten(0, 2)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from matchers import weights
-from matchers.assignment import mutual_matches
+from matchers.assignment import log_double_softmax, mutual_matches
 from matchers.lightglue import LightGlue
 from matchers.lightglue_blocks import first_layers
 from matchers.lightglue_config import LightGlueConfig
@@ -556,6 +556,28 @@ def test_layer_outputs_agree_with_matching() -> None:
             rows = torch.nonzero(row >= 0)[:, 0]
             assert torch.stack([rows, row[rows]], 1).tolist() == found.indices.tolist()
             torch.testing.assert_close(values[rows], found.scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_layer_scores_are_what_layer_outputs_are_made_of(padded: bool) -> None:
+    model = random_model()
+    counts = ((6, 4), (5, 3)) if padded else ((6, 6), (5, 5))
+    sides = [batch([random_features(n, 7 * n + i) for i, n in enumerate(c)]) for c in counts]
+    if not padded:
+        sides = [dataclasses.replace(side, mask=None) for side in sides]
+    scores, outputs = model.layer_scores(*sides), model.layer_outputs(*sides)
+    assert len(scores.similarity) == len(outputs) == model.config.num_layers
+    for layer, output in enumerate(outputs):
+        made = log_double_softmax(
+            scores.similarity[layer], scores.matchability0[layer], scores.matchability1[layer],
+            scores.mask0, scores.mask1,
+        )  # fmt: skip
+        torch.testing.assert_close(made, output.log_assignment, rtol=1e-5, atol=1e-5)
+    sure = model.layer_confidences(scores)
+    assert len(sure) == len(outputs) - 1
+    for mine, output in zip(sure, outputs, strict=False):
+        for logits, theirs in zip(mine, (output.confidence0, output.confidence1), strict=True):
+            torch.testing.assert_close(logits, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_padding_does_not_change_layer_outputs() -> None:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from matchers.assignment import log_double_softmax
+from matchers.lightglue import LayerScores
 from matchers.lightglue_adaptive import confident
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally, stop_layers, tally
@@ -61,31 +63,86 @@ def test_superglue_is_the_mean_log_likelihood_of_matches_and_dustbins() -> None:
     assert float(superglue_loss(ASSIGNMENT, PARTNERS)) == pytest.approx((1 + 3 + 4) / 3 * LN2)
 
 
+def dense(assignment: Tensor, labels: Labels) -> Tensor:
+    """LightGlue's loss as its paper has it (eq. 11), of one layer's assignment: (B,)."""
+    terms = [
+        (labels.partner0 >= 0, assignment[:, :-1, :-1].gather(
+            2, labels.partner0.clamp(min=0)[..., None])[..., 0], 1.0),
+        (labels.partner0 == UNMATCHED, assignment[:, :-1, -1], 0.5),
+        (labels.partner1 == UNMATCHED, assignment[:, -1, :-1], 0.5),
+    ]  # fmt: skip
+    means = [
+        w * torch.where(chosen, values, 0.0).sum(1) / chosen.sum(1).clamp(min=1)
+        for chosen, values, w in terms
+    ]
+    return -sum(means, torch.zeros(()))
+
+
+def scores_of(
+    similarity: Tensor, z0: Tensor, z1: Tensor, mask0: Tensor | None, mask1: Tensor | None
+) -> LayerScores:
+    return LayerScores(similarity, z0, z1, mask0, mask1, torch.zeros(0), ())
+
+
 def test_lightglue_weighs_matches_and_dustbins_alike() -> None:
     # 1/1 log 1/2 + 1/(2·1) log 1/8 + 1/(2·1) log 1/16
-    assert float(lightglue_loss([ASSIGNMENT], PARTNERS)) == pytest.approx((1 + 1.5 + 2) * LN2)
+    assert float(dense(ASSIGNMENT, PARTNERS)) == pytest.approx((1 + 1.5 + 2) * LN2)
+    # of equal similarities a match has 1/2 of its row and 1/3 of its column; by matchabilities of
+    # logit 0 each of it is half as likely again, and so are the dustbins
+    flat = scores_of(
+        torch.zeros(1, 1, 3, 2), torch.zeros(1, 1, 3), torch.zeros(1, 1, 2), None, None
+    )
+    expected = math.log(2 * 3 * 2 * 2) + (LN2 + LN2) / 2
+    assert float(lightglue_loss(flat, PARTNERS)) == pytest.approx(expected)
 
 
-def test_lightglue_is_the_mean_over_layers_and_pairs() -> None:
-    half = ASSIGNMENT - LN2  # every term costs ln 2 more: 1 + 1/2 + 1/2 times
-    assert float(lightglue_loss([ASSIGNMENT, half], PARTNERS)) == pytest.approx((4.5 + 1.0) * LN2)
+@pytest.mark.parametrize("padded", [False, True])
+def test_lightglue_is_the_mean_over_layers_and_pairs(padded: bool) -> None:
+    """Loss and gradients, against whole assignments; pairs without labels count."""
+    torch.manual_seed(0)
+    labels = labels_of(
+        [[1, UNMATCHED, IGNORED], [IGNORED] * 3, [0, 1, UNMATCHED]],
+        [[UNMATCHED, 0], [IGNORED, IGNORED], [0, 1]],
+    )
+    mask0, mask1 = None, None
+    if padded:
+        mask0 = torch.tensor([[True, True, False]] * 2 + [[True] * 3])
+        mask1 = torch.tensor([[True, True], [True, False], [True, True]])
+    parts = [
+        torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        for shape in ((4, 3, 3, 2), (4, 3, 3), (4, 3, 2))
+    ]
+    whole = [
+        dense(log_double_softmax(*layer, mask0, mask1), labels)
+        for layer in zip(*parts, strict=True)
+    ]
+    expected = torch.stack(whole).mean()
+    loss = lightglue_loss(scores_of(*parts, mask0, mask1), labels)
+    torch.testing.assert_close(loss, expected)
+    for mine, theirs in zip(
+        torch.autograd.grad(loss, parts), torch.autograd.grad(expected, parts), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
+    if padded:
+        assert not torch.autograd.grad(
+            lightglue_loss(scores_of(*parts, mask0, mask1), labels), parts[0]
+        )[0][:, 0, 2].any()  # fmt: skip
+
+
+def test_superglue_is_the_mean_over_pairs() -> None:
     both = labels_of([[1, UNMATCHED, IGNORED], [IGNORED] * 3], [[UNMATCHED, 0], [IGNORED, IGNORED]])
     pairs = torch.cat([ASSIGNMENT, ASSIGNMENT])
-    assert float(lightglue_loss([pairs], both)) == pytest.approx(4.5 * LN2 / 2)
     assert float(superglue_loss(pairs, both)) == pytest.approx(8 / 3 * LN2 / 2)
 
 
-@pytest.mark.parametrize("loss", [superglue_loss, lambda a, b: lightglue_loss([a], b)])
-def test_padding_and_ignored_keypoints_get_no_gradient(loss: object) -> None:
+def test_padding_and_ignored_keypoints_get_no_gradient() -> None:
     assignment = ASSIGNMENT.clone()
     # what the networks put at padding: the lowest number there is
     assignment = torch.nn.functional.pad(assignment, (0, 1, 0, 1), value=torch.finfo().min)
     assignment = assignment[:, [0, 1, 2, 4, 3]][:, :, [0, 1, 3, 2]].requires_grad_()
     padded = labels_of([[1, UNMATCHED, IGNORED, IGNORED]], [[UNMATCHED, 0, IGNORED]])
-    value = loss(assignment, padded)  # type: ignore[operator]
-    assert float(value.detach()) == pytest.approx(
-        float(loss(ASSIGNMENT, PARTNERS))  # type: ignore[operator]
-    )
+    value = superglue_loss(assignment, padded)
+    assert float(value.detach()) == pytest.approx(float(superglue_loss(ASSIGNMENT, PARTNERS)))
     value.backward()
     touched = (assignment.grad[0] != 0.0).nonzero().tolist()  # type: ignore[index]
     assert touched == [[0, 1], [1, 3], [4, 0]]

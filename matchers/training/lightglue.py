@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from matchers.lightglue import LightGlue
+from matchers.assignment import log_double_softmax
+from matchers.lightglue import LayerScores, LightGlue
 from matchers.lightglue_blocks import first_layers, infer_sizes, rename
 from matchers.lightglue_config import LightGlueConfig
 from matchers.specs import FeaturesSpec
@@ -56,16 +57,32 @@ def objective(
     model: LightGlue, first: PairSide, second: PairSide, labels: Labels, stage: str
 ) -> LossAndAssignment:
     """The loss of the correspondences, or (stage "confidence") of the classifiers."""
-    outputs = model.layer_outputs(first.features, second.features)
-    assignments = [output.log_assignment for output in outputs]
-    confidences: Any = [(o.confidence0, o.confidence1) for o in outputs[:-1]]
+    scores = model.layer_scores(first.features, second.features)
     if stage == "confidence":
+        assignments = [_log_assignment(scores, layer) for layer in range(len(scores.tokens))]
+        logits = model.layer_confidences(scores)
         both = masks(first, second)
-        loss = confidence_loss(confidences, assignments, *both, model.config.filter_threshold)
+        loss = confidence_loss(logits, assignments, *both, model.config.filter_threshold)
     else:
-        loss = lightglue_loss(assignments, labels)
-    plain = [(c0.detach(), c1.detach()) for c0, c1 in confidences]
-    return LossAndAssignment(loss, assignments[-1].detach(), plain)
+        loss = lightglue_loss(scores, labels)
+
+    @torch.no_grad()
+    def confidences() -> list[tuple[Tensor, Tensor]]:
+        return model.layer_confidences(scores)
+
+    return LossAndAssignment(
+        loss, torch.no_grad()(lambda: _log_assignment(scores, -1)), confidences
+    )
+
+
+def _log_assignment(scores: LayerScores, layer: int) -> Tensor:
+    return log_double_softmax(
+        scores.similarity[layer],
+        scores.matchability0[layer],
+        scores.matchability1[layer],
+        scores.mask0,
+        scores.mask1,
+    )
 
 
 def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:

@@ -6,14 +6,19 @@ Padding and ignored keypoints take no part; a pair without a kind of label adds 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from matchers.assignment import mutual_matches
 from matchers.truth.batched import Labels
 from matchers.truth.rules import UNMATCHED
+
+if TYPE_CHECKING:
+    from matchers.lightglue import LayerScores
 
 
 def superglue_loss(log_assignment: Tensor, labels: Labels) -> Tensor:
@@ -34,29 +39,78 @@ def superglue_loss(log_assignment: Tensor, labels: Labels) -> Tensor:
     return -_mean(values, chosen).mean()
 
 
-def lightglue_layer_loss(log_assignment: Tensor, labels: Labels) -> Tensor:
-    """What one layer adds to LightGlue's loss (eq. 11): matches and dustbins weigh the same.
+def lightglue_loss(scores: LayerScores, labels: Labels) -> Tensor:
+    """LightGlue's loss (eq. 11): matches and dustbins weigh the same; the mean over all layers'
+    assignments, and over the pairs.
 
-    Args, Returns: as `superglue_loss`; (B,), not the mean.
-    """
-    matches, alone0, alone1 = _terms(log_assignment, labels)
-    positive = _mean(*matches)
-    negative = (_mean(*alone0) + _mean(*alone1)) / 2.0
-    return -(positive + negative)
-
-
-def lightglue_loss(log_assignments: Sequence[Tensor], labels: Labels) -> Tensor:
-    """LightGlue's loss (eq. 11): the mean over all layers' assignments, and over the pairs.
+    Of the assignments (`matchers.assignment.log_double_softmax`) only those terms are made that
+    count: what normalises a row and a column, and the similarities of true matches.
 
     Args:
-        log_assignments: (B, M+1, N+1) of each layer.
+        scores: of all layers.
         labels: of the same pairs.
 
     Returns:
         ().
     """
-    layers = [lightglue_layer_loss(assignment, labels) for assignment in log_assignments]
-    return torch.stack(layers).mean()
+    layers = len(scores.similarity)
+    partner0 = labels.partner0
+    matched = partner0 >= 0
+    column = partner0.clamp(min=0)
+    likelihood: Tensor = _Matched.apply(  # type: ignore[no-untyped-call]
+        scores.similarity, column, matched, scores.mask0, scores.mask1
+    )
+    here, there = (functional.logsigmoid(z) for z in (scores.matchability0, scores.matchability1))
+    likelihood = likelihood + here + there.gather(2, column.expand(layers, -1, -1))
+    terms = [
+        (likelihood, matched),
+        (here - scores.matchability0, partner0 == UNMATCHED),  # log σ(-z) = log σ(z) - z
+        (there - scores.matchability1, labels.partner1 == UNMATCHED),
+    ]
+    positive, alone0, alone1 = (
+        _mean(values.masked_fill(~chosen, 0.0), chosen) for values, chosen in terms
+    )
+    return -(positive + (alone0 + alone1) / 2.0).mean()
+
+
+class _Matched(torch.autograd.Function):
+    """Log probabilities (L, B, M) that matches have by the softmax over rows and that over columns
+    of similarities (L, B, M, N); 0 where there is no match. The gradient is taken in one go: a
+    product with either softmax, neither of which is kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        similarity: Tensor,
+        column: Tensor,
+        matched: Tensor,
+        mask0: Tensor | None,
+        mask1: Tensor | None,
+    ) -> Tensor:
+        lowest = torch.finfo(similarity.dtype).min
+        if mask1 is not None:
+            similarity = similarity.masked_fill(~mask1[:, None, :], lowest)
+        if mask0 is not None:
+            similarity = similarity.masked_fill(~mask0[:, :, None], lowest)
+        rows, columns = similarity.logsumexp(3), similarity.logsumexp(2)
+        column = column.expand(len(similarity), -1, -1)
+        chosen = similarity.gather(3, column[..., None])[..., 0]
+        ctx.save_for_backward(similarity, rows, columns, column, matched)
+        value = 2.0 * chosen - rows - columns.gather(2, column)
+        return value.masked_fill(~matched, 0.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by: Tensor) -> tuple[Tensor | None, ...]:
+        similarity, rows, columns, column, matched = ctx.saved_tensors
+        by = by.masked_fill(~matched, 0.0)
+        by_column = torch.zeros_like(columns).scatter_add_(2, column, by)
+        gradient = (similarity - rows[..., None]).exp_().mul_(-by[..., None])
+        other = (similarity - columns[:, :, None]).exp_()
+        gradient.addcmul_(other, by_column[:, :, None], value=-1.0)
+        gradient.scatter_add_(3, column[..., None], 2.0 * by[..., None])
+        return gradient, None, None, None, None
 
 
 def confidence_loss(
@@ -102,10 +156,13 @@ def both_sides(
         mask0, mask1: (B, M) and (B, N) bool, False at padding.
     """
     partner0, _ = mutual_matches(log_assignment, threshold, mask0=mask0, mask1=mask1)
+    # those without a match go to a column of their own, which is cut off
+    columns = mask1.shape[1]
+    rows = torch.arange(mask0.shape[1], device=mask0.device).expand_as(partner0)
     partner1 = torch.full_like(mask1, -1, dtype=torch.long)
-    pair, i = (partner0 >= 0).nonzero(as_tuple=True)
-    partner1[pair, partner0[pair, i]] = i
-    return partner0, partner1
+    partner1 = functional.pad(partner1, (0, 1))
+    partner1.scatter_(1, torch.where(partner0 >= 0, partner0, columns), rows)
+    return partner0, partner1[:, :columns]
 
 
 Term = tuple[Tensor, Tensor]
@@ -126,5 +183,5 @@ def _terms(log_assignment: Tensor, labels: Labels) -> tuple[Term, Term, Term]:
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """(B,) mean over the chosen of (B, N), 0 where none is."""
-    return values.sum(1) / chosen.sum(1).clamp(min=1)
+    """(…, B) means over the chosen, (B, N), of values (…, B, N), 0 elsewhere; 0 where none is."""
+    return values.sum(-1) / chosen.sum(-1).clamp(min=1)

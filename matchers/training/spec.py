@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,14 +34,25 @@ class LossAndAssignment:
 
     Attributes:
         loss: (), with gradients.
-        log_assignment: (B, M+1, N+1) of the last layer, without.
-        confidences: logits of the confidence classifiers of the layers but the last, without; None
-            of a network that has none.
+        assign: makes `log_assignment`, which not every step looks at.
+        confide: makes `confidences`; None of a network that has none.
     """
 
     loss: Tensor
-    log_assignment: Tensor
-    confidences: list[tuple[Tensor, Tensor]] | None = None
+    assign: Callable[[], Tensor]
+    confide: Callable[[], list[tuple[Tensor, Tensor]]] | None = None
+
+    @cached_property
+    def log_assignment(self) -> Tensor:
+        """(B, M+1, N+1) of the last layer, without gradients."""
+        return self.assign().detach()
+
+    @cached_property
+    def confidences(self) -> list[tuple[Tensor, Tensor]] | None:
+        """Logits of the confidence classifiers of the layers but the last, without gradients."""
+        if self.confide is None:
+            return None
+        return [(one.detach(), other.detach()) for one, other in self.confide()]
 
 
 @dataclass(frozen=True, eq=False)

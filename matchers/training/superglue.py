@@ -55,7 +55,7 @@ def objective(
 ) -> LossAndAssignment:
     """The loss of the correspondences (eq. 8)."""
     assignment = model.log_assignment(first.features, second.features)
-    return LossAndAssignment(superglue_loss(assignment, labels), assignment.detach())
+    return LossAndAssignment(superglue_loss(assignment, labels), lambda: assignment)
 
 
 def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
