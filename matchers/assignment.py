@@ -58,7 +58,7 @@ def log_double_softmax(
     out = similarity.new_zeros((b, m + 1, n + 1))
     out[:, :m, :n] = (
         functional.log_softmax(rows, 2)
-        + functional.log_softmax(columns, 1)
+        + log_softmax_columns(columns)
         + functional.logsigmoid(matchability0)[:, :, None]
         + functional.logsigmoid(matchability1)[:, None, :]
     )
@@ -69,6 +69,17 @@ def log_double_softmax(
     if mask1 is not None:
         out = out.masked_fill(~functional.pad(mask1, (0, 1), value=True)[:, None, :], lowest)
     return out
+
+
+def log_softmax_columns(values: Tensor) -> Tensor:
+    """The log softmax of (B, M, N) over M.
+
+    CUDA's kernel for any dimension but the last takes 0.5 ms for 1024 × 1024 numbers on an H200,
+    the one for the last together with two transpositions a twentieth.
+    """
+    if values.is_cuda:
+        return functional.log_softmax(values.mT.contiguous(), 2).mT
+    return functional.log_softmax(values, 1)
 
 
 def mutual_maxima(

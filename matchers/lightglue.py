@@ -134,21 +134,21 @@ class LightGlue(Network):
             InputError: descriptors of another size; no scales and orientations where they are
                 needed; an image size that is not positive.
         """
-        weights = self.arranged_first()
         if self._replays(features.device) and not features.batched and len(features):
-            self._check(features)
-            used = (weights, self.posenc.Wr.weight, *self.input_proj.parameters())
-            tokens, rotary = self._graphs.prepare(
-                features,
-                self._encoded,
-                lambda x, rotary, shape: self._blocks.own(x, rotary, weights, [shape]),
-                [*used, *(value.data_ptr() for value in used[1:])],
-            )
-            return LightGluePrepared(tokens, rotary, None, False)
+            return self._prepare_together([features])[0]
+        weights = self.arranged_first()
         tokens, rotary, mask = self._encode(features)
         shape = TokenShape.of(tokens, mask)
         flat = self._blocks.own(tokens.flatten(0, 1), rotary.flatten(0, 1), weights, [shape])
         return LightGluePrepared(flat.view(tokens.shape), rotary, mask, features.batched)
+
+    @torch.no_grad()
+    def prepare_all(self, images: Sequence[Features]) -> list[LightGluePrepared]:
+        """`prepare` of some images; those of one size together, where that is faster."""
+        some = [image for image in images if not image.batched and len(image)]
+        if not (images and self._replays(images[0].device) and len(some) == len(images)):
+            return [self.prepare(image) for image in images]
+        return self._prepare_together(images)
 
     def collate(self, prepared: Sequence[LightGluePrepared]) -> LightGluePrepared:
         """Images that were prepared one by one as a batch.
@@ -211,7 +211,7 @@ class LightGlue(Network):
 
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
         """Prepare both images' features and match them, see `prepare` and `match`."""
-        return self.match(self.prepare(features0), self.prepare(features1), **settings)
+        return self.match(*self.prepare_all((features0, features1)), **settings)
 
     # -- training ------------------------------------------------------------------------------
 
@@ -380,6 +380,18 @@ class LightGlue(Network):
         """Whether graphs are used."""
         return device.type == "cuda" if self.graphs is None else self.graphs
 
+    def _prepare_together(self, images: Sequence[Features]) -> list[LightGluePrepared]:
+        """Prepare images with keypoints by one graph."""
+        self._check(images)
+        weights = self.arranged_first()
+
+        def own(x: Tensor, rotary: Tensor, shape: TokenShape) -> Tensor:
+            return self._blocks.own(x, rotary, weights, [shape])
+
+        others = [self.posenc.Wr.weight, *self.input_proj.parameters()]
+        made = self._graphs.prepare(images, self._encoded, own, weights, others)
+        return [LightGluePrepared(tokens, rotary, None, False) for tokens, rotary in made]
+
     def _encode(
         self, features: Features, *, look: bool = True
     ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -387,26 +399,30 @@ class LightGlue(Network):
 
         Values are checked if they are to be looked at, and a mask without padding is left out.
         """
-        self._check(features)
+        self._check([features], values=look)
         tokens, rotary = self._encoded(features)
         mask = features.mask
         return tokens, rotary, None if mask is None or (look and bool(mask.all())) else mask
 
-    def _check(self, features: Features) -> None:
-        """Refuse features that are not for this network."""
-        if features.descriptors.shape[-1] != self.config.input_dim:
-            raise InputError(
-                f"descriptors of {features.descriptors.shape[-1]} numbers: this LightGlue takes "
-                f"{self.config.input_dim}"
-            )
-        if self.config.scale_orientation and (
-            features.scales is None or features.orientations is None
-        ):
-            raise InputError("features without scales and orientations: this LightGlue needs them")
-        if not bool((features.image_size > 0).all()):
-            raise InputError(
-                f"image_size {features.image_size.tolist()}: width and height must be over 0"
-            )
+    def _check(self, images: Sequence[Features], *, values: bool = True) -> None:
+        """Refuse features that are not for this network; `values`: look at numbers as well."""
+        for features in images:
+            if features.descriptors.shape[-1] != self.config.input_dim:
+                raise InputError(
+                    f"descriptors of {features.descriptors.shape[-1]} numbers: this LightGlue "
+                    f"takes {self.config.input_dim}"
+                )
+            if self.config.scale_orientation and (
+                features.scales is None or features.orientations is None
+            ):
+                raise InputError(
+                    "features without scales and orientations: this LightGlue needs them"
+                )
+        if not values:
+            return
+        sizes = torch.cat([features.image_size.reshape(-1, 2) for features in images])
+        if not bool((sizes > 0).all()):
+            raise InputError(f"image_size {sizes.tolist()}: width and height must be over 0")
 
     def _encoded(self, features: Features) -> tuple[Tensor, Tensor]:
         """Projected descriptors and rotary table, of features that were checked."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from matchers.assignment import mutual_maxima, to_matches
+from matchers.assignment import log_softmax_columns, mutual_maxima, to_matches
 from matchers.lightglue_blocks import Blocks, BlockWeights, TokenShape, split, widen
 from matchers.types import Adaptation, Matches
 
@@ -364,7 +364,7 @@ def assign(
     if shape0.keys is not None:
         columns = columns.masked_fill(~shape0.keys[:, 0].mT, -torch.inf)
     scores = functional.log_softmax(rows, 2)
-    scores += functional.log_softmax(columns, 1)
+    scores += log_softmax_columns(columns)
     scores.add_(z0[:, :, None]).add_(z1[:, None, :])
     partner, score = mutual_maxima(scores)
     return partner, score.exp()

@@ -178,6 +178,9 @@ def self_block(
     half = q.shape[-1] // 2
     q = torch.addcmul(q * cos, q.roll(half, -1), sin)
     k = torch.addcmul(k * cos, k.roll(half, -1), sin)
+    both = joined(shapes) if leaves_room(x) else None
+    if both is not None:
+        shapes = (both,)
     sides = zip(*(split(values, shapes) for values in (q, k, v)), shapes, strict=True)
     messages = [_attend(q, k, v, shape.keys) for q, k, v, shape in sides]
     return _feed(x, messages, weights)
@@ -199,9 +202,33 @@ def cross_block(x: Tensor, weights: BlockWeights, shape0: TokenShape, shape1: To
         (T, dim).
     """
     shapes = (shape0, shape1)
-    (qk0, qk1), (v0, v1) = (split(values, shapes) for values in _project(x, weights))
+    qk, v = _project(x, weights)
+    both = joined((shape1, shape0)) if leaves_room(x) else None
+    if both is not None:
+        half = len(qk) // 2
+        (q,), (k,), (v,) = (
+            split(values, (both,)) for values in (qk, qk.roll(half, 0), v.roll(half, 0))
+        )
+        return _feed(x, [_attend(q, k, v, both.keys)], weights)
+    (qk0, qk1), (v0, v1) = split(qk, shapes), split(v, shapes)
     messages = [_attend(qk0, qk1, v1, shape1.keys), _attend(qk1, qk0, v0, shape0.keys)]
     return _feed(x, messages, weights)
+
+
+def leaves_room(x: Tensor) -> bool:
+    """Whether the attention of one side leaves a device idle, so that both go at once: a GPU."""
+    return x.is_cuda
+
+
+def joined(shapes: Sequence[TokenShape]) -> TokenShape | None:
+    """Two sides as one batch; None: they are not of one length, or one of them is masked."""
+    if len(shapes) != 2 or shapes[0][:2] != shapes[1][:2]:
+        return None
+    keys = [shape.keys for shape in shapes if shape.keys is not None]
+    if len(keys) == 1:
+        return None
+    images, length, _ = shapes[0]
+    return TokenShape(2 * images, length, torch.cat(keys) if keys else None)
 
 
 def split(tokens: Tensor, shapes: Sequence[TokenShape]) -> tuple[Tensor, ...]:

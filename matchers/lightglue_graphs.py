@@ -403,105 +403,126 @@ class _Batch:
         return _Stage(size, self._records, self.size, *self._common)
 
 
-class _Image:
-    """The graph that prepares an image of at most N keypoints.
+class _Images:
+    """The graph that prepares B images of at most N keypoints.
 
     Args:
         like: features of such an image.
-        size: N.
+        size: B and N.
         whole: whether images have N keypoints, none of them padding.
-        encode: of features the tokens and the rotary table, each (1, N, …).
-        own: the first self block on these (N, …), of a shape.
+        encode: of batched features the tokens and the rotary table, each (B, N, …).
+        own: the first self block on these (B·N, …), of a shape.
         pool: see `Replayed`.
     """
 
     def __init__(
-        self, like: Features, size: int, whole: bool, encode: Encode, own: Own, pool: Any
+        self, like: Features, size: _Size, whole: bool, encode: Encode, own: Own, pool: Any
     ) -> None:
-        def room(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values.new_zeros((size, *values.shape[1:]))
+        def room(values: Tensor | None) -> Any:
+            return None if values is None else values.new_zeros((*size, *values.shape[1:]))
 
-        device = like.device
-        keypoints, scores, descriptors = map(room, (like.keypoints, like.scores, like.descriptors))
-        assert keypoints is not None and scores is not None and descriptors is not None
         self._given = Features(
-            keypoints, scores, descriptors, torch.ones_like(like.image_size),
+            room(like.keypoints), room(like.scores), room(like.descriptors),
+            torch.ones_like(like.image_size).repeat(size.pairs, 1),
             room(like.scales), room(like.orientations),
         )  # fmt: skip
-        self._keys = torch.ones((1, 1, 1, size), dtype=torch.bool, device=device)
-        shape = TokenShape(1, size, None if whole else self._keys)
+        self._keys = torch.ones((*size, 1, 1), dtype=torch.bool, device=like.device).movedim(1, 3)
+        shape = TokenShape(*size, None if whole else self._keys)
         tokens, rotary = encode(self._given)
-        self._tokens, self._rotary = torch.zeros_like(tokens[0]), torch.zeros_like(rotary[0])
+        self._tokens, self._rotary = torch.zeros_like(tokens), torch.zeros_like(rotary)
 
         def run() -> None:
             tokens, rotary = encode(self._given)
-            self._tokens.copy_(own(tokens[0], rotary[0], shape))
-            self._rotary.copy_(rotary[0])
+            flat = own(tokens.flatten(0, 1), rotary.flatten(0, 1), shape)
+            self._tokens.copy_(flat.view_as(tokens))
+            self._rotary.copy_(rotary)
 
         self._graph = Replayed(run, (self._tokens, self._rotary), pool)
 
-    def prepare(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Tokens and rotary table, each (1, n, …)."""
-        count = len(features)
-        for name in ("keypoints", "descriptors", "scales", "orientations"):
-            values, place = getattr(features, name), getattr(self._given, name)
-            if values is not None:
-                place[:count].copy_(values)
-                if count < len(place):
-                    place[count:].zero_()
-        self._given.image_size.copy_(features.image_size)
-        self._keys[..., :count] = True
-        self._keys[..., count:] = False
+    def prepare(self, images: Sequence[Features]) -> list[tuple[Tensor, Tensor]]:
+        """Tokens and rotary table of each image, each (1, n, …)."""
+        given = self._given
+        for slot, features in enumerate(images):
+            count = len(features)
+            for name in ("keypoints", "descriptors", "scales", "orientations"):
+                values = getattr(features, name)
+                if values is not None:
+                    place = getattr(given, name)[slot]
+                    place[:count].copy_(values)
+                    if count < len(place):
+                        place[count:].zero_()
+            given.image_size[slot].copy_(features.image_size)
+            if count < given.keypoints.shape[1]:
+                self._keys[slot, ..., :count] = True
+                self._keys[slot, ..., count:] = False
         self._graph.run()
-        return self._tokens[None, :count].clone(), self._rotary[None, :count].clone()
+        tokens, rotary = self._tokens.clone(), self._rotary.clone()
+        return [
+            (tokens[i : i + 1, : len(image)], rotary[i : i + 1, : len(image)])
+            for i, image in enumerate(images)
+        ]
 
 
 class LightGlueGraphs:
     """The graphs of a LightGlue, of a few sizes; those of other weights are forgotten."""
 
     def __init__(self) -> None:
-        self._images: OrderedDict[Any, _Image] = OrderedDict()
+        self._images: OrderedDict[Any, _Images] = OrderedDict()
         self._batches: OrderedDict[_Size, _Batch] = OrderedDict()
-        self._first: Any = None
+        self._first: tuple[Any, tuple[int, ...]] = None, ()
         self._weights: Sequence[LayerWeights] | None = None
         self._limits: _Limits | None = None
         self._settings: AdaptiveSettings | None = None
         self._pool: Any = None
+        self._keeper: Replayed | None = None
 
     def prepare(
-        self, features: Features, encode: Encode, own: Own, weights: Sequence[Any]
-    ) -> tuple[Tensor, Tensor]:
-        """Prepare the features of one image.
+        self,
+        images: Sequence[Features],
+        encode: Encode,
+        own: Own,
+        weights: Any,
+        others: Sequence[Tensor],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Prepare the features of some images.
 
         Args:
-            features: at least one, unbatched.
-            encode, own: see `_Image`.
-            weights: all that these depend on; with others, graphs are made anew.
+            images: with at least one keypoint each, unbatched, all with or without scales.
+            encode, own: see `_Images`.
+            weights, others: all that these depend on; with others, graphs are made anew.
 
         Returns:
-            Tokens and rotary table, each (1, N, …).
+            Tokens and rotary table of each, each (1, N, …).
         """
-        if self._first is None or any(
-            a is not b for a, b in zip(weights, self._first, strict=True)
-        ):
+        places = tuple(value.data_ptr() for value in others)
+        if self._first[0] is not weights or self._first[1] != places:
             self._images.clear()
-            self._first = tuple(weights)
-        size = padded_size(len(features))
-        whole = size == len(features)
-        given = (features.keypoints, features.descriptors, features.scales, features.orientations)
+            self._first = weights, places
+        size = _Size(len(images), padded_size(max(map(len, images))))
+        whole = all(len(image) == size.keypoints for image in images)
+        first = images[0]
+        given = (first.keypoints, first.descriptors, first.scales, first.orientations)
         kinds = [None if values is None else (values.dtype, values.shape[1:]) for values in given]
         key = (size, whole, *kinds)
         if key not in self._images:
-            self._images[key] = _Image(features, size, whole, encode, own, self._shared(features))
+            pool = self._shared(first)
+            self._images[key] = _Images(first, size, whole, encode, own, pool)
             if len(self._images) > KEPT:
                 self._images.popitem(last=False)
         self._images.move_to_end(key)
-        return self._images[key].prepare(features)
+        return self._images[key].prepare(images)
 
     def _shared(self, where: Any) -> Any:
         """Memory that all graphs share; None: not on CUDA."""
         if self._pool is None and where.device.type == "cuda":
             self._pool = torch.cuda.graph_pool_handle()
+            # a pool ends with the last graph in it, and can never be used again
+            number = torch.zeros(1, device=where.device)
+
+            def count() -> None:
+                number.add_(1)
+
+            self._keeper = Replayed(count, (number,), self._pool)
         return self._pool
 
     def match(

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matchers import lightglue_blocks as blocks
 from matchers import lightglue_graphs as graphs
 from matchers.lightglue import LightGlue
 from matchers.lightglue_adaptive import AdaptiveSettings
@@ -116,6 +117,22 @@ def test_other_weights_and_other_limits() -> None:
     for confidence in (0.1, 0.9, None):
         both = [network(a, b, depth_confidence=confidence) for network in (model, eager)]
         assert_same(*both)
+
+
+@pytest.mark.parametrize("counts", [((64, 64), (64, 64)), ((70, 40), (33, 80))])
+def test_both_sides_at_once(
+    counts: tuple[tuple[int, int], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention of both sides in one call, as on a GPU, with padding and without."""
+    model = random_model(SMALL, 3)
+    sides = [
+        [random_features(pair[side], 10 * i + side) for i, pair in enumerate(counts)]
+        for side in (0, 1)
+    ]
+    apart = by_graphs(model, graphs.LightGlueGraphs(), *sides)
+    monkeypatch.setattr(blocks, "leaves_room", lambda x: True)
+    for one, other in zip(by_graphs(model, graphs.LightGlueGraphs(), *sides), apart, strict=True):
+        assert_same(one, other)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs")
