@@ -37,7 +37,7 @@ from matchers.training.objectives import (
     trainable,
 )
 from matchers.training.run import TrainSummary, _some, train
-from matchers.training.trainer import Hardware
+from matchers.training.trainer import Hardware, _Step
 from matchers.truth.batched import pose_labels
 from matchers.weights import purpose
 from satgen.cli import main
@@ -47,6 +47,7 @@ from satgen.runfolder import RunFolder
 from satgen.splits import SplitConfig
 from tests.datasets import command, make
 from tests.limits import PATIENCE_S
+from tests.waits import Watch
 
 torch.set_num_threads(1)
 
@@ -687,6 +688,71 @@ def test_ctrl_c_anywhere_in_a_step_goes_on_to_the_same(
             assert checkpoint.load(tmp_path / "run" / "pose" / "checkpoint.pt") is not None
     assert stops
     assert results(tmp_path / "run") == results(short)
+
+
+def test_losses_that_are_read_late_are_the_same(
+    aura: Path, cache: Path, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hardware, "behind", 1)  # as on a GPU
+    small(aura, cache, tmp_path / "run")
+    assert results(tmp_path / "run") == results(short)
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(
+    aura: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    training, calls = matcher_spec("superglue").trained(), [0]
+
+    def objective(*args: Any) -> Any:
+        outcome = training.objective(*args)
+        calls[0] += torch.is_grad_enabled()
+        broken = calls[0] == 10  # the second batch of step 4
+        return replace(outcome, loss=outcome.loss * (torch.nan if broken else 1.0))
+
+    monkeypatch.setattr(
+        TrainConfig, "training", property(lambda config: replace(training, objective=objective))
+    )
+    monkeypatch.setattr(Hardware, "behind", behind)
+    hardware = Hardware(torch.device("cpu"), save_seconds=0.0)
+    with pytest.raises(RunError, match=r"stage pose, step 4: the loss is nan") as caught:
+        train([aura], SMALL, tmp_path / "run", cache=cache, hardware=hardware)
+    assert "\n" not in str(caught.value)
+    state = checkpoint.load(tmp_path / "run" / "pose" / "checkpoint.pt")
+    assert state is not None and state["counters"]["step"] == 4
+    assert all(value.isfinite().all() for value in state["model"].values())
+    best = load_file(tmp_path / "run" / "pose" / "best.safetensors")
+    assert all(value.isfinite().all() for value in best.values())
+
+
+@pytest.mark.parametrize("matcher", ["lightglue", "superglue"])
+def test_a_step_does_not_wait_for_the_device(
+    aura: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matcher: str
+) -> None:
+    """But SuperGlue's in each batch: for where padding is, and for its scores' range."""
+    halves = {name: getattr(_Step, name) for name in ("gradients", "take")}
+    seen: dict[int, list[str]] = {}
+
+    def watched(part: Any) -> Any:
+        def run(self: Any) -> Any:
+            number = self._counters.step
+            with Watch() as watch:
+                answer = part(self)
+            seen[number] = seen.get(number, []) + watch.seen
+            return answer
+
+        return run
+
+    for name, part in halves.items():
+        monkeypatch.setattr(_Step, name, watched(part))
+    monkeypatch.setattr(Hardware, "behind", 1)
+    config = replace(SMALL, matcher=matcher, layers=2, confidence_steps=1)
+    small(aura, cache, tmp_path / "run", config=config)
+    allowed = {"lightglue": [], "superglue": ["nonzero"] * 2 + ["_local_scalar_dense"] * 2}
+    in_steps = [seen[number] for number in range(1, SMALL.steps - 1)]  # the last makes a log line
+    for found in in_steps:
+        assert len(found) <= SMALL.accumulate * len(allowed[matcher]), found
+        assert set(found) <= set(allowed[matcher])
 
 
 def test_what_a_kill_left_out_is_written_when_the_run_goes_on(

@@ -14,7 +14,9 @@ _READS = (
 )  # fmt: skip
 
 
-class _Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):
+    """Notes in `seen` what waits, while it is on."""
+
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
@@ -31,6 +33,6 @@ class _Watch(TorchDispatchMode):
 
 def waits(function: Callable[[], Any]) -> list[str]:
     """The operations of a call that read numbers off tensors: each of them stalls a GPU."""
-    with _Watch() as watch:
+    with Watch() as watch:
         function()
     return watch.seen

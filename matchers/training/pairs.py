@@ -140,7 +140,8 @@ class PosePairs:
         pairs = [self._pair(rng, ranges) for _ in range(batch)]
         rows0, rows1 = (np.array([pair[i] for pair in pairs]) for i in (0, 1))
         versions = rng.integers(0, self._versions, (2, batch))
-        angle = np.array([self._angles(int(a), np.array([b]))[0] for a, b in pairs])
+        dots = np.abs((self._quaternions[rows0] * self._quaternions[rows1]).sum(axis=1))
+        angle = np.rad2deg(2.0 * np.arccos(np.clip(dots, 0.0, 1.0)))
         return Drawn(rows0, versions[0], rows1, versions[1], angle)
 
     def _pair(self, rng: np.random.Generator, ranges: int) -> tuple[int, int]:
@@ -151,11 +152,11 @@ class PosePairs:
             low, high = edges[chosen], edges[chosen + 1]
             if attempt >= _TRIES // 2:  # ranges that few frames of this target can fill
                 low, high = edges[0], edges[-1]
-            first = int(rng.choice(rows))
+            first = int(rows[rng.integers(len(rows))])
             angles = self._angles(first, rows)
             others = rows[(angles >= low) & (angles < high) & (rows != first)]
             if len(others):
-                return first, int(rng.choice(others))
+                return first, int(others[rng.integers(len(others))])
         angles = np.stack([self._angles(int(row), rows) for row in rows])
         np.fill_diagonal(angles, np.inf)
         i, j = np.nonzero((angles >= edges[0]) & (angles < edges[-1]))

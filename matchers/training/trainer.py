@@ -4,23 +4,27 @@ What a step does follows from the configuration and the step's number alone: its
 from (seed, stage, step), its learning rate is a function of the step, and no other draw is made.
 With the weights, the optimiser's state and the counters of a checkpoint a run goes on to the same
 losses, on the CPU to the last bit.
+
+A GPU is not waited for: while it goes a step, a thread prepares the next one's pairs, and losses
+are read when the step after has been handed over, or where a line of the log or a file needs them.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.profiler import record_function
 
 from matchers import weights
@@ -59,7 +63,8 @@ class Hardware:
     """How the steps are computed: rounding apart, nothing of it changes them.
 
     Attributes:
-        device: cpu or cuda.
+        device: cpu or cuda. On cuda products of float32 are made of TF32 (10 bits of mantissa),
+            and sums in any order.
         mixed: bfloat16 where it is safe, by autocast; of LightGlue only. A CPU gains by it that
             multiplies bfloat16 in hardware (AVX-512 BF16, AMX).
         compile: hand the attention to `torch.compile`.
@@ -70,6 +75,11 @@ class Hardware:
     mixed: bool = False
     compile: bool = False
     save_seconds: float = 120.0
+
+    @property
+    def behind(self) -> int:
+        """Steps whose loss may not have been looked at when the next one begins."""
+        return 0 if self.device.type == "cpu" else 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision, if it is wanted."""
@@ -152,11 +162,15 @@ def run_stage(
     steps = config.stage_steps(stage)
     parameters = trainable(model, config.training, stage)
     decayed = config.weight_decay if config.training.decayed else 0.0
-    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=decayed)
+    optimiser = torch.optim.AdamW(
+        parameters, lr=config.learning_rate, weight_decay=decayed, fused=True
+    )
     counters = _Progress()
     state = checkpoint.load(folder / CHECKPOINT)
     if state is not None:
         model.load_state_dict(state["model"])
+        for group in state["optimiser"]["param_groups"]:
+            group["fused"] = True  # as another version may not have had it
         optimiser.load_state_dict(state["optimiser"])
         counters = _Progress(**state["counters"])
     if counters.done:
@@ -169,6 +183,7 @@ def run_stage(
     began, saved = time.monotonic() - counters.seconds, time.monotonic()
 
     def save() -> None:
+        step.settle()
         counters.seconds = time.monotonic() - began
         checkpoint.save(
             folder / CHECKPOINT,
@@ -181,12 +196,13 @@ def run_stage(
 
     step = _Step(model, stage, config, batches, parameters, optimiser, counters, hardware)
     try:
-        with _deterministic(), _Stop() as stop:
+        with _arithmetic(hardware.device), _Stop() as stop:
             try:
                 while not counters.done:
                     if progress:
                         progress(counters.step, steps)
                     if _due(counters, config, steps):
+                        step.settle()
                         found = validate(model, stage)
                         with stop.later():
                             logs[1].add(found.row(counters.step, config.gaps))
@@ -199,6 +215,7 @@ def run_stage(
                         with stop.later():
                             step.take()
                             if counters.step % LOG_EVERY == 0 or counters.step == steps:
+                                step.settle()
                                 counters.seconds = time.monotonic() - began
                                 logs[0].add(_line(config, stage, counters, tally))
                                 counters.losses = counters.gradients = counters.angles = 0.0
@@ -213,6 +230,7 @@ def run_stage(
                     save()
                 raise
     finally:
+        step.close()
         for log in logs:
             log.close()
     if progress:
@@ -233,14 +251,20 @@ def step_seconds(
     """
     parameters = trainable(model, config.training, stage)
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate)
-    step = _Step(model, stage, config, batches, parameters, optimiser, _Progress(), hardware)
+    counters = _Progress()
+    step = _Step(model, stage, config, batches, parameters, optimiser, counters, hardware)
     times = []
-    with _deterministic():
-        for _ in range(_TIMED_FROM + _TIMED):
-            began = time.perf_counter()
-            step.gradients()
-            step.forget()
-            times.append(time.perf_counter() - began)
+    try:
+        with _arithmetic(hardware.device):
+            for number in range(_TIMED_FROM + _TIMED):
+                began = time.perf_counter()
+                counters.step = number % config.stage_steps(stage)
+                step.gradients()
+                step.forget()
+                _wait(hardware.device)
+                times.append(time.perf_counter() - began)
+    finally:
+        step.close()
     optimiser.zero_grad(set_to_none=True)
     return statistics.median(times[_TIMED_FROM:])
 
@@ -267,10 +291,12 @@ class _Step:
         hardware: Hardware,
     ) -> None:
         self._model, self._stage, self._config = model, stage, config
-        self._batches, self._parameters = batches, parameters
-        self._optimiser, self._counters, self._hardware = optimiser, counters, hardware
-        self._buffers: dict[str, torch.Tensor] = {}
-        self._figures = 0.0, 0.0, 0.0
+        self._parameters, self._optimiser = parameters, optimiser
+        self._counters, self._hardware = counters, hardware
+        self._drafts = _Ahead(batches, config.stage_steps(stage))
+        self._buffers: list[Tensor] = []
+        self._figures: _Figures | None = None
+        self._unread: deque[_Figures] = deque()
 
     def gradients(self) -> Tally:
         """The next step's gradients; figures of its pairs where a line of the log is due."""
@@ -280,14 +306,14 @@ class _Step:
             group["lr"] = config.rate(stage, step)
         model.train()
         # running means move in the forward pass
-        self._buffers = {name: value.clone() for name, value in model.named_buffers()}
+        self._buffers = [value.clone() for value in model.buffers()]
         self._optimiser.zero_grad(set_to_none=True)
         training = config.training
-        loss, angle = 0.0, 0.0
+        losses, angles = [], []
         tally = Tally()
         due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
         with record_function(PARTS[0]):
-            drafts = self._batches(step, step / steps)
+            drafts = self._drafts(step)
         for draft in drafts:
             with record_function(PARTS[0]):
                 batch = draft()
@@ -295,37 +321,113 @@ class _Step:
                 outcome = training.objective(model, batch.side0, batch.side1, batch.labels, stage)
             with record_function(PARTS[2]):
                 (outcome.loss / len(drafts)).backward()  # type: ignore[no-untyped-call]
-            loss += float(outcome.loss.detach()) / len(drafts)
-            angle += batch.angle_deg / len(drafts)
+            losses.append(outcome.loss.detach())
+            angles.append(batch.angle_deg)
             if due:
                 tally += measure(model, training, outcome, batch.side0, batch.side1, batch.labels)
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, config.clip))
-        if not (abs(loss) < float("inf") and norm < float("inf")):
-            raise RunError(
-                f"stage {stage}, step {step}: the loss is {loss:g}, its gradient {norm:g}: "
-                f"a smaller --lr, or another --seed, may help"
-            )
-        self._figures = loss, norm, angle
+        with record_function(PARTS[3]):
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.clip)
+        self._figures = _Figures(step, torch.stack([torch.stack(losses).mean(), norm]), angles)
+        if not self._hardware.behind:
+            self._read(self._figures)
         return tally
 
     def take(self) -> None:
         """Go the step and count it."""
+        assert self._figures is not None
         with record_function(PARTS[3]):
             self._optimiser.step()
-        self._buffers = {}
-        counters = self._counters
-        loss, norm, angle = self._figures
-        counters.step += 1
-        counters.losses += loss
-        counters.gradients += norm
-        counters.angles += angle
-        counters.count += 1
+        self._buffers = []
+        self._counters.step += 1
+        self._unread.append(self._figures)
+        self._figures = None
+        self.settle(self._hardware.behind)
+
+    def settle(self, left: int = 0) -> None:
+        """Count the figures of all steps taken but the last few.
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        while len(self._unread) > left:
+            figures = self._unread.popleft()
+            loss, norm = self._read(figures)
+            counters = self._counters
+            counters.losses += loss
+            counters.gradients += norm
+            counters.angles += figures.angle_deg
+            counters.count += 1
 
     def forget(self) -> None:
         """Undo what a step that was broken off has changed."""
-        for name, value in self._model.named_buffers():
-            if name in self._buffers:
-                value.copy_(self._buffers[name])
+        for value, before in zip(self._model.buffers(), self._buffers, strict=False):
+            value.copy_(before)
+
+    def close(self) -> None:
+        """End the thread that prepares steps."""
+        self._drafts.close()
+
+    def _read(self, figures: _Figures) -> tuple[float, float]:
+        """The loss of a step and its gradient's norm."""
+        loss, norm = figures.read()
+        if not (abs(loss) < float("inf") and norm < float("inf")):
+            raise RunError(
+                f"stage {self._stage}, step {figures.step}: the loss is {loss:g}, its gradient "
+                f"{norm:g}: a smaller --lr, or another --seed, may help"
+            )
+        return loss, norm
+
+
+class _Figures:
+    """Loss and norm of the gradient of a step, (2,), on their way from the device."""
+
+    def __init__(self, step: int, values: Tensor, angles_deg: Sequence[float]) -> None:
+        self.step, self.angle_deg = step, statistics.fmean(angles_deg)
+        self._there: torch.cuda.Event | None = None
+        self._values = values
+        if values.is_cuda:
+            self._values = torch.empty(2, dtype=values.dtype, pin_memory=True)
+            self._values.copy_(values, non_blocking=True)
+            self._there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._there.record()
+
+    def read(self) -> tuple[float, float]:
+        """Both numbers, once they are there."""
+        if self._there is not None:
+            self._there.synchronize()
+        loss, norm = self._values.tolist()
+        return loss, norm
+
+
+class _Ahead:
+    """Drafts of each step's batches; the next step's are made by a thread meanwhile."""
+
+    def __init__(self, batches: Batches, steps: int) -> None:
+        self._batches, self._steps = batches, steps
+        self._pool = ThreadPoolExecutor(1, "drafts")
+        self._next: tuple[int, Future[Sequence[Draft]]] | None = None
+
+    def __call__(self, step: int) -> Sequence[Draft]:
+        """The drafts of a step."""
+        ahead, self._next = self._next, None
+        known = ahead is not None and ahead[0] == step
+        drafts = ahead[1].result() if ahead is not None and known else self._draft(step)
+        if step + 1 < self._steps:
+            self._next = step + 1, self._pool.submit(self._draft, step + 1)
+        return drafts
+
+    def close(self) -> None:
+        """Wait for the thread to end."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _draft(self, step: int) -> Sequence[Draft]:
+        return self._batches(step, step / self._steps)
+
+
+def _wait(device: torch.device) -> None:
+    """Have the device finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _line(config: TrainConfig, stage: str, counters: _Progress, tally: Tally) -> dict[str, Any]:
@@ -360,9 +462,17 @@ def _finish(model: nn.Module, folder: Path, counters: _Progress) -> StageResult:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
-    """Algorithms whose results do not depend on the order in which threads finish."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def _arithmetic(device: torch.device) -> Iterator[None]:
+    """On a CPU, algorithms whose results do not depend on the order in which threads finish; on a
+    GPU, where those are slow, TF32 for products of float32."""
+    if device.type != "cpu":
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+        return
     before = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
