@@ -100,6 +100,8 @@ def test_unknown_names_list_the_choices() -> None:
     refused(lambda: load_matcher("nearest", "sift", device="cpu", tempo=3), "tempo")
     refused(lambda: load_features("sift", max_keypoints=0), "max_keypoints")
     refused(lambda: load_features("sift", device="abacus"), "abacus", "cpu")
+    refused(lambda: load_features("sift", dtype="float16"), "float16", "sift")
+    refused(lambda: load_features("aliked", dtype="bfloat16"), "bfloat16", "float32, float16")
     if not torch.cuda.is_available():
         refused(lambda: load_matcher("nearest", device="cuda"), "cuda", "cpu")
     refused(lambda: load_matcher("lightglue", device="cpu", dtype="int8"), "int8", "bfloat16")

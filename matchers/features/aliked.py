@@ -168,10 +168,11 @@ class ALIKED(ALIKEDNetwork):
         """
         cuts = [part.cut for part in parts]
         pixels = torch.cat([frames[p.row : p.row + 1, :, p.cut.down, p.cut.across] for p in parts])
-        maps = self.maps(pixels, [cut.window for cut in cuts])
         height, width = pixels.shape[2:]
         near = cuts[0].near if len(cuts) == 1 else cuts[0].seen
-        scores = self._scores(maps, near, (width, height))
+        with self.tuned(pixels):
+            maps = self.maps(pixels, [cut.window for cut in cuts])
+            scores = self._scores(maps, near, (width, height))
         # to pixels of the frames
         start = images.constant((near.x, near.y), scores.device, scores.dtype)
         origins = scores.new_tensor([cut.origin for cut in cuts])
