@@ -30,6 +30,7 @@ from bench.pair_judge import (
     Row,
 )
 from bench.posed import PosedPair
+from matchers.extraction import Look
 from matchers.image_matchers import MatchedImagePair, match_images
 from matchers.images import read_file
 from matchers.specs import GPU_BATCH
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from matchers.types import Features, Matcher
 
 Keys = Sequence[tuple[Hashable, Hashable]]
-Look = tuple[Any, Any]
-"""An image, and its mask or None."""
-
 T = TypeVar("T")
 
 KEPT_FEATURES = 256
@@ -173,9 +171,9 @@ class PairRunner:
         ]
         found = []
         for name in self.lineup.extractors:
-            sides = [self._extract(name, image) for image in turned]
+            sides = [self._extract(name, Look(image)) for image in turned]
             found += self._found(name, [sides], None)
-        return (*found, *self._of_images(*((image, None) for image in turned)))
+        return (*found, *self._of_images(*map(Look, turned)))
 
     # -- frames --------------------------------------------------------------------------------
 
@@ -183,14 +181,14 @@ class PairRunner:
         self, data: Dataset, name: str, index: int, roll_deg: float = 0.0
     ) -> tuple[Features, float]:
         def extract() -> tuple[Features, float]:
-            return self._extract(name, *self._look(data, index, roll_deg))
+            return self._extract(name, self._look(data, index, roll_deg))
 
         return self._features.get_or((name, data.folder, index, roll_deg), extract)
 
     def _looks(self, data: Dataset, pair: Pair) -> list[Look]:
         """Both images of a pair, if there is a matcher that takes them."""
         if not self.lineup.image_matchers:
-            return [(None, None)] * 2
+            return [Look(np.zeros((0, 0), np.uint8))] * 2
         return [self._look(data, pair.index0), self._look(data, pair.index1, pair.roll_deg)]
 
     def _look(self, data: Dataset, index: int, roll_deg: float = 0.0) -> Look:
@@ -205,15 +203,16 @@ class PairRunner:
             size = image.shape[1], image.shape[0]
             mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
             image = roll_image(image, H)
-        return image, mask
+        return Look(image, mask)
 
-    def _extract(self, name: str, image: Any, mask: Any = None) -> tuple[Features, float]:
+    def _extract(self, name: str, look: Look) -> tuple[Features, float]:
         """Features of an image, and milliseconds; the first one of an extractor is done twice."""
         extractor = self.lineup.extractors[name]
         if name not in self._warm:
-            extractor(image, mask=mask)
+            extractor(look.image, mask=look.mask)
             self._warm.add(name)
-        features, seconds = timed(lambda: extractor(image, mask=mask), self.lineup.device)
+        run = partial(extractor, look.image, mask=look.mask)
+        features, seconds = timed(run, self.lineup.device)
         return features, 1e3 * seconds
 
     # -- matching ------------------------------------------------------------------------------
@@ -243,8 +242,8 @@ class PairRunner:
         answers: dict[Combination, MatchedImagePair] = {}
         times: dict[Combination, list[float]] = {}
         for combination, matcher in self.lineup.image_matchers.items():
-            (image0, mask0), (image1, mask1) = look0, look1
-            run = partial(match_images, matcher, image0, image1, mask0, mask1)
+            images, masks = (look0.image, look1.image), (look0.mask, look1.mask)
+            run = partial(match_images, matcher, *images, *masks)
             if combination.id not in self._warm:
                 run()
                 self._warm.add(combination.id)

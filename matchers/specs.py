@@ -178,7 +178,6 @@ class FeaturesSpec:
         oriented: whether the features have scales and orientations.
         weighted: whether `build` makes a network (`torch.nn.Module`) that is to be filled from a
             file of weights.
-        parallel: whether it is faster in several threads; a network uses all cores as it is.
         dustbin: cosine of two descriptors at which they may as well be of different points:
             SuperGlue's trainings begin so.
         onnx: where the function is that makes its ONNX graphs (`matchers.onnx.graph.GraphMaker`),
@@ -191,7 +190,6 @@ class FeaturesSpec:
     descriptor_size: int | None = None
     oriented: bool = False
     weighted: bool = False
-    parallel: bool = False
     dustbin: float = 0.6
     onnx: str | None = None
 

@@ -14,7 +14,7 @@ from satgen.errors import RunError
 from satgen.processes import serve, starting
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,21 +65,38 @@ def pipelined(
     first = next(coming, None)
     if first is None:
         return
-    with _processes(workers, (function, first)) as pool:
-        waiting: deque[tuple[T, Future[R]]] = deque()
-        for task in chain([first], coming):
-            waiting.append((task, pool.submit(function, task)))
-            while waiting and (len(waiting) >= IN_FLIGHT * workers or waiting[0][1].done()):
-                done, answer = waiting.popleft()
-                yield done, answer.result()
-        while waiting:
+    with processes(workers, (function, first)) as pool:
+        yield from answered(pool, function, chain([first], coming), IN_FLIGHT * workers)
+
+
+def answered(
+    pool: Executor, function: Callable[[T], R], tasks: Iterable[T], room: int
+) -> Iterator[tuple[T, R]]:
+    """Each task and what a function says of it in a pool, in order.
+
+    Args:
+        pool: of `processes`, which may have other work beside.
+        function, tasks: as `pipelined` has them.
+        room: tasks that are out at a time.
+    """
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for task in tasks:
+        waiting.append((task, pool.submit(function, task)))
+        while waiting and (len(waiting) >= room or waiting[0][1].done()):
             done, answer = waiting.popleft()
             yield done, answer.result()
+    while waiting:
+        done, answer = waiting.popleft()
+        yield done, answer.result()
 
 
 @contextmanager
-def _processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
+def processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
     """Worker processes, all started, which are gone after the `with` block.
+
+    Args:
+        workers: how many.
+        payload: something of what they will be sent, see `satgen.processes.starting`.
 
     Raises:
         RunError: one died.

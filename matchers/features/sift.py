@@ -60,6 +60,7 @@ class SIFT:
     """The extractor: runs on the CPU, on 8-bit luma; its features go to `device`."""
 
     descriptor_size = _SIZE
+    parallel = True  # it does not take all cores: several run beside one another
 
     def __init__(
         self, config: SIFTConfig | None = None, *, device: torch.device | str = "cpu"
@@ -169,6 +170,5 @@ SPEC = FeaturesSpec(
     SIFTConfig,
     descriptor_size=_SIZE,
     oriented=True,
-    parallel=True,  # OpenCV's runs beside itself
     dustbin=0.8,  # no cosine of SIFT's descriptors is below 0
 )

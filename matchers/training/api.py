@@ -34,6 +34,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
+    workers: int | None = None,
     save_minutes: float = SAVE_MINUTES,
     resume: bool = True,
     overwrite: bool = False,
@@ -51,6 +52,9 @@ def train(
         device: cpu or cuda; by default cuda if there is one.
         threads: by default the cores.
         precision: float32 or bfloat16; by default bfloat16 on cuda.
+        workers: processes that make frames ready for the extractor and write their features; of
+            SIFT they extract them, too. Below 2: none. By default the cores where frames are many,
+            unless a network extracts on the CPU, which takes all of them.
         save_minutes: between checkpoints.
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
@@ -83,7 +87,12 @@ def train(
         default_folder(config) if out is None else Path(out),
         cache=Path(cache),
         hardware=hardware_for(
-            config, device=device, threads=threads, precision=precision, save_minutes=save_minutes
+            config,
+            device=device,
+            threads=threads,
+            precision=precision,
+            workers=workers,
+            save_minutes=save_minutes,
         ),
         stages=None if stage is None else (stage,),
         initial=initial,
@@ -104,16 +113,18 @@ def hardware_for(
     device: str | None,
     threads: int | None,
     precision: str | None,
+    workers: int | None,
     save_minutes: float,
 ) -> Hardware:
     """How to compute a training; sets this process's threads.
 
     Args:
         config: of the training.
-        device, threads, precision, save_minutes: see `train`.
+        device, threads, precision, workers, save_minutes: see `train`.
 
     Raises:
-        InputError: a device that is not here, a precision that there is not, minutes below 0.
+        InputError: a device that is not here, a precision that there is not, minutes or workers
+            below 0.
     """
     import torch
 
@@ -124,6 +135,8 @@ def hardware_for(
         raise InputError(f"precision {precision!r}: must be one of {', '.join(PRECISIONS)}")
     if not save_minutes >= 0.0:
         raise InputError(f"save_minutes {save_minutes}: must be 0 or more minutes")
+    if workers is not None and workers < 0:
+        raise InputError(f"workers {workers}: must be 0 or more")
     target = choose_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if target.type not in ("cpu", "cuda"):
         raise InputError(f"device {device!r}: training runs on cpu or cuda")
@@ -134,4 +147,5 @@ def hardware_for(
         mixed=fast if precision is None else precision == "bfloat16",
         compile=fast,
         save_seconds=60.0 * save_minutes,
+        workers=workers,
     )

@@ -24,15 +24,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matchers.extraction import FeatureArrays, Look, carried_on, to_arrays, workers_for
 from matchers.specs import source_file
 from matchers.training.augment import AugmentConfig, augment
 from matchers.training.homography import HomographyConfig, random_homography, warp_image
@@ -46,9 +47,10 @@ from satgen.runfolder import file_sha256
 
 if TYPE_CHECKING:
     from matchers.training.photographs import Photographs
-    from matchers.types import Extractor, Features
+    from matchers.types import Extractor
 
     Frames = Dataset | Photographs
+    FramesSource = Photographs | Path
 
 FORMAT = 3
 KINDS = ("pose", "homography")
@@ -123,7 +125,7 @@ def fill(
     cache: Path,
     *,
     device: Any = "cpu",
-    workers: int = 1,
+    workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Extract the frames that are not in the cache yet; the folder they are in.
@@ -134,18 +136,20 @@ def fill(
         config: what to extract.
         cache: folder of all caches, made if need be.
         device: of the extractor's network.
-        workers: threads that extract, a frame each.
+        workers: processes that read frames, make their versions and write the files; SIFT extracts
+            in them, too. Below 2: all is done in this one, SIFT in as many threads as PyTorch has.
+            None: see `matchers.extraction.workers_for`.
         progress: called with frames done and in all.
 
     Raises:
         InputError: a frame that is not there, or whose images cannot be read; no such features.
-        RunError: the cache cannot be written.
+        RunError: the cache cannot be written, or a worker died.
     """
     folder = cache_path(cache, data, config)
     missing = [i for i in map(int, indices) if not (folder / frame_file(i)).is_file()]
     if not missing:
         return folder
-    from safetensors.numpy import save
+    import torch
 
     from matchers.registry import load_features
 
@@ -155,75 +159,167 @@ def fill(
         max_keypoints=config.max_keypoints,
         device=device,
     )
-    _ = data.config  # read once, before there are threads
-
-    def make(index: int) -> None:
-        arrays = extract_frame(data, index, extractor, config)
-        contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-        write_atomic(folder / frame_file(index), save(contiguous))
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                tasks = [pool.submit(make, index) for index in missing]
-                for done, task in enumerate(as_completed(tasks), start=1):
-                    task.result()
-                    if progress:
-                        progress(done, len(missing))
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
     except OSError as error:
-        raise RunError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+        raise _unwritten(folder, error) from error
+    count = workers_for(extractor, len(missing) * config.versions, workers)
+    count = min(count, len(missing))
+    _ = data.config  # read once, before there are threads
+    versions = FrameVersions(data, config)
+    read, write = versions.looks, partial(versions.write, folder)
+    if count > 1:  # a dataset's table is not sent along with each of its frames
+        source = data.folder if isinstance(data, Dataset) else data
+        read = partial(_looks, source, config)
+        write = partial(_write, source, config, folder)
+    threads = min(torch.get_num_threads(), len(missing))
+    done = carried_on(missing, read, extractor, write, workers=count, threads=threads)
+    for number, _ in enumerate(done, start=1):
+        if progress:
+            progress(number, len(missing))
     return folder
+
+
+def extract_frame(data: Frames, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
+    """A frame's arrays, as they are in its file."""
+    versions = FrameVersions(data, config)
+    looks = versions.looks(index)
+    features = [extractor(look.image, mask=look.mask) for look in looks]
+    return versions.arrays(index, to_arrays(features))
+
+
+class FrameVersions:
+    """Versions of frames, and what is kept of their features.
+
+    Args:
+        data: the dataset.
+        config: what the versions are.
+    """
+
+    def __init__(self, data: Frames, config: CacheConfig) -> None:
+        self.data, self.config = data, config
+        self._last: tuple[int, NDArray[np.float64], tuple[int, int, int, int]] | None = None
+
+    @property
+    def _warped(self) -> bool:
+        return self.config.kind == "homography"
+
+    def looks(self, index: int) -> list[Look]:
+        """The versions of a frame, as an extractor is shown them."""
+        config = self.config
+        image, parts = self.data.rgb(index), self.data.parts(index)
+        height, width = parts.shape
+        found = []
+        for version in range(config.versions):
+            H, rng = self._drawn(index, version)
+            shown, labels = image, parts
+            moved = not np.array_equal(H, np.eye(3))
+            if moved:
+                if self._warped:
+                    shown, labels = warp_image(image, H), warp_image(parts, H, nearest=True)
+                else:
+                    shown, labels = roll_image(image, H, order=1), roll_image(parts, H, order=0)
+            if version and config.augment.share:
+                shown = augment(shown, rng, config.augment)
+            mask = labels > 0 if config.silhouette else None
+            if mask is None and moved:
+                mask = seen_mask((width, height), H)
+            found.append(Look(shown, mask))
+        return found
+
+    def write(self, folder: Path, index: int, features: list[FeatureArrays]) -> None:
+        """Write a frame's file.
+
+        Args:
+            folder: of the cache.
+            index: of the frame.
+            features: of its versions.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        from safetensors.numpy import save
+
+        arrays = self.arrays(index, features)
+        contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+        try:
+            write_atomic(folder / frame_file(index), save(contiguous))
+        except OSError as error:
+            raise _unwritten(folder, error) from error
+
+    def arrays(self, index: int, features: list[FeatureArrays]) -> Arrays:
+        """A frame's arrays, as they are in its file, from the features of its versions."""
+        depth, box = self._depth(index)
+        found: list[Arrays] = []
+        homographies = []
+        for version, some in enumerate(features):
+            H, _ = self._drawn(index, version)
+            homographies.append(H)
+            found.append(_feature_arrays(some))
+            if not self._warped:
+                found[-1] |= _depth_arrays(some, H, depth, self.config)
+        arrays = {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+        arrays["count"] = np.array([len(f["scores"]) for f in found], dtype=np.int32)
+        arrays["homography"] = np.stack(homographies)
+        if self._warped:
+            return arrays
+        x, y, w, h = box
+        scale = float(self.data.description["depth_scale"])
+        arrays["map"] = np.rint(depth[y : y + h, x : x + w] / scale).astype(np.uint16)
+        arrays["box"] = np.array(box, dtype=np.int32)
+        return arrays
+
+    def _drawn(self, index: int, version: int) -> tuple[NDArray[np.float64], np.random.Generator]:
+        """The homography from a frame's pixels to a version's, and what the rest is drawn by."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, KINDS.index(config.kind), index, version])
+        if not version:
+            return np.eye(3), rng
+        camera = self.data.camera
+        if not self._warped:
+            return roll_matrix((camera.cx, camera.cy), config.roll.draw(rng)), rng
+        depth, box = self._depth(index)
+        height, width = depth.shape
+        return random_homography((width, height), box, rng, config.homography), rng
+
+    def _depth(self, index: int) -> tuple[NDArray[np.float64], tuple[int, int, int, int]]:
+        """A frame's depth, and the box around what it shows; the last are kept, for soon the
+        frame's file is written."""
+        last = self._last  # which another thread may replace
+        if last is None or last[0] != index:
+            depth = self.data.depth(index)
+            self._last = last = index, depth, bounding_box(depth > 0.0)
+        return last[1:]
+
+
+def _looks(source: FramesSource, config: CacheConfig, index: int) -> list[Look]:
+    """`FrameVersions.looks` in a worker."""
+    return _versions(source, config).looks(index)
+
+
+def _write(
+    source: FramesSource,
+    config: CacheConfig,
+    folder: Path,
+    index: int,
+    features: list[FeatureArrays],
+) -> None:
+    """`FrameVersions.write` in a worker."""
+    _versions(source, config).write(folder, index, features)
+
+
+@lru_cache(maxsize=1)
+def _versions(source: FramesSource, config: CacheConfig) -> FrameVersions:
+    return FrameVersions(Dataset(source) if isinstance(source, Path) else source, config)
+
+
+def _unwritten(folder: Path, error: OSError) -> RunError:
+    return RunError(f"cannot write {error.filename or folder}: {error.strerror}")
 
 
 def frame_file(index: int) -> str:
     """Name of a frame's file."""
     return f"{Path(image_name(index)).stem}.safetensors"
-
-
-def extract_frame(data: Frames, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
-    """A frame's arrays, as they are in its file."""
-    image, depth, parts = data.rgb(index), data.depth(index), data.parts(index)
-    box = bounding_box(depth > 0.0)
-    height, width = depth.shape
-    warped = config.kind == "homography"
-    found: list[Arrays] = []
-    homographies = []
-    for version in range(config.versions):
-        rng = np.random.default_rng([config.seed, KINDS.index(config.kind), index, version])
-        shown, labels, H, moved = image, parts, np.eye(3), False
-        if version:
-            if warped:
-                H = random_homography((width, height), box, rng, config.homography)
-            else:
-                camera = data.camera
-                H = roll_matrix((camera.cx, camera.cy), config.roll.draw(rng))
-            moved = not np.array_equal(H, np.eye(3))
-            if moved:
-                if warped:
-                    shown, labels = warp_image(image, H), warp_image(parts, H, nearest=True)
-                else:
-                    shown, labels = roll_image(image, H, order=1), roll_image(parts, H, order=0)
-            if config.augment.share:
-                shown = augment(shown, rng, config.augment)
-        mask = labels > 0 if config.silhouette else None
-        if mask is None and moved:
-            mask = seen_mask((width, height), H)
-        features = extractor(shown, mask=mask)
-        homographies.append(H)
-        found.append(_feature_arrays(features) | _depth_arrays(features, H, depth, warped, config))
-    arrays = {name: np.concatenate([f[name] for f in found]) for name in found[0]}
-    arrays["count"] = np.array([len(f["scores"]) for f in found], dtype=np.int32)
-    arrays["homography"] = np.stack(homographies)
-    if warped:
-        return arrays
-    x, y, w, h = box
-    scale = float(data.description["depth_scale"])
-    arrays["map"] = np.rint(depth[y : y + h, x : x + w] / scale).astype(np.uint16)
-    arrays["box"] = np.array(box, dtype=np.int32)
-    return arrays
 
 
 def read_frame(folder: Path, index: int, names: Sequence[str] | None = None) -> Arrays:
@@ -258,30 +354,23 @@ def opened_frame(folder: Path, index: int) -> Iterator[Any]:
         raise RunError(f"{path}: cannot be read, delete it ({error})") from None
 
 
-def _feature_arrays(features: Features) -> Arrays:
+def _feature_arrays(features: FeatureArrays) -> Arrays:
     """The arrays of a frame's file that the matcher sees."""
-    values = {
-        "keypoints": features.keypoints.float(),
-        "scores": features.scores.float(),
-        "descriptors": features.descriptors.half(),
-    }
-    if features.scales is not None and features.orientations is not None:
-        values |= {"scales": features.scales.float(), "orientations": features.orientations.float()}
-    return {name: value.cpu().numpy() for name, value in values.items()}
+    names = ["keypoints", "scores"]
+    if "scales" in features and "orientations" in features:
+        names += ["scales", "orientations"]
+    arrays: Arrays = {name: features[name] for name in names}
+    return arrays | {"descriptors": features["descriptors"].astype(np.float16)}
 
 
 def _depth_arrays(
-    features: Features,
+    features: FeatureArrays,
     H: NDArray[np.float64],
     depth: NDArray[np.float64],
-    warped: bool,
     config: CacheConfig,
 ) -> Arrays:
-    """The arrays of a frame's file that the labels need: depths around the keypoints, none for
-    homographies."""
-    if warped:
-        return {}
-    points = carry(np.linalg.inv(H), features.keypoints.double().cpu().numpy())
+    """The arrays of a frame's file that the labels need: depths around the keypoints."""
+    points = carry(np.linalg.inv(H), features["keypoints"].astype(np.float64))
     front, farthest = front_depth(depth, points)
     rim = np.zeros(len(front), dtype=np.uint8)
     bare = np.flatnonzero(front == 0.0)

@@ -415,7 +415,6 @@ class _Job:
     def _bank(self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str) -> Bank:
         """The bank of those frames, extracted if need be."""
         sources = []
-        workers = torch.get_num_threads() if features_spec(settings.features).parallel else 1
         total, there = sum(map(len, frames.values())), 0
         with self.progress.stage(what) as progress:
             for name, indices in frames.items():
@@ -429,7 +428,7 @@ class _Job:
 
                 folder = fill(
                     data, indices, settings, self.cache,
-                    device=self.hardware.device, workers=workers, progress=extracted,
+                    device=self.hardware.device, workers=self.hardware.workers, progress=extracted,
                 )  # fmt: skip
                 sources.append(Source(name, data, indices, folder))
         return Bank(sources, self.hardware.device, memory=1e9 * self.config.cache_gb)
@@ -490,11 +489,10 @@ class _Job:
         if photographs is None:
             return None
         settings = replace(self._cache_config("homography"), silhouette=True)
-        workers = torch.get_num_threads() if features_spec(settings.features).parallel else 1
         with self.progress.stage(f"{stage}: photographs") as progress:
             folder = fill(
                 photographs, photographs.indices, settings, self.cache,
-                device=self.hardware.device, workers=workers, progress=progress,
+                device=self.hardware.device, workers=self.hardware.workers, progress=progress,
             )  # fmt: skip
         bank = Bank(
             [Source(photographs.name, photographs, photographs.indices, folder)],

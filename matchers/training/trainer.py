@@ -69,12 +69,15 @@ class Hardware:
             multiplies bfloat16 in hardware (AVX-512 BF16, AMX).
         compile: hand the attention to `torch.compile`.
         save_seconds: between checkpoints.
+        workers: processes that make frames ready for the extractor, see
+            `matchers.training.cache.fill`.
     """
 
     device: torch.device
     mixed: bool = False
     compile: bool = False
     save_seconds: float = 120.0
+    workers: int | None = None
 
     @property
     def behind(self) -> int:

@@ -10,6 +10,7 @@ import click
 from matchers.training.api import CACHE, PRECISIONS, SAVE_MINUTES, default_folder, hardware_for
 from matchers.training.config import TrainConfig
 from satgen.cli.common import (
+    MOST_WORKERS,
     duration,
     echo_json,
     json_option,
@@ -53,6 +54,12 @@ ALL = "all"
     help="Precision of LightGlue's layers in training; bfloat16 is faster on GPUs and on CPUs "
     "with AVX-512 BF16 or AMX.  [default: bfloat16 on cuda]",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(0, MOST_WORKERS),
+    help="Processes that make frames ready for the extractor; of SIFT they extract, too.  "
+    "[default: the cores, but none where a network extracts on the CPU]",
+)
 @number_option("save-minutes", float, "Minutes between checkpoints", SAVE_MINUTES, 0.0, 1e6)
 @json_option
 def command(
@@ -67,6 +74,7 @@ def command(
     device: str | None,
     threads: int | None,
     precision: str | None,
+    workers: int | None,
     save_minutes: float,
     as_json: bool,
     **options: Any,
@@ -90,7 +98,12 @@ def command(
 
     folder = default_folder(config) if out is None else out
     hardware = hardware_for(
-        config, device=device, threads=threads, precision=precision, save_minutes=save_minutes
+        config,
+        device=device,
+        threads=threads,
+        precision=precision,
+        workers=workers,
+        save_minutes=save_minutes,
     )
     with resumable():
         summary = train(
