@@ -13,6 +13,7 @@ import io
 import struct
 import zlib
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,48 @@ def _blank(count: int, width: int, code: int) -> tuple[bytes, int]:
     their checksum."""
     if count == 0:
         return b"", 1
-    lines = np.zeros((count, width), dtype=np.uint8)
-    lines[:, 0] = code
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH), zlib.adler32(lines.data)
+    # Adler-32 of so many lines that are zero but for their first byte.
+    low, high = 1 + count * code, width * (count + code * count * (count + 1) // 2)
+    return _blank_lines(width, code).packed(count), high % 65521 << 16 | low % 65521
+
+
+class _BlankLines:
+    """Packs lines of zeros after their filter's code, any number of them: from the state of the
+    packer after the last _STEP lines, which is kept.
+
+    Args:
+        width: bytes of a line.
+        code: of the filter, its first byte.
+    """
+
+    def __init__(self, width: int, code: int) -> None:
+        self._line = bytes([code]) + bytes(width - 1)
+        self._states = [(zlib.compressobj(9, zlib.DEFLATED, -15), b"")]
+        self._lock = Lock()
+
+    def packed(self, count: int) -> bytes:
+        """The deflate blocks of `count` lines."""
+        steps, rest = divmod(count, _STEP)
+        with self._lock:
+            while len(self._states) <= steps:
+                packer, packed = self._states[-1]
+                packer = packer.copy()
+                packed += packer.compress(self._line * _STEP)
+                self._states.append((packer, packed))
+            packer, packed = self._states[steps]
+            packer = packer.copy()
+        packed += packer.compress(self._line * rest)
+        return packed + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+_STEP = 64
+"""Lines between two states that are kept, of a quarter of a megabyte each."""
+
+
+@lru_cache(maxsize=8)
+def _blank_lines(width: int, code: int) -> _BlankLines:
+    """The packer of blank lines, kept."""
+    return _BlankLines(width, code)
 
 
 def _joined(first: int, second: int, length: int) -> int:

@@ -110,3 +110,20 @@ def test_a_damaged_file_is_none_either_way(seed, rgb, wide, cut):
     broken[50] ^= 0xFF
     assert own_way(bytes(broken)) is None
     assert own_way(b"no image at all, but long enough for a header") is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 400), min_size=1, max_size=3),
+    width=st.integers(2, 1600),
+    code=st.integers(0, 1),
+)
+def test_blank_lines_are_packed_as_in_one_go(counts, width, code):
+    for count in counts:
+        lines = np.zeros((count, width), dtype=np.uint8)
+        lines[:, 0] = code
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        expected = packer.compress(lines.data) + packer.flush(zlib.Z_FULL_FLUSH)
+        packed, checksum = png._blank(count, width, code)
+        assert packed == (expected if count else b"")
+        assert checksum == zlib.adler32(lines)
