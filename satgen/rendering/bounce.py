@@ -133,8 +133,10 @@ class Bounce:
         e = exchange
         self.receivers = n = len(e.normals)
         self._exchange = e
-        self._albedo, self._normals, self._sunlit = e.albedo, e.normals, e.sunlit
-        self._blocked = self._per_receiver(e.ways)
+        self._normals, self._sunlit = e.normals, e.sunlit
+        self._albedo, self._faces = e.albedo.T.copy(), e.normals.T.copy()  # (3, N)
+        blocked = self._per_receiver(e.ways)
+        self._open_sky = 1.0 - np.einsum("ij,ij->i", e.normals, blocked)
         self._to = csr_array((e.to, e.to_columns, e.to_rows), shape=(n, n))
         self._around = csr_array((e.around, e.around_columns, e.around_rows), shape=(3 * n, n))
         self._texels = np.zeros((n, TEXELS, 4), dtype=np.float32)
@@ -177,25 +179,33 @@ class Bounce:
         index, weight = octahedral_taps(sun, SUNS)
         direct = weight.astype(np.float32) @ self._sunlit[index] * np.float32(sunlight / 255.0)
         hidden, disc = self._earth(earth, cos_limb)
-        shine = earthshine.astype(np.float32)
+        shine = earthshine.astype(np.float32)[:, None]
         # What the sky gives: ambient over the open hemisphere, Earth's disc where it is open.
-        open_sky = 1.0 - np.einsum("ij,ij->i", self._normals, self._blocked)
         open_disc = disc - np.einsum("ij,ij->i", self._normals, hidden)
-        first = direct + ambient * np.maximum(open_sky, 0.0)
-        sent = self._albedo * (first[:, None] + np.maximum(open_disc, 0.0)[:, None] * shine)
-        source = sent
+        first = direct + ambient * np.maximum(self._open_sky, 0.0)
+        # Colour by colour from here on.
+        source = self._albedo * (first + np.maximum(open_disc, 0.0) * shine)
+        sent = source
         for _ in range(BOUNCES):
-            sent = source + self._albedo * (self._to @ sent)
-        texels = self._texels
-        texels[:, 0, :3] = self._to @ sent
-        texels[:, 0, :3] -= (disc - open_disc)[:, None] * shine
-        texels[:, 0, :3] -= np.float32(ambient) * (1.0 - open_sky)[:, None]
+            sent = self._received(sent)
+            sent *= self._albedo
+            sent += source
+        got = self._received(sent)
+        got -= (disc - open_disc) * shine
+        got -= np.float32(ambient) * (1.0 - self._open_sky)
         # Where from, by brightness: a normal that leans that way gets more.
-        lean = (self._around @ (sent @ _LUMINANCE)).reshape(3, -1).T
-        level = np.einsum("ij,ij->i", lean, self._normals)[:, None]
-        texels[:, 2, :3] = np.where(level > 1e-6, lean / np.maximum(level, 1e-6), self._normals)
-        texels[:, 3, :3] = sent
+        lean = (self._around @ (_LUMINANCE @ sent)).reshape(3, -1)
+        level = lean[0] * self._faces[0] + lean[1] * self._faces[1] + lean[2] * self._faces[2]
+        texels = self._texels
+        texels[:, 0, :3] = got.T
+        np.divide(lean, np.maximum(level, 1e-6), out=lean)
+        texels[:, 2, :3] = np.where(level > 1e-6, lean, self._faces).T
+        texels[:, 3, :3] = sent.T
         return texels.reshape(-1, 4)
+
+    def _received(self, sent: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Irradiance (3, N) by what other receivers send, (3, N)."""
+        return np.stack([self._to @ colour for colour in sent])
 
     def _earth(
         self, earth: NDArray[np.float64], cos_limb: float

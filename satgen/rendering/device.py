@@ -394,10 +394,13 @@ class Device:
         samples = (2 * x, 2 * y, 2 * w + 1, 2 * h + 1)
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._visibility_fb)
         GL.glViewport(0, 0, *self.grid)
-        GL.glScissor(*samples)
+        # A whole buffer is cleared faster than a good part of one, which drivers draw.
+        whole = 3 * samples[2] * samples[3] > self.grid[0] * self.grid[1]
+        GL.glScissor(*((0, 0, *self.grid) if whole else samples))
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        GL.glScissor(*samples)
         seen = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
         yield seen
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
@@ -432,27 +435,28 @@ class Device:
         if not np.any(looks != first):
             shaded, half = self._shade_list(self._shade_programs[first], samples, uniforms)
         else:
-            shaded = np.empty((len(samples), 3), dtype=np.float32)
-            halves = []
+            shaded = np.empty((len(samples), 4), dtype=np.float32)
+            to, halves = rows_as_one(shaded), []
             for look in LOOKS:
                 part = np.flatnonzero(looks == look)
                 if len(part):
-                    chosen = np.take(samples, part, axis=0)
-                    shaded[part], half = self._shade_list(
-                        self._shade_programs[look], chosen, uniforms
+                    listed, half = self._shade_list(
+                        self._shade_programs[look], np.take(samples, part, axis=0), uniforms
                     )
+                    to[part] = rows_as_one(listed)
                     halves.append(np.take(part, half))
             half = np.concatenate(halves)
         if len(half):
             chosen = np.take(samples, half, axis=0)
             change, _ = self._shade_list(self._half_shadows, chosen, uniforms)
             shaded[half] = np.maximum(shaded[half] + change, np.float32(0.0))
-        return shaded
+        return shaded[:, :3]
 
     def _shade_list(
         self, program: Program, samples: NDArray[np.float32], uniforms: ShadeUniforms
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Radiance (N, 3) of samples that all need the same, and which may be in half shadow."""
+        """Radiance (N, 4), the last of no use, of samples that all need the same, and which may be in
+        half shadow."""
         program.use()
         GL.glUniformMatrix3fv(
             program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)
@@ -478,13 +482,22 @@ class Device:
                 *(0, 0, LIST_WIDTH, count, GL.GL_RGBA, self._radiance_type),
                 radiance[row : row + count],
             )
-        squares = radiance[..., :3].reshape(rows // 2, 2, LIST_WIDTH // 2, 2, 3)
-        listed = squares.transpose(0, 2, 1, 3, 4).astype(np.float32, order="C").reshape(-1, 3)
+        squares = rows_as_one(radiance).reshape(rows // 2, 2, LIST_WIDTH // 2, 2)
+        listed = np.ascontiguousarray(squares.transpose(0, 2, 1, 3)).reshape(-1)[: len(samples)]
+        colours = listed.view(self._dtype).reshape(-1, 4)
         # The bits of a zero: halves are slow to compare.
-        marked = radiance.view(np.uint32 if self._dtype is np.float32 else np.uint16)[..., 3] == 0
-        y, x = np.divmod(np.flatnonzero(marked), LIST_WIDTH)
-        half = (y >> 1) * (2 * LIST_WIDTH) + (x >> 1) * 4 + (y & 1) * 2 + (x & 1)
-        return np.asarray(listed[: len(samples)]), half[half < len(samples)]
+        bits = np.uint32 if self._dtype is np.float32 else np.uint16
+        half = np.flatnonzero(colours.view(bits)[:, 3] == 0)
+        # In the order of the texture's texels.
+        y = (half // (2 * LIST_WIDTH) << 1) + (half >> 1 & 1)
+        x = (half % (2 * LIST_WIDTH) >> 2 << 1) + (half & 1)
+        return colours.astype(np.float32), half[np.argsort(y * LIST_WIDTH + x)]
+
+
+def rows_as_one(values: NDArray[Any]) -> NDArray[np.void]:
+    """An array (…, C) as one (…,) whose elements are moved whole, which is faster."""
+    row = np.dtype((np.void, values.itemsize * values.shape[-1]))
+    return values.view(row)[..., 0]
 
 
 def texture_2d(
