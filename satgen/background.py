@@ -60,16 +60,18 @@ class Background:
         if self._kind == "black":
             return None
         drawn = self._draw_earth(view)
-        if drawn is not None and drawn[..., 3].min() >= 1.0:
-            return np.ascontiguousarray(drawn[..., :3])
-        stars = star_image(self._camera, view.sky_from_cam, self._faintest)
         if drawn is None:
-            return stars
-        earth = np.ascontiguousarray(drawn[..., :3])
-        return earth if stars is None else earth + (1.0 - drawn[..., 3:]) * stars
+            return star_image(self._camera, view.sky_from_cam, self._faintest)
+        earth, share = drawn
+        if share is None:
+            return earth
+        stars = star_image(self._camera, view.sky_from_cam, self._faintest)
+        return earth if stars is None else earth + (1.0 - share)[..., None] * stars
 
-    def _draw_earth(self, view: Viewpoint) -> NDArray[np.float32] | None:
-        """The Earth, (H, W, 4); None if it is not in view."""
+    def _draw_earth(
+        self, view: Viewpoint
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None] | None:
+        """The Earth as `EarthRenderer.draw` has it; None if it is not in view."""
         if self._earth is None:
             return None
         angle = math.acos(min(max(float(view.earth[2]), -1.0), 1.0))

@@ -365,7 +365,7 @@ def expose(
 
     black = sensor.black_level == 0.0 and sensor.prnu == 0.0 and not sensor.noisy
     if black and sensor.optics.clear:
-        image = place(_quantise(radiance * np.float32(sensor.exposure), sensor))
+        image = place(_quantise(radiance, sensor, sensor.exposure))
     else:
         light = sensor.optics.apply(place(radiance), camera)
         image = _quantise(_signal(light, sensor, seed, index), sensor)
@@ -426,16 +426,31 @@ _PATTERNS = 1288
 """Sets the draws of fixed patterns apart from those of noise."""
 
 
-def _quantise(signal: NDArray[np.float32], sensor: SensorConfig) -> NDArray[Any]:
+def _quantise(signal: NDArray[np.float32], sensor: SensorConfig, gain: float = 1.0) -> NDArray[Any]:
+    """Pixel values of a share of full scale, which is multiplied with `gain` first."""
     if sensor.bit_depth == 8:
         # Through 65,536 linear levels: 20 of them to the darkest step of an 8-bit sRGB value.
-        level = np.clip(signal * np.float32(65535.0) + np.float32(0.5), 0.0, 65535.0)
-        return np.asarray(np.take(_table(sensor.curve), level.astype(np.uint16)))
-    values = np.clip(signal, 0.0, 1.0).astype(np.float64)
+        table = _table(sensor.curve)
+        values = np.empty(signal.shape, dtype=np.uint8)
+        flat, coded = np.ascontiguousarray(signal).reshape(-1), values.reshape(-1)
+        # A few at a time: large temporary arrays cost more than the sums.
+        for start in range(0, flat.size, _BAND):
+            band = slice(start, start + _BAND)
+            level = flat[band] * np.float32(gain)
+            level *= np.float32(65535.0)
+            level += np.float32(0.5)
+            np.clip(level, 0.0, 65535.0, out=level)
+            np.take(table, level.astype(np.uint16), out=coded[band], mode="clip")
+        return values
+    share = np.clip(signal * np.float32(gain), 0.0, 1.0).astype(np.float64)
     if sensor.curve == "srgb":
-        values = srgb_encode(values)
+        share = srgb_encode(share)
     most = float(2**sensor.bit_depth - 1)
-    return np.rint(np.rint(values * most) * (65535.0 / most)).astype(np.uint16)
+    return np.asarray(np.rint(np.rint(share * most) * (65535.0 / most)), dtype=np.uint16)
+
+
+_BAND = 1 << 14
+"""Values that are quantised at a time."""
 
 
 @lru_cache(maxsize=2)

@@ -208,7 +208,8 @@ def test_a_third_of_the_map_is_land_where_land_is() -> None:
 def looking(
     tilt: float, sun: np.ndarray, radius: float, camera: Camera, seed: int = 0
 ) -> np.ndarray:
-    """The Earth from above Africa, the optical axis `tilt` radians from nadir toward the north."""
+    """The Earth, and its share of the pixels, from above Africa, the optical axis `tilt` radians
+    from nadir toward the north."""
     up, north, east = (
         np.array([1.0, 0.0, 0.0]),
         np.array([0.0, 0.0, 1.0]),
@@ -218,7 +219,9 @@ def looking(
     down = -(north * math.cos(tilt) + up * math.sin(tilt))
     turn = np.stack([east, down, forward], axis=1)
     with EarthRenderer(camera, seed, float32=True) as renderer:
-        return renderer.draw(turn, turn.T @ sun, turn.T @ -up, radius)
+        radiance, share = renderer.draw(turn, turn.T @ sun, turn.T @ -up, radius)
+    share = np.ones(radiance.shape[:2], np.float32) if share is None else share
+    return np.concatenate([radiance, share[..., None]], axis=-1)
 
 
 @pytest.mark.parametrize("altitude", [705.0, 20000.0])

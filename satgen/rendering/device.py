@@ -455,8 +455,8 @@ class Device:
     def _shade_list(
         self, program: Program, samples: NDArray[np.float32], uniforms: ShadeUniforms
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Radiance (N, 4), the last of no use, of samples that all need the same, and which may be in
-        half shadow."""
+        """Radiance (N, 4), the last of no use, of samples that all need the same; and which of them
+        may be in half shadow."""
         program.use()
         GL.glUniformMatrix3fv(
             program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)

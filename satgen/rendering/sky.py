@@ -91,7 +91,7 @@ class EarthRenderer(AbstractContextManager["EarthRenderer"]):
         sun_cam: NDArray[np.float64],
         nadir_cam: NDArray[np.float64],
         radius: float,
-    ) -> NDArray[np.float32]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Radiance of the Earth and its air.
 
         Args:
@@ -100,7 +100,8 @@ class EarthRenderer(AbstractContextManager["EarthRenderer"]):
             radius: distance from the Earth's centre, Earth radii.
 
         Returns:
-            (H, W, 4) float32: linear RGB, and the share of the pixel that the solid Earth fills.
+            (H, W, 3) float32, linear RGB, and (H, W) float32, the share of the pixel that the solid
+            Earth fills; None where it fills every pixel.
         """
         from OpenGL import GL
 
@@ -117,7 +118,11 @@ class EarthRenderer(AbstractContextManager["EarthRenderer"]):
             GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
             image = np.empty((h, w, 4), dtype=self._dtype)
             GL.glReadPixels(0, 0, w, h, GL.GL_RGBA, self._kind, image)
-        return _enlarged(image.astype(np.float32), self.camera.height, self.camera.width)
+        size = (self.camera.height, self.camera.width)
+        radiance = _enlarged(image[..., :3].astype(np.float32, order="C"), *size)
+        if image[..., 3].min() >= 1.0:
+            return radiance, None
+        return radiance, _enlarged(image[..., 3:].astype(np.float32), *size)[..., 0]
 
 
 def _coarse_rays(camera: Camera) -> NDArray[np.float32]:
