@@ -16,6 +16,7 @@ from satgen.keywords import check_keywords, field_names
 from satgen.processes import default_workers
 
 if TYPE_CHECKING:
+    from matchers.training.profiling import StepProfiler
     from matchers.training.run import TrainSummary
     from matchers.training.trainer import Hardware
 
@@ -39,6 +40,7 @@ def train(
     resume: bool = True,
     overwrite: bool = False,
     quiet: bool = False,
+    profile: bool | str | os.PathLike[str] = False,
     **options: Any,
 ) -> TrainSummary:
     """Train a matcher on rendered frames, whose depth and pose give the truth.
@@ -59,6 +61,8 @@ def train(
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
         quiet: show no progress.
+        profile: print where the time of some steps goes; a file's name: and write their trace,
+            for chrome://tracing or ui.perfetto.dev, to it.
         options: fields of `matchers.training.config.TrainConfig`: matcher, features, steps, batch,
             layers, frames, seed, …
 
@@ -79,6 +83,7 @@ def train(
 
         initial = find_weights(config.matcher, config.features, init)
         config = TrainConfig(**(network_of(config.matcher, initial) | options))
+    profiler = profiler_for(None if profile is False else "" if profile is True else profile)
     from matchers.training.run import train as run
 
     return run(
@@ -99,7 +104,30 @@ def train(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        profiler=profiler,
     )
+
+
+def profiler_for(profile: str | os.PathLike[str] | None) -> StepProfiler | None:
+    """What watches a training's steps and prints where their time went, to standard error.
+
+    Args:
+        profile: None: nothing does; otherwise the trace's file, or "" for none.
+
+    Raises:
+        InputError: a file that cannot be.
+    """
+    if profile is None:
+        return None
+    trace = Path(profile) if str(profile) else None
+    if trace is not None and (trace.is_dir() or not trace.parent.is_dir()):
+        raise InputError(f"profile {trace}: must be a file in a folder that is there")
+    import click
+
+    from matchers.training.profiling import StepProfiler
+    from matchers.training.trainer import PARTS
+
+    return StepProfiler(PARTS, lambda report: click.echo(str(report), err=True), trace)
 
 
 def default_folder(config: TrainConfig) -> Path:

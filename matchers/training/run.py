@@ -38,6 +38,7 @@ from matchers.training.pairs import Drawn, HomographyPairs, PosePairs
 from matchers.training.photographs import TRAINED, Photographs, in_folder
 from matchers.training.photographs import found as found_photographs
 from matchers.training.plots import CURVES, draw_curves
+from matchers.training.profiling import StepProfiler
 from matchers.training.schedule import Pace, scheduled, share
 from matchers.training.trainer import (
     CHECKPOINT,
@@ -99,6 +100,7 @@ def train(
     resume: bool = True,
     overwrite: bool = False,
     quiet: bool = True,
+    profiler: StepProfiler | None = None,
 ) -> TrainSummary:
     """Train a matcher, or go on training it.
 
@@ -115,6 +117,7 @@ def train(
         resume: go on with this run where it is there; see `RunFolder.open`.
         overwrite: replace another run.
         quiet: show no progress.
+        profiler: watches some of the steps of the first stage that has any left.
 
     Raises:
         InputError: a dataset that cannot be used, features or weights that are not to be had, a
@@ -159,8 +162,9 @@ def train(
         if config.minutes is not None:
             ends = began + 60.0 * config.minutes - _spent(out, config)
         job = _Job(
-            config, opened, splits, out, cache, hardware, shown, begun_with, photographs, ends
-        )
+            config, opened, splits, out, cache, hardware, shown, begun_with, photographs, ends,
+            profiler,
+        )  # fmt: skip
         if left:
             job.check(chosen)
         begin(folder, splits, job.held_out("test"))
@@ -224,6 +228,7 @@ class _Job:
     initial: dict[str, Any] | None
     photographs: Photographs | None
     ends: float
+    profiler: StepProfiler | None
 
     def check(self, stages: Sequence[str]) -> None:
         """Refuse what stages cannot do, before the first write.
@@ -308,8 +313,9 @@ class _Job:
             config = scheduled(config, stage, folder, share(config, stage, done) * left, pace)
         with self.progress.stage(stage) as progress:
             return run_stage(
-                model, stage, config, batches, validate, folder, self.hardware, progress
-            )
+                model, stage, config, batches, validate, folder, self.hardware, progress,
+                self.profiler,
+            )  # fmt: skip
 
     @property
     def weights(self) -> Path:

@@ -33,6 +33,7 @@ from matchers.training.bank import PairSide
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally
 from matchers.training.objectives import measure, trainable
+from matchers.training.profiling import BACK, StepProfiler
 from matchers.training.validation import Validation
 from matchers.truth.batched import Labels
 from satgen.errors import RunError
@@ -41,7 +42,7 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LOG, VALIDATION = "log.csv", "validation.csv"
 
-PARTS = ("pairs and labels", "forward", "backward", "optimiser")
+PARTS = ("pairs and labels", "forward", BACK, "optimiser")
 """Parts of a step, as `torch.profiler` tells of them."""
 
 LOG_EVERY = 10
@@ -144,6 +145,7 @@ def run_stage(
     folder: Path,
     hardware: Hardware,
     progress: Callable[[int, int], None] | None = None,
+    profiler: StepProfiler | None = None,
 ) -> StageResult:
     """Train a stage, from its checkpoint if there is one; the model ends with the best weights.
 
@@ -156,6 +158,7 @@ def run_stage(
         folder: of the stage, made if need be.
         hardware: how to compute.
         progress: called with steps done and in all.
+        profiler: watches some of the steps.
 
     Raises:
         RunError: a file cannot be read or written, or the loss is not finite.
@@ -206,6 +209,8 @@ def run_stage(
                         progress(counters.step, steps)
                     if _due(counters, config, steps):
                         step.settle()
+                        if profiler:
+                            profiler.end(counters.step)
                         found = validate(model, stage)
                         with stop.later():
                             logs[1].add(found.row(counters.step, config.gaps))
@@ -214,6 +219,8 @@ def run_stage(
                             counters.done = counters.step == steps
                             counters.done |= counters.since_best >= config.patience
                     else:
+                        if profiler:
+                            profiler.before(counters.step, steps)
                         tally = step.gradients()
                         with stop.later():
                             step.take()

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from matchers.training.api import CACHE, PRECISIONS, SAVE_MINUTES, default_folder, hardware_for
+from matchers.training.api import (
+    CACHE,
+    PRECISIONS,
+    SAVE_MINUTES,
+    default_folder,
+    hardware_for,
+    profiler_for,
+)
 from matchers.training.config import TrainConfig
 from satgen.cli.common import (
     MOST_WORKERS,
@@ -61,6 +68,14 @@ ALL = "all"
     "[default: the cores, but none where a network extracts on the CPU]",
 )
 @number_option("save-minutes", float, "Minutes between checkpoints", SAVE_MINUTES, 0.0, 1e6)
+@click.option(
+    "--profile",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Print where the time of some steps goes; with a FILE, write their trace to it, for "
+    "chrome://tracing or ui.perfetto.dev.",
+)
 @json_option
 def command(
     datasets: tuple[Path, ...],
@@ -76,6 +91,7 @@ def command(
     precision: str | None,
     workers: int | None,
     save_minutes: float,
+    profile: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -94,6 +110,7 @@ def command(
     """
     require("satgen train", "torch", "cv2", "matplotlib", "safetensors")
     config, initial = _config(init, options)
+    profiler = profiler_for(profile)
     from matchers.training.run import train
 
     folder = default_folder(config) if out is None else out
@@ -117,6 +134,7 @@ def command(
             resume=resume,
             overwrite=overwrite,
             quiet=quiet,
+            profiler=profiler,
         )
     if as_json:
         stages = {name: vars(result) for name, result in summary.stages.items()}
