@@ -11,17 +11,21 @@ Worker processes import what a task needs: those that only read images start wit
 from __future__ import annotations
 
 import copy
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matchers.clock import timed as measure
 from satgen.processes import default_workers
 from satgen.tasks import answered, processes
 
@@ -61,6 +65,13 @@ class Look:
     mask: NDArray[np.bool_] | None = None
 
 
+class TimedFeatures(NamedTuple):
+    """An image's features, and the milliseconds that they took."""
+
+    features: Features
+    ms: float
+
+
 @dataclass
 class _Slot:
     """A task, and the features of its images as far as they are there."""
@@ -77,7 +88,7 @@ def extracted(
     *,
     workers: int = 0,
     batch: int | None = None,
-) -> Iterator[tuple[T, list[Features]]]:
+) -> Generator[tuple[T, list[Features]]]:
     """Each task and the features of its images, in order.
 
     Args:
@@ -92,8 +103,41 @@ def extracted(
     Raises:
         InputError, RunError: what `read` and the extractor refuse; a worker died.
     """
+    coming = _extracted(tasks, read, extractor, workers, batch, timed=False)
+    with closing(coming):
+        for task, found in coming:
+            yield task, [features for features, _ in found]
+
+
+def measured(
+    tasks: Iterable[T],
+    read: Callable[[T], Sequence[Look]],
+    extractor: Extractor,
+    *,
+    workers: int = 0,
+    batch: int | None = None,
+) -> Generator[tuple[T, list[TimedFeatures]]]:
+    """As `extracted`, with the milliseconds that an image's features took: of a batch, its share.
+
+    The first images of an extractor are extracted once more before, so that nothing is timed that
+    has to be made ready only once.
+    """
+    return _extracted(tasks, read, extractor, workers, batch, timed=True)
+
+
+def _extracted(
+    tasks: Iterable[T],
+    read: Callable[[T], Sequence[Look]],
+    extractor: Extractor,
+    workers: int,
+    batch: int | None,
+    timed: bool,
+) -> Generator[tuple[T, list[TimedFeatures]]]:
+    """As `measured`; what is not `timed` takes NaN."""
+    run = partial(_run, extractor, timed)
     if workers < 2:
-        yield from _batched(((task, read(task)) for task in tasks), extractor, batch)
+        looks = ((task, read(task)) for task in tasks)
+        yield from _batched(looks, run, _together(extractor, batch))
         return
     first, coming = _begun(tasks)
     if coming is None:
@@ -101,14 +145,16 @@ def extracted(
     with processes(workers, (read, extractor, first)) as pool:
         room = READ_AHEAD * workers
         if not getattr(extractor, "parallel", False):
-            yield from _batched(
-                answered(pool, partial(_read, read), coming, room), extractor, batch
-            )
+            ready = answered(pool, partial(_read, read), coming, room)
+            yield from _batched(ready, run, _together(extractor, batch))
             return
         device = device_of(extractor)
-        find = partial(_alone, partial(_read_and_extract, read, on_cpu(extractor)))
+        find = partial(_alone, partial(_read_and_extract, read, on_cpu(extractor), timed))
         for task, found in answered(pool, find, coming, room):
-            yield task, [_from_arrays(arrays, device) for arrays in found]
+            yield (
+                task,
+                [TimedFeatures(_from_arrays(arrays, device), took) for arrays, took in found],
+            )
 
 
 def carried_on(
@@ -120,7 +166,7 @@ def carried_on(
     workers: int = 0,
     threads: int = 1,
     batch: int | None = None,
-) -> Iterator[tuple[T, R]]:
+) -> Generator[tuple[T, R]]:
     """Each task and what a function makes of it and the features of its images, in order.
 
     Args:
@@ -155,10 +201,32 @@ def carried_on(
             yield from answered(pool, alone, coming, room)
             return
         looks = answered(pool, partial(_read, read), coming, room)
-        found = _batched(looks, extractor, batch)
-        arrays = ((task, to_arrays(features)) for task, features in found)
+        run = partial(_run, extractor, False)
+        found = _batched(looks, run, _together(extractor, batch))
+        arrays = ((task, to_arrays([one.features for one in some])) for task, some in found)
         for (task, _), answer in answered(pool, partial(_finish, finish), arrays, 2 * room):
             yield task, answer
+
+
+def not_kept(
+    uses: Iterable[Hashable], most: int, kept: Iterable[Hashable] = ()
+) -> Iterator[Hashable]:
+    """Of keys in the order of their uses those that are not kept when their turn comes.
+
+    Args:
+        uses: the keys.
+        most: so many are kept, those that were used last.
+        kept: those that are kept at first, in the order of their last use.
+    """
+    order: OrderedDict[Hashable, None] = OrderedDict.fromkeys(kept)
+    for key in uses:
+        if key in order:
+            order.move_to_end(key)
+            continue
+        order[key] = None
+        if len(order) > most:
+            order.popitem(last=False)
+        yield key
 
 
 def workers_for(extractor: Extractor, images: int, wanted: int | None = None) -> int:
@@ -243,44 +311,74 @@ def _from_arrays(arrays: FeatureArrays, device: torch.device) -> Features:
 
 
 def _batched(
-    tasks: Iterable[tuple[T, Sequence[Look]]], extractor: Extractor, batch: int | None
-) -> Iterator[tuple[T, list[Features]]]:
-    """Each task and the features of its images, in order, extracted in batches of one size."""
-    device = device_of(extractor)
+    tasks: Iterable[tuple[T, Sequence[Look]]],
+    run: Callable[[list[Look]], list[TimedFeatures]],
+    most: Callable[[Any], int],
+) -> Iterator[tuple[T, list[TimedFeatures]]]:
+    """Each task and the features of its images, in order.
+
+    Args:
+        tasks: with their images.
+        run: extracts images of one size.
+        most: how many of a size at a time.
+    """
     waiting: deque[_Slot] = deque()
     group: list[tuple[_Slot, int, Look]] = []
+
+    def extract() -> None:
+        found = run([look for _, _, look in group])
+        for (slot, place, _), features in zip(group, found, strict=True):
+            slot.features[place] = features
+            slot.left -= 1
+        group.clear()
+
     size: Any = None
     for task, looks in tasks:
         slot = _Slot(task, [None] * len(looks), len(looks))
         waiting.append(slot)
         for place, look in enumerate(looks):
             if group and _size(look) != size:
-                _extract(extractor, group)
+                extract()
             size = _size(look)
             group.append((slot, place, look))
-            if len(group) >= (batch or _together(size, extractor, device)):
-                _extract(extractor, group)
+            if len(group) >= most(size):
+                extract()
         while waiting and not waiting[0].left:
             done = waiting.popleft()
             yield done.task, done.features
     if group:
-        _extract(extractor, group)
+        extract()
     for done in waiting:
         yield done.task, done.features
 
 
-def _extract(extractor: Any, group: list[tuple[_Slot, int, Look]]) -> None:
-    """Extract a group of images, and empty it."""
-    looks = [look for _, _, look in group]
-    if len(looks) == 1 or not hasattr(extractor, "extract"):
-        features = [extractor(look.image, mask=look.mask) for look in looks]
-    else:
+def _run(extractor: Extractor, timed: bool, looks: Sequence[Look]) -> list[TimedFeatures]:
+    """Features of images of one size."""
+    if not timed:
+        return [TimedFeatures(features, math.nan) for features in _features(extractor, looks)]
+    known: Any = extractor if device_of(extractor).type != "cpu" else type(extractor)
+    if known not in _READY:
+        _features(extractor, looks[:1])
+        _features(extractor, looks)
+        _READY.add(known)
+    found, seconds = measure(partial(_features, extractor, looks), device_of(extractor))
+    return [TimedFeatures(features, 1e3 * seconds / len(looks)) for features in found]
+
+
+_READY: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Extractors that have been made ready in this process; on a CPU, kinds of them: they come anew
+with every task."""
+
+
+def _features(extractor: Any, looks: Sequence[Look]) -> list[Features]:
+    import torch
+
+    with torch.no_grad():
+        if len(looks) == 1 or not hasattr(extractor, "extract"):
+            return [extractor(look.image, mask=look.mask) for look in looks]
         masks = [look.mask for look in looks]
-        features = extractor.extract([look.image for look in looks], masks)
-    for (slot, place, _), found in zip(group, features, strict=True):
-        slot.features[place] = found
-        slot.left -= 1
-    group.clear()
+        found: list[Features] = extractor.extract([look.image for look in looks], masks)
+        return found
 
 
 def _size(look: Look) -> Any:
@@ -288,11 +386,19 @@ def _size(look: Look) -> Any:
     return getattr(look.image, "shape", look.image)
 
 
-def _together(size: Any, extractor: Any, device: torch.device) -> int:
+def _together(extractor: Extractor, batch: int | None) -> Callable[[Any], int]:
     """How many images of a size are extracted together."""
-    if device.type == "cpu" or not hasattr(extractor, "extract") or not isinstance(size, tuple):
+    if batch is not None:
+        return lambda _: batch
+    if device_of(extractor).type == "cpu" or not hasattr(extractor, "extract"):
+        return lambda _: 1
+    return _on_gpu
+
+
+def _on_gpu(size: Any) -> int:
+    if not isinstance(size, tuple):
         return 1
-    pixels = int(np.prod([side for side in size if side > 4]))  # without the channels
+    pixels: int = math.prod(side for side in size if side > 4)  # without the channels
     return max(1, min(GPU_IMAGES, GPU_PIXELS // max(pixels, 1)))
 
 
@@ -320,9 +426,10 @@ def _alone(function: Callable[[T], R], task: T) -> R:
 
 
 def _read_and_extract(
-    read: Callable[[T], Sequence[Look]], extractor: Extractor, task: T
-) -> list[FeatureArrays]:
-    return to_arrays([extractor(look.image, mask=look.mask) for look in read(task)])
+    read: Callable[[T], Sequence[Look]], extractor: Extractor, timed: bool, task: T
+) -> list[tuple[FeatureArrays, float]]:
+    found = [one for look in read(task) for one in _run(extractor, timed, [look])]
+    return [(_arrays(one.features), one.ms) for one in found]
 
 
 def _whole(
@@ -331,7 +438,7 @@ def _whole(
     finish: Callable[[T, list[FeatureArrays]], R],
     task: T,
 ) -> R:
-    return finish(task, _read_and_extract(read, extractor, task))
+    return finish(task, [arrays for arrays, _ in _read_and_extract(read, extractor, False, task)])
 
 
 def _finish(

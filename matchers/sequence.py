@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from matchers.extraction import Look, extracted, workers_for
 from matchers.specs import GPU_BATCH
-from matchers.types import Extractor, Features, Image, Matcher, Matches
+from matchers.types import Extractor, Features, Matcher, Matches
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 
-
-@dataclass(frozen=True)
-class SequenceFrame:
-    """An image and where on it keypoints are wanted: `mask` (H, W) bool, None for everywhere."""
-
-    image: Image
-    mask: npt.NDArray[np.bool_] | None = None
+T = TypeVar("T")
 
 
 FrameSource = Dataset | Mapping[int, Any] | Iterable[Any]
-"""Frames: a dataset, or images, `SequenceFrame`s or `Features` in order, or by number."""
+"""Frames: a dataset, or images, `Look`s (an image and its mask) or `Features` in order, or by
+number."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,8 @@ class SequenceMatcher:
         keep: frames that `pairs` in any order may keep at a time; the one that was used longest
             ago is dropped and, if it comes again, extracted again.
         silhouette: of a dataset, look for keypoints only where the target is.
+        workers: processes that read a dataset's frames ahead; below 2: none. None: the cores, where
+            the frames are many and a GPU extracts them (`matchers.extraction.workers_for`).
 
     Raises:
         InputError: batch_size below 1, or keep below 2.
@@ -86,6 +84,7 @@ class SequenceMatcher:
         batch_size: int | None = None,
         keep: int = 64,
         silhouette: bool = True,
+        workers: int | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size {batch_size}: must be 1 or more")
@@ -96,6 +95,7 @@ class SequenceMatcher:
         self.batch_size = batch_size
         self.keep = keep
         self.silhouette = silhouette
+        self.workers = workers
 
     def match_frames(
         self,
@@ -131,8 +131,8 @@ class SequenceMatcher:
     def _stream(self, frames: FrameSource, gaps: list[int]) -> Iterator[tuple[_Ready, _Ready]]:
         """Pairs of frames some gaps apart."""
         window: deque[_Ready] = deque(maxlen=gaps[-1] + 1)
-        for index, frame in _numbered(frames, self.silhouette):
-            window.append(self._ready(index, frame))
+        for index, features in self._features(frames, None):
+            window.append(self._ready(index, features))
             for gap in gaps:
                 if gap < len(window):
                     yield window[-1 - gap], window[-1]
@@ -141,9 +141,18 @@ class SequenceMatcher:
         self, frames: FrameSource, pairs: list[tuple[int, int]]
     ) -> Iterator[tuple[_Ready, _Ready]]:
         """Given pairs, their frames kept while pairs to come need them and there is room."""
-        read = _reader(frames, self.silhouette)
+        wanted: list[int] = []
+        for _ in self._walk(pairs, wanted.append):
+            pass
+        coming = self._features(frames, wanted)
+        yield from self._walk(pairs, lambda _: self._ready(*next(coming)))
+
+    def _walk(
+        self, pairs: list[tuple[int, int]], made: Callable[[int], T]
+    ) -> Iterator[tuple[T, T]]:
+        """Pairs of what is made of their frames, which is kept while it is needed."""
         last = {index: place for place, pair in enumerate(pairs) for index in pair}
-        kept: OrderedDict[int, _Ready] = OrderedDict()
+        kept: OrderedDict[int, T] = OrderedDict()
         for place, pair in enumerate(pairs):
             for index in pair:
                 if index in kept:
@@ -151,21 +160,55 @@ class SequenceMatcher:
                     continue
                 if len(kept) == self.keep:
                     kept.popitem(last=False)
-                kept[index] = self._ready(index, read(index))
+                kept[index] = made(index)
             yield kept[pair[0]], kept[pair[1]]
             for index in set(pair):
                 if last[index] == place:
                     del kept[index]
 
+    def _features(
+        self, frames: FrameSource, wanted: Sequence[int] | None
+    ) -> Iterator[tuple[int, Features]]:
+        """Frames' indices and features, in order; None: of all."""
+        if wanted is not None:
+            _check_source(frames)
+        extractor: Any = self.extractor
+        if isinstance(frames, Dataset) and extractor is not None:
+            indices = frames.indices.tolist()
+            chosen = indices if wanted is None else _known(wanted, set(indices))
+            count = len(indices if wanted is None else wanted)
+            workers = workers_for(extractor, count, self.workers)
+            read = partial(_dataset_look, frames, self.silhouette)
+            if workers > 1:  # a dataset's table is not sent along with each of its frames
+                read = partial(_look_in, frames.folder, self.silhouette)
+            for index, (features,) in extracted(chosen, read, extractor, workers=workers):
+                yield index, features
+            return
+        source: Any = frames
+        items: Iterator[tuple[int, Any]]
+        numbered = isinstance(frames, (Dataset, Mapping))
+        if isinstance(frames, Dataset):
+            source = dict.fromkeys(frames.indices.tolist())
+        if wanted is not None:
+            known = set(source) if numbered else range(len(source))
+            items = ((index, source[index]) for index in _known(wanted, known))
+        else:
+            items = iter(source.items() if numbered else enumerate(source))
+        if extractor is None:
+            for index, frame in items:
+                if not isinstance(frame, Features):
+                    raise InputError(
+                        f"frame {index} is an image: without an extractor, give features"
+                    )
+                yield index, frame
+            return
+        for (index, frame), found in extracted(items, _item_looks, extractor):
+            yield index, found[0] if found else frame
+
     @torch.no_grad()
-    def _ready(self, index: int, frame: Any) -> _Ready:
-        """Extract and prepare a frame."""
-        if not isinstance(frame, Features):
-            if self.extractor is None:
-                raise InputError(f"frame {index} is an image: without an extractor, give features")
-            frame = frame if isinstance(frame, SequenceFrame) else SequenceFrame(frame)
-            frame = self.extractor(frame.image, mask=frame.mask)
-        return _Ready(index, frame, self.matcher.prepare(frame))
+    def _ready(self, index: int, features: Features) -> _Ready:
+        """Prepare a frame."""
+        return _Ready(index, features, self.matcher.prepare(features))
 
     def _run(self, jobs: Iterator[tuple[_Ready, _Ready]]) -> Iterator[FramePair]:
         """Match pairs, several together if so wanted."""
@@ -202,38 +245,39 @@ class SequenceMatcher:
         return matches
 
 
-def _frame(data: Dataset, index: int, silhouette: bool) -> SequenceFrame:
-    return SequenceFrame(data.rgb(index), data.parts(index) > 0 if silhouette else None)
-
-
-def _numbered(frames: FrameSource, silhouette: bool) -> Iterator[tuple[int, Any]]:
-    """Frames in order, each with its index."""
-    if isinstance(frames, Dataset):
-        return ((index, _frame(frames, index, silhouette)) for index in frames.indices.tolist())
-    if isinstance(frames, Mapping):
-        return iter(frames.items())
-    return enumerate(frames)
-
-
-def _reader(frames: FrameSource, silhouette: bool) -> Callable[[int], Any]:
-    """A function from an index to the frame."""
-    source: Any = frames
-    if isinstance(frames, Dataset):
-        known = set(frames.indices.tolist())
-    elif isinstance(frames, Mapping):
-        known = set(frames)
-    elif hasattr(frames, "__getitem__"):
-        known = set(range(len(source)))
-    else:
+def _check_source(frames: FrameSource) -> None:
+    """Refuse frames that cannot be asked for by number."""
+    if not isinstance(frames, (Dataset, Mapping)) and not hasattr(frames, "__getitem__"):
         raise InputError(
             f"frames {type(frames).__name__}: pairs need a dataset, a sequence or a mapping"
         )
 
-    def read(index: int) -> Any:
+
+def _known(wanted: Sequence[int], known: Collection[int]) -> Iterator[int]:
+    """Indices, the first that there is no frame of being refused when its turn comes."""
+    for index in wanted:
         if index not in known:
             raise InputError(f"a pair names frame {index}, which is not among the {len(known)}")
-        if isinstance(frames, Dataset):
-            return _frame(frames, index, silhouette)
-        return source[index]
+        yield index
 
-    return read
+
+def _item_looks(item: tuple[int, Any]) -> list[Look]:
+    """What is to be extracted of a frame that is no dataset's: nothing, if it is features."""
+    frame = item[1]
+    if isinstance(frame, Features):
+        return []
+    return [frame if isinstance(frame, Look) else Look(frame)]
+
+
+def _dataset_look(data: Dataset, silhouette: bool, index: int) -> list[Look]:
+    return [Look(data.rgb(index), data.parts(index) > 0 if silhouette else None)]
+
+
+def _look_in(folder: Path, silhouette: bool, index: int) -> list[Look]:
+    """The same in a worker."""
+    return _dataset_look(_opened(folder), silhouette, index)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path) -> Dataset:
+    return Dataset(folder)

@@ -13,8 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matchers.extraction import Look
 from matchers.registry import load_features, load_matcher
-from matchers.sequence import SequenceFrame, SequenceMatcher
+from matchers.sequence import SequenceMatcher
 from matchers.types import Features, Matches
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -224,13 +225,31 @@ def test_a_dataset_gives_its_frames_and_silhouettes(pristine: Path) -> None:
         list(whole.match_frames(data, pairs=[(2999, 3000)]))
 
 
+@pytest.mark.parametrize("name", ["sift", "aliked-t16"])
+def test_frames_that_processes_read_are_the_same(pristine: Path, name: str) -> None:
+    data = Dataset(pristine)
+    extractor = load_features(name, max_keypoints=30, device="cpu")
+    pairs = [(3002, 3000), (3000, 3005), (3007, 3002), (3001, 3003)]
+
+    def found(workers: int | None) -> list[Any]:
+        matcher = SequenceMatcher(extractor, Spy(), keep=3, workers=workers)
+        return [(p.index0, p.index1, p.features1) for p in matcher.match_frames(data, pairs=pairs)]
+
+    for (a, b, mine), (c, d, other) in zip(found(0), found(2), strict=True):
+        assert (a, b) == (c, d)
+        expected = extractor(data.rgb(b), mask=data.parts(b) > 0)
+        for features in (mine, other):
+            assert torch.equal(features.keypoints, expected.keypoints)
+            assert torch.equal(features.descriptors, expected.descriptors)
+
+
 def test_frames_with_masks_and_images(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)
     mask = np.zeros((96, 96), dtype=bool)
     mask[:, :40] = True
     matcher = SequenceMatcher(load_features("sift"), Spy())
-    (pair,) = matcher.match_frames([SequenceFrame(image, mask), image])
+    (pair,) = matcher.match_frames([Look(image, mask), image])
     assert len(pair.features0)
     assert pair.features0.keypoints[:, 0].max() < 40
     assert pair.features1.keypoints[:, 0].max() > 40

@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -174,9 +174,10 @@ def fill(
         write = partial(_write, source, config, folder)
     threads = min(torch.get_num_threads(), len(missing))
     done = carried_on(missing, read, extractor, write, workers=count, threads=threads)
-    for number, _ in enumerate(done, start=1):
-        if progress:
-            progress(number, len(missing))
+    with closing(done):
+        for number, _ in enumerate(done, start=1):
+            if progress:
+                progress(number, len(missing))
     return folder
 
 
