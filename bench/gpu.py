@@ -342,7 +342,7 @@ class GpuFigures:
         """Median milliseconds for one of `count`, of runs that take turns, and peak memory."""
         import torch
 
-        from bench.pair_runner import timed
+        from matchers.clock import timed
 
         on_gpu = self.device.type == "cuda"
         found: dict[str, Any] = {}

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,21 +29,20 @@ from bench.pair_judge import (
     Row,
 )
 from bench.posed import PosedPair
-from matchers.extraction import Look
+from matchers.clock import timed
+from matchers.extraction import Look, TimedFeatures, measured, not_kept
 from matchers.image_matchers import MatchedImagePair, match_images
 from matchers.images import read_file
 from matchers.specs import GPU_BATCH
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import roll_image, roll_matrix, seen_mask
-from satgen.dataset import Dataset
 
 if TYPE_CHECKING:
-    import torch
-
     from matchers.types import Features, Matcher
 
 Keys = Sequence[tuple[Hashable, Hashable]]
-T = TypeVar("T")
+FrameKey = tuple[Path, int, float]
+"""A frame: its dataset's folder, its index, and by how many degrees it is rolled."""
 
 KEPT_FEATURES = 256
 """Frames whose features stay in memory: of two extractors, as many as the largest gap reaches."""
@@ -115,7 +113,8 @@ class PairRunner:
         self.lineup = lineup
         self._store = FrameStore()
         self._judge = PairJudge(JudgeSettings.of(config, lineup), self._store)
-        self._features = Cache(KEPT_FEATURES)
+        self._features = {name: Cache(KEPT_FEATURES) for name in lineup.extractors}
+        self._coming: dict[str, Generator[tuple[FrameKey, list[TimedFeatures]]]] = {}
         self._size = config.batch or (1 if lineup.device.type == "cpu" else GPU_BATCH)
         largest = max(self._size, GPU_BATCH)
         self._prepared = Cache((2 + 2 * largest) * len(lineup.matchers))
@@ -125,14 +124,36 @@ class PairRunner:
 
     def rows(self, task: Task) -> list[Row]:
         """A row for each pair and each combination, pair by pair."""
-        return [row for matched in self.matched(task) for row in self.judged(matched)]
+        return [row for matched in self.matched([task]) for row in self.judged(matched)]
 
     def judged(self, matched: Matched) -> list[Row]:
         """A row for each combination of a pair that was matched here."""
         return self._judge.rows(matched)
 
-    def matched(self, task: Task) -> Iterator[Matched]:
-        """What is found in each pair of a task."""
+    def matched(self, tasks: Sequence[Task], readers: int = 0) -> Iterator[Matched]:
+        """What is found in each pair of some tasks.
+
+        Args:
+            tasks: in their order.
+            readers: processes that read frames ahead of their matching; below 2: none.
+        """
+        uses = [
+            key
+            for task in tasks
+            if isinstance(task, PairTask)
+            for pair in task.pairs
+            for key in _keys_of(task, pair)
+        ]
+        each = max(2, readers // max(1, len(self.lineup.extractors))) if readers > 1 else 0
+        self._coming = {name: self._stream(name, uses, each) for name in self.lineup.extractors}
+        try:
+            for task in tasks:
+                yield from self._matched(task)
+        finally:
+            for stream in self._coming.values():
+                stream.close()
+
+    def _matched(self, task: Task) -> Iterator[Matched]:
         if isinstance(task, PosedTask):
             for number, posed in task.pairs:
                 yield MatchedImages(task.name, number, posed, self._posed(task, posed))
@@ -145,22 +166,14 @@ class PairRunner:
 
     def _batch(self, task: PairTask, pairs: Sequence[Pair]) -> list[tuple[FeatureMatches, ...]]:
         """What is found in pairs that are matched together."""
-        data = self._store.dataset(task.dataset)
         keys = [((p.dataset, p.index0), (p.dataset, p.index1)) for p in pairs]
         found = []
         for name in self.lineup.extractors:
-            sides = [self._sides(data, name, pair) for pair in pairs]
+            sides = [[self._of_frame(name, key) for key in _keys_of(task, p)] for p in pairs]
             found.append(self._found(name, sides, keys))
         by_features = list(zip(*found, strict=True)) if found else [()] * len(pairs)
-        of_images = [self._of_images(*self._looks(data, pair)) for pair in pairs]
+        of_images = [self._of_images(*self._looks(task, pair)) for pair in pairs]
         return [(*a, *b) for a, b in zip(by_features, of_images, strict=True)]
-
-    def _sides(self, data: Dataset, name: str, pair: Pair) -> list[tuple[Features, float]]:
-        """Features of either frame, and milliseconds."""
-        return [
-            self._dataset_features(data, name, pair.index0),
-            self._dataset_features(data, name, pair.index1, pair.roll_deg),
-        ]
 
     def _posed(self, task: PosedTask, pair: PosedPair) -> tuple[FeatureMatches, ...]:
         """What is found in two images of another benchmark."""
@@ -171,54 +184,50 @@ class PairRunner:
         ]
         found = []
         for name in self.lineup.extractors:
-            sides = [self._extract(name, Look(image)) for image in turned]
+            extractor = self.lineup.extractors[name]
+            sides = [side for _, (side,) in measured(turned, _whole_image, extractor)]
             found += self._found(name, [sides], None)
         return (*found, *self._of_images(*map(Look, turned)))
 
     # -- frames --------------------------------------------------------------------------------
 
-    def _dataset_features(
-        self, data: Dataset, name: str, index: int, roll_deg: float = 0.0
-    ) -> tuple[Features, float]:
-        def extract() -> tuple[Features, float]:
-            return self._extract(name, self._look(data, index, roll_deg))
+    def _stream(
+        self, name: str, uses: Sequence[FrameKey], readers: int
+    ) -> Generator[tuple[FrameKey, list[TimedFeatures]]]:
+        """Frames and their features, as they are wanted, but for those that are kept."""
+        kept: Any = list(self._features[name])
+        wanted = not_kept(uses, KEPT_FEATURES, kept)
+        silhouette = self.config.silhouette
+        read = partial(_frame_look, self._store, silhouette)
+        if readers > 1:
+            read = partial(_frame_look_of_worker, silhouette)
+        return measured(wanted, read, self.lineup.extractors[name], workers=readers)
 
-        return self._features.get_or((name, data.folder, index, roll_deg), extract)
+    def _of_frame(self, name: str, key: FrameKey) -> TimedFeatures:
+        """A frame's features."""
 
-    def _looks(self, data: Dataset, pair: Pair) -> list[Look]:
+        def next_one() -> TimedFeatures:
+            found, (features,) = next(self._coming[name])
+            assert found == key, "frames come in the order in which they are wanted"
+            return features
+
+        return self._features[name].get_or(key, next_one)
+
+    def _looks(self, task: PairTask, pair: Pair) -> list[Look]:
         """Both images of a pair, if there is a matcher that takes them."""
         if not self.lineup.image_matchers:
             return [Look(np.zeros((0, 0), np.uint8))] * 2
-        return [self._look(data, pair.index0), self._look(data, pair.index1, pair.roll_deg)]
-
-    def _look(self, data: Dataset, index: int, roll_deg: float = 0.0) -> Look:
-        """A frame's image, rolled, and where keypoints are wanted on it."""
-        image = data.rgb(index)
-        parts = None
-        if self.config.silhouette:
-            parts = self._store.frame(data.folder, index).parts
-        mask = None if parts is None else parts > 0
-        if roll_deg:
-            H = roll_matrix((data.camera.cx, data.camera.cy), roll_deg)
-            size = image.shape[1], image.shape[0]
-            mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
-            image = roll_image(image, H)
-        return Look(image, mask)
-
-    def _extract(self, name: str, look: Look) -> tuple[Features, float]:
-        """Features of an image, and milliseconds; the first one of an extractor is done twice."""
-        extractor = self.lineup.extractors[name]
-        if name not in self._warm:
-            extractor(look.image, mask=look.mask)
-            self._warm.add(name)
-        run = partial(extractor, look.image, mask=look.mask)
-        features, seconds = timed(run, self.lineup.device)
-        return features, 1e3 * seconds
+        silhouette = self.config.silhouette
+        return [
+            look
+            for key in _keys_of(task, pair)
+            for look in _frame_look(self._store, silhouette, key)
+        ]
 
     # -- matching ------------------------------------------------------------------------------
 
     def _found(
-        self, name: str, sides: Sequence[Sequence[tuple[Features, float]]], keys: Keys | None
+        self, name: str, sides: Sequence[Sequence[TimedFeatures]], keys: Keys | None
     ) -> list[FeatureMatches]:
         """What every matcher of the features `name` finds in some pairs."""
         features = [(first[0], second[0]) for first, second in sides]
@@ -315,7 +324,43 @@ class PairRunner:
         return list(matcher.match(first, second))
 
 
-# -- time ----------------------------------------------------------------------------------------
+# -- frames --------------------------------------------------------------------------------------
+
+
+def _keys_of(task: PairTask, pair: Pair) -> tuple[FrameKey, FrameKey]:
+    """Both frames of a pair."""
+    return (task.dataset, pair.index0, 0.0), (task.dataset, pair.index1, pair.roll_deg)
+
+
+def _frame_look(store: FrameStore, silhouette: bool, key: FrameKey) -> list[Look]:
+    """A frame's image, rolled, and where keypoints are wanted on it."""
+    folder, index, roll_deg = key
+    data = store.dataset(folder)
+    image = data.rgb(index)
+    parts = store.frame(folder, index).parts if silhouette else None
+    mask = None if parts is None else parts > 0
+    if roll_deg:
+        H = roll_matrix((data.camera.cx, data.camera.cy), roll_deg)
+        size = image.shape[1], image.shape[0]
+        mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
+        image = roll_image(image, H)
+    return [Look(image, mask)]
+
+
+def _frame_look_of_worker(silhouette: bool, key: FrameKey) -> list[Look]:
+    return _frame_look(_worker_store(), silhouette, key)
+
+
+@lru_cache(maxsize=1)
+def _worker_store() -> FrameStore:
+    return FrameStore()
+
+
+def _whole_image(image: Any) -> list[Look]:
+    return [Look(image)]
+
+
+# -- matching ------------------------------------------------------------------------------------
 
 
 def match_all(matcher: Matcher, sides: list[tuple[Features, Features]]) -> list[Any]:
@@ -326,22 +371,3 @@ def match_all(matcher: Matcher, sides: list[tuple[Features, Features]]) -> list[
 
     first, second = zip(*sides, strict=True)
     return list(matcher(batch(list(first)), batch(list(second))))
-
-
-def timed(run: Callable[[], T], device: torch.device) -> tuple[T, float]:
-    """What a function answers, and the seconds that it took, the device's work included."""
-    synchronise(device)
-    start = time.perf_counter()
-    answer = run()
-    synchronise(device)
-    return answer, time.perf_counter() - start
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for what was put in a GPU's queue."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

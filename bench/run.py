@@ -66,8 +66,9 @@ CARRY_OUT = "carry them out"
 CHUNK = 8
 """Pairs of a task, at least: as many as are matched together go to one."""
 
-JUDGES = 8
-"""Processes that judge what a GPU matches, at most."""
+WORKERS = 12
+"""Processes beside a GPU, at most, where nobody says how many: two thirds judge what it matches,
+the others read frames for it."""
 
 Key = tuple[str, int, int, float]
 
@@ -90,9 +91,10 @@ def run(
         plan: what to do.
         folder: of the run, made if need be.
         workers: processes beside this one; 0: none. Where a GPU matches, they judge what it found
-            in earlier pairs; on a CPU, two or more of them each match and judge their own pairs
-            (and one would gain nothing: it is as none). None: on a GPU the cores but one, at most
-            `JUDGES`; on a CPU 0, so that nothing disturbs the times that are measured.
+            in earlier pairs, and of six or more some read frames for it; on a CPU, two or more of
+            them each match and judge their own pairs (and one would gain nothing: it is as none).
+            None: on a GPU the cores but one, at most `WORKERS`; on a CPU 0, so that nothing
+            disturbs the times that are measured.
         resume: go on with this run where it is there; see `RunFolder.open`.
         overwrite: replace another run.
         report: sum it up, too: see `bench.report.write_report`.
@@ -305,12 +307,16 @@ def _carried_out(
         yield from ((len(task.pairs), rows) for task, rows in answers)
         return
     runner = PairRunner(plan.config, plan.lineup, plan.config.threads or os.cpu_count() or 1)
-    matched = (pair for task in tasks for pair in runner.matched(task))
     if shares_tasks(device) or count < 1:
-        yield from ((1, runner.judged(pair)) for pair in matched)
+        yield from ((1, runner.judged(pair)) for pair in runner.matched(tasks))
         return
     settings = JudgeSettings.of(plan.config, plan.lineup)
-    yield from ((1, rows) for _, rows in pipelined(partial(judged, settings), matched, count))
+    parallel = any(getattr(e, "parallel", False) for e in plan.lineup.extractors.values())
+    readers = readers_of(count, parallel)
+    matched = runner.matched(tasks, readers)
+    yield from (
+        (1, rows) for _, rows in pipelined(partial(judged, settings), matched, count - readers)
+    )
 
 
 def shares_tasks(device: torch.device) -> bool:
@@ -320,7 +326,19 @@ def shares_tasks(device: torch.device) -> bool:
 
 def default_workers_of(device: torch.device) -> int:
     """Worker processes where nobody says how many."""
-    return 0 if device.type == "cpu" else max(1, min(JUDGES, default_workers() - 1))
+    return 0 if device.type == "cpu" else max(1, min(WORKERS, default_workers() - 1))
+
+
+def readers_of(workers: int, parallel: bool) -> int:
+    """How many of the workers beside a GPU read frames for it; the others judge pairs.
+
+    Args:
+        workers: of both kinds.
+        parallel: they extract features as well, as SIFT's, which takes longer.
+    """
+    if workers < 6:
+        return 0
+    return workers // 2 if parallel else workers // 3
 
 
 # -- the folder --------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
 
 GPU_PIXELS, GPU_IMAGES = 1 << 23, 32
 """Pixels and images of a batch on a GPU, at most."""
@@ -208,9 +209,7 @@ def carried_on(
             yield task, answer
 
 
-def not_kept(
-    uses: Iterable[Hashable], most: int, kept: Iterable[Hashable] = ()
-) -> Iterator[Hashable]:
+def not_kept(uses: Iterable[K], most: int, kept: Iterable[K] = ()) -> Iterator[K]:
     """Of keys in the order of their uses those that are not kept when their turn comes.
 
     Args:
@@ -218,7 +217,7 @@ def not_kept(
         most: so many are kept, those that were used last.
         kept: those that are kept at first, in the order of their last use.
     """
-    order: OrderedDict[Hashable, None] = OrderedDict.fromkeys(kept)
+    order: OrderedDict[K, None] = OrderedDict.fromkeys(kept)
     for key in uses:
         if key in order:
             order.move_to_end(key)

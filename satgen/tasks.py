@@ -105,7 +105,6 @@ def processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
     )
@@ -118,9 +117,10 @@ def processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
     except BrokenProcessPool:
         raise RunError("a worker died; the same command goes on from here") from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         # At work on what nobody waits for any more, as after Ctrl-C: none is left after an end.
-        mine = [child for child in multiprocessing.active_children() if child not in others]
+        # Those of a pool beside go on; this one has none after an orderly end.
+        mine = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
         for child in mine:
             child.terminate()
         for child in mine:

@@ -236,6 +236,9 @@ def test_pairs_judged_in_workers_are_the_same(
     results = tmp_path / "two" / RESULTS
     results.write_bytes(b"".join(results.read_bytes().splitlines(keepends=True)[:7]))
     same(one, run(planned, tmp_path / "two", workers=1))
+    # some of more workers read frames; of SIFT they extract them as well
+    monkeypatch.setattr("bench.run.readers_of", lambda workers, parallel: workers - 1)
+    same(one, run(planned, tmp_path / "three", workers=3))
 
 
 def test_an_error_in_a_judge_is_its_own(

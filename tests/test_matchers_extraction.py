@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bench.frame_store import Cache
 from matchers.extraction import (
     FIELDS,
     READ_AHEAD,
@@ -24,6 +27,8 @@ from matchers.extraction import (
     _brought,
     carried_on,
     extracted,
+    measured,
+    not_kept,
     to_arrays,
     workers_for,
 )
@@ -115,6 +120,34 @@ def test_processes_change_nothing(name: str) -> None:
         assert [answer for _, (_, answer) in found] == counts
         assert (os.getpid() in {process for _, (process, _) in found}) == (workers == 0)
     assert_none_left()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("name", ["sift", "aliked-t16"])
+def test_the_time_that_features_take_is_told_with_them(name: str, workers: int) -> None:
+    extractor = load_features(name, max_keypoints=5, device="cpu")
+    for (seed, found), (_, features) in zip(
+        measured(range(2), of_any_size, extractor, workers=workers),
+        extracted(range(2), of_any_size, extractor),
+        strict=True,
+    ):
+        assert len(of_any_size(seed)) == len(found) == 2
+        for one, other in zip(found, features, strict=True):
+            same(one.features, other)
+            assert 0.0 < one.ms < 1e3 * PATIENCE_S
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 5), st.lists(st.integers(0, 9), unique=True))
+def test_what_is_not_kept_is_what_a_cache_would_ask_for(
+    uses: list[int], most: int, kept: list[int]
+) -> None:
+    cache = Cache(most)
+    asked: list[int] = []
+    for key in kept[:most]:
+        cache[key] = None
+    for key in uses:
+        cache.get_or(key, lambda key=key: asked.append(key))
+    assert list(not_kept(uses, most, kept[:most])) == asked
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4])

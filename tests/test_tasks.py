@@ -20,6 +20,11 @@ def squared(number: int) -> int:
     return number * number
 
 
+def slowly(number: int) -> int:
+    time.sleep(0.2)
+    return number
+
+
 def process(_: int) -> int:
     return os.getpid()
 
@@ -59,6 +64,17 @@ def test_without_workers_a_task_is_made_when_it_is_its_turn() -> None:
 
     answers = pipelined(process, tasks(), 0)
     assert next(answers) == (0, os.getpid()) and made == [0]
+
+
+def test_pools_beside_one_another_end_by_themselves() -> None:
+    """As where some read what others judge: those that are done first leave the others alone."""
+
+    def read() -> Iterator[int]:
+        for _, number in pipelined(squared, range(6), 1):
+            yield number
+
+    assert [n for n, _ in pipelined(slowly, read(), 2)] == [n * n for n in range(6)]
+    assert not multiprocessing.active_children()
 
 
 def test_a_worker_that_dies_is_told_of() -> None:

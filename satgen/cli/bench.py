@@ -25,8 +25,8 @@ from satgen.shards import parse_shard
 
 SMALL = Path("datasets") / "bench"
 WORKERS = (
-    "Processes beside this one: where a GPU matches they estimate poses meanwhile, on a CPU each "
-    "matches.  [default: none; with a GPU the cores but one]"
+    "Processes beside this one: where a GPU matches they read frames and estimate poses meanwhile, "
+    "on a CPU each matches.  [default: none; with a GPU the cores but one, at most 12]"
 )
 FRAMES_S, PAIR_S = 10.0, 0.3
 """About how long a small dataset takes to render, and a pair to match: seconds."""
