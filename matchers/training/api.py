@@ -35,6 +35,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
+    compile: bool | None = None,
     workers: int | None = None,
     save_minutes: float = SAVE_MINUTES,
     resume: bool = True,
@@ -57,6 +58,7 @@ def train(
         workers: processes that make frames ready for the extractor and write their features; of
             SIFT they extract them, too. Below 2: none. By default the cores where frames are many,
             unless a network extracts on the CPU, which takes all of them.
+        compile: try torch.compile, and keep it if that makes steps faster; by default on cuda.
         save_minutes: between checkpoints.
         resume: go on with this very run where it was stopped.
         overwrite: replace another run in the folder.
@@ -96,6 +98,7 @@ def train(
             device=device,
             threads=threads,
             precision=precision,
+            compile=compile,
             workers=workers,
             save_minutes=save_minutes,
         ),
@@ -141,6 +144,7 @@ def hardware_for(
     device: str | None,
     threads: int | None,
     precision: str | None,
+    compile: bool | None,
     workers: int | None,
     save_minutes: float,
 ) -> Hardware:
@@ -148,7 +152,7 @@ def hardware_for(
 
     Args:
         config: of the training.
-        device, threads, precision, workers, save_minutes: see `train`.
+        device, threads, precision, compile, workers, save_minutes: see `train`.
 
     Raises:
         InputError: a device that is not here, a precision that there is not, minutes or workers
@@ -173,7 +177,7 @@ def hardware_for(
     return Hardware(
         target,
         mixed=fast if precision is None else precision == "bfloat16",
-        compile=fast,
+        compile=fast if compile is None else compile,
         save_seconds=60.0 * save_minutes,
         workers=workers,
     )

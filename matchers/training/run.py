@@ -16,7 +16,8 @@ import platform
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ from matchers.training.trainer import (
     run_stage,
     step_seconds,
 )
+from matchers.training.trial import WORTH_S, compile_if_faster
 from matchers.training.validation import Named, PairSet, Validation
 from matchers.truth.batched import Labels, homography_labels, pose_labels
 from matchers.truth.pairs import draw_pairs
@@ -216,7 +218,8 @@ def _extractor(config: TrainConfig) -> str | None:
 
 @dataclass(frozen=True)
 class _Job:
-    """A run at work; `ends` is when a schedule is over, by the monotonic clock."""
+    """A run at work; `ends` is when a schedule is over, by the monotonic clock; `compiled` has an
+    answer once it was tried whether compiled code is faster."""
 
     config: TrainConfig
     datasets: dict[str, Dataset]
@@ -229,6 +232,7 @@ class _Job:
     photographs: Photographs | None
     ends: float
     profiler: StepProfiler | None
+    compiled: list[bool] = field(default_factory=list)
 
     def check(self, stages: Sequence[str]) -> None:
         """Refuse what stages cannot do, before the first write.
@@ -255,8 +259,6 @@ class _Job:
         model.to(hardware.device)
         if hardware.mixed:
             keep_full_precision(model, config.training.widened or (), hardware.device.type)
-        if hardware.compile:
-            model.compile()
         finished = all(_done(out / stage) for stage in config.stages)
         results: dict[str, StageResult] = {}
         for stage in config.stages:
@@ -300,17 +302,26 @@ class _Job:
             network.eval()
             return checked.evaluate(self._judge(network, stage))
 
+        step_s = partial(step_seconds, model, stage, config, batches, self.hardware)
+        done = {name for name in config.stages if _done(self.out / name)}
+        part = share(config, stage, done)
+        if self.hardware.compile and not self.compiled:
+            if config.minutes is None:
+                left = config.stage_steps(stage) * step_s()
+            else:
+                left = part * (self.ends - time.monotonic())
+            if left > WORTH_S:
+                self.compiled.append(compile_if_faster(model, step_s))
         if config.minutes is not None:
 
             def pace() -> Pace:
                 began = time.perf_counter()
                 validate(model, stage)
                 checking = time.perf_counter() - began
-                return Pace(step_seconds(model, stage, config, batches, self.hardware), checking)
+                return Pace(step_s(), checking)
 
-            done = {name for name in config.stages if _done(self.out / name)}
             left = self.ends - time.monotonic()
-            config = scheduled(config, stage, folder, share(config, stage, done) * left, pace)
+            config = scheduled(config, stage, folder, part * left, pace)
         with self.progress.stage(stage) as progress:
             return run_stage(
                 model, stage, config, batches, validate, folder, self.hardware, progress,

@@ -68,7 +68,7 @@ class Hardware:
             and sums in any order.
         mixed: bfloat16 where it is safe, by autocast; of LightGlue only. A CPU gains by it that
             multiplies bfloat16 in hardware (AVX-512 BF16, AMX).
-        compile: hand the attention to `torch.compile`.
+        compile: try `torch.compile`, and keep it if that makes steps faster.
         save_seconds: between checkpoints.
         workers: processes that make frames ready for the extractor, see
             `matchers.training.cache.fill`.

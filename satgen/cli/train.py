@@ -67,6 +67,12 @@ ALL = "all"
     help="Processes that make frames ready for the extractor; of SIFT they extract, too.  "
     "[default: the cores, but none where a network extracts on the CPU]",
 )
+@click.option(
+    "--compile/--no-compile",
+    "compiles",
+    default=None,
+    help="Try torch.compile, and keep it if that makes steps faster.  [default: on cuda]",
+)
 @number_option("save-minutes", float, "Minutes between checkpoints", SAVE_MINUTES, 0.0, 1e6)
 @click.option(
     "--profile",
@@ -89,6 +95,7 @@ def command(
     device: str | None,
     threads: int | None,
     precision: str | None,
+    compiles: bool | None,
     workers: int | None,
     save_minutes: float,
     profile: str | None,
@@ -119,6 +126,7 @@ def command(
         device=device,
         threads=threads,
         precision=precision,
+        compile=compiles,
         workers=workers,
         save_minutes=save_minutes,
     )
