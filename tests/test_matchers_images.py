@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -237,3 +239,23 @@ def test_tiles_hold_every_pixel_once(x: int, y: int, w: int, h: int) -> None:
         assert width * height <= 1 << 16
     assert (seen[y : y + h, x : x + w] == 1).all() and seen.sum() == w * h
     assert len(found) == 1 or w * h > 1 << 16
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("grey", [False, True])
+def test_images_that_go_to_a_gpu_together_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, dtype: type, grey: bool
+) -> None:
+    """They are sent in one piece and converted there; here the way to it is left out."""
+    rng = np.random.default_rng(0)
+    shape = (7, 9) if grey else (7, 9, 3)
+    full = 1.0 if dtype is np.float32 else np.iinfo(dtype).max
+    views = [images.look((rng.random(shape) * full).astype(dtype)) for _ in range(3)]
+    views = [images.look(views[0].pixels, box=(2, 1, 5, 4)), *views[1:]]
+    views = [images.look(view.pixels, box=(0, 0, 5, 4)) for view in views]
+    monkeypatch.setattr(images, "_moved", lambda values, device: values)
+    gpu: Any = SimpleNamespace(type="cuda")
+    for convert in (images.rgb, images.gray):
+        apart = images.frames(views, convert, torch.device("cpu"))
+        assert apart.shape == (3, 3 if convert is images.rgb else 1, 4, 5)
+        assert torch.equal(images.frames(views, convert, gpu), apart)

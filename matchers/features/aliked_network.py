@@ -33,7 +33,7 @@ STRIDE = 32  # of the last level: the sides of what the network sees are multipl
 _STRIDES = (2, 8, STRIDE)  # of levels 2 to 4
 _STRIP = 1 << 16  # pixels that the score head's first layer takes at once
 _KEYPOINTS = 1024  # keypoints described at once
-_GPU_STRIP, _GPU_KEYPOINTS = 1 << 23, 1 << 13  # both on a GPU, of all images: half a gibibyte
+_GPU_STRIP, _GPU_KEYPOINTS = 1 << 22, 1 << 13  # both on a GPU, of all images: half a gibibyte
 
 
 class FrameWindow(NamedTuple):
