@@ -15,6 +15,7 @@ from satgen.processes import serve, starting
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future, ProcessPoolExecutor
+    from multiprocessing.synchronize import Event
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,13 +106,15 @@ def processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
+    started = context.Event()
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=serve, initargs=(os.getpid(),)
+        workers, mp_context=context, initializer=_serve, initargs=(os.getpid(), started)
     )
     try:
         with starting(payload):
             for _ in range(workers):  # each finds none that is idle, and starts one
                 pool.submit(_nothing)
+        started.set()
         yield pool
         pool.shutdown()
     except BrokenProcessPool:
@@ -125,6 +128,12 @@ def processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
             child.terminate()
         for child in mine:
             child.join()
+
+
+def _serve(parent: int, started: Event) -> None:
+    """Make this process a worker, which is idle only when all others have been started, too."""
+    serve(parent)
+    started.wait()
 
 
 def _nothing() -> None:
