@@ -134,7 +134,7 @@ class LightGlue(Network):
             InputError: descriptors of another size; no scales and orientations where they are
                 needed; an image size that is not positive.
         """
-        if self._replays(features.device) and not features.batched and len(features):
+        if self._together([features]):
             return self._prepare_together([features])[0]
         weights = self.arranged_first()
         tokens, rotary, mask = self._encode(features)
@@ -145,10 +145,9 @@ class LightGlue(Network):
     @torch.no_grad()
     def prepare_all(self, images: Sequence[Features]) -> list[LightGluePrepared]:
         """`prepare` of some images; those of one size together, where that is faster."""
-        some = [image for image in images if not image.batched and len(image)]
-        if not (images and self._replays(images[0].device) and len(some) == len(images)):
-            return [self.prepare(image) for image in images]
-        return self._prepare_together(images)
+        if self._together(images):
+            return self._prepare_together(images)
+        return [self.prepare(image) for image in images]
 
     def collate(self, prepared: Sequence[LightGluePrepared]) -> LightGluePrepared:
         """Images that were prepared one by one as a batch.
@@ -211,7 +210,10 @@ class LightGlue(Network):
 
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
         """Prepare both images' features and match them, see `prepare` and `match`."""
-        return self.match(*self.prepare_all((features0, features1)), **settings)
+        sides = (features0, features1)
+        if self._together(sides):
+            return self.match(*self._prepare_together(sides, kept=False), **settings)
+        return self.match(*map(self.prepare, sides), **settings)
 
     # -- training ------------------------------------------------------------------------------
 
@@ -380,8 +382,15 @@ class LightGlue(Network):
         """Whether graphs are used."""
         return device.type == "cuda" if self.graphs is None else self.graphs
 
-    def _prepare_together(self, images: Sequence[Features]) -> list[LightGluePrepared]:
-        """Prepare images with keypoints by one graph."""
+    def _together(self, images: Sequence[Features]) -> bool:
+        """Whether images can be prepared by one graph, and are."""
+        some = all(len(image) and not image.batched for image in images)
+        return some and len(images) > 0 and self._replays(images[0].device)
+
+    def _prepare_together(
+        self, images: Sequence[Features], *, kept: bool = True
+    ) -> list[LightGluePrepared]:
+        """Prepare images by one graph; unless kept, what is returned is good until the next."""
         self._check(images)
         weights = self.arranged_first()
 
@@ -389,7 +398,7 @@ class LightGlue(Network):
             return self._blocks.own(x, rotary, weights, [shape])
 
         others = [self.posenc.Wr.weight, *self.input_proj.parameters()]
-        made = self._graphs.prepare(images, self._encoded, own, weights, others)
+        made = self._graphs.prepare(images, self._encoded, own, weights, others, kept)
         return [LightGluePrepared(tokens, rotary, None, False) for tokens, rotary in made]
 
     def _encode(

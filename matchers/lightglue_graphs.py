@@ -197,6 +197,17 @@ class _Stage:
 
         return self._graph(key, run)
 
+    def whole(self, masked: bool) -> Replayed:
+        """All layers, of which none decides, and the assignment."""
+        last = len(self._weights)
+
+        def run() -> None:
+            for layer in range(1, last + 1):
+                self._layer(layer, masked, False, False)
+            self._settle(last, masked)
+
+        return self._graph(("whole", masked), run)
+
     def settle(self, layer: int, masked: bool) -> Replayed:
         """Assign the keypoints of the pairs that leave after a layer."""
         return self._graph(("settle", layer, masked), lambda: self._settle(layer, masked))
@@ -247,7 +258,8 @@ class _Stage:
         )  # fmt: skip
         self.x.copy_(found.x)
         place = self.pairs[:, None], self.rows
-        records.layers[place] = torch.where(self.alive, layer, records.layers[place])
+        if found.answer is not None or layer == len(self._weights):
+            records.layers[place] = torch.where(self.alive, layer, records.layers[place])
         if found.sure is not None:
             known, sure_now = records.sure[:, layer - 1], torch.cat(found.sure, 1)
             known[place] = torch.where(self.alive, sure_now.to(known.dtype), known[place])
@@ -322,6 +334,10 @@ class _Batch:
         stops = [0] * len(prepared0.tokens)
         if not busy:
             records.clear()
+        elif not (depth or width):
+            stage.whole(masked).run()
+            stops = [last if pair in busy else 0 for pair in range(len(stops))]
+            busy = []
         for layer in range(1, last + 1):
             if not busy:
                 break
@@ -330,7 +346,7 @@ class _Batch:
                 stops[pair] = layer
             if layer == last:
                 stage.settle(layer, masked).run()
-            elif depth or width:
+            else:
                 told = dict(zip(stage.places, stage.answer.tolist(), strict=True))
                 if any(told[pair][0] for pair in busy):
                     stage.settle(layer, masked).run()
@@ -439,8 +455,8 @@ class _Images:
 
         self._graph = Replayed(run, (self._tokens, self._rotary), pool)
 
-    def prepare(self, images: Sequence[Features]) -> list[tuple[Tensor, Tensor]]:
-        """Tokens and rotary table of each image, each (1, n, …)."""
+    def prepare(self, images: Sequence[Features], kept: bool = True) -> list[tuple[Tensor, Tensor]]:
+        """Tokens and rotary table of each image, each (1, n, …); unless kept, until the next."""
         given = self._given
         for slot, features in enumerate(images):
             count = len(features)
@@ -456,7 +472,9 @@ class _Images:
                 self._keys[slot, ..., :count] = True
                 self._keys[slot, ..., count:] = False
         self._graph.run()
-        tokens, rotary = self._tokens.clone(), self._rotary.clone()
+        tokens, rotary = self._tokens, self._rotary
+        if kept:
+            tokens, rotary = tokens.clone(), rotary.clone()
         return [
             (tokens[i : i + 1, : len(image)], rotary[i : i + 1, : len(image)])
             for i, image in enumerate(images)
@@ -483,6 +501,7 @@ class LightGlueGraphs:
         own: Own,
         weights: Any,
         others: Sequence[Tensor],
+        kept: bool = True,
     ) -> list[tuple[Tensor, Tensor]]:
         """Prepare the features of some images.
 
@@ -490,6 +509,7 @@ class LightGlueGraphs:
             images: with at least one keypoint each, unbatched, all with or without scales.
             encode, own: see `_Images`.
             weights, others: all that these depend on; with others, graphs are made anew.
+            kept: whether what is returned is to outlast the next call.
 
         Returns:
             Tokens and rotary table of each, each (1, N, …).
@@ -510,7 +530,7 @@ class LightGlueGraphs:
             if len(self._images) > KEPT:
                 self._images.popitem(last=False)
         self._images.move_to_end(key)
-        return self._images[key].prepare(images)
+        return self._images[key].prepare(images, kept)
 
     def _shared(self, where: Any) -> Any:
         """Memory that all graphs share; None: not on CUDA."""

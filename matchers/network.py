@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import is_
 from typing import Any, Protocol
 
 import torch
@@ -102,22 +103,19 @@ class _Weights:
     """
 
     def __init__(self, module: nn.Module, read: Iterable[Tensor]) -> None:
-        modules = list(module.modules())
         self._module = module
-        self._sizes = [
-            (table, len(table))
-            for m in modules
-            for table in (m._modules, m._parameters, m._buffers)
+        self._tables = [
+            table for m in module.modules() for table in (m._modules, m._parameters, m._buffers)
         ]
-        self._slots = [
-            (table, name, value) for table, _ in self._sizes for name, value in table.items()
-        ]
-        tensors = [value for _, _, value in self._slots if isinstance(value, Tensor)]
-        self._layouts = [(tensor, _layout(tensor)) for tensor in tensors]
-        self.computed = any(hasattr(m, "parametrizations") for m in modules)
+        self._sizes = list(map(len, self._tables))
+        self._names = [(table, name) for table in self._tables for name in table]
+        self._slots = [table[name] for table, name in self._names]
+        self._tensors = [value for value in self._slots if isinstance(value, Tensor)]
+        self._layouts = list(map(_layout, self._tensors))
+        self.computed = any(hasattr(m, "parametrizations") for m in module.modules())
         """Whether PyTorch computes some weights from others, so that nothing can be kept."""
 
-        own = {_place(tensor) for tensor in tensors}
+        own = {_place(tensor) for tensor in self._tensors}
         self._used = [value for value in read if _place(value) in own and value.is_cpu]
         self._values = _values(self._used)
 
@@ -125,9 +123,9 @@ class _Weights:
         """Whether a module has the very tensors, and these the values, that it had."""
         return (
             module is self._module
-            and all(len(table) == size for table, size in self._sizes)
-            and all(table.get(name) is value for table, name, value in self._slots)
-            and all(_layout(tensor) == layout for tensor, layout in self._layouts)
+            and list(map(len, self._tables)) == self._sizes
+            and all(map(is_, [table.get(name) for table, name in self._names], self._slots))
+            and list(map(_layout, self._tensors)) == self._layouts
             and torch.equal(_values(self._used), self._values)
         )
 
