@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from matchers import operations
 from matchers.assignment import stack_padded
-from matchers.compiled import CompiledByShape
 from matchers.lightglue_adaptive import (
     AdaptiveSettings,
     LayerWeights,
@@ -46,7 +45,6 @@ from matchers.lightglue_config import (
     confidence_of,
 )
 from matchers.lightglue_graphs import LightGlueGraphs
-from matchers.lightglue_lazy import LayerFunction, layer_step, match_without_waiting, step_key
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.specs import MatcherSpec, Needs, Variant
 from matchers.types import Adaptation, Features
@@ -103,8 +101,7 @@ class LightGlue(Network):
         config: see there.
 
     Attributes:
-        waits: whether a layer begins after the answer of the one before it is there, which gives
-            the least arithmetic, or before (`lightglue_lazy`); None: on a CPU it does.
+        graphs: whether layers are replayed as graphs (`lightglue_graphs`); None: on CUDA they are.
     """
 
     def __init__(self, config: LightGlueConfig | None = None) -> None:
@@ -119,8 +116,6 @@ class LightGlue(Network):
         self.log_assignment: Any = nn.ModuleList(Assignment(dim) for _ in range(count))
         self.token_confidence: Any = nn.ModuleList(Confidence(dim) for _ in range(count - 1))
         self._blocks = Blocks()
-        self._step: LayerFunction = layer_step
-        self.waits: bool | None = None
         self.graphs: bool | None = None
         self._graphs = LightGlueGraphs()
 
@@ -196,16 +191,12 @@ class LightGlue(Network):
             self.config.prune_min_keypoints,
         )
         check_sides(prepared0, prepared1)
-        waits = not prepared0.tokens.is_cuda if self.waits is None else self.waits
-        sides = (prepared0, prepared1)
-        some = all(prepared0.tokens.shape[:2]) and prepared1.tokens.shape[1]
-        if self._replays(prepared0.tokens.device) and some:
-            found = self._graphs.match(self.arranged(), self._blocks, *sides, settings)
-        elif waits:
-            found = match_adaptively(self.arranged(), self._blocks, *sides, settings)
-        else:
-            pad = self._step is not layer_step
-            found = match_without_waiting(self.arranged(), self._step, *sides, settings, pad=pad)
+        run: Any = match_adaptively
+        if self._replays(prepared0.tokens.device) and all(
+            all(side.tokens.shape[:2]) for side in (prepared0, prepared1)
+        ):
+            run = self._graphs.match
+        found = run(self.arranged(), self._blocks, prepared0, prepared1, settings)
         return found if prepared0.batched else found[0]
 
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
@@ -349,15 +340,10 @@ class LightGlue(Network):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network, with `torch.compile`'s arguments.
 
-        The attention blocks are compiled once for all sizes; where layers do not wait for answers
-        (`waits`), whole layers are when they are first run, once for each of a few sizes, on CUDA
-        as graphs ("reduce-overhead") unless a mode or a backend is named.
+        The attention blocks are compiled once for all sizes; on CUDA the graphs are of them.
         """
         self._blocks = self._blocks.compiled(*args, **{"dynamic": True, **kwargs})
-        options = dict(kwargs)
-        if self.posenc.Wr.weight.is_cuda and not options.keys() & {"mode", "backend", "options"}:
-            options["mode"] = "reduce-overhead"
-        self._step = CompiledByShape(layer_step, step_key, options)
+        self._graphs = LightGlueGraphs()
 
     def _first_block(self) -> Any:
         return self.transformers[0].self_attn

@@ -132,19 +132,6 @@ class PairRecord:
         pair, row = _present(pairs, side)
         self.layers[pair, row] = layer
 
-    def mark(self, pairs: Tensor, rows: Tensor, alive: Tensor, layer: int) -> None:
-        """Note without waiting that those alive (B, N) took part in a layer."""
-        place = pairs[:, None], rows
-        self.layers[place] = torch.where(alive, layer, self.layers[place])
-
-    def note(
-        self, pairs: Tensor, rows: Tensor, alive: Tensor, layer: int, confidence: Tensor
-    ) -> None:
-        """Note without waiting how sure those alive (B, N) were after a layer."""
-        place = pairs[:, None], layer - 1, rows
-        known = self.confidence[place]
-        self.confidence[place] = torch.where(alive, confidence.to(known.dtype), known)
-
     def was_sure(self, pairs: Tensor, side: _Side, layer: int, confidence: Tensor) -> None:
         pair, row = _present(pairs, side)
         self.confidence[pair, layer - 1, row] = confidence[side.present()].float()
@@ -274,28 +261,6 @@ class MatchResults:
         place = tokens.pairs[pair], side0.rows[pair, row]
         self.partner[place] = side1.rows[pair, found[0]]
         self.score[place] = found[1].float()
-
-    def fill(
-        self,
-        pairs: Tensor,
-        rows: tuple[Tensor, Tensor],
-        partner: Tensor,
-        score: Tensor,
-        threshold: float,
-    ) -> None:
-        """Take partners and scores (B, M) of pairs (B,) without waiting.
-
-        Args:
-            pairs: places in the batch.
-            rows: (B, M) and (B, N) original rows of the tokens, none twice.
-            partner, score: of `assign`.
-            threshold: probability that a match must exceed.
-        """
-        found = (partner >= 0) & (score > threshold)
-        place = pairs[:, None], rows[0]
-        partners = rows[1].gather(1, partner.clamp(min=0))
-        self.partner[place] = torch.where(found, partners, -1)
-        self.score[place] = torch.where(found, score.float(), 0.0)
 
     def matches(self) -> list[Matches]:
         """The matches of all pairs, in the order of the batch."""

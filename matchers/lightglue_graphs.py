@@ -33,7 +33,7 @@ from matchers.lightglue_adaptive import (
     confident,
 )
 from matchers.lightglue_blocks import Blocks, TokenShape
-from matchers.lightglue_lazy import Decision, layer_step, padded_size
+from matchers.lightglue_step import Decision, layer_step, padded_size
 from matchers.types import Features, Matches
 
 KEPT = 8

@@ -124,7 +124,7 @@ def load_matcher(
         device: None: see `choose_device`.
         dtype: one of `DTYPES`, in which the network computes; None: float32.
         compile: hand the network to `torch.compile`, which takes about a minute and pays where
-            many pairs follow; on CUDA, LightGlue's layers become graphs, of a few sizes.
+            many pairs follow. LightGlue's layers are CUDA graphs in any case.
         **options: fields of the matcher's config: `LightGlueConfig`, `SuperGlueConfig`,
             `NearestConfig`.
 

@@ -158,8 +158,8 @@ if device == "cuda":
     backends, compiler = torch.backends.cuda, importlib.util.find_spec("triton")
     newer = torch.cuda.get_device_capability(0) >= (8, 0)
     paths = {
-        "matching without waits": True,
-        "graphs and compiled layers (compile=True)": compiler is not None,
+        "CUDA graphs": True,
+        "compiled blocks (compile=True)": compiler is not None,
         "flash attention": newer and backends.flash_sdp_enabled(),
         "memory-efficient attention": backends.mem_efficient_sdp_enabled(),
         "bfloat16": torch.cuda.is_bf16_supported(),

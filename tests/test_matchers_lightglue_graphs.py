@@ -16,6 +16,7 @@ from matchers import lightglue_blocks as blocks
 from matchers import lightglue_graphs as graphs
 from matchers.lightglue import LightGlue
 from matchers.lightglue_adaptive import AdaptiveSettings
+from matchers.lightglue_step import padded_size
 from matchers.types import Features, Matches
 from tests.test_matchers_lightglue import (
     SMALL,
@@ -135,13 +136,20 @@ def test_both_sides_at_once(
         assert_same(one, other)
 
 
+def test_sizes_are_few_and_never_too_small() -> None:
+    sizes = [padded_size(count) for count in range(5000)]
+    assert all(size >= count for count, size in enumerate(sizes)) and sizes == sorted(sizes)
+    assert sorted(set(sizes))[:8] == [64, 96, 128, 192, 256, 384, 512, 768]
+    assert len(set(sizes)) == 14
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_on_a_gpu(official: LightGlue, recorded: dict[str, Any], dtype: torch.dtype) -> None:
     images = [frame(recorded, index, 200) for index in (2000, 2001, 2005, 2010)]
     model = copy.deepcopy(official).to("cuda", dtype)
     eager = copy.deepcopy(model)
-    eager.graphs, eager.waits = False, True
+    eager.graphs = False
     for _ in range(2):
         for image in images[1:]:
             a, b = images[0].to("cuda"), image.to("cuda")
