@@ -13,6 +13,7 @@ cvg/LightGlue, whose network is compiled as its README says.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import platform
 import statistics
@@ -43,19 +44,32 @@ SECTIONS = ("match", "features", "bench", "train", "render")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: keypoints, frames, sides of frames, rounds, pairs, steps."""
+    """How much is measured.
+
+    Attributes:
+        points: numbers of keypoints.
+        frames: consecutive ones that are matched, `large` pixels wide.
+        sequence: consecutive ones for all else, `small` pixels wide.
+        large, small: see there.
+        rounds: in which runs take turns.
+        pairs: of the benchmark, a gap.
+        steps, batch: of the training, and pairs a step.
+        rendered: frames for each worker.
+    """
 
     points: tuple[int, ...] = (512, 1024, 2048)
     frames: int = 17
+    sequence: int = 240
     large: int = 1024
     small: int = 512
-    rounds: int = 12
-    pairs: int = 20
-    steps: int = 40
-    rendered: int = 200
+    rounds: int = 7
+    pairs: int = 120
+    steps: int = 60
+    batch: int = 32
+    rendered: int = 100
 
 
-QUICK = Scale((64,), 4, 256, 160, 1, 1, 2, 4)
+QUICK = Scale((64,), 3, 40, 256, 160, 1, 1, 2, 2, 2)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -159,9 +173,8 @@ class GpuFigures:
         """Ours one by one and in batches, by type and as compiled."""
         from matchers.sequence import SequenceMatcher
 
-        kinds = ("float32", "float16") if self.device.type == "cuda" else ("float32",)
         runs: Runs = {}
-        for dtype in kinds:
+        for dtype in self._types():
             for compiled in (False, True) if self.compiles else (False,):
                 model = self._lightglue(adaptive, dtype)
                 if compiled:
@@ -214,14 +227,20 @@ class GpuFigures:
 
     def features(self) -> Tasks:
         """Milliseconds an image."""
-        yield f"aliked {self.scale.small} px", self._extraction
+        for dtype in self._types():
+            yield f"aliked {dtype} {self.scale.small} px", partial(self._extraction, dtype)
+        for features in ("aliked", "sift"):
+            yield f"{features} for training", partial(self._versions, features)
 
-    def _extraction(self) -> dict[str, Any]:
+    def _types(self) -> tuple[str, ...]:
+        return ("float32", "float16") if self.device.type == "cuda" else ("float32",)
+
+    def _extraction(self, dtype: str) -> dict[str, Any]:
         from matchers.registry import load_features
 
         data = self._frames(self.scale.small)
-        images = [data.rgb(index) for index in data.indices.tolist()]
-        extractor: Any = load_features("aliked", max_keypoints=512, device=self.device)
+        images = [data.rgb(index) for index in data.indices.tolist()[: 4 * self.scale.frames]]
+        extractor: Any = load_features("aliked", max_keypoints=512, device=self.device, dtype=dtype)
         runs: Runs = {"one by one": lambda: [extractor(image) for image in images]}
         for size in (4, 16):
             starts = range(0, len(images), size)
@@ -229,6 +248,18 @@ class GpuFigures:
                 _batches, extractor, [images[i : i + size] for i in starts]
             )
         return self._measured(runs, len(images))
+
+    def _versions(self, features: str) -> dict[str, Any]:
+        """Images a second, read, changed and rolled by workers, as training wants them."""
+        from matchers.training.cache import CacheConfig, fill
+
+        data = self._frames(self.scale.small)
+        config = CacheConfig(features)
+        indices = data.indices.tolist()
+        began = time.perf_counter()
+        fill(data, indices, config, self.folder / "versions", device=self.device)
+        seconds = time.perf_counter() - began
+        return {"images_a_second": round(len(indices) * config.versions / seconds, 1)}
 
     # -- the benchmark, training, rendering -----------------------------------------------------
 
@@ -263,47 +294,55 @@ class GpuFigures:
         yield "train lightglue on aliked", self._train
 
     def _train(self) -> dict[str, Any]:
-        from torch.profiler import ProfilerActivity, profile
-
         from matchers.training.config import TrainConfig
+        from matchers.training.profiling import SKIPPED, WATCHED, StepProfiler, StepReport
         from matchers.training.run import train
-        from matchers.training.trainer import PARTS, Hardware
+        from matchers.training.trainer import LOG, PARTS, Hardware
 
-        steps = self.scale.steps
+        steps, fast = self.scale.steps, self.device.type == "cuda"
         config = TrainConfig(
             features="aliked", homography_steps=0, steps=steps, confidence_steps=1, layers=5,
-            gaps=(1,), warmup=1, validate_every=10 * steps, validation_pairs=1, test_pairs=1,
-            versions=2,
+            dim=256, batch=self.scale.batch, accumulate=1, gaps=(1,), warmup=1,
+            validate_every=10 * steps, validation_pairs=1, test_pairs=1, versions=2,
         )  # fmt: skip
         cache, out = self.folder / "cache", self.folder / "train"
-        frames = [self._frames(self.scale.small, 60).folder]
-        began = time.perf_counter()
-        kinds = [ProfilerActivity.CPU]
-        if self.device.type == "cuda":
-            kinds.append(ProfilerActivity.CUDA)
-        with profile(activities=kinds) as profiler:
-            summary = train(frames, config, out, cache=cache, hardware=Hardware(self.device))
-        whole = time.perf_counter() - began
-        spent = {e.key: e.cpu_time_total / 1e6 for e in profiler.key_averages() if e.key in PARTS}
-        in_steps = sum(spent.values())
+        told: list[StepReport] = []
+        summary = train(
+            [self._frames(self.scale.small).folder], config, out, cache=cache,
+            hardware=Hardware(self.device, mixed=fast),
+            profiler=StepProfiler(PARTS, told.append),
+        )  # fmt: skip
+        with (out / "pose" / LOG).open(encoding="utf-8") as file:
+            lines = [(int(row["step"]), float(row["seconds"])) for row in csv.DictReader(file)]
+        (report,) = told
+        # the steps after those that were watched, which takes time
+        free = [line for line in lines if line[0] >= SKIPPED + WATCHED] or lines[:1]
+        steps_timed, seconds = free[-1][0] - free[0][0], free[-1][1] - free[0][1]
+        rate = steps_timed / seconds if seconds else report.steps / report.seconds
+        spent = report.device_s or report.host_s
         return {
-            "steps_a_second": round((steps + 1) / in_steps, 2),
-            "shares": {name: round(value / in_steps, 3) for name, value in spent.items()},
-            "seconds_beside_steps": round(whole - in_steps, 1),
+            "steps_a_second": round(rate, 2),
+            "pairs_a_step": config.batch,
+            "shares": {k: round(v / sum(spent.values()), 3) for k, v in spent.items()},
+            "device_busy": round(sum(report.device_s.values()) / report.seconds, 3),
+            "waits_a_step": report.waits / report.steps,
+            "operations_ms": {
+                name[:60]: round(1e3 * s / report.steps, 3) for name, _, s in report.operations
+            },
             "stages": list(summary.stages),
         }
 
     def render(self) -> Tasks:
         """Frames a second by workers."""
         cores = default_workers()
-        for workers in sorted({0, max(1, cores // 2), cores}):
+        for workers in sorted({0, max(1, cores // 2), cores, cores * 9 // 8}):
             yield f"render, {workers} workers", partial(self._render, workers)
 
     def _render(self, workers: int) -> dict[str, Any]:
         from satgen.options import RenderOptions
         from satgen.run import render
 
-        count, side = self.scale.rendered, self.scale.small
+        count, side = self.scale.rendered * max(1, workers), self.scale.small
         options = RenderOptions(
             target="aura", start=4000, stop=3999 + count, width=side, height=side
         )
@@ -313,14 +352,14 @@ class GpuFigures:
 
     # -- frames, and time ------------------------------------------------------------------------
 
-    def _frames(self, side: int, count: int | None = None) -> Any:
+    def _frames(self, side: int) -> Any:
         """Consecutive frames of Aura, rendered once."""
         from satgen.dataset import Dataset
         from satgen.options import RenderOptions
         from satgen.run import render
 
-        count = max(self.scale.frames, count or 0)
-        folder = self.folder / f"aura-{side}-{count}"
+        count = self.scale.frames if side == self.scale.large else self.scale.sequence
+        folder = self.folder / f"aura-{side}"
         if not folder.exists():
             options = RenderOptions(
                 target="aura", start=4000, stop=3999 + count, width=side, height=side

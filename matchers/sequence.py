@@ -43,13 +43,13 @@ class FramePair:
     matches: Matches
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Ready:
-    """A frame with all that depends on it alone."""
+    """A frame with all that depends on it alone; `prepared` once it is matched."""
 
     index: int
     features: Features
-    prepared: Any
+    prepared: Any = None
 
 
 class SequenceMatcher:
@@ -132,7 +132,7 @@ class SequenceMatcher:
         """Pairs of frames some gaps apart."""
         window: deque[_Ready] = deque(maxlen=gaps[-1] + 1)
         for index, features in self._features(frames, None):
-            window.append(self._ready(index, features))
+            window.append(_Ready(index, features))
             for gap in gaps:
                 if gap < len(window):
                     yield window[-1 - gap], window[-1]
@@ -145,7 +145,7 @@ class SequenceMatcher:
         for _ in self._walk(pairs, wanted.append):
             pass
         coming = self._features(frames, wanted)
-        yield from self._walk(pairs, lambda _: self._ready(*next(coming)))
+        yield from self._walk(pairs, lambda _: _Ready(*next(coming)))
 
     def _walk(
         self, pairs: list[tuple[int, int]], made: Callable[[int], T]
@@ -205,11 +205,6 @@ class SequenceMatcher:
         for (index, frame), found in extracted(items, _item_looks, extractor):
             yield index, found[0] if found else frame
 
-    @torch.no_grad()
-    def _ready(self, index: int, features: Features) -> _Ready:
-        """Prepare a frame."""
-        return _Ready(index, features, self.matcher.prepare(features))
-
     def _run(self, jobs: Iterator[tuple[_Ready, _Ready]]) -> Iterator[FramePair]:
         """Match pairs, several together if so wanted."""
         first = next(jobs, None)
@@ -233,9 +228,21 @@ class SequenceMatcher:
             return 1
         return self.batch_size or (1 if features.device.type == "cpu" else GPU_BATCH)
 
+    def _prepared(self, frames: Iterable[_Ready]) -> list[Any]:
+        """What depends on each frame alone, made together by a matcher that can."""
+        images = [frame.features for frame in frames]
+        matcher: Any = self.matcher
+        if hasattr(matcher, "prepare_all"):
+            together: list[Any] = matcher.prepare_all(images)
+            return together
+        return [matcher.prepare(image) for image in images]
+
     @torch.no_grad()
     def _match(self, group: list[tuple[_Ready, _Ready]]) -> list[Matches]:
         """Matches of each of some pairs."""
+        frames = {id(frame): frame for pair in group for frame in pair if frame.prepared is None}
+        for frame, prepared in zip(frames.values(), self._prepared(frames.values()), strict=True):
+            frame.prepared = prepared
         if len(group) == 1:
             a, b = group[0]
             return [self.matcher.match(a.prepared, b.prepared)]
