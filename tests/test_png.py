@@ -112,7 +112,7 @@ def test_a_damaged_file_is_none_either_way(seed, rgb, wide, cut):
     assert own_way(b"no image at all, but long enough for a header") is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     counts=st.lists(st.integers(0, 400), min_size=1, max_size=3),
     width=st.integers(2, 1600),
