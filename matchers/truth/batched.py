@@ -274,7 +274,7 @@ def _squared(uv: Tensor, mask: Tensor, points: Tensor, real: Tensor) -> Tensor:
 
 def _unless(chosen: Tensor) -> Tensor:
     """0 where something is chosen, else infinity."""
-    return torch.where(chosen, 0.0, torch.inf)
+    return torch.zeros_like(chosen, dtype=torch.float32).masked_fill_(~chosen, torch.inf)
 
 
 def _inside(uv: Tensor, size: Tensor) -> Tensor:
@@ -438,22 +438,22 @@ def _look_up(maps: DepthMaps, uv: Tensor) -> _Found:
     columns, rows = (corner.long()[..., None] + steps).unbind(-2)
     block = maps.read(rows[..., :, None], columns[..., None, :])  # (B, N, 4, 4)
     present = block > 0.0
-    w = torch.where(present, 1.0 / block, torch.nan)
+    w = block.reciprocal().masked_fill(~present, torch.nan)
     core = w[..., 1:3, 1:3]
     slack = SMOOTH_RTOL * core.mean((-1, -2))
 
-    def agree(a: Tensor, b: Tensor) -> Tensor:
+    def agree(a: Tensor, b: Tensor, more: int) -> Tensor:
+        """Whether steps (B, N, …) of so many dimensions more are about the same."""
+        loose = slack.view(*slack.shape, *[1] * more)
         steeper = torch.maximum(a.abs(), b.abs())
-        bound = slack + SMOOTH_RATIO * torch.minimum(steeper, 10.0 * slack)
+        bound = loose + SMOOTH_RATIO * torch.minimum(steeper, 10.0 * loose)
         return (a - b).abs() <= bound  # False where either is NaN
 
-    right, down = w[..., 1:3, :].diff(dim=-1), w[..., :, 1:3].diff(dim=-2)
-    smooth = agree(right[..., 0, 1], right[..., 1, 1]) & agree(down[..., 1, 0], down[..., 1, 1])
-    for line in (0, 1):
-        step, before, after = (right[..., line, i] for i in (1, 0, 2))
-        smooth = smooth & (agree(step, before) | agree(step, after))
-        step, before, after = (down[..., i, line] for i in (1, 0, 2))
-        smooth = smooth & (agree(step, before) | agree(step, after))
+    # the two rows and the two columns that a position lies between: three steps along each
+    lines = torch.cat([w[..., 1:3, :], w[..., :, 1:3].mT], -2).diff(dim=-1)  # (B, N, 4, 3)
+    step = lines[..., 1]
+    beside = agree(lines[..., 1:2], lines[..., ::2], 2).any(-1)
+    smooth = torch.cat([beside, agree(step[..., ::2], step[..., 1::2], 1)], -1).all(-1)
     smooth = smooth & ((du > 0.0) | (dv > 0.0))
     top = (1.0 - du) * core[..., 0, 0] + du * core[..., 0, 1]
     bottom = (1.0 - du) * core[..., 1, 0] + du * core[..., 1, 1]
