@@ -13,6 +13,8 @@ products that the kernel gets from each are one matrix product in the end.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -136,12 +138,13 @@ class _Scalings(torch.autograd.Function):
         empty0, empty1 = (a0 == 0.0).to(a0), (a1 == 0.0).to(a1)
         u, v = a0, 1.0 - empty1
         all_u, all_v = [], [v]
-        for _ in range(iterations):
-            u = a0 / (v @ back + empty0)
-            v = a1 / (u @ kernel + empty1)
-            if ctx.needs_input_grad[0]:
-                all_u.append(u)
-                all_v.append(v)
+        with _whole_products(kernel):
+            for _ in range(iterations):
+                u = a0 / (v @ back + empty0)
+                v = a1 / (u @ kernel + empty1)
+                if ctx.needs_input_grad[0]:
+                    all_u.append(u)
+                    all_v.append(v)
         if ctx.needs_input_grad[0] and iterations:
             ctx.save_for_backward(kernel, a0, a1, torch.cat(all_u, 1), torch.cat(all_v, 1))
         ctx.iterations = iterations
@@ -159,12 +162,27 @@ class _Scalings(torch.autograd.Function):
         share_v = torch.where(a1 > 0.0, 1.0 / a1, 0.0) * v
         by_u, by_v = by_log_u[:, None], by_log_v[:, None]
         left, right = [], []
-        for t in reversed(range(ctx.iterations)):
-            here, following = slice(t, t + 1), slice(t + 1, t + 2)
-            r = -by_v * share_v[:, following]
-            s = -(by_u + u[:, here] * (r @ back)) * share_u[:, here]
-            left += [u[:, here], s]
-            right += [r, v[:, here]]
-            by_u = torch.zeros_like(by_u)
-            by_v = v[:, here] * (s @ kernel)
-        return torch.cat(left, 1).transpose(1, 2) @ torch.cat(right, 1), None, None, None
+        with _whole_products(kernel):
+            for t in reversed(range(ctx.iterations)):
+                here, following = slice(t, t + 1), slice(t + 1, t + 2)
+                r = -by_v * share_v[:, following]
+                s = -(by_u + u[:, here] * (r @ back)) * share_u[:, here]
+                left += [u[:, here], s]
+                right += [r, v[:, here]]
+                by_u = torch.zeros_like(by_u)
+                by_v = v[:, here] * (s @ kernel)
+            return torch.cat(left, 1).transpose(1, 2) @ torch.cat(right, 1), None, None, None
+
+
+@contextmanager
+def _whole_products(kernel: Tensor) -> Iterator[None]:
+    """On CUDA, products of float32 as such even where a training lets others round to TF32."""
+    if not kernel.is_cuda:
+        yield
+        return
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
