@@ -38,8 +38,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 K = TypeVar("K", bound=Hashable)
 
-GPU_PIXELS, GPU_IMAGES = 1 << 23, 32
-"""Pixels and images of a batch on a GPU, at most."""
+GPU_PIXELS, GPU_IMAGES = 1 << 24, 64
+"""Pixels and images that are handed to an extractor on a GPU at a time, at most: so many that those
+whose silhouettes are of one size are several."""
 
 READ_AHEAD = 2
 """Tasks of a worker that are out at a time. Images are large, and tasks take about as long."""

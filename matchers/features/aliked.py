@@ -30,13 +30,9 @@ from satgen.errors import InputError
 _CONTEXT = 128
 _NEAR = 16
 
-TOGETHER, _GPU_TOGETHER = 1, 1 << 24
+TOGETHER, _GPU_TOGETHER = 1, 1 << 23
 """Pixels that are computed together, at most, on a CPU, which gains nothing by it, and on a GPU;
 what has more is computed alone."""
-
-_GPU_STEP = 4 * STRIDE
-"""What a window's borders are multiples of on a GPU, so that few sizes of windows occur and many of
-them are computed together: to compute more costs it less than to compute again."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +91,8 @@ class ALIKED(ALIKEDNetwork):
         """Features of one image, best first.
 
         Only the box is looked at, as if it were the whole image; near its border there are fewer
-        keypoints. Of a mask, its bounding box and a margin of 128 pixels (on a GPU at least that)
-        are computed on the whole image's grid: nearly the whole image's features (they depend on
-        pixels even farther away).
+        keypoints. Of a mask, its bounding box and a margin of 128 pixels are computed on the whole
+        image's grid: nearly the whole image's features (they depend on pixels even farther away).
         So are the tiles of an image of more pixels than `images.WHOLE`.
         An image with no score above the threshold has no keypoints (the official code takes the
         mean score as threshold then).
@@ -129,7 +124,7 @@ class ALIKED(ALIKEDNetwork):
         frames, _ = self._frames([images.look(image)])
         size = (frames.shape[3], frames.shape[2])
         frames, margin = _padded(frames)
-        cut = _cut(frames, margin, size, (0, 0, *size), STRIDE)
+        cut = _cut(frames, margin, size, (0, 0, *size))
         return self._scores(self.maps(frames, [cut.window]), cut.near, (cut.width, cut.height))[0]
 
     def _extract(self, views: list[images.View]) -> list[Features]:
@@ -140,11 +135,10 @@ class ALIKED(ALIKEDNetwork):
             frames, scale = self._frames([views[i] for i, _ in wanted])
             size = (frames.shape[3], frames.shape[2])
             frames, margin = _padded(frames)
-            step = STRIDE if frames.device.type == "cpu" else _GPU_STEP
             parts = []
             for row, (i, box) in enumerate(wanted):
                 tiles = images.tiles(images.scaled([box], scale, size))
-                cuts = [_cut(frames, margin, size, tile, step) for tile in tiles]
+                cuts = [_cut(frames, margin, size, tile) for tile in tiles]
                 cores = tiles if len(tiles) > 1 else [None]
                 parts += [_ViewPart(row, i, *what) for what in zip(cuts, cores, strict=True)]
             together = TOGETHER if frames.device.type == "cpu" else _GPU_TOGETHER
@@ -378,14 +372,17 @@ def _padded(frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
 
 
 def _cut(
-    frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: images.Box, step: int
+    frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: images.Box
 ) -> _Cut:
-    """What has to be computed of frames of a size, padded, for a box of them: a window whose sides
-    are at multiples of so many pixels."""
+    """What has to be computed of frames of a size, padded, for a box of them.
+
+    The same on every device: features depend on where the window ends (there are zeros), so that a
+    larger one, to share a batch with others, would have other keypoints.
+    """
     (left, above), (width, height) = margin, size
     padded = (frames.shape[3], frames.shape[2])
     box = (wanted[0] + left, wanted[1] + above, wanted[2], wanted[3])
-    x, y, w, h = images.grown(box, padded, _CONTEXT, step)
+    x, y, w, h = images.grown(box, padded, _CONTEXT, STRIDE)
     seen = _overlap((left, above, width, height), (x, y, w, h))
     near = _overlap(images.grown(box, padded, _NEAR, 1), (x + seen.x, y + seen.y, *seen[2:]))
     return _Cut(
