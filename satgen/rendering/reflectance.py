@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen import stored
+
 SIDE = 32
 """Entries along the cosine, and along the roughness, 0 to 1 each, both ends among them."""
 
@@ -63,7 +65,18 @@ def albedo_terms(
 @lru_cache(maxsize=1)
 def table() -> NDArray[np.float32]:
     """(SIDE, SIDE, 4) float32, a row a roughness, a column a cosine: A, B, the share that a
-    dielectric mirrors in all, and the inverse of what it lets in on average."""
+    dielectric mirrors in all, and the inverse of what it lets in on average; kept in the cache
+    folder, too."""
+    name = stored.name_of("reflectance")
+    found = stored.read(name)
+    if found is None or "table" not in found[0]:
+        values = _made_table()
+        stored.write(name, {"table": values}, None)
+        return values
+    return found[0]["table"]
+
+
+def _made_table() -> NDArray[np.float32]:
     axis = np.linspace(0.0, 1.0, SIDE)
     roughness, cosine = (a.ravel() for a in np.meshgrid(axis, axis, indexing="ij"))
     a, b = albedo_terms(np.maximum(cosine, 1e-3), np.maximum(roughness, 1e-2))
