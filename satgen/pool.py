@@ -7,6 +7,7 @@ Each has a pipe of its own: when either side dies, the other one learns of it at
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from satgen.errors import RunError
 from satgen.frame_maker import FrameMaker
 from satgen.processes import starting
 from satgen.records import FrameRecord
+from satgen.rendering.context import environment
 from satgen.scene import Scene
 from satgen.worker import Failure, Ready, RenderJob, Start, work, write_frames
 
@@ -57,7 +59,7 @@ class Pool(AbstractContextManager["Pool"]):
         self._workers: list[_Worker] = []
         context = multiprocessing.get_context("spawn")
         try:
-            with starting(start):
+            with starting(start), environment(**_one_thread()):
                 for number in range(1, workers + 1):
                     ours, theirs = context.Pipe()
                     process = context.Process(
@@ -191,6 +193,13 @@ class Alone(AbstractContextManager["Alone"]):
         assert self._job is not None and self._maker is not None, "begin comes first"
         for i in range(0, len(indices), CHUNK):
             yield write_frames(self._job.folder, self._maker, indices[i : i + CHUNK])
+
+
+def _one_thread() -> dict[str, str]:
+    """Environment variables by which NumPy's linear algebra uses no threads of its own, but for
+    what is set: workers are the parallelism, and threads that wait for work keep others from it."""
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    return {name: "1" for name in names if name not in os.environ}
 
 
 def _death(worker: _Worker) -> RunError:

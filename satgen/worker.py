@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -82,6 +83,7 @@ def work(start: Start, tasks: Connection) -> None:
     """Body of the process. Through `tasks` come a job, then lists of indices, and None at the end;
     back go `Ready`, then a list of records for each list, or a `Failure`."""
     serve(start.parent)
+    gc.disable()  # until all that lasts is there
     try:
         _serve(start, tasks)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -98,6 +100,8 @@ def _serve(start: Start, tasks: Connection) -> None:
     scene = scene_of(start.options)
     with FrameMaker(scene, start.platform) as maker:
         del scene
+        gc.freeze()  # what is there by now is not looked through again
+        gc.enable()
         tasks.send(Ready(maker.gl_strings(), maker.config))
         job = tasks.recv()
         if job is None:
