@@ -82,8 +82,11 @@ def viewpoints(views: Views) -> list[Viewpoint]:
 
 def depth_counts(depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.uint16]:
     """Depth in metres (0 for none) as counts of the depth image: surfaces are at least 1."""
-    counts = np.clip(np.rint(depth / depth_scale), 1, DEPTH_LEVELS)
-    return np.where(depth > 0.0, counts, 0.0).astype(np.uint16)
+    counts = depth / depth_scale
+    np.rint(counts, out=counts)
+    np.clip(counts, 1, DEPTH_LEVELS, out=counts)
+    counts *= depth > 0.0
+    return counts.astype(np.uint16)
 
 
 def lit_share(shadow: NDArray[np.uint8]) -> float:

@@ -372,7 +372,7 @@ class Device:
         vertices[:, :3] = corners.reshape(-1, 3)
         vertices.view(np.uint32)[:, 3:] = np.repeat(self._casters[thin], 3, axis=0)
         wide = np.empty_like(part)
-        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
+        self._clear_numbers(samples)
         GL.glBindVertexArray(self._loose_vao)
         GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._loose_buffer)
         GL.glBufferData(GL.GL_ARRAY_BUFFER, vertices.nbytes, vertices, GL.GL_STREAM_DRAW)
@@ -394,16 +394,22 @@ class Device:
         samples = (2 * x, 2 * y, 2 * w + 1, 2 * h + 1)
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._visibility_fb)
         GL.glViewport(0, 0, *self.grid)
-        # A whole buffer is cleared faster than a good part of one, which drivers draw.
-        whole = 3 * samples[2] * samples[3] > self.grid[0] * self.grid[1]
-        GL.glScissor(*((0, 0, *self.grid) if whole else samples))
         GL.glEnable(GL.GL_DEPTH_TEST)
-        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
-        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
-        GL.glScissor(*samples)
+        self._clear_numbers(samples, depth=True)
         seen = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
         yield seen
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
+
+    def _clear_numbers(self, samples: tuple[int, int, int, int], *, depth: bool = False) -> None:
+        """Empty the visibility buffer where these (x, y, w, h) samples are, and maybe elsewhere,
+        and draw there alone from now on."""
+        # A whole buffer is cleared faster than a good part of one, which drivers draw.
+        whole = 3 * samples[2] * samples[3] > self.grid[0] * self.grid[1]
+        GL.glScissor(*((0, 0, *self.grid) if whole else samples))
+        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
+        if depth:
+            GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        GL.glScissor(*samples)
 
     def set_receivers(self, texels: NDArray[np.float32]) -> None:
         """What the receivers get and send, from `Bounce.solve`."""
@@ -482,9 +488,10 @@ class Device:
                 *(0, 0, LIST_WIDTH, count, GL.GL_RGBA, self._radiance_type),
                 radiance[row : row + count],
             )
-        squares = rows_as_one(radiance).reshape(rows // 2, 2, LIST_WIDTH // 2, 2)
-        listed = np.ascontiguousarray(squares.transpose(0, 2, 1, 3)).reshape(-1)[: len(samples)]
-        colours = listed.view(self._dtype).reshape(-1, 4)
+        # Two texels that lie beside one another follow one another in the list.
+        pairs = rows_as_one(radiance.reshape(rows // 2, 2, LIST_WIDTH // 2, 8))
+        listed = np.ascontiguousarray(pairs.transpose(0, 2, 1)).reshape(-1)
+        colours = listed.view(self._dtype).reshape(-1, 4)[: len(samples)]
         # The bits of a zero: halves are slow to compare.
         bits = np.uint32 if self._dtype is np.float32 else np.uint16
         half = np.flatnonzero(colours.view(bits)[:, 3] == 0)

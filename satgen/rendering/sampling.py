@@ -114,12 +114,12 @@ def sample_pixels(
         for j in range(k):
             new &= ~same[j, k]
         slot = np.flatnonzero(new)
-        seen_by = np.full(len(slot), 1 << k, dtype=np.uint8)
+        seen_by = np.full(len(mixed), 1 << k, dtype=np.uint8)
         for j in range(k + 1, 5):
-            seen_by |= np.take(same[k, j], slot).view(np.uint8) << np.uint8(j)
+            seen_by |= same[k, j].view(np.uint8) << np.uint8(j)
         primitives.append(np.take(ids[k], slot))
         slots.append(slot)
-        sets.append(seen_by)
+        sets.append(np.take(seen_by, slot))
 
     slot, seen_by = np.concatenate(slots), np.concatenate(sets)
     pixels = np.concatenate([whole, mixed])
