@@ -64,6 +64,9 @@ class EarthRenderer(AbstractContextManager["EarthRenderer"]):
         self._program = Program("list.vert", "earth.frag", constants)
         self._program.use()
         self._size = size = (directions.shape[1], directions.shape[0])
+        rays_of_length = np.sqrt(1.0 + np.sum(directions**2, axis=-1, keepdims=True))
+        self._rays = np.concatenate([directions, np.ones_like(directions[..., :1])], axis=-1)
+        self._rays /= rays_of_length
         rays = texture_2d(size, GL.GL_RG32F, GL.GL_RG, GL.GL_FLOAT, directions)
         land = _map(land_map()[..., None], GL.GL_R8, GL.GL_RED)
         ground = _map(ground_map(), GL.GL_SRGB8, GL.GL_RGB)
@@ -84,6 +87,7 @@ class EarthRenderer(AbstractContextManager["EarthRenderer"]):
         check_framebuffer()
         GL.glBindVertexArray(GL.glGenVertexArrays(1))
         GL.glViewport(0, 0, *size)
+        GL.glEnable(GL.GL_SCISSOR_TEST)
 
     def draw(
         self,
@@ -106,23 +110,43 @@ class EarthRenderer(AbstractContextManager["EarthRenderer"]):
         from OpenGL import GL
 
         program, (w, h) = self._program, self._size
-        with self._context.current():
-            program.use()
-            GL.glUniformMatrix3fv(
-                program["ground_from_cam"], 1, GL.GL_TRUE, ground_from_cam.astype(np.float32)
-            )
-            GL.glUniform3f(program["sun"], *(ground_from_cam @ sun_cam))
-            GL.glUniform3f(program["up"], *(ground_from_cam @ -nadir_cam))
-            GL.glUniform1f(program["radius"], radius)
-            GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
-            GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
-            image = np.empty((h, w, 4), dtype=self._dtype)
-            GL.glReadPixels(0, 0, w, h, GL.GL_RGBA, self._kind, image)
+        column, row, across, down = self._seen(nadir_cam, radius)
+        image = np.zeros((h, w, 4), dtype=self._dtype)
+        part = np.empty((down, across, 4), dtype=self._dtype)
+        if part.size:
+            with self._context.current():
+                program.use()
+                GL.glUniformMatrix3fv(
+                    program["ground_from_cam"], 1, GL.GL_TRUE, ground_from_cam.astype(np.float32)
+                )
+                GL.glUniform3f(program["sun"], *(ground_from_cam @ sun_cam))
+                GL.glUniform3f(program["up"], *(ground_from_cam @ -nadir_cam))
+                GL.glUniform1f(program["radius"], radius)
+                GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+                GL.glScissor(column, row, across, down)
+                GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3)
+                GL.glReadPixels(column, row, across, down, GL.GL_RGBA, self._kind, part)
+            image[row : row + down, column : column + across] = part
+        # Beyond a row of blocks without anything all is black.
+        rows = slice(max(row - 2, 0), row + down + 2)
         size = (self.camera.height, self.camera.width)
-        radiance = _enlarged(image[..., :3].astype(np.float32, order="C"), *size)
-        if image[..., 3].min() >= 1.0:
+        radiance = _enlarged(image[..., :3], *size, rows)
+        if part.shape == image.shape and part[..., 3].min() >= 1.0:
             return radiance, None
-        return radiance, _enlarged(image[..., 3:].astype(np.float32), *size)[..., 0]
+        return radiance, _enlarged(image[..., 3:], *size, rows)[..., 0]
+
+    def _seen(self, nadir_cam: NDArray[np.float64], radius: float) -> tuple[int, int, int, int]:
+        """Columns and rows (x, y, w, h) of blocks out of which there is only sky."""
+        limb = np.sqrt(max(1.0 - ((1.0 + CONSTANTS["ATMOSPHERE"]) / radius) ** 2, 0.0))
+        seen = self._rays @ nadir_cam.astype(np.float32) > np.float32(limb - 1e-4)
+        columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
+        if not len(rows):
+            return 0, 0, 0, 0
+        # By fours, as drivers shade neighbours together and look textures up at one level for them.
+        x, y = int(columns[0]) // 4 * 4, int(rows[0]) // 4 * 4
+        right = min(int(columns[-1]) // 4 * 4 + 4, self._size[0])
+        below = min(int(rows[-1]) // 4 * 4 + 4, self._size[1])
+        return x, y, right - x, below - y
 
 
 def _coarse_rays(camera: Camera) -> NDArray[np.float32]:
@@ -143,12 +167,22 @@ _BAND = 8
 """Rows of blocks that are enlarged at a time."""
 
 
-def _enlarged(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """An image of blocks of 2 x 2 pixels, between whose middles it is linear, as pixels."""
+def _enlarged(
+    image: NDArray[np.floating[Any]], height: int, width: int, seen: slice
+) -> NDArray[np.float32]:
+    """An image of blocks of 2 x 2 pixels, between whose middles it is linear, as pixels.
+
+    Args:
+        image: (h, w, C) of the blocks.
+        height, width: of the pixels.
+        seen: rows of blocks; all others are black, and so are the first and the last of these,
+            but at the image's edges.
+    """
+    larger = np.zeros((2 * image.shape[0], 2 * image.shape[1], image.shape[2]), np.float32)
+    image = image[seen].astype(np.float32)
     h, w, channels = image.shape
     framed = np.concatenate([image[:1], image, image[-1:]])
-    larger = np.empty((2 * h, 2 * w, channels), np.float32)
-    pixels = larger.view(np.dtype((np.void, 4 * channels)))[..., 0]
+    pixels = larger.view(np.dtype((np.void, 4 * channels)))[2 * seen.start :, :, 0]
     # A few rows at a time: large temporary arrays cost more than the sums.
     for top in range(0, h, _BAND):
         band = framed[top : top + _BAND + 2]
