@@ -203,7 +203,8 @@ class LightGlue(Network):
         """Prepare both images' features and match them, see `prepare` and `match`."""
         sides = (features0, features1)
         if self._together(sides):
-            return self.match(*self._prepare_together(sides, kept=False), **settings)
+            with self._graphs.lock:
+                return self.match(*self._prepare_together(sides, kept=False), **settings)
         return self.match(*map(self.prepare, sides), **settings)
 
     # -- training ------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any, NamedTuple
 
 import torch
@@ -482,9 +483,14 @@ class _Images:
 
 
 class LightGlueGraphs:
-    """The graphs of a LightGlue, of a few sizes; those of other weights are forgotten."""
+    """The graphs of a LightGlue, of a few sizes; those of other weights are forgotten.
+
+    Attributes:
+        lock: held while tensors that all calls share are in use, so that threads take turns.
+    """
 
     def __init__(self) -> None:
+        self.lock = RLock()
         self._images: OrderedDict[Any, _Images] = OrderedDict()
         self._batches: OrderedDict[_Size, _Batch] = OrderedDict()
         self._first: tuple[Any, tuple[int, ...]] = None, ()
@@ -515,6 +521,13 @@ class LightGlueGraphs:
             Tokens and rotary table of each, each (1, N, …).
         """
         places = tuple(value.data_ptr() for value in others)
+        with self.lock:
+            return self._graph_of(images, encode, own, weights, places).prepare(images, kept)
+
+    def _graph_of(
+        self, images: Sequence[Features], encode: Encode, own: Own, weights: Any, places: Any
+    ) -> _Images:
+        """The graph that prepares images of this number and size."""
         if self._first[0] is not weights or self._first[1] != places:
             self._images.clear()
             self._first = weights, places
@@ -530,7 +543,7 @@ class LightGlueGraphs:
             if len(self._images) > KEPT:
                 self._images.popitem(last=False)
         self._images.move_to_end(key)
-        return self._images[key].prepare(images, kept)
+        return self._images[key]
 
     def _shared(self, where: Any) -> Any:
         """Memory that all graphs share; None: not on CUDA."""
@@ -554,24 +567,35 @@ class LightGlueGraphs:
         settings: AdaptiveSettings,
     ) -> list[Matches]:
         """Match B ≥ 1 pairs, see `match_adaptively`."""
-        device = prepared0.tokens.device
+        with self.lock:
+            batch = self._batch_of(weights, blocks, (prepared0.tokens, prepared1.tokens), settings)
+            depth, width = settings.depth_confidence, settings.width_confidence
+            return batch.match(prepared0, prepared1, depth is not None, width is not None)
+
+    def _batch_of(
+        self,
+        weights: Sequence[LayerWeights],
+        blocks: Blocks,
+        sides: tuple[Tensor, Tensor],
+        settings: AdaptiveSettings,
+    ) -> _Batch:
+        """The graphs for tokens of this size, set to decide as wanted."""
+        device = sides[0].device
         if weights is not self._weights or self._limits is None:
             self._batches.clear()
             self._weights, self._limits, self._settings = weights, _Limits.on(device), None
         if settings != self._settings:
             self._limits.set(settings)
             self._settings = settings
-        sides = (prepared0.tokens, prepared1.tokens)
         size = _Size(_power(len(sides[0])), padded_size(max(side.shape[1] for side in sides)))
         batch = self._batches.get(size)
         if batch is None:
-            batch = _Batch(size, weights, blocks, self._limits, self._shared(prepared0.tokens))
+            batch = _Batch(size, weights, blocks, self._limits, self._shared(sides[0]))
             self._batches[size] = batch
             if len(self._batches) > KEPT:
                 self._batches.popitem(last=False)
         self._batches.move_to_end(size)
-        depth, width = settings.depth_confidence is not None, settings.width_confidence is not None
-        return batch.match(prepared0, prepared1, depth, width)
+        return batch
 
     def __reduce__(self) -> Any:
         """Copies begin with nothing: their weights are other ones."""

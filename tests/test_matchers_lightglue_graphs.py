@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -118,6 +119,19 @@ def test_other_weights_and_other_limits() -> None:
     for confidence in (0.1, 0.9, None):
         both = [network(a, b, depth_confidence=confidence) for network in (model, eager)]
         assert_same(*both)
+
+
+def test_threads_take_turns() -> None:
+    """The tensors are all calls', their results are not."""
+    model = random_model(dataclasses.replace(SMALL, depth_confidence=0.5), 0)
+    pairs = [(random_features(60 + n, n), random_features(70, 100 + n)) for n in range(8)]
+    alone = [model(a, b) for a, b in pairs]
+    model.graphs = True
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(
+            pool.map(lambda pair: model(*pair), 5 * pairs), 5 * alone, strict=True
+        ):
+            assert_same(one, other)
 
 
 @pytest.mark.parametrize("counts", [((64, 64), (64, 64)), ((70, 40), (33, 80))])
