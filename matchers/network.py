@@ -115,8 +115,9 @@ class _Weights:
         self.computed = any(hasattr(m, "parametrizations") for m in module.modules())
         """Whether PyTorch computes some weights from others, so that nothing can be kept."""
 
-        own = {_place(tensor) for tensor in self._tensors}
-        self._used = [value for value in read if _place(value) in own and value.is_cpu]
+        # whole ones: a view of a matrix may have a shape that cannot be multiplied without a copy
+        used = {_place(value) for value in read}
+        self._used = [value for value in self._tensors if _place(value) in used and value.is_cpu]
         self._values = _values(self._used)
 
     def unchanged(self, module: nn.Module) -> bool:
