@@ -3,7 +3,7 @@
 #   tools/retrain.sh [FOLDER] [WHAT...]      WHAT: data lightglue-aliked superglue-aliked
 #                                            lightglue-sift superglue-sift measure; default: all
 # It stops at the first failure; the same call goes on from there, as after Ctrl-C. Each training is
-# laid out for MINUTES (one session on a GPU: 3 of 15; on a CPU core: 60 and more), features included,
+# laid out for MINUTES (on a GPU with 16 cores 5, on a CPU core 60 and more), features included,
 # and ends with the weights and their card in FOLDER/runs/WHAT, to be copied to matchers/weights once
 # `satgen bench` says that they are better. To see that all of it runs:
 #   CRAFT=6 FAR=60 NEAR=10 MINUTES=0.5 tools/retrain.sh /tmp/try
