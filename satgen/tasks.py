@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -128,6 +129,9 @@ def processes(workers: int, payload: Any) -> Iterator[ProcessPoolExecutor]:
             child.terminate()
         for child in mine:
             child.join()
+            # the pool's own thread may have seen it end first, and is about to note so
+            while child.is_alive():
+                time.sleep(0.001)
 
 
 def _serve(parent: int, started: Event) -> None:
