@@ -1,0 +1,232 @@
+"""The functions of LightGlue's layers over tensors that stay where they are, for one size.
+
+They are captured as graphs and replayed (`lightglue_graphs`), or called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from matchers.graphs import Replayed
+from matchers.lightglue_adaptive import AdaptiveSettings, LayerWeights, assign, confident
+from matchers.lightglue_blocks import Blocks, TokenShape
+from matchers.lightglue_step import Decision, layer_step
+
+
+class StageLimits(NamedTuple):
+    """() tensors: what a layer decides by, see `AdaptiveSettings`."""
+
+    depth: Tensor
+    width: Tensor
+    least: Tensor
+    threshold: Tensor
+
+    @classmethod
+    def on(cls, device: torch.device) -> StageLimits:
+        """All 0, on a device."""
+        return cls(*(torch.zeros((), device=device) for _ in range(4)))
+
+    def set(self, settings: AdaptiveSettings) -> None:
+        """Decide by these from now on; what is off there is not looked at."""
+        values = (
+            settings.depth_confidence,
+            settings.width_confidence,
+            settings.prune_min_keypoints,
+            settings.filter_threshold,
+        )
+        for place, value in zip(self, values, strict=True):
+            place.fill_(0.0 if value is None else value)
+
+
+class StageRecords:
+    """What becomes of B pairs of N keypoints a side; both sides' lie behind one another (2N).
+
+    Attributes:
+        layers: (B, 2N) int64, in how many each took part.
+        sure: (B, L, 2N) float32 confidences, NaN where nobody asked.
+        partner, score: (B, N) int64, -1 where there is none, and float32.
+    """
+
+    def __init__(self, pairs: int, size: int, layers: int, device: torch.device) -> None:
+        self.layers = torch.zeros((pairs, 2 * size), dtype=torch.long, device=device)
+        self.sure = torch.full((pairs, layers, 2 * size), math.nan, device=device)
+        self.partner = torch.full((pairs, size), -1, dtype=torch.long, device=device)
+        self.score = torch.zeros((pairs, size), device=device)
+
+    def clear(self) -> None:
+        """Forget the batch before."""
+        self.layers.zero_()
+        self.sure.fill_(math.nan)
+        self.partner.fill_(-1)
+        self.score.zero_()
+
+
+class StageSize(NamedTuple):
+    """Pairs at work together, and keypoints of an image."""
+
+    pairs: int
+    keypoints: int
+
+
+class LayerStage:
+    """The graphs of one size, for pairs that may have begun in a larger one.
+
+    Args:
+        size: of this stage.
+        records: of the batch that the pairs are of, and `whole` its size.
+        weights: of the layers.
+        blocks: their functions.
+        limits: what the layers decide by.
+        pool: see `Replayed`.
+    """
+
+    def __init__(
+        self,
+        size: StageSize,
+        records: StageRecords,
+        whole: StageSize,
+        weights: Sequence[LayerWeights],
+        blocks: Blocks,
+        limits: StageLimits,
+        pool: Any,
+    ) -> None:
+        b, n = self.size = size
+        project, device = weights[0].project, records.layers.device
+        dim = len(project)
+        self.x = project.new_zeros((2 * b * n, dim))
+        self.rotary = project.new_zeros((2 * b * n, 2 * dim // weights[0].self_block.heads))
+        # alive: those that take part in this layer; keep: in the next
+        self.alive = torch.zeros((b, 2 * n), dtype=torch.bool, device=device)
+        self.keep = self.alive.clone()
+        self.counts = torch.zeros(b, dtype=torch.long, device=device)
+        self.leave = torch.zeros(b, dtype=torch.bool, device=device)
+        self.answer = torch.zeros((b, 3), dtype=torch.long, device=device)
+        self.pairs = torch.arange(b, device=device)
+        side = torch.arange(n, device=device)
+        self.rows = torch.cat([side, side + whole.keypoints]).repeat(b, 1)
+        self.places = list(range(b))
+        """Of the pairs in the batch, on the host."""
+        self.slots = torch.arange(b, device=device)
+        """Those of the pairs that a smaller stage takes; `wanted` says so on the host."""
+        self.wanted = self.places
+        self._weights, self._blocks, self._limits = weights, blocks, limits
+        self._records, self._whole, self._pool = records, whole, pool
+        self._made: dict[Any, Replayed] = {}
+
+    def step(self, layer: int, masked: bool, depth: bool, width: bool) -> Replayed:
+        """Layer 1 … L, what it decides, and the record of that."""
+        asks = layer < len(self._weights) and (depth or width)
+        key = ("step", layer, masked, asks and depth, asks and width)
+
+        def run() -> None:
+            self._layer(layer, masked, asks and depth, asks and width)
+
+        return self._graph(key, run)
+
+    def whole(self, masked: bool) -> Replayed:
+        """All layers, of which none decides, and the assignment."""
+        last = len(self._weights)
+
+        def run() -> None:
+            for layer in range(1, last + 1):
+                self._layer(layer, masked, False, False)
+            self._settle(last, masked)
+
+        return self._graph(("whole", masked), run)
+
+    def settle(self, layer: int, masked: bool) -> Replayed:
+        """Assign the keypoints of the pairs that leave after a layer."""
+        return self._graph(("settle", layer, masked), lambda: self._settle(layer, masked))
+
+    def move(self, other: LayerStage) -> Replayed:
+        """Gather what is kept of the pairs in `slots` into a smaller stage."""
+        key = ("move", other.size)
+        if key not in self._made:
+            changed = (other.x, other.rotary, other.keep, other.counts, other.pairs, other.rows)
+            self._made[key] = Replayed(lambda: self._move(other), changed, self._pool)
+        return self._made[key]
+
+    def _graph(self, key: Any, function: Callable[[], None]) -> Replayed:
+        if key not in self._made:
+            r = self._records
+            changed = (
+                self.x, self.alive, self.keep, self.counts, self.leave, self.answer,
+                r.layers, r.sure, r.partner, r.score,
+            )  # fmt: skip
+            self._made[key] = Replayed(function, changed, self._pool)
+        return self._made[key]
+
+    def _sides(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 2N) by sides."""
+        first, second = values.chunk(2, 1)
+        return first, second
+
+    def _layer(self, layer: int, masked: bool, depth: bool, width: bool) -> None:
+        n, records = self.size.keypoints, self._records
+        self.alive.copy_(self.keep)
+        if layer == 1:
+            records.clear()
+            self.counts.copy_(self.alive.sum(1))
+        alive0, alive1 = self._sides(self.alive)
+        alive = (alive0.contiguous(), alive1.contiguous())
+        decision = None
+        if depth or width:
+            sure = confident(layer, len(self._weights))
+            decision = Decision(
+                self._limits.depth if depth else None,
+                self._limits.width if width else None,
+                self._limits.least,
+                sure,
+            )
+        found = layer_step(
+            self.x, self.rotary, self._weights[layer - 1], alive, self.counts, masked, layer == 1,
+            decision, self._blocks,
+        )  # fmt: skip
+        self.x.copy_(found.x)
+        place = self.pairs[:, None], self.rows
+        if found.answer is not None or layer == len(self._weights):
+            records.layers[place] = torch.where(self.alive, layer, records.layers[place])
+        if found.sure is not None:
+            known, sure_now = records.sure[:, layer - 1], torch.cat(found.sure, 1)
+            known[place] = torch.where(self.alive, sure_now.to(known.dtype), known[place])
+        if found.answer is None:
+            self.leave.copy_(alive0.any(1) & alive1.any(1))
+            return
+        self.answer.copy_(found.answer)
+        self.leave.copy_(found.answer[:, 0])
+        self.keep[:, :n].copy_(found.keep[0])
+        self.keep[:, n:].copy_(found.keep[1])
+
+    def _settle(self, layer: int, masked: bool) -> None:
+        records = self._records
+        sides = [side.contiguous() for side in self._sides(self.alive)]
+        shapes = [TokenShape.of(side, side if masked else None) for side in sides]
+        partner, score = assign(self.x, (shapes[0], shapes[1]), self._weights[layer - 1])
+        found = (partner >= 0) & (score > self._limits.threshold) & self.leave[:, None]
+        rows0, rows1 = self._sides(self.rows)
+        place = self.pairs[:, None], rows0
+        partners = rows1.gather(1, partner.clamp(min=0)) - self._whole.keypoints
+        records.partner[place] = torch.where(found, partners, records.partner[place])
+        records.score[place] = torch.where(found, score.float(), records.score[place])
+
+    def _move(self, other: LayerStage) -> None:
+        b, n = self.size
+        slots, count = self.slots[: other.size.pairs], other.size.keypoints
+        flat, start = [], 0
+        for side, keep in enumerate(self._sides(self.keep)):
+            order = keep[slots].byte().argsort(dim=1, descending=True, stable=True)[:, :count]
+            flat.append((order + (start + slots * n)[:, None]).flatten())
+            start += b * n
+            mine = slice(side * count, (side + 1) * count)
+            other.keep[:, mine] = keep[slots].gather(1, order)
+            other.rows[:, mine] = self._sides(self.rows)[side][slots].gather(1, order)
+        index = torch.cat(flat)
+        other.x.copy_(self.x.index_select(0, index))
+        other.rotary.copy_(self.rotary.index_select(0, index))
+        other.counts.copy_(self.counts[slots])
+        other.pairs.copy_(self.pairs[slots])
