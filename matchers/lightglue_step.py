@@ -40,12 +40,12 @@ class LayerStep(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """How a layer decides, see `AdaptiveSettings`, numbers or () tensors; `sure` is its λ."""
+    """How a layer decides, see `AdaptiveSettings`: () tensors; `sure` is its λ."""
 
-    depth: float | Tensor | None
-    width: float | Tensor | None
-    least: int | Tensor
-    sure: float | Tensor
+    depth: Tensor | None
+    width: Tensor | None
+    least: Tensor
+    sure: float
 
 
 def layer_step(

@@ -13,13 +13,13 @@ products that the kernel gets from each are one matrix product in the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from matchers.precision import products
 
 _ROOM = {torch.float32: 40.0, torch.float64: 340.0}
 """Largest half range of scores that are iterated in the linear domain: exp(2 · room) is finite."""
@@ -138,7 +138,7 @@ class _Scalings(torch.autograd.Function):
         empty0, empty1 = (a0 == 0.0).to(a0), (a1 == 0.0).to(a1)
         u, v = a0, 1.0 - empty1
         all_u, all_v = [], [v]
-        with _whole_products(kernel):
+        with products(kernel.device, "highest"):
             for _ in range(iterations):
                 u = a0 / (v @ back + empty0)
                 v = a1 / (u @ kernel + empty1)
@@ -162,7 +162,7 @@ class _Scalings(torch.autograd.Function):
         share_v = torch.where(a1 > 0.0, 1.0 / a1, 0.0) * v
         by_u, by_v = by_log_u[:, None], by_log_v[:, None]
         left, right = [], []
-        with _whole_products(kernel):
+        with products(kernel.device, "highest"):
             for t in reversed(range(ctx.iterations)):
                 here, following = slice(t, t + 1), slice(t + 1, t + 2)
                 r = -by_v * share_v[:, following]
@@ -172,17 +172,3 @@ class _Scalings(torch.autograd.Function):
                 by_u = torch.zeros_like(by_u)
                 by_v = v[:, here] * (s @ kernel)
             return torch.cat(left, 1).transpose(1, 2) @ torch.cat(right, 1), None, None, None
-
-
-@contextmanager
-def _whole_products(kernel: Tensor) -> Iterator[None]:
-    """On CUDA, products of float32 as such even where a training lets others round to TF32."""
-    if not kernel.is_cuda:
-        yield
-        return
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)

@@ -28,6 +28,8 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from matchers import weights
+from matchers.clock import synchronise
+from matchers.precision import products
 from matchers.training import checkpoint
 from matchers.training.bank import PairSide
 from matchers.training.config import TrainConfig
@@ -271,7 +273,7 @@ def step_seconds(
                 counters.step = number % config.stage_steps(stage)
                 step.gradients()
                 step.forget()
-                _wait(hardware.device)
+                synchronise(hardware.device)
                 times.append(time.perf_counter() - began)
     finally:
         step.close()
@@ -434,12 +436,6 @@ class _Ahead:
         return self._batches(step, step / self._steps)
 
 
-def _wait(device: torch.device) -> None:
-    """Have the device finish what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _line(config: TrainConfig, stage: str, counters: _Progress, tally: Tally) -> dict[str, Any]:
     count = max(counters.count, 1)
     return {
@@ -476,12 +472,8 @@ def _arithmetic(device: torch.device) -> Iterator[None]:
     """On a CPU, algorithms whose results do not depend on the order in which threads finish; on a
     GPU, where those are slow, TF32 for products of float32."""
     if device.type != "cpu":
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-        try:
+        with products(device, "high"):
             yield
-        finally:
-            torch.set_float32_matmul_precision(precision)
         return
     before = (
         torch.are_deterministic_algorithms_enabled(),
