@@ -74,7 +74,8 @@ def test_batch_after_batch_is_what_it_is_without_graphs(
 ) -> None:
     """Nothing of one batch is left to the next one, whose tensors are the same."""
     options = {"depth_confidence": depth, "width_confidence": width, "prune_min_keypoints": minimum}
-    model = random_model(dataclasses.replace(SMALL, **options), seed)
+    # in float32 random weights now and then have maxima that are equal but for rounding
+    model = random_model(dataclasses.replace(SMALL, **options), seed).double()
     made = graphs.LightGlueGraphs()
     kept = []
     for number, counts in enumerate(batches):
