@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 from OpenGL.GL import shaders
+from OpenGL.GL.ARB.clear_texture import glInitClearTextureARB
 
 from satgen.errors import RunError
 from satgen.interreflection import BINS, LEAF
@@ -30,6 +31,10 @@ traced image in the mirror that the surface is."""
 LIST_WIDTH, LIST_ROWS = 128, 1024
 """Size of the output texture for one batch of shading samples, which follow one another by squares
 of 2 x 2."""
+
+
+_NOTHING = np.zeros(4, dtype=np.uint32)
+_FARTHEST = np.ones(1, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -141,13 +146,7 @@ class Device:
     def _make_targets(self) -> None:
         self._visibility = texture_2d(self.grid, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT)
         self._visibility_fb = framebuffer(self._visibility)
-        depth = GL.glGenRenderbuffers(1)
-        GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, depth)
-        GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, GL.GL_DEPTH_COMPONENT32F, *self.grid)
-        GL.glFramebufferRenderbuffer(
-            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_RENDERBUFFER, depth
-        )
-        check_framebuffer()
+        self._depth = _depth_texture(self.grid)
 
         layout = GL.GL_RGBA32F if self._dtype is np.float32 else GL.GL_RGBA16F
         radiance = texture_2d((LIST_WIDTH, LIST_ROWS), layout, GL.GL_RGBA, self._radiance_type)
@@ -156,14 +155,10 @@ class Device:
 
         side = (self.shadow_side, self.shadow_side)
         self._shadow_map = texture_2d(side, GL.GL_RG32UI, GL.GL_RG_INTEGER, GL.GL_UNSIGNED_INT)
-        self._shadow_depth = texture_2d(
-            side, GL.GL_DEPTH_COMPONENT32F, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT
-        )
         self._shadow_fb = framebuffer(self._shadow_map)
-        GL.glFramebufferTexture2D(
-            GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, self._shadow_depth, 0
-        )
-        check_framebuffer()
+        self._shadow_depth = _depth_texture(side)
+        # Drivers draw a clear of less than a whole buffer; this one fills memory.
+        self._clears_textures = bool(glInitClearTextureARB())
         blocks = (-(-self.shadow_side // LEAST_BLOCK),) * 2
         self._outlines = texture_2d(blocks, GL.GL_R32F, GL.GL_RED, GL.GL_FLOAT)
 
@@ -300,10 +295,8 @@ class Device:
         )
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_fb)
         GL.glViewport(0, 0, *size)
-        GL.glScissor(0, 0, *size)
         GL.glEnable(GL.GL_DEPTH_TEST)
-        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
-        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        self._clear((0, 0, *size), self._shadow_map, GL.GL_RG_INTEGER, self._shadow_depth)
         self._shadow_program.use()
         self._shadow_program.matrix("clip_from_target", clip_from_target)
         self._draw_mesh(faces)
@@ -372,7 +365,7 @@ class Device:
         vertices[:, :3] = corners.reshape(-1, 3)
         vertices.view(np.uint32)[:, 3:] = np.repeat(self._casters[thin], 3, axis=0)
         wide = np.empty_like(part)
-        self._clear_numbers(samples)
+        self._clear(samples, self._visibility, GL.GL_RED_INTEGER)
         GL.glBindVertexArray(self._loose_vao)
         GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._loose_buffer)
         GL.glBufferData(GL.GL_ARRAY_BUFFER, vertices.nbytes, vertices, GL.GL_STREAM_DRAW)
@@ -395,21 +388,34 @@ class Device:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._visibility_fb)
         GL.glViewport(0, 0, *self.grid)
         GL.glEnable(GL.GL_DEPTH_TEST)
-        self._clear_numbers(samples, depth=True)
+        self._clear(samples, self._visibility, GL.GL_RED_INTEGER, self._depth)
         seen = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
         yield seen
         GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
 
-    def _clear_numbers(self, samples: tuple[int, int, int, int], *, depth: bool = False) -> None:
-        """Empty the visibility buffer where these (x, y, w, h) samples are, and maybe elsewhere,
-        and draw there alone from now on."""
-        # A whole buffer is cleared faster than a good part of one, which drivers draw.
-        whole = 3 * samples[2] * samples[3] > self.grid[0] * self.grid[1]
-        GL.glScissor(*((0, 0, *self.grid) if whole else samples))
-        GL.glClearBufferuiv(GL.GL_COLOR, 0, np.zeros(4, dtype=np.uint32))
-        if depth:
+    def _clear(
+        self, box: tuple[int, int, int, int], numbers: int, form: Any, depth: int | None = None
+    ) -> None:
+        """Empty what is bound where these (x, y, w, h) texels are, and draw there alone from
+        now on.
+
+        Args:
+            box: the texels.
+            numbers: the texture of integers that is drawn into, of format `form`.
+            depth: that of depths; None leaves them.
+        """
+        x, y, w, h = box
+        GL.glScissor(*box)
+        if self._clears_textures:
+            texels = (x, y, 0, w, h, 1)
+            GL.glClearTexSubImage(numbers, 0, *texels, form, GL.GL_UNSIGNED_INT, _NOTHING)
+            if depth is not None:
+                kind = (GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT)
+                GL.glClearTexSubImage(depth, 0, *texels, *kind, _FARTHEST)
+            return
+        GL.glClearBufferuiv(GL.GL_COLOR, 0, _NOTHING)
+        if depth is not None:
             GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
-        GL.glScissor(*samples)
 
     def set_receivers(self, texels: NDArray[np.float32]) -> None:
         """What the receivers get and send, from `Bounce.solve`."""
@@ -582,6 +588,16 @@ def framebuffer(colour: int) -> int:
         GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, colour, 0
     )
     return int(framebuffer)
+
+
+def _depth_texture(size: tuple[int, int]) -> int:
+    """A texture (w, h) of the depths of the framebuffer that is bound."""
+    texture = texture_2d(size, GL.GL_DEPTH_COMPONENT32F, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT)
+    GL.glFramebufferTexture2D(
+        GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, texture, 0
+    )
+    check_framebuffer()
+    return texture
 
 
 def check_framebuffer() -> None:
