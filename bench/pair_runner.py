@@ -33,6 +33,7 @@ from matchers.clock import timed
 from matchers.extraction import Look, TimedFeatures, measured, not_kept
 from matchers.image_matchers import MatchedImagePair, match_images
 from matchers.images import read_file
+from matchers.sequence import prepare_images
 from matchers.specs import GPU_BATCH
 from matchers.truth.pairs import Pair
 from matchers.truth.roll import roll_image, roll_matrix, seen_mask
@@ -311,12 +312,15 @@ class PairRunner:
     def _match_prepared(
         self, matcher: Any, sides: list[tuple[Features, Features]], keys: list[Any]
     ) -> list[Any]:
-        prepared = [
-            [
-                self._prepared.get_or(key, partial(matcher.prepare, features))
-                for key, features in zip(names, pair, strict=True)
-            ]
+        frames = {
+            key: features
             for names, pair in zip(keys, sides, strict=True)
+            for key, features in zip(names, pair, strict=True)
+        }
+        new = [key for key in frames if key not in self._prepared]
+        made = dict(zip(new, prepare_images(matcher, [frames[key] for key in new]), strict=True))
+        prepared = [
+            [self._prepared.get_or(key, partial(made.__getitem__, key)) for key in names] for names in keys
         ]
         if len(prepared) == 1 or not hasattr(matcher, "collate"):
             return [matcher.match(*pair) for pair in prepared]

@@ -228,20 +228,12 @@ class SequenceMatcher:
             return 1
         return self.batch_size or (1 if features.device.type == "cpu" else GPU_BATCH)
 
-    def _prepared(self, frames: Iterable[_Ready]) -> list[Any]:
-        """What depends on each frame alone, made together by a matcher that can."""
-        images = [frame.features for frame in frames]
-        matcher: Any = self.matcher
-        if hasattr(matcher, "prepare_all"):
-            together: list[Any] = matcher.prepare_all(images)
-            return together
-        return [matcher.prepare(image) for image in images]
-
     @torch.no_grad()
     def _match(self, group: list[tuple[_Ready, _Ready]]) -> list[Matches]:
         """Matches of each of some pairs."""
         frames = {id(frame): frame for pair in group for frame in pair if frame.prepared is None}
-        for frame, prepared in zip(frames.values(), self._prepared(frames.values()), strict=True):
+        together = prepare_images(self.matcher, [frame.features for frame in frames.values()])
+        for frame, prepared in zip(frames.values(), together, strict=True):
             frame.prepared = prepared
         if len(group) == 1:
             a, b = group[0]
@@ -250,6 +242,14 @@ class SequenceMatcher:
         sides = [matcher.collate([pair[i].prepared for pair in group]) for i in (0, 1)]
         matches: list[Matches] = matcher.match(*sides)
         return matches
+
+
+def prepare_images(matcher: Any, images: Sequence[Features]) -> list[Any]:
+    """What a matcher needs of each of some images alone, made together by one that can."""
+    if hasattr(matcher, "prepare_all"):
+        together: list[Any] = matcher.prepare_all(images)
+        return together
+    return [matcher.prepare(image) for image in images]
 
 
 def _check_source(frames: FrameSource) -> None:
