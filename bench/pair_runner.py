@@ -320,7 +320,8 @@ class PairRunner:
         new = [key for key in frames if key not in self._prepared]
         made = dict(zip(new, prepare_images(matcher, [frames[key] for key in new]), strict=True))
         prepared = [
-            [self._prepared.get_or(key, partial(made.__getitem__, key)) for key in names] for names in keys
+            [self._prepared.get_or(key, partial(made.__getitem__, key)) for key in names]
+            for names in keys
         ]
         if len(prepared) == 1 or not hasattr(matcher, "collate"):
             return [matcher.match(*pair) for pair in prepared]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from bench.predict.known import forecast_known, known_frames
 from bench.predict.pose_models import load_pose_model
 from bench.predict.types import Observed
+from bench.predict.view import predict_site
 from bench.predict.visual_poses import TrackerConfig, track
 from satgen.dataset import Dataset
 from satgen.errors import InputError
@@ -87,6 +89,26 @@ def test_from_images_to_forecasts_in_one_command(tumbling: Path, tmp_path: Path)
     assert again.returncode == 0, again.stderr
     tables = [(tmp_path / name / "windows.parquet").read_bytes() for name in ("run", "two")]
     assert tables[0] == tables[1]
+
+
+def test_frames_are_rendered_at_poses_from_images_in_one_command(
+    tumbling: Path, tmp_path: Path
+) -> None:
+    words = ["predict", tumbling, "--task", "frames", "--protocol", "4-4-256", "--windows", "all"]
+    words += ["--poses", "nearest", "--features", "sift", "--stride", 8]
+    words += ["--model", "last", "--model", "render"]
+    done = satgen(*words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "poses by nearest, 3 windows: PSNR in the silhouette" in done.stdout
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("render, poses by nearest") >= 2  # in the middle, and at its worst
+    assert "nan" not in re.sub(r'"data:[^"]*"', "", page)
+    labels = predict_site(tmp_path / "run", 512).description["forecasts"]["models"]
+    assert labels == ["last", "render, poses by nearest"]
+    last, rendered = (f"{tmp_path / 'run'}:{model}" for model in ("last", "render"))
+    compared = satgen("predict", "--compare", last, rendered)
+    assert compared.returncode == 0, compared.stderr
+    assert "aura tumble-1  poses by nearest" in compared.stdout
 
 
 def test_poses_that_are_not_known_are_left_out() -> None:

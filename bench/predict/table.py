@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,12 +66,18 @@ def _title(key: tuple[Any, ...]) -> str:
 
 
 def source_words(poses: str | None, noise_deg: float | None) -> str:
-    """A source of poses in words; "" where a model looks at none."""
+    """A source of poses in words; "" where a model looks at none.
+
+    Args:
+        poses: its name; None or "" for none.
+        noise_deg: of the poses; None or NaN (as tables have it) where it is not known.
+    """
     if not poses:
         return ""
+    degrees = 0.0 if noise_deg is None or math.isnan(noise_deg) else noise_deg
     if poses in ("true", "noisy"):
-        return f"noise {noise_deg or 0.0:.3g} deg"
-    return f"poses by {poses}" + (f" ({noise_deg:.2g} deg)" if noise_deg else "")
+        return f"noise {degrees:.3g} deg"
+    return f"poses by {poses}" + (f" ({degrees:.2g} deg)" if degrees else "")
 
 
 def figure_table(rows: Sequence[Row], name: str, style: str) -> tuple[list[str], list[list[str]]]:

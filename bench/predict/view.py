@@ -130,7 +130,7 @@ def _forecast_keys(table: pd.DataFrame) -> list[tuple[str, str, float, str]]:
     for row in table[["model", "poses", "noise_deg"]].drop_duplicates().itertuples(index=False):
         poses = "" if row.poses is None or row.poses != row.poses else str(row.poses)
         noise = float("nan") if row.noise_deg is None else float(row.noise_deg)
-        words = source_words(poses, None if noise != noise else noise)
+        words = source_words(poses, noise)
         found.append(
             (str(row.model), poses, noise, f"{row.model}, {words}" if words else row.model)
         )
