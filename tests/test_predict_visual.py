@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.transform import Rotation
 
 from bench.predict.known import forecast_known, known_frames
 from bench.predict.pose_models import load_pose_model
+from bench.predict.posed_frames import Known, pose_errors
+from bench.predict.table import poses_line
 from bench.predict.types import Observed
 from bench.predict.view import predict_site
 from bench.predict.visual_poses import TrackerConfig, track
@@ -109,6 +112,22 @@ def test_frames_are_rendered_at_poses_from_images_in_one_command(
     compared = satgen("predict", "--compare", last, rendered)
     assert compared.returncode == 0, compared.stderr
     assert "aura tumble-1  poses by nearest" in compared.stdout
+
+
+def test_where_no_pose_is_found_the_line_says_so(tumbling: Path) -> None:
+    data = Dataset(tumbling)
+    first, second = data.indices[:2].tolist()
+    known: Known = {"aura": {first: data.pose(first), second: None}}
+    (found,) = pose_errors(known, [("aura", data)]).values()
+    assert (found["frames"], found["found"], found["median_deg"]) == (1, 0, None)
+    assert "no pose was found in any of 1 frames" in poses_line("aura", found)
+    turned = data.pose(second).copy()
+    turned[:3, :3] = turned[:3, :3] @ Rotation.from_euler("z", 2.0, degrees=True).as_matrix()
+    (found,) = pose_errors(
+        {"aura": {first: data.pose(first), second: turned}}, [("aura", data)]
+    ).values()
+    assert found["median_deg"] == pytest.approx(2.0)
+    assert "poses of 1 of 1 frames were found, 2.000 degrees off" in poses_line("aura", found)
 
 
 def test_poses_that_are_not_known_are_left_out() -> None:

@@ -135,14 +135,23 @@ def whole_poses(path: Path, folders: tuple[tuple[str, Path], ...]) -> dict[str, 
 def pose_errors(known: Known, datasets: Sequence[tuple[str, Dataset]]) -> dict[str, dict[str, Any]]:
     """How good the poses are that a matcher found, by dataset.
 
+    Those that tracks begin with are given, and count for nothing.
+
     `found` of `frames`; `deg`: median rotation error over sqrt(3), which is about the standard
-    deviation about each axis; `median_deg`, `worst_deg`, `median_m`: of rotation and translation.
+    deviation about each axis, 0 if none was found; `median_deg`, `worst_deg`, `median_m`: of
+    rotation and translation, None likewise.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, data in datasets:
-        poses = known.get(name, {})
+        poses = {
+            index: T
+            for index, T in known.get(name, {}).items()
+            if T is None or not np.array_equal(T, data.pose(index))  # nobody estimates to the bit
+        }
         mine = {index: T for index, T in poses.items() if T is not None}
         if not mine:
+            nothing = dict.fromkeys(("median_deg", "worst_deg", "median_m"))
+            found[name] = {"frames": len(poses), "found": 0, "deg": 0.0, **nothing}
             continue
         true = np.stack([data.pose(index) for index in mine])
         seen = np.stack(list(mine.values()))

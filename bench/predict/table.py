@@ -126,6 +126,11 @@ def table(summary: Mapping[str, Any]) -> str:
 
 def poses_line(dataset: str, found: Mapping[str, Any]) -> str:
     """A line about the poses that a matcher found."""
+    if not found["found"]:
+        return (
+            f"{dataset}: no pose was found in any of {found['frames']} frames; forecasts know "
+            "nothing but poses that are given"
+        )
     return (
         f"{dataset}: poses of {found['found']} of {found['frames']} frames were found, "
         f"{found['median_deg']:.3f} degrees off in the median, {found['worst_deg']:.2f} at worst, "
