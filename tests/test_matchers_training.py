@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -81,7 +82,13 @@ def words(aura: Path, cache: Path, out: Path, *more: object) -> tuple[object, ..
 def whole(aura: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never disturbed."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    answer = json.loads(invoked(*words(aura, cache, out, "--json")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("satgen.progress.LEAST_S", 0.0)
+        done = CliRunner().invoke(main, [str(w) for w in words(aura, cache, out, "--json")])
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    # Progress to the very end: of the pairs, too, that the card's figures are of.
+    assert re.search(r"test pairs: ([1-9]\d*) of \1 pairs", done.stderr), done.stderr
     assert answer["weights"] == str(out / "lightglue-sift.safetensors")
     assert [answer["stages"][s]["steps"] for s in ("homography", "pose", "confidence")] == [
         10, 24, 6,

@@ -67,6 +67,7 @@ FRAME_S, STEP_S = 0.1, 0.5
 """About how long a frame's features take, and a step: seconds, for the time that is left."""
 
 TEST_FRAMES = "test frames"
+TEST_PAIRS = "test pairs"
 
 MOST_NAMED = 6
 """Targets that a card's line names one by one."""
@@ -195,7 +196,8 @@ def _work(config: TrainConfig, stages: Sequence[str], splits: Mapping[str, Split
             Stage(f"{stage}: validation frames", "frame", pairs * config.validation_pairs),
             Stage(stage, "step", _expected(config, stage)),
         ]
-    return [*found, Stage(TEST_FRAMES, "frame", pairs * config.test_pairs)]
+    tested = pairs * config.test_pairs
+    return [*found, Stage(TEST_FRAMES, "frame", tested), Stage(TEST_PAIRS, "pair", 2.0 * tested)]
 
 
 def _expected(config: TrainConfig, stage: str) -> float:
@@ -341,6 +343,8 @@ class _Job:
         model.eval()
         pairs = self._pairs("test")
         figures: dict[str, Any] = {}
+        suffixes = ("", ROLLED) if config.roll.rolls else ("",)
+        done, total = 0, 2 * len(suffixes) * len(pairs)
         for name in self.datasets:
             mine = [pair for pair in pairs if pair[0] == name]
             if mine:
@@ -349,12 +353,19 @@ class _Job:
                     "nearest, ratio 0.8": _nearest_judge,
                 }
                 figures[name] = {}
-                for suffix in ("", ROLLED) if config.roll.rolls else ("",):
+                for suffix in suffixes:
                     found = self._pair_set(mine, TEST_FRAMES, [bool(suffix)] * len(mine))
-                    figures[name] |= {
-                        f"{what}{suffix}": found.evaluate(judge).to_json()
-                        for what, judge in judges.items()
-                    }
+                    for what, judge in judges.items():
+                        with self.progress.stage(TEST_PAIRS) as progress:
+
+                            def judged(
+                                count: int, before: int = done, show: Any = progress
+                            ) -> None:
+                                show(before + count, total)
+
+                            validation = found.evaluate(judge, judged)
+                        figures[name][f"{what}{suffix}"] = validation.to_json()
+                        done += len(found)
         trained = {d.name for name, d in self.datasets.items() if len(self.splits[name].train)}
         card = {
             "matcher": config.purpose.matcher,

@@ -117,8 +117,19 @@ class PairSet:
         self._drawn = rows_of(bank, pairs, rolled)
         self._gaps = np.array([j - i for _, i, j in pairs])
 
-    def evaluate(self, judge: Judge) -> Validation:
-        """The figures on all pairs of the set, as `judge` finds them."""
+    def __len__(self) -> int:
+        """How many pairs."""
+        return len(self._gaps)
+
+    def evaluate(
+        self, judge: Judge, progress: Callable[[int], object] = lambda done: None
+    ) -> Validation:
+        """The figures on all pairs of the set, as `judge` finds them.
+
+        Args:
+            judge: see there.
+            progress: is told how many pairs are done.
+        """
         tallies: dict[int, Tally] = {}
         losses, count = 0.0, 0
         for gap in np.unique(self._gaps).tolist():
@@ -132,4 +143,5 @@ class PairSet:
                 tallies[gap] = tallies.get(gap, Tally()) + tally
                 losses += loss * len(some)
                 count += len(some)
+                progress(count)
         return Validation(losses / max(count, 1), tallies)
