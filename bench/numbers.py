@@ -60,6 +60,7 @@ def collect(runs: tuple[Path, ...]) -> None:
 
     def action() -> None:
         result = matching([_summary(run) for run in runs])
+        _check_here()
         write_atomic(RESULTS / MATCHING, (json.dumps(result, indent=1) + "\n").encode())
 
     guarded(action)
@@ -71,6 +72,7 @@ def write(check: bool) -> None:
     """Make docs/numbers.md."""
 
     def action() -> None:
+        _check_here()
         text = page(RESULTS).encode()
         if not check:
             write_atomic(PAGE, text)
@@ -79,6 +81,11 @@ def write(check: bool) -> None:
             raise SystemExit(1)
 
     guarded(action)
+
+
+def _check_here() -> None:
+    if not RESULTS.is_dir():
+        raise InputError(f"{RESULTS}: no such folder here; run this where satgen is checked out")
 
 
 def page(folder: Path) -> str:

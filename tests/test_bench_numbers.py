@@ -125,3 +125,17 @@ def test_a_run_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["Error: nothing: No such file or directory"]
+
+
+def test_elsewhere_than_in_a_checkout_it_says_where_to_run(tmp_path: Path) -> None:
+    for words in (["write"], ["write", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.numbers", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: docs/results: no such folder here")
+        assert not any(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from satgen.errors import cut, escaped
 from satgen.model import Material, TargetModel
+from satgen.targets.pieces import plural
 
 IMAGES_OF = ("base_color", "metallic_roughness", "normal", "emissive")
 """Kinds of textures that a material may have."""
@@ -137,7 +138,7 @@ def report(found: Inspection) -> Iterator[str]:
     light = ", baked light" if found.baked_light else ""
     yield (
         f"  {found.triangles:,} triangles, {found.vertices:,} vertices, "
-        f"{found.landmarks} landmarks{light}"
+        f"{plural(found.landmarks, 'landmark')}{light}"
     )
     yield from _table(
         "parts",
