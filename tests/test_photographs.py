@@ -17,9 +17,11 @@ from PIL import Image
 
 from bench.config import BenchConfig
 from bench.photographs import CHANGES, Change, correct_matches, measure, summarise
-from matchers.training.bank import Bank, Source
+from matchers.training.augment import AugmentConfig
+from matchers.training.bank import Bank, Source, likeness
 from matchers.training.cache import CacheConfig, cache_path, fill
 from matchers.training.config import TrainConfig
+from matchers.training.homography import HomographyConfig
 from matchers.training.pairs import HomographyPairs
 from matchers.training.photographs import (
     HELD_OUT,
@@ -74,6 +76,42 @@ def test_labels_of_crops_are_opencvs(tmp_path: Path) -> None:
 
     other = Photographs(photographs.files, 3, seed=1)
     assert cache_path(tmp_path, other, config) != cache_path(tmp_path, photographs, config)
+
+
+def test_partners_in_one_place_are_turned_as_the_image_is(tmp_path: Path) -> None:
+    """SIFT gives a place several keypoints, one an orientation: which belongs to which is seen by
+    how far the image was turned."""
+    photographs = Photographs(found(("coffee.png", "brick.png", "text.png")), 3, seed=0)
+    turned = HomographyConfig(difficulty=0.0, rotation_deg=180.0, scale=1.0, shift=0.0)
+    config = CacheConfig(
+        max_keypoints=512, versions=3, kind="homography", homography=turned,
+        augment=AugmentConfig(share=0.0),
+    )  # fmt: skip
+    folder = fill(photographs, photographs.indices, config, tmp_path)
+    bank = Bank([Source("photographs", photographs, photographs.indices, folder)])
+    drawn = HomographyPairs(bank, 0).draw(0, 0, 9, 0.0)
+    sides = [bank.side(drawn.rows0, drawn.versions0), bank.side(drawn.rows1, drawn.versions1)]
+    shares, counts = [], []
+    for alike in (None, likeness(*sides)):
+        labels = homography_labels(*(side.geometry for side in sides), likeness=alike)
+        good = total = 0
+        for pair in range(9):
+            H0, H1 = (side.geometry.homography[pair].numpy() for side in sides)
+            H = H1 @ np.linalg.inv(H0)
+            roll = np.arctan2(H[1, 0], H[0, 0])
+            angles = [side.features.orientations[pair].numpy() for side in sides]
+            points = sides[0].features.keypoints[pair].numpy()
+            several = (points[:, None] == points[None]).all(axis=2).sum(axis=1) > 1
+            partner = labels.partner0[pair].numpy()
+            rows = np.flatnonzero((partner >= 0) & several)
+            off = angles[1][partner[rows]] - angles[0][rows] - roll
+            good += int((np.abs(np.angle(np.exp(1j * off))) < 0.35).sum())
+            total += len(rows)
+        shares.append(good / total)
+        counts.append(total)
+    print(f"turned as the image is: {shares}, of {counts}")
+    assert shares[1] > 0.95 > shares[0]
+    assert counts[1] > 1.3 * counts[0]
 
 
 def test_a_folder_of_photographs(tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ class PairSide:
     geometry: BatchGeometry
 
 
+def likeness(first: PairSide, second: PairSide) -> Tensor:
+    """Cosines (B, M, N) of the descriptors of both images' keypoints, float32."""
+    a, b = (side.features.descriptors.float() for side in (first, second))
+    return a @ b.transpose(1, 2)
+
+
 def masks(first: PairSide, second: PairSide) -> tuple[Tensor, Tensor]:
     """(B, M) and (B, N) bool, False at padding, of both images of B pairs."""
     return first.geometry.mask, second.geometry.mask

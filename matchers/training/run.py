@@ -29,7 +29,7 @@ from matchers.registry import find_weights, load_features
 from matchers.specs import features_spec, source_file
 from matchers.training import export
 from matchers.training.augment import AugmentConfig
-from matchers.training.bank import Bank, PairSide, Source
+from matchers.training.bank import Bank, PairSide, Source, likeness
 from matchers.training.cache import CacheConfig, fill
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.figures import Tally
@@ -501,10 +501,13 @@ class _Job:
 
             def put() -> Batch:
                 side0, side1 = sides()
+                alike = likeness(side0, side1)
                 if warped:
-                    labels = homography_labels(side0.geometry, side1.geometry)
+                    labels = homography_labels(side0.geometry, side1.geometry, likeness=alike)
                 else:
-                    labels = pose_labels(side0.geometry, side1.geometry, config.thresholds)
+                    labels = pose_labels(
+                        side0.geometry, side1.geometry, config.thresholds, likeness=alike
+                    )
                 return Batch(side0, side1, labels, angle)
 
             return put
@@ -535,7 +538,10 @@ class _Job:
 
             def put() -> Batch:
                 side0, side1 = sides()
-                return Batch(side0, side1, homography_labels(side0.geometry, side1.geometry), 0.0)
+                labels = homography_labels(
+                    side0.geometry, side1.geometry, likeness=likeness(side0, side1)
+                )
+                return Batch(side0, side1, labels, 0.0)
 
             return put
 

@@ -19,6 +19,10 @@ from matchers.truth import rules
 from matchers.truth.rules import HOMOGRAPHY, IGNORED, UNMATCHED, Thresholds
 from satgen.geometry import FRONT_RTOL, OCCLUSION_RTOL, SMOOTH_RATIO, SMOOTH_RTOL
 
+TIE_PX2 = 1e-3
+"""Squared pixels that descriptors at a right angle count as farther off: nothing, but where
+keypoints lie in one place."""
+
 
 @dataclass(frozen=True)
 class DepthMaps:
@@ -133,13 +137,19 @@ class _CarriedBatch(NamedTuple):
 
 
 def pose_labels(
-    side0: BatchGeometry, side1: BatchGeometry, thresholds: Thresholds | None = None
+    side0: BatchGeometry,
+    side1: BatchGeometry,
+    thresholds: Thresholds | None = None,
+    likeness: Tensor | None = None,
 ) -> Labels:
     """Labels of pairs of frames of one target, by depth and pose.
 
     Args:
         side0, side1: the first and the second frames, with depths.
         thresholds: the papers' 3 and 5 px unless given.
+        likeness: (B, M, N) cosines of the keypoints' descriptors: of keypoints that lie in one
+            place, as SIFT's of several orientations do, the most alike are partners. Geometry
+            cannot tell them apart; None: it takes the first.
     """
     thresholds = thresholds or Thresholds()
     # both directions in one go: what is done for a keypoint is many small steps
@@ -148,17 +158,21 @@ def pose_labels(
     pairs, lengths = len(side0.mask), (side0.mask.shape[1], side1.mask.shape[1])
     carried0 = _CarriedBatch(*(value[:pairs, : lengths[0]] for value in carried))
     carried1 = _CarriedBatch(*(value[pairs:, : lengths[1]] for value in carried))
-    return _label(side0, side1, carried0, carried1, thresholds)
+    return _label(side0, side1, carried0, carried1, thresholds, likeness)
 
 
 def homography_labels(
-    side0: BatchGeometry, side1: BatchGeometry, thresholds: Thresholds = HOMOGRAPHY
+    side0: BatchGeometry,
+    side1: BatchGeometry,
+    thresholds: Thresholds = HOMOGRAPHY,
+    likeness: Tensor | None = None,
 ) -> Labels:
     """Labels of pairs of versions of the same frames, by their homographies.
 
     Args:
         side0, side1: the first and the second versions, with homographies.
         thresholds: 3 and 3 px unless given.
+        likeness: see `pose_labels`.
     """
     assert side0.homography is not None and side1.homography is not None
     H = side1.homography @ _inverse(side0.homography)
@@ -166,7 +180,7 @@ def homography_labels(
         _carry_homography(side0, side1, H),
         _carry_homography(side1, side0, _inverse(H)),
     )
-    return _label(side0, side1, *carried, thresholds)
+    return _label(side0, side1, *carried, thresholds, likeness)
 
 
 @torch.no_grad()
@@ -176,6 +190,7 @@ def _label(
     carried0: _CarriedBatch,
     carried1: _CarriedBatch,
     thresholds: Thresholds,
+    likeness: Tensor | None,
 ) -> Labels:
     points0, points1 = side0.keypoints, side1.keypoints
     mask0, mask1 = side0.mask, side1.mask
@@ -189,6 +204,8 @@ def _label(
     error = torch.maximum(d0, d1)
     error += _unless(carried0.seen)[:, :, None]
     error += _unless(carried1.seen)[:, None, :]
+    if likeness is not None:
+        error += TIE_PX2 * (1.0 - likeness)
     best, first = error.min(2)
     second = error.argmin(1)
     rows = torch.arange(first.shape[1], device=first.device)
