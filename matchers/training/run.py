@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -341,31 +342,7 @@ class _Job:
         state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
         model.load_state_dict(export.half(state))
         model.eval()
-        pairs = self._pairs("test")
-        figures: dict[str, Any] = {}
-        suffixes = ("", ROLLED) if config.roll.rolls else ("",)
-        done, total = 0, 2 * len(suffixes) * len(pairs)
-        for name in self.datasets:
-            mine = [pair for pair in pairs if pair[0] == name]
-            if mine:
-                judges = {
-                    config.matcher: self._judge(model, config.stages[-1]),
-                    "nearest, ratio 0.8": _nearest_judge,
-                }
-                figures[name] = {}
-                for suffix in suffixes:
-                    found = self._pair_set(mine, TEST_FRAMES, [bool(suffix)] * len(mine))
-                    for what, judge in judges.items():
-                        with self.progress.stage(TEST_PAIRS) as progress:
-
-                            def judged(
-                                count: int, before: int = done, show: Any = progress
-                            ) -> None:
-                                show(before + count, total)
-
-                            validation = found.evaluate(judge, judged)
-                        figures[name][f"{what}{suffix}"] = validation.to_json()
-                        done += len(found)
+        figures = self._figures(model)
         trained = {d.name for name, d in self.datasets.items() if len(self.splits[name].train)}
         card = {
             "matcher": config.purpose.matcher,
@@ -403,6 +380,33 @@ class _Job:
             "held_out": figures,
         }
         return export.export(self.weights, state, card)
+
+    def _figures(self, model: nn.Module) -> dict[str, dict[str, Any]]:
+        """A card's figures of held-out pairs, by dataset: upright, and rolled if so trained."""
+        config = self.config
+        judges = {
+            config.matcher: self._judge(model, config.stages[-1]),
+            "nearest, ratio 0.8": _nearest_judge,
+        }
+        suffixes = ("", ROLLED) if config.roll.rolls else ("",)
+        pairs = self._pairs("test")
+        done, total = 0, len(judges) * len(suffixes) * len(pairs)
+        figures: dict[str, dict[str, Any]] = {}
+        for name, suffix in product(self.datasets, suffixes):
+            mine = [pair for pair in pairs if pair[0] == name]
+            if not mine:
+                continue
+            found = self._pair_set(mine, TEST_FRAMES, [bool(suffix)] * len(mine))
+            for what, judge in judges.items():
+                with self.progress.stage(TEST_PAIRS) as progress:
+
+                    def judged(count: int, before: int = done, show: Any = progress) -> None:
+                        show(before + count, total)
+
+                    validation = found.evaluate(judge, judged)
+                figures.setdefault(name, {})[f"{what}{suffix}"] = validation.to_json()
+                done += len(found)
+        return figures
 
     def train_frames(self, name: str) -> list[int]:
         """The frames of a dataset that are trained on: a random part of those that may be."""
