@@ -130,7 +130,7 @@ class LightGlue(Network):
                 needed; an image size that is not positive.
         """
         if self._together([features]):
-            return self._prepare_together([features])[0]
+            return self.prepare_all([features])[0]
         weights = self.arranged_first()
         tokens, rotary, mask = self._encode(features)
         shape = TokenShape.of(tokens, mask)
@@ -141,7 +141,10 @@ class LightGlue(Network):
     def prepare_all(self, images: Sequence[Features]) -> list[LightGluePrepared]:
         """`prepare` of some images; those of one size together, where that is faster."""
         if self._together(images):
-            return self._prepare_together(images)
+            with self._graphs.lock:
+                prepared, sized = self._prepare_together(images)
+                _refuse_sizes(images, sized)
+            return prepared
         return [self.prepare(image) for image in images]
 
     def collate(self, prepared: Sequence[LightGluePrepared]) -> LightGluePrepared:
@@ -204,7 +207,10 @@ class LightGlue(Network):
         sides = (features0, features1)
         if self._together(sides):
             with self._graphs.lock:
-                return self.match(*self._prepare_together(sides, kept=False), **settings)
+                prepared, sized = self._prepare_together(sides, kept=False)
+                found = self.match(*prepared, **settings)
+                _refuse_sizes(sides, sized)  # not before, for a GPU would be waited for
+            return found
         return self.match(*map(self.prepare, sides), **settings)
 
     # -- training ------------------------------------------------------------------------------
@@ -376,17 +382,18 @@ class LightGlue(Network):
 
     def _prepare_together(
         self, images: Sequence[Features], *, kept: bool = True
-    ) -> list[LightGluePrepared]:
-        """Prepare images by one graph; unless kept, what is returned is good until the next."""
-        self._check(images)
+    ) -> tuple[list[LightGluePrepared], Tensor]:
+        """Prepare images by one graph; unless kept, what is returned is good until the next. With
+        it (), whether their sizes are above 0, until the next in any case."""
+        self._check(images, values=False)
         weights = self.arranged_first()
 
         def own(x: Tensor, rotary: Tensor, shape: TokenShape) -> Tensor:
             return self._blocks.own(x, rotary, weights, [shape])
 
         others = [self.posenc.Wr.weight, *self.input_proj.parameters()]
-        made = self._graphs.prepare(images, self._encoded, own, weights, others, kept)
-        return [LightGluePrepared(tokens, rotary, None, False) for tokens, rotary in made]
+        made, sized = self._graphs.prepare(images, self._encoded, own, weights, others, kept)
+        return [LightGluePrepared(tokens, rotary, None, False) for tokens, rotary in made], sized
 
     def _encode(
         self, features: Features, *, look: bool = True
@@ -417,8 +424,7 @@ class LightGlue(Network):
         if not values:
             return
         sizes = torch.cat([features.image_size.reshape(-1, 2) for features in images])
-        if not bool((sizes > 0).all()):
-            raise InputError(f"image_size {sizes.tolist()}: width and height must be over 0")
+        _refuse_sizes(images, (sizes > 0).all())
 
     def _encoded(self, features: Features) -> tuple[Tensor, Tensor]:
         """Projected descriptors and rotary table, of features that were checked."""
@@ -442,6 +448,13 @@ def _logits(x: Tensor, classifiers: Sequence[nn.Linear]) -> Tensor:
     weight = widen(torch.stack([c.weight for c in classifiers])).mT
     bias = widen(torch.stack([c.bias for c in classifiers]))
     return torch.baddbmm(bias[:, None], x, weight)[..., 0]
+
+
+def _refuse_sizes(images: Sequence[Features], sized: Tensor) -> None:
+    """Refuse images unless they are all `sized`, ()."""
+    if not bool(sized):
+        sizes = torch.cat([features.image_size.reshape(-1, 2) for features in images])
+        raise InputError(f"image_size {sizes.tolist()}: width and height must be over 0")
 
 
 def _parted(values: Tensor, shapes: Sequence[TokenShape]) -> tuple[Tensor, Tensor]:

@@ -269,40 +269,36 @@ class MatchResults:
         for record in self.records:
             if record.layers.shape[1]:
                 stops = torch.maximum(stops, record.layers.amax(1).cpu())
-        return adapted_matches(
-            self.partner,
-            self.score,
+        adapted = adaptations(
             (first.layers, second.layers),
             (first.confidence, second.confidence),
             stops.tolist(),
             self.num_layers,
             (first.lengths, second.lengths),
         )
+        return to_matches(self.partner, self.score, adapted)
 
 
-def adapted_matches(
-    partner: Tensor,
-    score: Tensor,
+def adaptations(
     layers: Sequence[Tensor],
     confidence: Sequence[Tensor],
     stops: Sequence[int],
     num_layers: int,
     ends: Sequence[Sequence[int]],
-) -> list[Matches]:
-    """The matches of pairs with what became of their keypoints.
+) -> list[Adaptation]:
+    """What became of the keypoints of B pairs.
 
     Args:
-        partner, score: (b, M) of b ≥ B pairs.
-        layers: each side's (b, N) layers that a keypoint took part in.
+        layers: each side's (b, N) layers that a keypoint took part in, of b ≥ B pairs.
         confidence: each side's (b, L, N).
         stops: of B pairs, layers that were run.
         num_layers: of the network.
         ends: each side's `LightGluePrepared.ends`.
     """
-    adaptations = []
+    found = []
     for pair, stop in enumerate(stops):
         n0, n1 = ends[0][pair], ends[1][pair]
-        adaptations.append(
+        found.append(
             Adaptation(
                 stop_layer=stop,
                 num_layers=num_layers,
@@ -312,7 +308,7 @@ def adapted_matches(
                 confidence1=confidence[1][pair, :stop, :n1],
             )
         )
-    return to_matches(partner[: len(stops)], score[: len(stops)], adaptations)
+    return found
 
 
 def assign(

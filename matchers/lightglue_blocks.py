@@ -48,7 +48,8 @@ class TokenShape(NamedTuple):
 class BlockWeights(NamedTuple):
     """Weights of a self or a cross block; matrices are (in, out).
 
-    `project` are the projections to q, k and v (cross: to qk and v), each with its bias.
+    `project` are the projections to q, k and v (cross: to qk and v), each with its bias; or there
+    is one that makes them side by side, where that leaves less of a device idle (`leaves_room`).
     `up_token` and `up_message` are the first layer of the feed-forward network, for the token and
     for the message before its output projection; `down` is its second.
     """
@@ -77,7 +78,7 @@ class SelfBlock(nn.Module):
     def weights(self) -> BlockWeights:
         """The parameters, arranged for `self_block`."""
         weights, biases = (_sorted(part, self.heads) for part in (self.Wqkv.weight, self.Wqkv.bias))
-        project = tuple((w.T, b) for w, b in zip(weights, biases, strict=True))
+        project = _together(weights, biases)
         return BlockWeights(self.heads, project, *_fused(self.out_proj, self.ffn))
 
 
@@ -94,7 +95,8 @@ class CrossBlock(nn.Module):
 
     def weights(self) -> BlockWeights:
         """The parameters, arranged for `cross_block`."""
-        project = tuple((layer.weight.T, layer.bias) for layer in (self.to_qk, self.to_v))
+        layers = (self.to_qk, self.to_v)
+        project = _together([la.weight for la in layers], [la.bias for la in layers])
         return BlockWeights(self.heads, project, *_fused(self.to_out, self.ffn))
 
 
@@ -174,10 +176,12 @@ def self_block(
         (T, dim).
     """
     cos, sin = rotary[:, None].chunk(2, -1)
-    q, k, v = _project(x, weights)
-    half = q.shape[-1] // 2
-    q = torch.addcmul(q * cos, q.roll(half, -1), sin)
-    k = torch.addcmul(k * cos, k.roll(half, -1), sin)
+    if len(weights.project) == 1:
+        turned, v = torch.split(_projected(x, weights), [2 * weights.heads, weights.heads], 1)
+        q, k = _turned(turned, cos, sin).chunk(2, 1)
+    else:
+        q, k, v = _project(x, weights)
+        q, k = _turned(q, cos, sin), _turned(k, cos, sin)
     both = joined(shapes) if leaves_room(x) else None
     if both is not None:
         shapes = (both,)
@@ -202,21 +206,21 @@ def cross_block(x: Tensor, weights: BlockWeights, shape0: TokenShape, shape1: To
         (T, dim).
     """
     shapes = (shape0, shape1)
-    qk, v = _project(x, weights)
     both = joined((shape1, shape0)) if leaves_room(x) else None
-    if both is not None:
-        half = len(qk) // 2
-        (q,), (k,), (v,) = (
-            split(values, (both,)) for values in (qk, qk.roll(half, 0), v.roll(half, 0))
-        )
+    if both is not None and len(weights.project) == 1:
+        own = _projected(x, weights)
+        other = own.roll(len(x) // 2, 0)
+        (q, _), (k, v) = (split(values, (both,))[0].chunk(2, 2) for values in (own, other))
         return _feed(x, [_attend(q, k, v, both.keys)], weights)
+    qk, v = _project(x, weights)
     (qk0, qk1), (v0, v1) = split(qk, shapes), split(v, shapes)
     messages = [_attend(qk0, qk1, v1, shape1.keys), _attend(qk1, qk0, v0, shape0.keys)]
     return _feed(x, messages, weights)
 
 
 def leaves_room(x: Tensor) -> bool:
-    """Whether the attention of one side leaves a device idle, so that both go at once: a GPU."""
+    """Whether the attention of one side, or one projection, leaves a device idle, so that they go
+    at once: a GPU."""
     return x.is_cuda
 
 
@@ -320,10 +324,23 @@ class Blocks(NamedTuple):
         return Blocks(torch.compile(self_block, **options), torch.compile(cross_block, **options))
 
 
-def _project(x: Tensor, weights: BlockWeights) -> list[Tensor]:
+def _project(x: Tensor, weights: BlockWeights) -> Sequence[Tensor]:
     """The projections of tokens (T, dim), each (T, H, C)."""
+    if len(weights.project) == 1:
+        return torch.split(_projected(x, weights), weights.heads, 1)
     projected = (torch.addmm(bias, x, matrix) for matrix, bias in weights.project)
     return [values.view(len(x), weights.heads, x.shape[1] // weights.heads) for values in projected]
+
+
+def _projected(x: Tensor, weights: BlockWeights) -> Tensor:
+    """All projections of tokens (T, dim) by one product, (T, P·H, C)."""
+    ((matrix, bias),) = weights.project
+    return torch.addmm(bias, x, matrix).view(len(x), -1, x.shape[1] // weights.heads)
+
+
+def _turned(values: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Queries or keys (T, H, C) in their rotary positions, (T, 1, C) each."""
+    return torch.addcmul(values * cos, values.roll(values.shape[-1] // 2, -1), sin)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
@@ -357,6 +374,15 @@ def _fused(out: nn.Linear, ffn: Any) -> tuple[Tensor, ...]:
     token, message = up.weight.chunk(2, 1)
     weight, bias = _product(message, out.weight), up.bias + _product(message, out.bias)
     return token.T, weight.T, bias, norm.weight, norm.bias, down.weight.T, down.bias
+
+
+def _together(
+    weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Projections (out, in), as `BlockWeights.project` has them."""
+    if leaves_room(weights[0]):
+        return ((torch.cat(list(weights)).T, torch.cat(list(biases))),)
+    return tuple((weight.T, bias) for weight, bias in zip(weights, biases, strict=True))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from matchers.lightglue_adaptive import (
     AdaptiveSettings,
     LayerWeights,
     LightGluePrepared,
-    adapted_matches,
+    adaptations,
 )
 from matchers.lightglue_blocks import Blocks, TokenShape
 from matchers.lightglue_stage import LayerStage, StageLimits, StageRecords, StageSize
@@ -95,10 +95,13 @@ class _Batch:
                 busy = [p for p in busy if not told[p][0] and min(told[p][1:]) > 0]
                 stage = self._next(stage, busy, told, (layer, depth, width))
                 masked = any(min(told[pair][1:]) < stage.size.keypoints for pair in busy)
-        # the tensors are the next batch's, too
-        layers = records.layers.clone().chunk(2, 1)
-        sure = records.sure.clone().chunk(2, 2)
-        return adapted_matches(records.partner, records.score, layers, sure, stops, last, ends)
+        found = records.counts.tolist()
+        (layers, indices), (sure, scores) = records.taken()
+        adapted = adaptations(layers.chunk(2, 1), sure.chunk(2, 2), stops, last, ends)
+        return [
+            Matches(indices[pair, : found[pair]], scores[pair, : found[pair]], what)
+            for pair, what in enumerate(adapted)
+        ]
 
     def _load(
         self, stage: LayerStage, sides: Sequence[LightGluePrepared], busy: Sequence[int]
@@ -110,16 +113,22 @@ class _Batch:
             stage.x.zero_()
             stage.keep.zero_()
         rows = b * n
+        places: list[Tensor] = []
+        values: list[Tensor] = []
         for i, side in enumerate(sides):
             pairs, count = side.tokens.shape[:2]
-            for place, values in ((stage.x, side.tokens), (stage.rotary, side.rotary)):
+            for place, given in ((stage.x, side.tokens), (stage.rotary, side.rotary)):
                 mine = place[i * rows : (i + 1) * rows].view(b, n, -1)
-                mine[:pairs, :count].copy_(values)
+                places.append(mine[:pairs, :count])
+                values.append(given)
             there = stage.keep[:pairs, i * n : i * n + count]
-            if side.mask is None:
-                there.fill_(True)
-            else:
+            if side.mask is not None:
                 there.copy_(side.mask)
+            elif not full:
+                there.fill_(True)
+        torch._foreach_copy_(places, values)
+        if full:
+            stage.keep.fill_(True)
         for pair in set(range(len(sides[0].tokens))).difference(busy):
             stage.keep[pair] = False
             full = False
@@ -173,6 +182,9 @@ class _Images:
         encode: of batched features the tokens and the rotary table, each (B, N, …).
         own: the first self block on these (B·N, …), of a shape.
         pool: see `Replayed`.
+
+    Attributes:
+        sized: (), whether the images prepared last all have a size above 0.
     """
 
     def __init__(
@@ -190,31 +202,38 @@ class _Images:
         shape = TokenShape(*size, None if whole else self._keys)
         tokens, rotary = encode(self._given)
         self._tokens, self._rotary = torch.zeros_like(tokens), torch.zeros_like(rotary)
+        self.sized = torch.ones((), dtype=torch.bool, device=like.device)
 
         def run() -> None:
             tokens, rotary = encode(self._given)
             flat = own(tokens.flatten(0, 1), rotary.flatten(0, 1), shape)
             self._tokens.copy_(flat.view_as(tokens))
             self._rotary.copy_(rotary)
+            self.sized.copy_((self._given.image_size > 0).all())
 
-        self._graph = Replayed(run, (self._tokens, self._rotary), pool)
+        self._graph = Replayed(run, (self._tokens, self._rotary, self.sized), pool)
 
     def prepare(self, images: Sequence[Features], kept: bool = True) -> list[tuple[Tensor, Tensor]]:
         """Tokens and rotary table of each image, each (1, n, …); unless kept, until the next."""
         given = self._given
+        places: list[Tensor] = []
+        numbers: list[Tensor] = []
         for slot, features in enumerate(images):
             count = len(features)
             for name in ("keypoints", "descriptors", "scales", "orientations"):
                 values = getattr(features, name)
                 if values is not None:
                     place = getattr(given, name)[slot]
-                    place[:count].copy_(values)
+                    places.append(place[:count])
+                    numbers.append(values)
                     if count < len(place):
                         place[count:].zero_()
-            given.image_size[slot].copy_(features.image_size)
+            places.append(given.image_size[slot])
+            numbers.append(features.image_size)
             if count < given.keypoints.shape[1]:
                 self._keys[slot, ..., :count] = True
                 self._keys[slot, ..., count:] = False
+        torch._foreach_copy_(places, numbers)
         self._graph.run()
         tokens, rotary = self._tokens, self._rotary
         if kept:
@@ -251,7 +270,7 @@ class LightGlueGraphs:
         weights: Any,
         others: Sequence[Tensor],
         kept: bool = True,
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Prepare the features of some images.
 
         Args:
@@ -261,11 +280,13 @@ class LightGlueGraphs:
             kept: whether what is returned is to outlast the next call.
 
         Returns:
-            Tokens and rotary table of each, each (1, N, …).
+            Tokens and rotary table of each, each (1, N, …); (), whether all image sizes are above
+            0, until the next call.
         """
         places = tuple(value.data_ptr() for value in others)
         with self.lock:
-            return self._graph_of(images, encode, own, weights, places).prepare(images, kept)
+            graph = self._graph_of(images, encode, own, weights, places)
+            return graph.prepare(images, kept), graph.sized
 
     def _graph_of(
         self, images: Sequence[Features], encode: Encode, own: Own, weights: Any, places: Any

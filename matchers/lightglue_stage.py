@@ -50,20 +50,58 @@ class StageRecords:
         layers: (B, 2N) int64, in how many each took part.
         sure: (B, L, 2N) float32 confidences, NaN where nobody asked.
         partner, score: (B, N) int64, -1 where there is none, and float32.
+        indices, scores: (B, N, 2) int64 and (B, N) float32, the matches of each pair; the first
+            `counts` (B,) of them, what is behind these means nothing.
     """
 
     def __init__(self, pairs: int, size: int, layers: int, device: torch.device) -> None:
-        self.layers = torch.zeros((pairs, 2 * size), dtype=torch.long, device=device)
-        self.sure = torch.full((pairs, layers, 2 * size), math.nan, device=device)
+        # what goes out lies together, so that it is copied at once
+        self._whole_numbers = torch.zeros((pairs, 4 * size), dtype=torch.long, device=device)
+        self._numbers = torch.full((pairs, (2 * layers + 1) * size), math.nan, device=device)
+        self._size, self._layers = size, layers
+        (self.layers, self.indices), (self.sure, self.scores) = self._views(
+            self._whole_numbers, self._numbers
+        )
+        self.counts = torch.zeros(pairs, dtype=torch.long, device=device)
         self.partner = torch.full((pairs, size), -1, dtype=torch.long, device=device)
         self.score = torch.zeros((pairs, size), device=device)
+        self._rows = torch.arange(size, device=device).expand(pairs, size)
+
+    @property
+    def changing(self) -> tuple[Tensor, ...]:
+        """All tensors that are written."""
+        return self._whole_numbers, self._numbers, self.counts, self.partner, self.score
 
     def clear(self) -> None:
         """Forget the batch before."""
         self.layers.zero_()
         self.sure.fill_(math.nan)
         self.partner.fill_(-1)
-        self.score.zero_()
+        self.counts.zero_()
+
+    def gather(self) -> None:
+        """Bring the matches together: each pair's in a row, in the order of the first image."""
+        found = self.partner >= 0
+        self.counts.copy_(found.sum(1))
+        # those without a match fill the row from its end
+        places = torch.where(found, found.cumsum(1) - 1, self._size - (~found).cumsum(1))
+        both = torch.stack([self._rows, self.partner], 2)
+        self.indices.scatter_(1, places[..., None].expand_as(both), both)
+        self.scores.scatter_(1, places, self.score)
+
+    def taken(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Copies of (layers, indices) and of (sure, scores), for the tensors are the next's."""
+        return self._views(self._whole_numbers.clone(), self._numbers.clone())
+
+    def _views(
+        self, whole: Tensor, numbers: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        n, layers = self._size, self._layers
+        sure, scores = torch.split(numbers, [2 * n * layers, n], 1)
+        return (
+            (whole[:, : 2 * n], whole[:, 2 * n :].view(-1, n, 2)),
+            (sure.view(-1, layers, 2 * n), scores),
+        )
 
 
 class StageSize(NamedTuple):
@@ -133,15 +171,27 @@ class LayerStage:
         last = len(self._weights)
 
         def run() -> None:
-            for layer in range(1, last + 1):
-                self._layer(layer, masked, False, False)
-            self._settle(last, masked)
+            alive = self._begin(1)
+            shapes = self._shapes(alive, masked)
+            x = self.x
+            for layer, weights in enumerate(self._weights, start=1):
+                if layer > 1:
+                    x = self._blocks.own(x, self.rotary, weights.self_block, shapes)
+                x = self._blocks.cross(x, weights.cross_block, *shapes)
+            self._took_part(last)
+            self.leave.copy_(alive[0].any(1) & alive[1].any(1))
+            self._settle(x, last, shapes)
 
         return self._graph(("whole", masked), run)
 
     def settle(self, layer: int, masked: bool) -> Replayed:
         """Assign the keypoints of the pairs that leave after a layer."""
-        return self._graph(("settle", layer, masked), lambda: self._settle(layer, masked))
+
+        def run() -> None:
+            shapes = self._shapes(self._by_sides(self.alive), masked)
+            self._settle(self.x, layer, shapes)
+
+        return self._graph(("settle", layer, masked), run)
 
     def move(self, other: LayerStage) -> Replayed:
         """Gather what is kept of the pairs in `slots` into a smaller stage."""
@@ -153,10 +203,9 @@ class LayerStage:
 
     def _graph(self, key: Any, function: Callable[[], None]) -> Replayed:
         if key not in self._made:
-            r = self._records
             changed = (
                 self.x, self.alive, self.keep, self.counts, self.leave, self.answer,
-                r.layers, r.sure, r.partner, r.score,
+                *self._records.changing,
             )  # fmt: skip
             self._made[key] = Replayed(function, changed, self._pool)
         return self._made[key]
@@ -166,14 +215,29 @@ class LayerStage:
         first, second = values.chunk(2, 1)
         return first, second
 
-    def _layer(self, layer: int, masked: bool, depth: bool, width: bool) -> None:
-        n, records = self.size.keypoints, self._records
+    def _by_sides(self, alive: Tensor) -> tuple[Tensor, Tensor]:
+        alive0, alive1 = self._sides(alive)
+        return alive0.contiguous(), alive1.contiguous()
+
+    def _shapes(self, alive: tuple[Tensor, Tensor], masked: bool) -> tuple[TokenShape, TokenShape]:
+        first, second = (TokenShape.of(side, side if masked else None) for side in alive)
+        return first, second
+
+    def _begin(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Begin a layer: those that are kept take part. Each side's (B, N)."""
         self.alive.copy_(self.keep)
         if layer == 1:
-            records.clear()
+            self._records.clear()
             self.counts.copy_(self.alive.sum(1))
-        alive0, alive1 = self._sides(self.alive)
-        alive = (alive0.contiguous(), alive1.contiguous())
+        return self._by_sides(self.alive)
+
+    def _took_part(self, layer: int) -> None:
+        layers, place = self._records.layers, (self.pairs[:, None], self.rows)
+        layers[place] = torch.where(self.alive, layer, layers[place])
+
+    def _layer(self, layer: int, masked: bool, depth: bool, width: bool) -> None:
+        n, records = self.size.keypoints, self._records
+        alive = self._begin(layer)
         decision = None
         if depth or width:
             sure = confident(layer, len(self._weights))
@@ -188,31 +252,31 @@ class LayerStage:
             decision, self._blocks,
         )  # fmt: skip
         self.x.copy_(found.x)
-        place = self.pairs[:, None], self.rows
         if found.answer is not None or layer == len(self._weights):
-            records.layers[place] = torch.where(self.alive, layer, records.layers[place])
+            self._took_part(layer)
         if found.sure is not None:
             known, sure_now = records.sure[:, layer - 1], torch.cat(found.sure, 1)
+            place = self.pairs[:, None], self.rows
             known[place] = torch.where(self.alive, sure_now.to(known.dtype), known[place])
         if found.answer is None:
-            self.leave.copy_(alive0.any(1) & alive1.any(1))
+            self.leave.copy_(alive[0].any(1) & alive[1].any(1))
             return
         self.answer.copy_(found.answer)
         self.leave.copy_(found.answer[:, 0])
         self.keep[:, :n].copy_(found.keep[0])
         self.keep[:, n:].copy_(found.keep[1])
 
-    def _settle(self, layer: int, masked: bool) -> None:
+    def _settle(self, x: Tensor, layer: int, shapes: tuple[TokenShape, TokenShape]) -> None:
         records = self._records
-        sides = [side.contiguous() for side in self._sides(self.alive)]
-        shapes = [TokenShape.of(side, side if masked else None) for side in sides]
-        partner, score = assign(self.x, (shapes[0], shapes[1]), self._weights[layer - 1])
+        partner, score = assign(x, shapes, self._weights[layer - 1])
         found = (partner >= 0) & (score > self._limits.threshold) & self.leave[:, None]
+        score = score.float().clamp(max=1)
         rows0, rows1 = self._sides(self.rows)
         place = self.pairs[:, None], rows0
         partners = rows1.gather(1, partner.clamp(min=0)) - self._whole.keypoints
         records.partner[place] = torch.where(found, partners, records.partner[place])
-        records.score[place] = torch.where(found, score.float(), records.score[place])
+        records.score[place] = torch.where(found, score, records.score[place])
+        records.gather()
 
     def _move(self, other: LayerStage) -> None:
         b, n = self.size

@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from satgen.errors import InputError
 
+_GET: Any = dict.get
+
 
 class Network(nn.Module, ABC):
     """A module that matches with its weights in another arrangement than it keeps them in.
@@ -108,10 +110,11 @@ class _Weights:
             table for m in module.modules() for table in (m._modules, m._parameters, m._buffers)
         ]
         self._sizes = list(map(len, self._tables))
-        self._names = [(table, name) for table in self._tables for name in table]
-        self._slots = [table[name] for table, name in self._names]
+        self._owners = [table for table in self._tables for _ in table]
+        self._names = [name for table in self._tables for name in table]
+        self._slots = list(map(_GET, self._owners, self._names))
         self._tensors = [value for value in self._slots if isinstance(value, Tensor)]
-        self._layouts = list(map(_layout, self._tensors))
+        self._layouts = _layouts(self._tensors)
         self.computed = any(hasattr(m, "parametrizations") for m in module.modules())
         """Whether PyTorch computes some weights from others, so that nothing can be kept."""
 
@@ -125,8 +128,8 @@ class _Weights:
         return (
             module is self._module
             and list(map(len, self._tables)) == self._sizes
-            and all(map(is_, [table.get(name) for table, name in self._names], self._slots))
-            and list(map(_layout, self._tensors)) == self._layouts
+            and all(map(is_, map(_GET, self._owners, self._names), self._slots))
+            and _layouts(self._tensors) == self._layouts
             and torch.equal(_values(self._used), self._values)
         )
 
@@ -137,6 +140,14 @@ def _layout(tensor: Tensor) -> tuple[Any, ...]:
     if not tensor.is_cpu and not tensor.is_inference():
         return tensor.data_ptr(), tensor._version, tensor.dtype
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _layouts(tensors: Sequence[Tensor]) -> list[tuple[Any, ...]]:
+    """`_layout` of each."""
+    return [
+        (t.data_ptr(), t._version, t.dtype) if t.is_cuda and not t.is_inference() else _layout(t)
+        for t in tensors
+    ]
 
 
 def _place(tensor: Tensor) -> int:

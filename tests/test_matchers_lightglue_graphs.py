@@ -18,7 +18,8 @@ from matchers import lightglue_graphs as graphs
 from matchers.lightglue import LightGlue
 from matchers.lightglue_adaptive import AdaptiveSettings
 from matchers.lightglue_step import padded_size
-from matchers.types import Features, Matches
+from matchers.types import Features, Matches, batch
+from satgen.errors import InputError
 from tests.test_matchers_lightglue import (
     SMALL,
     assert_same,
@@ -139,7 +140,8 @@ def test_threads_take_turns() -> None:
 def test_both_sides_at_once(
     counts: tuple[tuple[int, int], ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attention of both sides in one call, as on a GPU, with padding and without."""
+    """Attention of both sides in one call, and projections in one product, as on a GPU; with
+    padding and without."""
     model = random_model(SMALL, 3)
     sides = [
         [random_features(pair[side], 10 * i + side) for i, pair in enumerate(counts)]
@@ -147,8 +149,46 @@ def test_both_sides_at_once(
     ]
     apart = by_graphs(model, graphs.LightGlueGraphs(), *sides)
     monkeypatch.setattr(blocks, "leaves_room", lambda x: True)
-    for one, other in zip(by_graphs(model, graphs.LightGlueGraphs(), *sides), apart, strict=True):
+    model = copy.deepcopy(model)  # arranged anew
+    together = by_graphs(model, graphs.LightGlueGraphs(), *sides)
+    assert len(model.arranged()[0].self_block.project) == 1
+    for one, other in zip(together, apart, strict=True):
         assert_same(one, other)
+    for a, b, other in zip(*sides, apart, strict=True):  # each side by itself
+        assert_same(model(a, b), other)
+
+
+def test_gradients_of_projections_in_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a training on a GPU, by name, are those of one on the CPU."""
+    model = random_model(SMALL, 3).double()
+    a, b = (batch([random_features(n, s) for n in (40, 30)]) for s in (1, 2))
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        scores = model.layer_scores(a, b)
+        (scores.similarity.square().mean() + scores.matchability0.square().mean()).backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    apart = gradients()
+    monkeypatch.setattr(blocks, "leaves_room", lambda x: True)
+    together = gradients()
+    assert apart.keys() == together.keys()
+    for name, value in apart.items():
+        torch.testing.assert_close(together[name], value, msg=name)
+
+
+def test_an_image_without_a_size() -> None:
+    """Which is noticed once all is done, so that a GPU is not waited for."""
+    model = random_model(SMALL, 0)
+    model.graphs = True
+    good, bad = random_features(60, 1), random_features(70, 2)
+    bad = dataclasses.replace(bad, image_size=torch.tensor([0.0, 480.0]))
+    for refused in (lambda: model(good, bad), lambda: model.prepare(bad)):
+        with pytest.raises(InputError, match=r"image_size .*\[0.0, 480.0\].*must be over 0"):
+            refused()
+    eager = copy.deepcopy(model)
+    eager.graphs = False
+    assert_same(model(good, good), eager(good, good))
 
 
 def test_sizes_are_few_and_never_too_small() -> None:
