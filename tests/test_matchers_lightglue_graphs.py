@@ -18,6 +18,7 @@ from matchers import lightglue_graphs as graphs
 from matchers.lightglue import LightGlue
 from matchers.lightglue_adaptive import AdaptiveSettings
 from matchers.lightglue_step import padded_size
+from matchers.registry import load_matcher
 from matchers.types import Features, Matches, batch
 from satgen.errors import InputError
 from tests.test_matchers_lightglue import (
@@ -200,12 +201,26 @@ def test_sizes_are_few_and_never_too_small() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_on_a_gpu(official: LightGlue, recorded: dict[str, Any], dtype: torch.dtype) -> None:
-    images = [frame(recorded, index, 200) for index in (2000, 2001, 2005, 2010)]
-    model = copy.deepcopy(official).to("cuda", dtype)
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_on_a_gpu(recorded: dict[str, Any], dtype: torch.dtype, adaptive: bool) -> None:
+    """Replayed graphs find what the layers find that are launched one by one, and, in float32,
+    about what the CPU finds; one by one and in batches."""
+    options = {} if adaptive else {"depth_confidence": None, "width_confidence": None}
+    cpu: Any = load_matcher("lightglue", features="aliked", weights="satgen", **options)
+    model = copy.deepcopy(cpu).to("cuda", dtype)
     eager = copy.deepcopy(model)
     eager.graphs = False
+    images = [frame(recorded, index, 200) for index in (2000, 2001, 2005, 2010)]
+    there = [image.to("cuda") for image in images]
+    tolerance = 1e-3 if dtype == torch.float32 else 3e-2
     for _ in range(2):
-        for image in images[1:]:
-            a, b = images[0].to("cuda"), image.to("cuda")
-            assert_same(model(a, b), eager(a, b), 1e-4 if dtype == torch.float32 else 2e-2)
+        for image in there[1:]:
+            assert_same(model(there[0], image), eager(there[0], image), tolerance)
+    sides = [model.collate(model.prepare_all(side)) for side in (there[:1] * 3, there[1:])]
+    for one, image in zip(model.match(*sides), there[1:], strict=True):
+        assert_same(one, eager(there[0], image), tolerance)
+    if dtype == torch.float32:
+        for image, moved in zip(images[1:], there[1:], strict=True):
+            found = set(map(tuple, model(there[0], moved).indices.tolist()))
+            wanted = set(map(tuple, cpu(images[0], image).indices.tolist()))
+            assert len(found & wanted) >= 0.99 * max(len(found), len(wanted))
