@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,10 +34,14 @@ from matchers.extraction import (
     workers_for,
 )
 from matchers.registry import load_features
-from matchers.training.cache import CacheConfig, fill, read_frame
+from matchers.training import cache as cache_module
+from matchers.training.cache import OPEN, CacheConfig, cache_path, fill, fill_all, read_frame
+from matchers.training.photographs import Photographs
+from matchers.training.photographs import found as found_photographs
 from matchers.types import Features
 from satgen.dataset import Dataset
 from satgen.errors import InputError, RunError
+from satgen.tasks import processes
 from tests.datasets import make
 from tests.limits import PATIENCE_S
 from tests.pictures import collage
@@ -267,9 +272,119 @@ def test_a_cache_that_was_stopped_goes_on(data: Dataset, tmp_path: Path, files: 
     assert {n: b for n, b in files(folder).items() if n in whole} == whole
 
 
+@pytest.fixture(scope="module")
+def several(
+    data: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[Dataset | Photographs, list[int]]]:
+    """More datasets than a worker has open, one of them of another size, of a few frames each."""
+    folder = tmp_path_factory.mktemp("several")
+    wide = make(Path(), folder / "wide", target="aura", start=3000, stop=3001, width=176, height=96)
+    sources: list[tuple[Dataset | Photographs, list[int]]] = [(Dataset(wide), [3000, 3001])]
+    for number in range(OPEN + 1):
+        copied = shutil.copytree(data.folder, folder / f"aura{number}")
+        sources.append((Dataset(copied), [3000 + number % 7, 3001 + number % 7]))
+    crops = Photographs(found_photographs(("coffee.png",)), 2, seed=0)
+    return [*sources, (crops, list(crops.indices))]
+
+
+@pytest.mark.parametrize("name", ["sift", "aliked-t16"])
+def test_datasets_are_extracted_together_as_each_alone(
+    several: list[Any], tmp_path: Path, name: str, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def counted_processes(workers: int, payload: Any) -> Any:
+        started.append(workers)
+        return processes(workers, payload)
+
+    monkeypatch.setattr("matchers.extraction.processes", counted_processes)
+    config = CacheConfig(features=name, max_keypoints=8, versions=2, kind="homography")
+    alone = [files(fill(*source, config, tmp_path / "alone", workers=0)) for source in several]
+    assert [len(found) for found in alone] == [2] * len(several)
+    total = 2 * len(several)
+    for workers in (0, 2):
+        cache, seen = tmp_path / str(workers), []
+        folders = fill_all(
+            several, config, cache, workers=workers, progress=lambda *n, to=seen: to.append(n)
+        )
+        assert folders == [cache_path(cache, data, config) for data, _ in several]
+        assert [files(folder) for folder in folders] == alone
+        assert seen == [(done, total) for done in range(1, total + 1)]
+    assert started == [2]
+    assert_none_left()
+
+
+def test_datasets_go_on_together(several: list[Any], tmp_path: Path, files: Any) -> None:
+    config = CacheConfig(max_keypoints=8, versions=2)
+    few = several[:4]
+    folders = fill_all(few, config, tmp_path)
+    whole = [files(folder) for folder in folders]
+    for folder, index in ((folders[1], 3000), (folders[3], 3002), (folders[3], 3003)):
+        (folder / f"{index:06d}.safetensors").unlink()
+    seen: list[tuple[int, int]] = []
+    assert fill_all(few, config, tmp_path, progress=lambda *n: seen.append(n)) == folders
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [files(folder) for folder in folders] == whole
+
+
+def test_two_parts_of_a_dataset_share_their_files(data: Dataset, tmp_path: Path) -> None:
+    config = CacheConfig(max_keypoints=8, versions=1)
+    parts = [data[3000:3003], data[3002:3005]]
+    seen: list[tuple[int, int]] = []
+    one, other = fill_all(
+        [(part, part.indices) for part in parts], config, tmp_path,
+        progress=lambda *n: seen.append(n),
+    )  # fmt: skip
+    assert one == other and seen[-1] == (5, 5)
+    assert sorted(int(path.stem) for path in one.iterdir()) == list(range(3000, 3005))
+
+
+READER = """
+import sys
+from pathlib import Path
+from matchers.training import cache
+from satgen.dataset import Dataset
+data = Dataset({data!r})
+config = cache.CacheConfig(versions=2, kind="homography")
+origin = cache._Origin(0, data.folder, config, Path())
+assert len(cache._looks(cache._kept_versions, (origin, 3000))) == 2
+sys.exit("torch" in sys.modules)
+"""
+
+
+def test_what_only_reads_needs_no_torch(data: Dataset) -> None:
+    script = READER.format(data=str(data.folder))
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE_S)
+
+
+def test_a_dataset_is_opened_once_as_long_as_it_is_near(
+    several: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    class Opened(Dataset):
+        def __init__(self, folder: str | Path) -> None:
+            opened.append(Path(folder))
+            super().__init__(folder)
+
+    monkeypatch.setattr(cache_module, "Dataset", Opened)
+    near = [data for data, _ in several[:OPEN]]
+    config = CacheConfig(versions=1)
+    try:
+        for index in (3000, 3001):
+            for number, data in enumerate(near):
+                origin = cache_module._Origin(number, data.folder, config, Path())
+                assert len(cache_module._looks(cache_module._kept_versions, (origin, index))) == 1
+    finally:
+        cache_module._kept_versions.cache_clear()
+        cache_module._opened.cache_clear()
+    assert opened == [data.folder for data in near]
+
+
 SCRIPT = """
 from pathlib import Path
-from matchers.training.cache import CacheConfig, fill
+from matchers.training import cache as cache_module
+from matchers.training.cache import OPEN, CacheConfig, fill
 from satgen.dataset import Dataset
 data = Dataset({data!r})
 fill(data, data.indices, CacheConfig(versions=100), Path({cache!r}), workers=2)

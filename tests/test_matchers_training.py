@@ -21,6 +21,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from matchers.extraction import carried_on
 from matchers.lightglue import LightGlue
 from matchers.registry import load_matcher
 from matchers.specs import matcher_spec
@@ -212,6 +213,31 @@ def test_the_weights_have_a_card_and_can_be_used(aura: Path, whole: Path) -> Non
     assert (model.config.dim, model.config.num_layers) == (16, 2)
     data, extract = Dataset(aura), load_features("sift", max_keypoints=32, device="cpu")
     model(*(extract(data.rgb(i)) for i in (3000, 3001)))  # it runs
+
+
+def test_frames_of_all_datasets_are_extracted_in_one_go(
+    aura: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(aura, tmp_path / "other")
+    extracted: list[set[Path]] = []
+
+    def seen(tasks: Any, *arguments: Any, **settings: Any) -> Any:
+        extracted.append({origin.source.folder for origin, _ in tasks})
+        return carried_on(tasks, *arguments, **settings)
+
+    monkeypatch.setattr("matchers.training.cache.carried_on", seen)
+    config = TrainConfig(
+        dim=16, layers=1, batch=1, accumulate=1, max_keypoints=16, frames=6, versions=1, steps=1,
+        homography_steps=0, warmup=0, validation_pairs=2, test_pairs=2,
+        split=SplitConfig(guard_deg=3.0),
+    )  # fmt: skip
+    done = train(
+        [aura, other], config, tmp_path / "run", cache=tmp_path / "cache",
+        hardware=Hardware(torch.device("cpu")),
+    )  # fmt: skip
+    # of a stage, of the validation and, though figures are told by dataset, of the test
+    assert len(extracted) == 3 and all(folders == {aura, other} for folders in extracted)
+    assert done.card["held_out"].keys() == {"aura", "other"}
 
 
 def test_confidence_alone_begins_with_weights_that_the_card_tells_of(

@@ -50,10 +50,13 @@ if TYPE_CHECKING:
     from matchers.types import Extractor
 
     Frames = Dataset | Photographs
-    FramesSource = Photographs | Path
 
 FORMAT = 3
 KINDS = ("pose", "homography")
+
+OPEN = 8
+"""Datasets that a worker has open at a time: while frames of one are being read, those of the ones
+before it are still being written."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -128,27 +131,47 @@ def fill(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Extract the frames that are not in the cache yet; the folder they are in.
+    """As `fill_all`, of one dataset; the folder its frames are in."""
+    (folder,) = fill_all(
+        [(data, indices)], config, cache, device=device, workers=workers, progress=progress
+    )
+    return folder
+
+
+def fill_all(
+    sources: Sequence[tuple[Frames, Sequence[int]]],
+    config: CacheConfig,
+    cache: Path,
+    *,
+    device: Any = "cpu",
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Extract the frames that are not in the cache yet, of all datasets in one go; the folders
+    they are in, one a dataset.
 
     Args:
-        data: the dataset.
-        indices: of the frames wanted.
+        sources: datasets, each with the indices of the frames wanted of it.
         config: what to extract.
         cache: folder of all caches, made if need be.
         device: of the extractor's network.
         workers: processes that read frames, make their versions and write the files; SIFT extracts
             in them, too. Below 2: all is done in this one, SIFT in as many threads as PyTorch has.
-            None: see `matchers.extraction.workers_for`.
-        progress: called with frames done and in all.
+            None: see `matchers.extraction.workers_for`, by the missing frames of all datasets.
+        progress: called with frames done and in all, of those that were missing.
 
     Raises:
         InputError: a frame that is not there, or whose images cannot be read; no such features.
         RunError: the cache cannot be written, or a worker died.
     """
-    folder = cache_path(cache, data, config)
-    missing = [i for i in map(int, indices) if not (folder / frame_file(i)).is_file()]
+    folders = [cache_path(cache, data, config) for data, _ in sources]
+    missing: dict[tuple[Path, int], int] = {}  # a file that is named twice is made once
+    for number, (folder, (_, indices)) in enumerate(zip(folders, sources, strict=True)):
+        for index in map(int, indices):
+            if not (folder / frame_file(index)).is_file():
+                missing.setdefault((folder, index), number)
     if not missing:
-        return folder
+        return folders
     import torch
 
     from matchers.registry import load_features
@@ -159,26 +182,32 @@ def fill(
         max_keypoints=config.max_keypoints,
         device=device,
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritten(folder, error) from error
     count = workers_for(extractor, len(missing) * config.versions, workers)
     count = min(count, len(missing))
-    _ = data.config  # read once, before there are threads
-    versions = FrameVersions(data, config)
-    read, write = versions.looks, partial(versions.write, folder)
-    if count > 1:  # a dataset's table is not sent along with each of its frames
-        source = data.folder if isinstance(data, Dataset) else data
-        read = partial(_looks, source, config)
-        write = partial(_write, source, config, folder)
-    threads = min(torch.get_num_threads(), len(missing))
-    done = carried_on(missing, read, extractor, write, workers=count, threads=threads)
+    origins = {}
+    for number in dict.fromkeys(missing.values()):
+        data, folder = sources[number][0], folders[number]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritten(folder, error) from error
+        _ = data.config  # read once, before there are threads
+        by_path = count > 1 and isinstance(data, Dataset)  # tasks carry no tables
+        origins[number] = _Origin(number, data.folder if by_path else data, config, folder)
+    versions = _kept_versions if count > 1 else lru_cache(maxsize=1)(_versions)
+    done = carried_on(
+        [(origins[number], index) for (_, index), number in missing.items()],
+        partial(_looks, versions),
+        extractor,
+        partial(_write, versions),
+        workers=count,
+        threads=min(torch.get_num_threads(), len(missing)),
+    )
     with closing(done):
         for number, _ in enumerate(done, start=1):
             if progress:
                 progress(number, len(missing))
-    return folder
+    return folders
 
 
 def extract_frame(data: Frames, index: int, extractor: Extractor, config: CacheConfig) -> Arrays:
@@ -293,25 +322,55 @@ class FrameVersions:
         return last[1:]
 
 
-def _looks(source: FramesSource, config: CacheConfig, index: int) -> list[Look]:
-    """`FrameVersions.looks` in a worker."""
-    return _versions(source, config).looks(index)
+@dataclass(frozen=True)
+class _Origin:
+    """What frames' files are made from, as tasks carry it.
+
+    Attributes:
+        number: tells it from others of the same call.
+        source: the frames, or the folder of their dataset.
+        config: what their versions are.
+        folder: of the cache, where their files go.
+    """
+
+    number: int
+    source: Frames | Path = field(compare=False)
+    config: CacheConfig = field(compare=False)
+    folder: Path = field(compare=False)
+
+
+def _looks(versions: Callable[[_Origin], FrameVersions], task: tuple[_Origin, int]) -> list[Look]:
+    """`FrameVersions.looks` of a task."""
+    origin, index = task
+    return versions(origin).looks(index)
 
 
 def _write(
-    source: FramesSource,
-    config: CacheConfig,
-    folder: Path,
-    index: int,
+    versions: Callable[[_Origin], FrameVersions],
+    task: tuple[_Origin, int],
     features: list[FeatureArrays],
 ) -> None:
-    """`FrameVersions.write` in a worker."""
-    _versions(source, config).write(folder, index, features)
+    """`FrameVersions.write` of a task."""
+    origin, index = task
+    versions(origin).write(origin.folder, index, features)
+
+
+def _versions(origin: _Origin) -> FrameVersions:
+    source = origin.source
+    return FrameVersions(_opened(origin) if isinstance(source, Path) else source, origin.config)
 
 
 @lru_cache(maxsize=1)
-def _versions(source: FramesSource, config: CacheConfig) -> FrameVersions:
-    return FrameVersions(Dataset(source) if isinstance(source, Path) else source, config)
+def _kept_versions(origin: _Origin) -> FrameVersions:
+    """`_versions` in a worker."""
+    return _versions(origin)
+
+
+@lru_cache(maxsize=OPEN)
+def _opened(origin: _Origin) -> Dataset:
+    """The dataset of an origin, in a worker."""
+    assert isinstance(origin.source, Path)
+    return Dataset(origin.source)
 
 
 def _unwritten(folder: Path, error: OSError) -> RunError:

@@ -31,7 +31,7 @@ from matchers.specs import features_spec, source_file
 from matchers.training import export
 from matchers.training.augment import AugmentConfig
 from matchers.training.bank import Bank, PairSide, Source, likeness
-from matchers.training.cache import CacheConfig, fill
+from matchers.training.cache import CacheConfig, fill, fill_all
 from matchers.training.config import STAGES, TrainConfig
 from matchers.training.figures import Tally
 from matchers.training.folder import TRAIN, begin, identity, weights_file
@@ -390,6 +390,8 @@ class _Job:
         }
         suffixes = ("", ROLLED) if config.roll.rolls else ("",)
         pairs = self._pairs("test")
+        # in one go: a bank has those of one dataset
+        self._extracted(self._frames_of(pairs), self._held_out_config(), TEST_FRAMES)
         done, total = 0, len(judges) * len(suffixes) * len(pairs)
         figures: dict[str, dict[str, Any]] = {}
         for name, suffix in product(self.datasets, suffixes):
@@ -446,24 +448,29 @@ class _Job:
 
     def _bank(self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str) -> Bank:
         """The bank of those frames, extracted if need be."""
-        sources = []
-        total, there = sum(map(len, frames.values())), 0
-        with self.progress.stage(what) as progress:
-            for name, indices in frames.items():
-                if not len(indices):
-                    continue
-                data = self.datasets[name]
-                there += len(indices)
-
-                def extracted(done: int, missing: int, end: int = there) -> None:
-                    progress(end - missing + done, total)
-
-                folder = fill(
-                    data, indices, settings, self.cache,
-                    device=self.hardware.device, workers=self.hardware.workers, progress=extracted,
-                )  # fmt: skip
-                sources.append(Source(name, data, indices, folder))
+        frames = {name: indices for name, indices in frames.items() if len(indices)}
+        folders = self._extracted(frames, settings, what)
+        sources = [
+            Source(name, self.datasets[name], frames[name], folders[name]) for name in frames
+        ]
         return Bank(sources, self.hardware.device, memory=1e9 * self.config.cache_gb)
+
+    def _extracted(
+        self, frames: Mapping[str, Sequence[int]], settings: CacheConfig, what: str
+    ) -> dict[str, Path]:
+        """The folders of datasets' frames in the cache, extracted if need be."""
+        total = sum(map(len, frames.values()))
+        with self.progress.stage(what) as progress:
+
+            def extracted(done: int, missing: int) -> None:
+                progress(total - missing + done, total)
+
+            folders = fill_all(
+                [(self.datasets[name], indices) for name, indices in frames.items()],
+                settings, self.cache,
+                device=self.hardware.device, workers=self.hardware.workers, progress=extracted,
+            )  # fmt: skip
+        return dict(zip(frames, folders, strict=True))
 
     def _batches(self, stage: str) -> Batches:
         config = self.config
@@ -571,12 +578,15 @@ class _Job:
             for i, j in draw_pairs(getattr(split, part), config.gaps, count, config.seed)
         ]
 
-    def _pair_set(self, pairs: Sequence[Named], what: str, rolled: Sequence[bool]) -> PairSet:
-        frames = {
+    def _frames_of(self, pairs: Sequence[Named]) -> dict[str, list[int]]:
+        """The frames of pairs, by dataset."""
+        return {
             name: sorted({i for pair in pairs if pair[0] == name for i in pair[1:]})
             for name in self.datasets
         }
-        bank = self._bank(frames, self._held_out_config(), what)
+
+    def _pair_set(self, pairs: Sequence[Named], what: str, rolled: Sequence[bool]) -> PairSet:
+        bank = self._bank(self._frames_of(pairs), self._held_out_config(), what)
         config = self.config
         return PairSet(bank, pairs, config.batch, config.thresholds, self._multiple, rolled)
 
