@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from matchers.truth.exact import GroundTruth, PairTruth, check_pairs, judge, score
+from matchers.truth.exact import GroundTruth, PairTruth, check_pairs, found_matches, judge, score
 from matchers.truth.rules import Verdict
 from satgen.errors import InputError
 from satgen.geometry import Floats
@@ -163,8 +163,8 @@ def pair_figures(
 
 
 PART_COUNTS = ("keypoints", "with_match", "matches", "correct", "wrong", "found")
-"""Columns of `part_counts`: the first image's keypoints on the part; those that have a match; the
-predicted matches of them; the correct and the wrong ones; those with a match that were found."""
+"""Columns of `part_counts`: the first image's keypoints on the part; their places with a match; the
+predicted matches of the keypoints; the correct and the wrong ones; places with a match, found."""
 
 
 def part_counts(
@@ -188,6 +188,7 @@ def part_counts(
     owner = names[side.part]
     first = check_pairs(pairs, len(side.part), len(truth.side1.part))[:, 0]
     correct, wrong = (judged.verdict == v for v in (Verdict.CORRECT, Verdict.WRONG))
+    found = found_matches(truth, pairs, judged)
     counts = {}
     for name in sorted(set(owner.tolist())):
         here, there = owner == name, owner[first] == name
@@ -197,7 +198,7 @@ def part_counts(
             there,
             there & correct,
             there & wrong,
-            there & correct & (side.partner[first] >= 0),
+            here & found,
         )
         counts[name] = {
             key: int(np.count_nonzero(v)) for key, v in zip(PART_COUNTS, values, strict=True)

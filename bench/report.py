@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 DEFINITIONS = (
     ("P, R, F1", "precision: correct matches among those that are correct or wrong, 0 where there "
-     "are none. Recall: of the first frame's keypoints that have a match, those that are correctly "
-     "matched. F1: their harmonic mean. Each is a pair's; the tables have means over the pairs in "
-     "which some keypoint has a match, the same pairs for all three. `satgen match` and "
-     "`satgen train` give these figures, too. A match is correct when each end reprojects closer "
+     "are none. Recall: of the first frame's places that have a match, those that are correctly "
+     "matched; a place with several keypoints, as SIFT has them, counts once. F1: their harmonic "
+     "mean. Each is a pair's; the tables have means over the pairs in which some keypoint has a "
+     "match, the same pairs for all three. `satgen match` and `satgen train` give these figures, "
+     "too. A match is correct when each end reprojects closer "
      "than {match_px:g} px to the other and is seen there, by depth and pose; wrong beyond "
      "{no_match_px:g} px, or where an end is hidden or has no match; not counted in between."),
     ("MMA@3", "share of matches that reproject closer than 3 px, mean over pairs."),

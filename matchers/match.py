@@ -185,7 +185,7 @@ class MatchedPair:
     def figures(self) -> dict[str, Any] | None:
         """The pair's figures, as the benchmark has them; None where the truth is not known.
 
-        correct, wrong, not_known: matches; possible: keypoints of the first image that have a true
+        correct, wrong, not_known: matches; possible: places of the first image that have a true
         match; precision, recall, f1: in [0, 1], None where no keypoint has a match. Without
         `detected` nothing is known to be possible, and there are no recall and F1.
         """

@@ -28,6 +28,7 @@ def side(partner: list[int], part: list[int] | None = None) -> KeypointTruth:
         np.zeros((n, 2)),
         np.zeros(n, np.int8),
         np.zeros(n, bool),
+        np.arange(n),
         np.array(partner, dtype=np.int64),
         np.array(part or [0] * n, dtype=np.uint8),
     )

@@ -21,7 +21,7 @@ from matchers.training.bank import Bank, Source
 from matchers.training.cache import CacheConfig, extract_frame, frame_file
 from matchers.training.figures import tally_matches
 from matchers.truth.batched import BatchGeometry, DepthMaps, homography_labels, pose_labels
-from matchers.truth.exact import judge, label
+from matchers.truth.exact import judge, label, score
 from matchers.truth.frame import FrameGeometry, read_geometry
 from matchers.truth.rules import IGNORED, UNMATCHED, Thresholds, Verdict
 from matchers.types import Features, batch
@@ -312,6 +312,33 @@ def test_batched_labels_are_the_exact_ones(
     hit = (verdict == Verdict.CORRECT) & (truth.side0.partner[chosen] >= 0)
     assert found.found.tolist() == [hit.sum()]
     assert found.true.tolist() == [(truth.side0.partner >= 0).sum()]
+
+
+def test_recall_of_batches_is_of_places_as_the_benchmark_s() -> None:
+    first, second, T = walls()
+    rng = np.random.default_rng(6)
+    points0 = rng.integers((5, 5), (130, 110), (60, 2)).astype(float)
+    points1 = points0 + np.where(points0[:, :1] >= 80, 25.0, 20.0) * [-1.0, 0.0]
+    points1 += rng.normal(0.0, 2.0, points1.shape)
+    twins = [np.concatenate([p, p[:40]]).astype(np.float32) for p in (points0, points1)]
+    views = [FrameGeometry(d, K, pose) for d, pose in ((first, np.eye(4)), (second, T))]
+    truth = label(*twins, *views)
+    sides = side([(first, np.eye(4), twins[0])]), side([(second, T, twins[1])])
+    likeness = torch.zeros(1, 100, 100)
+    likeness[0, 60:, 60:] = torch.eye(40)  # the second of each, and the second
+    once = 0
+    for labels in (pose_labels(*sides), pose_labels(*sides, likeness=likeness)):
+        for shift in (0, 60, 1):
+            predicted = (np.arange(100) + shift) % 100
+            predicted[rng.random(100) < 0.5] = -1
+            rows = np.flatnonzero(predicted >= 0)
+            pairs = np.stack([rows, predicted[rows]], axis=1)
+            expected = score(truth, pairs, judge(truth, pairs))
+            found = tally_matches(torch.tensor(predicted)[None], labels)
+            assert [found.correct.item(), found.wrong.item()] == [expected.correct, expected.wrong]
+            assert (found.true.item(), found.recall) == (expected.true, expected.recall)
+            once += int(expected.correct > found.found.item() > 0)
+    assert once > 0
 
 
 def _keypoints(views: list[FrameGeometry], rng: np.random.Generator) -> list[NDArray]:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from matchers.truth.exact import GroundTruth, judge, label
-from matchers.truth.frame import FrameGeometry, part_labels, read_geometry
+from matchers.truth.exact import GroundTruth, found_matches, judge, label, score
+from matchers.truth.frame import FrameGeometry, part_labels, places, read_geometry
 from matchers.truth.rules import IGNORED, UNMATCHED, Fate, Thresholds, Verdict
 from satgen.camera import Camera
 from satgen.dataset import Dataset
@@ -206,6 +206,90 @@ def test_laws(scene: tuple[NDArray, NDArray, FrameGeometry, FrameGeometry], rand
     shuffled = label(keypoints0[order], keypoints1, view0, view1).side0
     np.testing.assert_array_equal(shuffled.fate, truth.side0.fate[order])
     np.testing.assert_array_equal(shuffled.partner == UNMATCHED, a[order] == UNMATCHED)
+
+
+@st.composite
+def doubled(draw: st.DrawFn) -> tuple[NDArray, NDArray, FrameGeometry, FrameGeometry, NDArray]:
+    """Two views of two walls, keypoints of which some lie in one place, and one-to-one matches.
+
+    Whole pixels, so that different places are equally near, too; matches of which many are nearly
+    right, so that all verdicts occur.
+    """
+    shift = draw(st.sampled_from([-0.5, 0.0, 0.2, 1.0]))
+    view0, view1 = two_walls(0.0), two_walls(shift)
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    keypoints0 = rng.integers((0, 0), (WIDTH, 20), (draw(st.integers(1, 12)), 2)).astype(float)
+    moved = keypoints0 + np.where(keypoints0[:, :1] < 20, 20.0, 10.0) * [shift, 0.0]
+    keypoints1 = moved + rng.integers(-3, 4, moved.shape)
+    keypoints0, keypoints1 = (
+        np.concatenate([k, k[rng.integers(len(k), size=len(k))]]) for k in (keypoints0, keypoints1)
+    )
+    uv = label(keypoints0, keypoints1, view0, view1).side0.uv
+    apart = np.linalg.norm(uv[:, None] - keypoints1[None], axis=2)
+    pairs, taken = [], set()
+    for i in rng.permutation(len(keypoints0)):
+        for j in rng.permutation(len(keypoints1)):
+            if j not in taken and (apart[i, j] < 7.0 or rng.random() < 0.02):
+                pairs.append((i, j))
+                taken.add(j)
+                break
+    return keypoints0, keypoints1, view0, view1, np.array(pairs, dtype=int).reshape(-1, 2)
+
+
+@settings(max_examples=150)
+@given(doubled(), st.integers(0, 2**16))
+def test_the_order_of_keypoints_says_nothing(
+    scene: tuple[NDArray, NDArray, FrameGeometry, FrameGeometry, NDArray], seed: int
+) -> None:
+    keypoints0, keypoints1, view0, view1, pairs = scene
+    truth = label(keypoints0, keypoints1, view0, view1)
+    judged = judge(truth, pairs)
+    rng = np.random.default_rng(seed)
+    order0, order1 = (rng.permutation(len(k)) for k in (keypoints0, keypoints1))
+    moved = label(keypoints0[order0], keypoints1[order1], view0, view1)
+    renamed = np.stack([np.argsort(order0)[pairs[:, 0]], np.argsort(order1)[pairs[:, 1]]], axis=1)
+    again = judge(moved, renamed)
+    np.testing.assert_array_equal(again.verdict, judged.verdict)
+    np.testing.assert_array_equal(score(moved, renamed, again), score(truth, pairs, judged))
+
+
+@settings(max_examples=50)
+@given(doubled())
+def test_recall_is_of_places(
+    scene: tuple[NDArray, NDArray, FrameGeometry, FrameGeometry, NDArray],
+) -> None:
+    keypoints0, keypoints1, view0, view1, pairs = scene
+    truth = label(keypoints0, keypoints1, view0, view1)
+    judged = judge(truth, pairs)
+    with_match = {tuple(k) for k in keypoints0[truth.side0.partner >= 0]}
+    right = {tuple(k) for k in keypoints0[pairs[judged.verdict == Verdict.CORRECT, 0]]}
+    found = score(truth, pairs, judged)
+    assert found.true == len(with_match)
+    if with_match:
+        assert found.recall == len(with_match & right) / len(with_match)
+
+
+def test_of_keypoints_in_one_place_any_finds_it() -> None:
+    view0, view1 = flat(), flat(T=pose(1.0))
+    doubles0 = [[20, 20], [20, 20], [40, 30], [40, 30]]
+    truth = label(doubles0, [[30, 20], [30, 20], [50, 30]], view0, view1)
+    assert truth.side0.partner.tolist() == [0, IGNORED, 2, IGNORED]
+    for pairs in ([[0, 0], [2, 2]], [[1, 1], [3, 2]], [[0, 1], [1, 0], [3, 2]]):
+        judged = judge(truth, pairs)
+        assert (judged.verdict == Verdict.CORRECT).all()
+        assert found_matches(truth, pairs, judged).tolist() == [True, False, True, False]
+        assert score(truth, pairs, judged)[3:] == (2, 1.0, 1.0, 1.0)
+    # 4 px off is wrong for either, as the place's partner is another
+    truth = label(doubles0, [[30, 20], [50, 30], [30, 24]], view0, view1)
+    assert judge(truth, [[0, 2], [1, 2]]).verdict.tolist() == [Verdict.WRONG] * 2
+
+
+def test_places_are_numbered_from_left_to_right() -> None:
+    points = [[5, 1], [0.0, 2], [5, 0], [-0.0, 2], [np.nan, 1], [5, 1], [np.nan, 1]]
+    number = places(points)
+    assert number[[0, 1, 2, 3, 5]].tolist() == [2, 0, 1, 0, 2]
+    assert sorted(number[[4, 6]]) == [3, 4]
+    assert places([]).shape == (0,)
 
 
 # --- rays at the real thing -----------------------------------------------------------------------

@@ -32,7 +32,8 @@ class Tally:
 
     Attributes:
         correct, wrong: predicted matches; those that the labels leave open are neither.
-        found, true: true matches whose first keypoint has a correct match, and all of them.
+        found, true: places of the first image with a true match: those that are correctly matched,
+            and all of them.
         layers: that were run; 0 where nothing leaves early.
     """
 
@@ -108,8 +109,7 @@ def tally_matches(partner: Tensor, labels: Labels, stop_layers: Tensor | None = 
         labels: of the same pairs.
         stop_layers: (B,) layers run.
     """
-    good, bad, hit = judge(labels, partner)
-    counts = [value.sum(1) for value in (good, bad, hit, labels.partner0 >= 0)]
+    counts = [value.sum(1) for value in judge(labels, partner)]
     counts.append(torch.zeros_like(counts[0]) if stop_layers is None else stop_layers)
     return Tally(*torch.stack(counts).cpu().numpy())
 

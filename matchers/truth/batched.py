@@ -233,33 +233,60 @@ def _label(
     )
 
 
+class Judged(NamedTuple):
+    """What the truth says of predicted matches, (B, M) bool each.
+
+    Attributes:
+        correct, wrong: the keypoints of the first images whose match is so.
+        found, true: places of the first images, in any order: those with a true match of which a
+            keypoint is correctly matched, and all with a true match.
+    """
+
+    correct: Tensor
+    wrong: Tensor
+    found: Tensor
+    true: Tensor
+
+
 @torch.no_grad()
-def judge(labels: Labels, partner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def judge(labels: Labels, partner: Tensor) -> Judged:
     """What the truth says of predicted matches, by `matchers.truth.rules.judge`.
 
     Args:
         labels: of the pairs.
         partner: (B, M) int64, the match of each keypoint of the first images, -1 where none.
-
-    Returns:
-        (B, M) bool each: the keypoint's match is correct; it is wrong; it is correct, and the
-        keypoint has a true match.
     """
     none = partner < 0
     chosen = partner.clamp(min=0)
-    places = chosen[..., None].expand(-1, -1, 2)
+    ends = chosen[..., None].expand(-1, -1, 2)
+    place0, place1 = _places(labels.points0), _places(labels.points1)
+    partner0, partner1 = _most(labels.partner0, place0), _most(labels.partner1, place1)
     correct, wrong = rules.judge(
         (
-            (labels.uv0 - labels.points1.gather(1, places)).norm(dim=2),
-            (labels.uv1.gather(1, places) - labels.points0).norm(dim=2),
+            (labels.uv0 - labels.points1.gather(1, ends)).norm(dim=2),
+            (labels.uv1.gather(1, ends) - labels.points0).norm(dim=2),
         ),
         labels.seen0 & labels.seen1.gather(1, chosen),
         (labels.doubtful0, labels.doubtful1.gather(1, chosen)),
-        (labels.partner0, labels.partner1.gather(1, chosen)),
+        (partner0.gather(1, place0), partner1.gather(1, place1).gather(1, chosen)),
         labels.thresholds,
     )
     correct, wrong = correct & ~none, wrong & ~none
-    return correct, wrong, correct & (labels.partner0 >= 0)
+    true = partner0 >= 0
+    return Judged(correct, wrong, true & (_most(correct.long(), place0) > 0), true)
+
+
+def _places(points: Tensor) -> Tensor:
+    """Numbers (B, N) of the places of points (B, N, 2): one where they are equal to the bit."""
+    bits = (points + 0.0).view(torch.int32).long()  # there is one zero
+    keys, rows = ((bits[..., 0] << 32) | (bits[..., 1] & 0xFFFFFFFF)).sort(1)
+    numbers = pad((keys[:, 1:] != keys[:, :-1]).cumsum(1), (1, 0))
+    return torch.zeros_like(rows).scatter(1, rows, numbers)
+
+
+def _most(values: Tensor, place: Tensor) -> Tensor:
+    """The largest of the values (B, N) int64 in each place, by its number; `IGNORED` in others."""
+    return torch.full_like(values, IGNORED).scatter_reduce(1, place, values, "amax")
 
 
 def _alone(carried: _CarriedBatch, mask: Tensor, nearest: Tensor, no_match_px: float) -> Tensor:

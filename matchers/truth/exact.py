@@ -5,6 +5,9 @@ look-up that never mixes surfaces, and an occlusion test) and compared with the 
 the rules of `matchers.truth.rules`. At an outline its depth is that of the surface in front, whose
 corners and edges a detector finds; such a keypoint may match, but where the surface behind would go
 elsewhere, nothing is held against it.
+
+All of this is worked out of places, in an order of their own, so that neither several keypoints in
+one place nor the order of the keypoints change what is said of any.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from matchers.truth import rules
-from matchers.truth.frame import FrameGeometry, part_labels, positions
+from matchers.truth.frame import FrameGeometry, part_labels, places, positions
 from matchers.truth.rules import IGNORED, UNMATCHED, Fate, Thresholds, Verdict
 from satgen.errors import InputError
 from satgen.geometry import (
@@ -42,7 +45,9 @@ class KeypointTruth:
         fate: (N,) int8, a `Fate` each.
         doubtful: (N,) bool, beside the surface in front there is another, which moves otherwise:
             that the keypoint matches may be known, but not that it does not.
-        partner: (N,) int64, the other frame's row, or `UNMATCHED`, or `IGNORED`.
+        place: (N,) int64, number of the place, equal for keypoints at the same position.
+        partner: (N,) int64, the other frame's row, or `UNMATCHED`, or `IGNORED`; of several
+            keypoints in one place at most the first has one, and stands for all of them.
         part: (N,) uint8, label of the part at the nearest pixel, 0 for none.
     """
 
@@ -50,8 +55,16 @@ class KeypointTruth:
     uv: Floats
     fate: NDArray[np.int8]
     doubtful: Bools
+    place: Integers
     partner: Integers
     part: NDArray[np.uint8]
+
+    @property
+    def place_partner(self) -> Integers:
+        """(N,) int64, `partner`, but of all keypoints in a place that of the one that has one."""
+        best = np.full(len(self.place), IGNORED, dtype=np.int64)
+        np.maximum.at(best, self.place, self.partner)
+        return best[self.place]
 
 
 @dataclass(frozen=True)
@@ -90,11 +103,12 @@ def label(
     """Which of two frames' keypoints belong together.
 
     Matches are the mutually nearest under the larger of both reprojection errors, of keypoints
-    that are each seen in the other frame, if that error is below `match_px`; of equals the lowest
-    rows. A keypoint has no match if it falls farther than `no_match_px` from every keypoint of the
-    other frame, or is hidden there, or falls outside with no keypoint within `no_match_px`, and is
-    not in doubt; or if it shows empty space. The others are ignored. About O(N log N) in the
-    keypoints.
+    that are each seen in the other frame, if that error is below `match_px`. Of places that are
+    equally near it is the leftmost, then the uppermost; of keypoints in one place, which nothing
+    here can tell apart, the lowest row. A keypoint has no match if it falls farther than
+    `no_match_px` from every keypoint of the other frame, or is hidden there, or falls outside with
+    no keypoint within `no_match_px`, and is not in doubt; or if it shows empty space. The others
+    are ignored. About O(N log N) in the keypoints.
 
     Args:
         keypoints0, keypoints1: (N0, 2) and (N1, 2) pixels.
@@ -105,7 +119,10 @@ def label(
         InputError: keypoints of another shape.
     """
     thresholds = thresholds or Thresholds()
-    points = [positions(keypoints0), positions(keypoints1)]
+    rows = [positions(keypoints0), positions(keypoints1)]
+    place = [places(r) for r in rows]
+    first = [np.unique(number, return_index=True)[1] for number in place]
+    points = [rows[i][first[i]] for i in (0, 1)]  # of the places; so are all of the following
     frames = [frame0, frame1]
     carried = [_carry(points[i], frames[i], frames[1 - i], thresholds) for i in (0, 1)]
     uv, fate = [side.uv for side in carried], [side.fate for side in carried]
@@ -119,9 +136,19 @@ def label(
         alone |= ~known & (fate[i] == Fate.OUTSIDE)
         alone &= ~carried[i].doubtful
         partner[alone] = UNMATCHED
-        partner[pairs[:, i]] = pairs[:, 1 - i]
-        part = part_labels(frames[i].parts, points[i])
-        sides.append(KeypointTruth(points[i], uv[i], fate[i], carried[i].doubtful, partner, part))
+        partner = partner[place[i]]
+        partner[first[i][pairs[:, i]]] = first[1 - i][pairs[:, 1 - i]]
+        sides.append(
+            KeypointTruth(
+                rows[i],
+                uv[i][place[i]],
+                fate[i][place[i]],
+                carried[i].doubtful[place[i]],
+                place[i],
+                partner,
+                part_labels(frames[i].parts, rows[i]),
+            )
+        )
     return GroundTruth(sides[0], sides[1], thresholds)
 
 
@@ -142,7 +169,7 @@ def judge(truth: GroundTruth, pairs: ArrayLike) -> PairTruth:
     visible = (a.fate[i] == Fate.VISIBLE) & (b.fate[j] == Fate.VISIBLE)
     doubtful = a.doubtful[i], b.doubtful[j]
     correct, wrong = rules.judge(
-        errors, visible, doubtful, (a.partner[i], b.partner[j]), truth.thresholds
+        errors, visible, doubtful, (a.place_partner[i], b.place_partner[j]), truth.thresholds
     )
     verdict = np.where(correct, Verdict.CORRECT, np.where(wrong, Verdict.WRONG, Verdict.IGNORED))
     error = np.maximum(*errors)  # NaN where either is
@@ -155,7 +182,7 @@ class PairScores(NamedTuple):
 
     Attributes:
         correct, wrong, ignored: predicted matches that are so.
-        true: keypoints of the first frame that have a match.
+        true: places of the first frame that have a match.
         precision, recall, f1: see `matchers.truth.rules.scores`; NaN where `true` is 0.
     """
 
@@ -170,14 +197,28 @@ class PairScores(NamedTuple):
 
 def score(truth: GroundTruth, pairs: ArrayLike, judged: PairTruth) -> PairScores:
     """The scores of predicted pairs (K, 2), of which `judge` found `judged`."""
-    rows = check_pairs(pairs, len(truth.side0.keypoints), len(truth.side1.keypoints))
-    verdict = judged.verdict
-    correct, wrong, ignored = (int(np.count_nonzero(verdict == value)) for value in Verdict)
-    has_match = truth.side0.partner >= 0
-    true = int(np.count_nonzero(has_match))
-    found = np.count_nonzero(has_match[rows[verdict == Verdict.CORRECT, 0]])
+    counts = (int(np.count_nonzero(judged.verdict == value)) for value in Verdict)
+    correct, wrong, ignored = counts
+    true = int(np.count_nonzero(truth.side0.partner >= 0))
+    found = np.count_nonzero(found_matches(truth, pairs, judged))
     shares = rules.scores(correct, wrong, found, true)
     return PairScores(correct, wrong, ignored, true, *(float(value) for value in shares))
+
+
+def found_matches(truth: GroundTruth, pairs: ArrayLike, judged: PairTruth) -> Bools:
+    """Which of the first frame's keypoints have a partner, and are found, (N0,) bool.
+
+    Found is a place: any keypoint in it has a predicted match that is correct.
+
+    Args:
+        truth: of the keypoints.
+        pairs: (K, 2) predicted rows.
+        judged: what `judge` found of them.
+    """
+    side = truth.side0
+    first = check_pairs(pairs, len(side.keypoints), len(truth.side1.keypoints))[:, 0]
+    right = side.place[first[judged.verdict == Verdict.CORRECT]]
+    return np.asarray((side.partner >= 0) & np.isin(side.place, right))
 
 
 def check_pairs(pairs: ArrayLike, count0: int, count1: int) -> Integers:

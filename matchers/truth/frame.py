@@ -82,6 +82,21 @@ def part_labels(parts: NDArray[np.uint8] | None, keypoints: ArrayLike) -> NDArra
     return labels
 
 
+def places(keypoints: ArrayLike) -> NDArray[np.int64]:
+    """The number (N,) of each keypoint's place: one where positions (N, 2) are equal to the bit.
+
+    Places are numbered from left to right, those above one another from top to bottom, whatever the
+    order of the keypoints. What is nowhere (NaN) shares its place with nothing.
+    """
+    points = positions(keypoints)
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    new = np.ones(len(points), dtype=bool)
+    new[1:] = (points[order[1:]] != points[order[:-1]]).any(axis=1)
+    number = np.empty(len(points), dtype=np.int64)
+    number[order] = np.cumsum(new) - 1
+    return number
+
+
 def positions(keypoints: ArrayLike) -> Floats:
     """Keypoints as (N, 2) float64; InputError for another shape."""
     array = np.asarray(keypoints, dtype=np.float64)

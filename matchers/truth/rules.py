@@ -9,6 +9,10 @@ A keypoint has one of three fates, as in SuperGlue (§5, appendix) and LightGlue
   space;
 - it is in between, or beside an outline where a depth map cannot tell (`IGNORED`).
 
+Several keypoints may lie in one place, as SIFT's do, one an orientation: 37 of 100 on photographs.
+Geometry cannot tell these apart, so it must not be said that one is right and another is not: they
+are one keypoint to the truth, of which each may stand for all.
+
 A predicted match is then correct, wrong or ignored, see `judge`; what is ignored is counted
 neither for nor against a matcher. The papers' ground truth has no test for occlusion; this one has.
 
@@ -115,15 +119,15 @@ def judge(
     another.
 
     True matches are correct; so are other pairs that are as close, which happens where keypoints
-    lie closer together than `match_px` (SIFT gives a point with two orientations twice).
+    lie closer together than `match_px`, or in one place.
 
     Args:
         errors: (K,) pixels each, from where the first (second) keypoint falls in the other frame
             to the keypoint it is matched with; NaN where that is not known.
         seen: (K,) bool, each end is seen in the other's frame.
         doubtful: (K,) bool each, a wrong position says nothing against the first (second) end.
-        partners: (K,) int each, the true partner of the first (second) end, or `UNMATCHED`, or
-            `IGNORED`.
+        partners: (K,) int each, the true partner of the first (second) end, or of another keypoint
+            in its place; or `UNMATCHED`, or `IGNORED`.
         thresholds: that hold.
 
     Returns:
@@ -150,16 +154,16 @@ def scores(correct: ArrayLike, wrong: ArrayLike, found: ArrayLike, true: ArrayLi
 
     - Precision: the correct matches' share of those that are correct or wrong; 0 where there are
       none, so that a matcher cannot better its mean by staying silent.
-    - Recall: of the first frame's keypoints that have a match, the share whose predicted match is
-      correct.
+    - Recall: of the first frame's places that have a match, the share of which a predicted match
+      is correct. Places, not keypoints: several keypoints in one place are found with any of them.
     - F1: the harmonic mean of both; 0 where both are 0.
 
     All three are NaN where no keypoint has a match: nothing was there to be found.
 
     Args:
         correct, wrong: (N,) predicted matches that `judge` finds so.
-        found: (N,) keypoints of the first frame that have a match, and are correctly matched.
-        true: (N,) keypoints of the first frame that have a match.
+        found: (N,) places of the first frame that have a match, and are correctly matched.
+        true: (N,) places of the first frame that have a match.
     """
     right, bad, hit, every = (
         np.asarray(v, dtype=np.float64) for v in (correct, wrong, found, true)
