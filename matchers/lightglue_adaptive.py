@@ -315,10 +315,54 @@ def assign(
     x: Tensor, shapes: tuple[TokenShape, TokenShape], w: LayerWeights
 ) -> tuple[Tensor, Tensor]:
     """Partners and probabilities (B, M): mutual maxima of the assignment (§3.2), unfiltered."""
+    descriptors = torch.addmm(w.project_bias, x, w.project)
+    matchability = torch.addmm(w.classify_bias, x, w.classify)[:, 0]
+    return _assigned(split(widen(descriptors), shapes), split(widen(matchability), shapes), shapes)
+
+
+def assign_each(
+    x: Tensor,
+    shapes: tuple[TokenShape, TokenShape],
+    weights: Sequence[LayerWeights],
+    stop: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`assign`, each pair after its own layer.
+
+    Args:
+        x: (T, dim) tokens of both sides, of B images of N keypoints each.
+        shapes: of the tokens.
+        weights: of the layers 1, 2, …
+        stop: (B,) layers; of a pair with 0 what comes means nothing.
+    """
+    layers = (stop - 1).clamp(min=0).repeat(2)
+
+    def chosen(values: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(values)).index_select(0, layers)
+
+    tokens = x.view(len(layers), -1, x.shape[1])
+    descriptors = torch.baddbmm(
+        chosen([w.project_bias for w in weights])[:, None],
+        tokens,
+        chosen([w.project for w in weights]),
+    )
+    matchability = torch.baddbmm(
+        chosen([w.classify_bias[:1] for w in weights])[:, None],
+        tokens,
+        chosen([w.classify[:, :1] for w in weights]),
+    )
+    flat = widen(descriptors).flatten(0, 1), widen(matchability).flatten()
+    return _assigned(split(flat[0], shapes), split(flat[1], shapes), shapes)
+
+
+def _assigned(
+    descriptors: Sequence[Tensor],
+    matchability: Sequence[Tensor],
+    shapes: tuple[TokenShape, TokenShape],
+) -> tuple[Tensor, Tensor]:
+    """Partners and probabilities (B, M) by either side's (B, N, dim) and (B, N)."""
     shape0, shape1 = shapes
-    d0, d1 = split(widen(torch.addmm(w.project_bias, x, w.project)), shapes)
-    logits = widen(torch.addmm(w.classify_bias, x, w.classify)[:, 0])
-    z0, z1 = split(functional.logsigmoid(logits), shapes)
+    d0, d1 = descriptors
+    z0, z1 = (functional.logsigmoid(logits) for logits in matchability)
     rows = columns = d0 @ d1.transpose(1, 2)
     if shape1.keys is not None:
         rows = rows.masked_fill(~shape1.keys[:, 0], -torch.inf)

@@ -5,8 +5,9 @@ a batch of some size are captured once, over tensors that stay where they are, a
 launch a layer. Sizes are few, so that graphs are: pairs by powers of two, keypoints by
 `padded_size`, the same for both sides.
 
-The exit's answer is waited for: with graphs that takes some 20 microseconds, a layer that nobody
-needs some hundreds. Pairs that have left and keypoints that are dropped are masked; what is left is
+The first layers, as many as all pairs of the batch before needed, are one graph, at whose end the
+exit's answers are asked for; behind them each layer's answer is waited for, as a layer that nobody
+needs takes longer. Pairs that have left and keypoints that are dropped are masked; what is left is
 gathered into a smaller size where the layers to come save more than that costs, by the times that
 the graphs were measured to take on this device.
 
@@ -60,6 +61,8 @@ class _Batch:
         self._common = (weights, blocks, limits, pool)
         self._layers = len(weights)
         self._stages = {size: self._stage(size)}
+        self._expected = 1
+        """Layers that all pairs are likely to need, as those of the batch before did."""
 
     def match(
         self,
@@ -74,32 +77,43 @@ class _Batch:
         stage, records, last = self._stages[self.size], self._records, self._layers
         masked = not self._load(stage, sides, busy)
         stops = [0] * len(prepared0.tokens)
+        layer, moved, counts = 0, last, None
         if not busy:
             records.clear()
         elif not (depth or width):
             stage.whole(masked).run()
             stops = [last if pair in busy else 0 for pair in range(len(stops))]
             busy = []
-        for layer in range(1, last + 1):
-            if not busy:
-                break
-            stage.step(layer, masked, depth, width).run()
-            for pair in busy:
-                stops[pair] = layer
-            if layer == last:
-                stage.settle(layer, masked).run()
+        while busy:
+            together = depth and not layer
+            reach = self._expected if together else layer + 1
+            if together:
+                stage.chain(reach, masked, depth, width).run()
             else:
-                told = dict(zip(stage.places, stage.answer.tolist(), strict=True))
-                if any(told[pair][0] for pair in busy):
-                    stage.settle(layer, masked).run()
-                busy = [p for p in busy if not told[p][0] and min(told[p][1:]) > 0]
-                stage = self._next(stage, busy, told, (layer, depth, width))
+                stage.step(reach, masked, depth, width).run()
+            counts, answers = records.told()
+            told, leaving = {}, reach == last
+            for done in range(layer + 1, reach + 1):
+                for pair in busy:
+                    stops[pair] = done
+                told = _by_place(stage, answers[done - 1])
+                leaving = leaving or any(told[pair][0] for pair in busy)
+                busy = [p for p in busy if done < last and not told[p][0] and min(told[p][1:])]
+            if leaving and not together:
+                stage.settle(reach, masked).run()
+                counts = None
+            layer = reach
+            if busy:
+                smaller = self._next(stage, busy, told, (layer, depth, width))
+                if smaller is not stage:
+                    stage, moved = smaller, min(moved, layer)
                 masked = any(min(told[pair][1:]) < stage.size.keypoints for pair in busy)
-        found = records.counts.tolist()
+        self._expected = max(1, min([moved, *filter(None, stops)]))
+        counts = counts or records.told()[0]
         (layers, indices), (sure, scores) = records.taken()
         adapted = adaptations(layers.chunk(2, 1), sure.chunk(2, 2), stops, last, ends)
         return [
-            Matches(indices[pair, : found[pair]], scores[pair, : found[pair]], what)
+            Matches(indices[pair, : counts[pair]], scores[pair, : counts[pair]], what)
             for pair, what in enumerate(adapted)
         ]
 
@@ -364,6 +378,12 @@ class LightGlueGraphs:
     def __reduce__(self) -> Any:
         """Copies begin with nothing: their weights are other ones."""
         return LightGlueGraphs, ()
+
+
+def _by_place(stage: LayerStage, answers: Sequence[int]) -> dict[int, list[int]]:
+    """A layer's answers of the pairs, by their places in the batch: whether the pair leaves, and
+    the keypoints of either side that go on."""
+    return {pair: list(answers[3 * i : 3 * i + 3]) for i, pair in enumerate(stage.places)}
 
 
 def _power(count: int) -> int:

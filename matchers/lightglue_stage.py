@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from matchers.graphs import Replayed
-from matchers.lightglue_adaptive import AdaptiveSettings, LayerWeights, assign, confident
+from matchers.lightglue_adaptive import (
+    AdaptiveSettings,
+    LayerWeights,
+    assign,
+    assign_each,
+    confident,
+)
 from matchers.lightglue_blocks import Blocks, TokenShape
 from matchers.lightglue_step import Decision, layer_step
 
@@ -52,6 +58,8 @@ class StageRecords:
         partner, score: (B, N) int64, -1 where there is none, and float32.
         indices, scores: (B, N, 2) int64 and (B, N) float32, the matches of each pair; the first
             `counts` (B,) of them, what is behind these means nothing.
+        answers: (L, 3B) int64, what layers decided: the first numbers are those of a stage, of
+            fewer pairs maybe.
     """
 
     def __init__(self, pairs: int, size: int, layers: int, device: torch.device) -> None:
@@ -62,7 +70,9 @@ class StageRecords:
         (self.layers, self.indices), (self.sure, self.scores) = self._views(
             self._whole_numbers, self._numbers
         )
-        self.counts = torch.zeros(pairs, dtype=torch.long, device=device)
+        # and so does what the host asks for
+        self._told = torch.zeros((1 + 3 * layers) * pairs, dtype=torch.long, device=device)
+        self.counts, self.answers = self._told[:pairs], self._told[pairs:].view(layers, -1)
         self.partner = torch.full((pairs, size), -1, dtype=torch.long, device=device)
         self.score = torch.zeros((pairs, size), device=device)
         self._rows = torch.arange(size, device=device).expand(pairs, size)
@@ -70,7 +80,7 @@ class StageRecords:
     @property
     def changing(self) -> tuple[Tensor, ...]:
         """All tensors that are written."""
-        return self._whole_numbers, self._numbers, self.counts, self.partner, self.score
+        return self._whole_numbers, self._numbers, self._told, self.partner, self.score
 
     def clear(self) -> None:
         """Forget the batch before."""
@@ -92,6 +102,13 @@ class StageRecords:
     def taken(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Copies of (layers, indices) and of (sure, scores), for the tensors are the next's."""
         return self._views(self._whole_numbers.clone(), self._numbers.clone())
+
+    def told(self) -> tuple[list[int], list[list[int]]]:
+        """`counts` and `answers`, once they are there."""
+        numbers = self._told.tolist()
+        pairs, width = len(self.counts), self.answers.shape[1]
+        starts = range(pairs, len(numbers), width)
+        return numbers[:pairs], [numbers[start : start + width] for start in starts]
 
     def _views(
         self, whole: Tensor, numbers: Tensor
@@ -143,7 +160,7 @@ class LayerStage:
         self.keep = self.alive.clone()
         self.counts = torch.zeros(b, dtype=torch.long, device=device)
         self.leave = torch.zeros(b, dtype=torch.bool, device=device)
-        self.answer = torch.zeros((b, 3), dtype=torch.long, device=device)
+        self.answers = records.answers[:, : 3 * b].view(-1, b, 3)
         self.pairs = torch.arange(b, device=device)
         side = torch.arange(n, device=device)
         self.rows = torch.cat([side, side + whole.keypoints]).repeat(b, 1)
@@ -193,6 +210,35 @@ class LayerStage:
 
         return self._graph(("settle", layer, masked), run)
 
+    def chain(self, last: int, masked: bool, depth: bool, width: bool) -> Replayed:
+        """Layers 1 … last ≤ L, what each decides, and the assignment of the pairs that leave
+        meanwhile: nobody has to ask before the end.
+
+        The tokens of a pair that has left stay as they were, and none are gathered.
+        """
+
+        def run() -> None:
+            b, n = self.size
+            before, there = self.x, self.keep
+            stop = torch.zeros_like(self.counts)
+            took = self.keep.clone()
+            for layer in range(1, last + 1):
+                asks = layer < len(self._weights)
+                self._layer(layer, masked or (layer > 1 and width), asks and depth, asks and width)
+                if layer > 1:
+                    # (B,) pairs that are still there, for the tokens of both sides
+                    active = there.any(1)[:, None].expand(b, n).reshape(-1).repeat(2)[:, None]
+                    self.x.copy_(torch.where(active, self.x, before))
+                stop = torch.where(self.leave, layer, stop)
+                took = torch.where(self.leave[:, None], self.alive, took)
+                if layer < last:
+                    before, there = self.x.clone(), self.keep.clone()
+            self.leave.copy_(stop > 0)
+            shapes = self._shapes(self._by_sides(took), masked or (last > 1 and width))
+            self._settle(self.x, last, shapes, stop if last > 1 else None)
+
+        return self._graph(("chain", last, masked, depth, width), run)
+
     def move(self, other: LayerStage) -> Replayed:
         """Gather what is kept of the pairs in `slots` into a smaller stage."""
         key = ("move", other.size)
@@ -204,7 +250,7 @@ class LayerStage:
     def _graph(self, key: Any, function: Callable[[], None]) -> Replayed:
         if key not in self._made:
             changed = (
-                self.x, self.alive, self.keep, self.counts, self.leave, self.answer,
+                self.x, self.alive, self.keep, self.counts, self.leave,
                 *self._records.changing,
             )  # fmt: skip
             self._made[key] = Replayed(function, changed, self._pool)
@@ -261,14 +307,24 @@ class LayerStage:
         if found.answer is None:
             self.leave.copy_(alive[0].any(1) & alive[1].any(1))
             return
-        self.answer.copy_(found.answer)
+        self.answers[layer - 1].copy_(found.answer)
         self.leave.copy_(found.answer[:, 0])
         self.keep[:, :n].copy_(found.keep[0])
         self.keep[:, n:].copy_(found.keep[1])
 
-    def _settle(self, x: Tensor, layer: int, shapes: tuple[TokenShape, TokenShape]) -> None:
+    def _settle(
+        self,
+        x: Tensor,
+        layer: int,
+        shapes: tuple[TokenShape, TokenShape],
+        stop: Tensor | None = None,
+    ) -> None:
+        """Assign the keypoints of the pairs that leave: after a layer, or each after its (B,)."""
         records = self._records
-        partner, score = assign(x, shapes, self._weights[layer - 1])
+        if stop is None:
+            partner, score = assign(x, shapes, self._weights[layer - 1])
+        else:
+            partner, score = assign_each(x, shapes, self._weights[:layer], stop)
         found = (partner >= 0) & (score > self._limits.threshold) & self.leave[:, None]
         score = score.float().clamp(max=1)
         rows0, rows1 = self._sides(self.rows)

@@ -108,6 +108,30 @@ def test_official_weights(official: LightGlue, recorded: dict[str, Any]) -> None
     assert batch.size == (4, 256) and len(batch._stages) > 1
 
 
+@pytest.mark.parametrize("width", [None, 0.5])
+def test_layers_that_nobody_asks_between(width: float | None) -> None:
+    """As many as the batch before needed, for pairs that leave sooner, just then, or later."""
+    options = {"depth_confidence": 0.6, "width_confidence": width}
+    model = random_model(dataclasses.replace(SMALL, **options), 5).double()
+    pairs = [
+        (random_features(3 + n % 9, n), random_features(9 + n % 5, 100 + n)) for n in range(30)
+    ]
+    alone = [model(a, b) for a, b in pairs]
+    stops = [matches.adaptation.stop_layer for matches in alone if matches.adaptation]
+    assert len(set(stops)) > 2
+    made = graphs.LightGlueGraphs()
+    expected = []
+    for size in (1, 1, 4):  # twice one by one: in order, and from the last to the first
+        for start in range(0, len(pairs), size):
+            some = slice(start, start + size)
+            found = by_graphs(model, made, *map(list, zip(*pairs[some], strict=True)))
+            for one, other in zip(found, alone[some], strict=True):
+                assert_same(one, other)
+            expected += [batch._expected for batch in made._batches.values()]
+        pairs, alone = pairs[::-1], alone[::-1]
+    assert len(set(expected)) > 2
+
+
 def test_other_weights_and_other_limits() -> None:
     model = random_model(dataclasses.replace(SMALL, depth_confidence=0.5), 0)
     model.graphs = True
