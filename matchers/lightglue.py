@@ -202,6 +202,7 @@ class LightGlue(Network):
         found = run(self.arranged(), self._blocks, prepared0, prepared1, settings)
         return found if prepared0.batched else found[0]
 
+    @torch.no_grad()
     def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
         """Prepare both images' features and match them, see `prepare` and `match`."""
         sides = (features0, features1)

@@ -61,6 +61,13 @@ class _Batch:
         self._common = (weights, blocks, limits, pool)
         self._layers = len(weights)
         self._stages = {size: self._stage(size)}
+        whole = self._stages[size]
+        self._places = [
+            side.view(*size, -1)
+            for sides in zip(whole.x.chunk(2), whole.rotary.chunk(2), strict=True)
+            for side in sides
+        ]
+        """Of the first images' tokens and rotary tables, and the second's."""
         self._expected = 1
         """Layers that all pairs are likely to need, as those of the batch before did."""
 
@@ -126,23 +133,19 @@ class _Batch:
         if not full:
             stage.x.zero_()
             stage.keep.zero_()
-        rows = b * n
-        places: list[Tensor] = []
-        values: list[Tensor] = []
-        for i, side in enumerate(sides):
-            pairs, count = side.tokens.shape[:2]
-            for place, given in ((stage.x, side.tokens), (stage.rotary, side.rotary)):
-                mine = place[i * rows : (i + 1) * rows].view(b, n, -1)
-                places.append(mine[:pairs, :count])
-                values.append(given)
-            there = stage.keep[:pairs, i * n : i * n + count]
-            if side.mask is not None:
-                there.copy_(side.mask)
-            elif not full:
-                there.fill_(True)
-        torch._foreach_copy_(places, values)
+        places = self._places
         if full:
             stage.keep.fill_(True)
+        else:
+            sizes = [side.tokens.shape[:2] for side in sides for _ in range(2)]
+            places = [
+                place[:pairs, :count] for place, (pairs, count) in zip(places, sizes, strict=True)
+            ]
+            for i, side in enumerate(sides):
+                pairs, count = side.tokens.shape[:2]
+                there = stage.keep[:pairs, i * n : i * n + count]
+                there.copy_(there.new_ones(()) if side.mask is None else side.mask)
+        torch._foreach_copy_(places, [v for side in sides for v in (side.tokens, side.rotary)])
         for pair in set(range(len(sides[0].tokens))).difference(busy):
             stage.keep[pair] = False
             full = False
@@ -226,35 +229,49 @@ class _Images:
             self.sized.copy_((self._given.image_size > 0).all())
 
         self._graph = Replayed(run, (self._tokens, self._rotary, self.sized), pool)
+        given = self._given
+        self._filled = [
+            value
+            for value in (given.keypoints, given.descriptors, given.scales, given.orientations)
+            if value is not None
+        ]
+        """What is given of an image's keypoints; `_slots` of each image, with its size."""
+        self._slots = [
+            [*(value[slot] for value in self._filled), given.image_size[slot]]
+            for slot in range(size.pairs)
+        ]
+        self._parts = self._cut(self._tokens, self._rotary)
+
+    def _cut(self, tokens: Tensor, rotary: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Tokens and rotary table of each image, (1, N, …)."""
+        return list(zip(torch.split(tokens, 1), torch.split(rotary, 1), strict=True))
 
     def prepare(self, images: Sequence[Features], kept: bool = True) -> list[tuple[Tensor, Tensor]]:
         """Tokens and rotary table of each image, each (1, n, …); unless kept, until the next."""
-        given = self._given
+        full = self._given.keypoints.shape[1]
         places: list[Tensor] = []
         numbers: list[Tensor] = []
         for slot, features in enumerate(images):
-            count = len(features)
-            for name in ("keypoints", "descriptors", "scales", "orientations"):
-                values = getattr(features, name)
-                if values is not None:
-                    place = getattr(given, name)[slot]
-                    places.append(place[:count])
-                    numbers.append(values)
-                    if count < len(place):
-                        place[count:].zero_()
-            places.append(given.image_size[slot])
-            numbers.append(features.image_size)
-            if count < given.keypoints.shape[1]:
+            count, mine = len(features), self._slots[slot]
+            if count < full:
+                for place in mine[:-1]:
+                    place[count:].zero_()
+                mine = [*(place[:count] for place in mine[:-1]), mine[-1]]
                 self._keys[slot, ..., :count] = True
                 self._keys[slot, ..., count:] = False
+            places += mine
+            values = (
+                features.keypoints, features.descriptors, features.scales, features.orientations
+            )  # fmt: skip
+            numbers += [*(value for value in values if value is not None), features.image_size]
         torch._foreach_copy_(places, numbers)
         self._graph.run()
-        tokens, rotary = self._tokens, self._rotary
+        parts = self._parts
         if kept:
-            tokens, rotary = tokens.clone(), rotary.clone()
+            parts = self._cut(self._tokens.clone(), self._rotary.clone())
         return [
-            (tokens[i : i + 1, : len(image)], rotary[i : i + 1, : len(image)])
-            for i, image in enumerate(images)
+            part if len(image) == full else (part[0][:, : len(image)], part[1][:, : len(image)])
+            for part, image in zip(parts, images, strict=True)
         ]
 
 
