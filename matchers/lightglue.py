@@ -44,7 +44,7 @@ from matchers.lightglue_config import (
     LightGlueConfig,
     confidence_of,
 )
-from matchers.lightglue_graphs import LightGlueGraphs
+from matchers.lightglue_graphs import FirstBlock, LightGlueGraphs
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.specs import MatcherSpec, Needs, Variant
 from matchers.types import Adaptation, Features
@@ -141,10 +141,11 @@ class LightGlue(Network):
     def prepare_all(self, images: Sequence[Features]) -> list[LightGluePrepared]:
         """`prepare` of some images; those of one size together, where that is faster."""
         if self._together(images):
+            how = self._first_of(images)
             with self._graphs.lock:
-                prepared, sized = self._prepare_together(images)
+                prepared, sized = self._graphs.prepare(images, how)
                 _refuse_sizes(images, sized)
-            return prepared
+            return [LightGluePrepared(tokens, rotary, None, False) for tokens, rotary in prepared]
         return [self.prepare(image) for image in images]
 
     def collate(self, prepared: Sequence[LightGluePrepared]) -> LightGluePrepared:
@@ -185,14 +186,7 @@ class LightGlue(Network):
             InputError: a batch and a single image, batches of different sizes, or a confidence
                 out of range.
         """
-        depth = self.config.depth_confidence if depth_confidence is ... else depth_confidence
-        width = self.config.width_confidence if width_confidence is ... else width_confidence
-        settings = AdaptiveSettings(
-            confidence_of("depth_confidence", depth),
-            confidence_of("width_confidence", width),
-            self.config.filter_threshold,
-            self.config.prune_min_keypoints,
-        )
+        settings = self._settings(depth_confidence, width_confidence)
         check_sides(prepared0, prepared1)
         run: Any = match_adaptively
         if self._replays(prepared0.tokens.device) and all(
@@ -203,16 +197,30 @@ class LightGlue(Network):
         return found if prepared0.batched else found[0]
 
     @torch.no_grad()
-    def forward(self, features0: Features, features1: Features, **settings: Any) -> Any:
+    def forward(
+        self,
+        features0: Features,
+        features1: Features,
+        *,
+        depth_confidence: float | EllipsisType | None = ...,
+        width_confidence: float | EllipsisType | None = ...,
+    ) -> Any:
         """Prepare both images' features and match them, see `prepare` and `match`."""
         sides = (features0, features1)
-        if self._together(sides):
-            with self._graphs.lock:
-                prepared, sized = self._prepare_together(sides, kept=False)
-                found = self.match(*prepared, **settings)
-                _refuse_sizes(sides, sized)  # not before, for a GPU would be waited for
-            return found
-        return self.match(*map(self.prepare, sides), **settings)
+        if not self._together(sides):
+            return self.match(
+                *map(self.prepare, sides),
+                depth_confidence=depth_confidence,
+                width_confidence=width_confidence,
+            )
+        settings = self._settings(depth_confidence, width_confidence)
+        how = self._first_of(sides)
+        with self._graphs.lock:
+            found, sized = self._graphs.match_images(
+                sides, how, self.arranged(), self._blocks, settings
+            )
+            _refuse_sizes(sides, sized)  # not before, for a GPU would be waited for
+        return found[0]
 
     # -- training ------------------------------------------------------------------------------
 
@@ -381,11 +389,26 @@ class LightGlue(Network):
         some = all(len(image) and not image.batched for image in images)
         return some and len(images) > 0 and self._replays(images[0].device)
 
-    def _prepare_together(
-        self, images: Sequence[Features], *, kept: bool = True
-    ) -> tuple[list[LightGluePrepared], Tensor]:
-        """Prepare images by one graph; unless kept, what is returned is good until the next. With
-        it (), whether their sizes are above 0, until the next in any case."""
+    def _settings(
+        self, depth: float | EllipsisType | None, width: float | EllipsisType | None
+    ) -> AdaptiveSettings:
+        """How to match; `...` as the configuration has it.
+
+        Raises:
+            InputError: a confidence out of range.
+        """
+        config = self.config
+        depth = config.depth_confidence if depth is ... else depth
+        width = config.width_confidence if width is ... else width
+        return AdaptiveSettings(
+            confidence_of("depth_confidence", depth),
+            confidence_of("width_confidence", width),
+            config.filter_threshold,
+            config.prune_min_keypoints,
+        )
+
+    def _first_of(self, images: Sequence[Features]) -> FirstBlock:
+        """What graphs make of images that fit this network; their sizes are not looked at."""
         self._check(images, values=False)
         weights = self.arranged_first()
 
@@ -393,8 +416,7 @@ class LightGlue(Network):
             return self._blocks.own(x, rotary, weights, [shape])
 
         others = [self.posenc.Wr.weight, *self.input_proj.parameters()]
-        made, sized = self._graphs.prepare(images, self._encoded, own, weights, others, kept)
-        return [LightGluePrepared(tokens, rotary, None, False) for tokens, rotary in made], sized
+        return FirstBlock(self._encoded, own, weights, others)
 
     def _encode(
         self, features: Features, *, look: bool = True

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,8 +40,20 @@ from matchers.types import Features, Matches
 KEPT = 8
 """Sizes of batches whose graphs are kept, and images' sizes; the one used longest ago goes."""
 
-Encode = Callable[[Features], tuple[Tensor, Tensor]]
-Own = Callable[[Tensor, Tensor, TokenShape], Tensor]
+
+class FirstBlock(NamedTuple):
+    """What is made of images alone, before their pairs are matched.
+
+    Attributes:
+        encode: of batched features the tokens and the rotary table, each (B, N, …).
+        own: the first self block on these (B·N, …), of a shape.
+        weights, others: all that these depend on; with others, graphs are made anew.
+    """
+
+    encode: Callable[[Features], tuple[Tensor, Tensor]]
+    own: Callable[[Tensor, Tensor, TokenShape], Tensor]
+    weights: Any
+    others: Sequence[Tensor]
 
 
 class _Batch:
@@ -73,30 +85,40 @@ class _Batch:
 
     def match(
         self,
-        prepared0: LightGluePrepared,
-        prepared1: LightGluePrepared,
+        given: tuple[LightGluePrepared, LightGluePrepared] | _Images,
+        ends: Sequence[Sequence[int]],
         depth: bool,
         width: bool,
     ) -> list[Matches]:
-        sides = (prepared0, prepared1)
-        ends = [side.ends() for side in sides]
+        """Match pairs: of prepared images, or of one pair's that are prepared in the same graph.
+
+        Args:
+            given: the images.
+            ends: each side's `LightGluePrepared.ends`.
+            depth, width: whether pairs leave early, and keypoints are pruned.
+        """
         busy = [pair for pair, counts in enumerate(zip(*ends, strict=True)) if min(counts)]
         stage, records, last = self._stages[self.size], self._records, self._layers
-        masked = not self._load(stage, sides, busy)
-        stops = [0] * len(prepared0.tokens)
+        if isinstance(given, _Images):
+            masked, first = not given.whole, given.put_into
+        else:
+            masked, first = not self._load(stage, given, busy), None
+        stops = [0] * len(ends[0])
         layer, moved, counts = 0, last, None
         if not busy:
             records.clear()
         elif not (depth or width):
-            stage.whole(masked).run()
+            stage.whole(masked, first).run()
             stops = [last if pair in busy else 0 for pair in range(len(stops))]
             busy = []
         while busy:
             together = depth and not layer
             reach = self._expected if together else layer + 1
             if together:
-                stage.chain(reach, masked, depth, width).run()
+                stage.chain(reach, masked, depth, width, first).run()
             else:
+                if first is not None and not layer:
+                    stage.load(first).run()
                 stage.step(reach, masked, depth, width).run()
             counts, answers = records.told()
             told, leaving = {}, reach == last
@@ -196,8 +218,7 @@ class _Images:
         like: features of such an image.
         size: B and N.
         whole: whether images have N keypoints, none of them padding.
-        encode: of batched features the tokens and the rotary table, each (B, N, …).
-        own: the first self block on these (B·N, …), of a shape.
+        how: what is made of them.
         pool: see `Replayed`.
 
     Attributes:
@@ -205,7 +226,7 @@ class _Images:
     """
 
     def __init__(
-        self, like: Features, size: StageSize, whole: bool, encode: Encode, own: Own, pool: Any
+        self, like: Features, size: StageSize, whole: bool, how: FirstBlock, pool: Any
     ) -> None:
         def room(values: Tensor | None) -> Any:
             return None if values is None else values.new_zeros((*size, *values.shape[1:]))
@@ -216,19 +237,12 @@ class _Images:
             room(like.scales), room(like.orientations),
         )  # fmt: skip
         self._keys = torch.ones((*size, 1, 1), dtype=torch.bool, device=like.device).movedim(1, 3)
-        shape = TokenShape(*size, None if whole else self._keys)
-        tokens, rotary = encode(self._given)
+        self._shape = TokenShape(*size, None if whole else self._keys)
+        self.whole, self._how, self._pool = whole, how, pool
+        tokens, rotary = how.encode(self._given)
         self._tokens, self._rotary = torch.zeros_like(tokens), torch.zeros_like(rotary)
         self.sized = torch.ones((), dtype=torch.bool, device=like.device)
-
-        def run() -> None:
-            tokens, rotary = encode(self._given)
-            flat = own(tokens.flatten(0, 1), rotary.flatten(0, 1), shape)
-            self._tokens.copy_(flat.view_as(tokens))
-            self._rotary.copy_(rotary)
-            self.sized.copy_((self._given.image_size > 0).all())
-
-        self._graph = Replayed(run, (self._tokens, self._rotary, self.sized), pool)
+        self._graph: Replayed | None = None
         given = self._given
         self._filled = [
             value
@@ -240,14 +254,42 @@ class _Images:
             [*(value[slot] for value in self._filled), given.image_size[slot]]
             for slot in range(size.pairs)
         ]
-        self._parts = self._cut(self._tokens, self._rotary)
+        self._counts: list[int] = []
 
     def _cut(self, tokens: Tensor, rotary: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Tokens and rotary table of each image, (1, N, …)."""
         return list(zip(torch.split(tokens, 1), torch.split(rotary, 1), strict=True))
 
-    def prepare(self, images: Sequence[Features], kept: bool = True) -> list[tuple[Tensor, Tensor]]:
-        """Tokens and rotary table of each image, each (1, n, …); unless kept, until the next."""
+    def _compute(self) -> None:
+        encode, own, *_ = self._how
+        tokens, rotary = encode(self._given)
+        flat = own(tokens.flatten(0, 1), rotary.flatten(0, 1), self._shape)
+        self._tokens.copy_(flat.view_as(tokens))
+        self._rotary.copy_(rotary)
+        self.sized.copy_((self._given.image_size > 0).all())
+
+    def put_into(self, stage: LayerStage) -> None:
+        """Prepare the images of a pair, and put it into a stage; to be captured."""
+        self._compute()
+        stage.x.copy_(self._tokens.flatten(0, 1))
+        stage.rotary.copy_(self._rotary.flatten(0, 1))
+        stage.keep.copy_(self._keys.reshape(stage.keep.shape))
+
+    def prepare(self) -> list[tuple[Tensor, Tensor]]:
+        """Tokens and rotary table of each image that was filled in, each (1, n, …)."""
+        if self._graph is None:
+            changed = (self._tokens, self._rotary, self.sized)
+            self._graph = Replayed(self._compute, changed, self._pool)
+        self._graph.run()
+        parts = self._cut(self._tokens.clone(), self._rotary.clone())
+        return [
+            (tokens[:, :count], rotary[:, :count])
+            for (tokens, rotary), count in zip(parts, self._counts, strict=True)
+        ]
+
+    def fill(self, images: Sequence[Features]) -> None:
+        """Put the features of images where they are looked for."""
+        self._counts = list(map(len, images))
         full = self._given.keypoints.shape[1]
         places: list[Tensor] = []
         numbers: list[Tensor] = []
@@ -257,6 +299,7 @@ class _Images:
                 for place in mine[:-1]:
                     place[count:].zero_()
                 mine = [*(place[:count] for place in mine[:-1]), mine[-1]]
+            if not self.whole:
                 self._keys[slot, ..., :count] = True
                 self._keys[slot, ..., count:] = False
             places += mine
@@ -265,14 +308,6 @@ class _Images:
             )  # fmt: skip
             numbers += [*(value for value in values if value is not None), features.image_size]
         torch._foreach_copy_(places, numbers)
-        self._graph.run()
-        parts = self._parts
-        if kept:
-            parts = self._cut(self._tokens.clone(), self._rotary.clone())
-        return [
-            part if len(image) == full else (part[0][:, : len(image)], part[1][:, : len(image)])
-            for part, image in zip(parts, images, strict=True)
-        ]
 
 
 class LightGlueGraphs:
@@ -294,38 +329,57 @@ class LightGlueGraphs:
         self._keeper: Replayed | None = None
 
     def prepare(
-        self,
-        images: Sequence[Features],
-        encode: Encode,
-        own: Own,
-        weights: Any,
-        others: Sequence[Tensor],
-        kept: bool = True,
+        self, images: Sequence[Features], how: FirstBlock
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Prepare the features of some images.
 
         Args:
             images: with at least one keypoint each, unbatched, all with or without scales.
-            encode, own: see `_Images`.
-            weights, others: all that these depend on; with others, graphs are made anew.
-            kept: whether what is returned is to outlast the next call.
+            how: what to make of them.
 
         Returns:
             Tokens and rotary table of each, each (1, N, …); (), whether all image sizes are above
             0, until the next call.
         """
-        places = tuple(value.data_ptr() for value in others)
         with self.lock:
-            graph = self._graph_of(images, encode, own, weights, places)
-            return graph.prepare(images, kept), graph.sized
+            first = self._filled(images, how)
+            return first.prepare(), first.sized
 
-    def _graph_of(
-        self, images: Sequence[Features], encode: Encode, own: Own, weights: Any, places: Any
-    ) -> _Images:
-        """The graph that prepares images of this number and size."""
-        if self._first[0] is not weights or self._first[1] != places:
+    def match_images(
+        self,
+        images: tuple[Features, Features],
+        how: FirstBlock,
+        weights: Sequence[LayerWeights],
+        blocks: Blocks,
+        settings: AdaptiveSettings,
+    ) -> tuple[list[Matches], Tensor]:
+        """Prepare the features of a pair and match it, in one graph as far as nobody has to ask.
+
+        Args:
+            images, how: as `prepare` has them.
+            weights, blocks, settings: as `match_adaptively` has them.
+
+        Returns:
+            The pair's matches, as `match` gives them; (), as `prepare`.
+        """
+        with self.lock:
+            first = self._filled(images, how)
+            size = StageSize(1, max(padded_size(len(image)) for image in images))
+            batch = self._batch_of(weights, blocks, size, images[0].device, settings)
+            asks = settings.depth_confidence is not None, settings.width_confidence is not None
+            return batch.match(first, [[len(image)] for image in images], *asks), first.sized
+
+    def _filled(self, images: Sequence[Features], how: FirstBlock) -> _Images:
+        """What prepares images of this number and size, with these."""
+        first = self._images_like(images, how)
+        first.fill(images)
+        return first
+
+    def _images_like(self, images: Sequence[Features], how: FirstBlock) -> _Images:
+        places = tuple(value.data_ptr() for value in how.others)
+        if self._first[0] is not how.weights or self._first[1] != places:
             self._images.clear()
-            self._first = weights, places
+            self._first = how.weights, places
         size = StageSize(len(images), padded_size(max(map(len, images))))
         whole = all(len(image) == size.keypoints for image in images)
         first = images[0]
@@ -333,19 +387,19 @@ class LightGlueGraphs:
         kinds = [None if values is None else (values.dtype, values.shape[1:]) for values in given]
         key = (size, whole, *kinds)
         if key not in self._images:
-            pool = self._shared(first)
-            self._images[key] = _Images(first, size, whole, encode, own, pool)
+            pool = self._shared(first.device)
+            self._images[key] = _Images(first, size, whole, how, pool)
             if len(self._images) > KEPT:
                 self._images.popitem(last=False)
         self._images.move_to_end(key)
         return self._images[key]
 
-    def _shared(self, where: Any) -> Any:
+    def _shared(self, device: torch.device) -> Any:
         """Memory that all graphs share; None: not on CUDA."""
-        if self._pool is None and where.device.type == "cuda":
+        if self._pool is None and device.type == "cuda":
             self._pool = torch.cuda.graph_pool_handle()
             # a pool ends with the last graph in it, and can never be used again
-            number = torch.zeros(1, device=where.device)
+            number = torch.zeros(1, device=device)
 
             def count() -> None:
                 number.add_(1)
@@ -362,30 +416,33 @@ class LightGlueGraphs:
         settings: AdaptiveSettings,
     ) -> list[Matches]:
         """Match B ≥ 1 pairs, see `match_adaptively`."""
+        sides = (prepared0, prepared1)
+        size = StageSize(
+            _power(len(prepared0.tokens)), padded_size(max(side.tokens.shape[1] for side in sides))
+        )
+        asks = settings.depth_confidence is not None, settings.width_confidence is not None
         with self.lock:
-            batch = self._batch_of(weights, blocks, (prepared0.tokens, prepared1.tokens), settings)
-            depth, width = settings.depth_confidence, settings.width_confidence
-            return batch.match(prepared0, prepared1, depth is not None, width is not None)
+            batch = self._batch_of(weights, blocks, size, prepared0.tokens.device, settings)
+            return batch.match(sides, [side.ends() for side in sides], *asks)
 
     def _batch_of(
         self,
         weights: Sequence[LayerWeights],
         blocks: Blocks,
-        sides: tuple[Tensor, Tensor],
+        size: StageSize,
+        device: torch.device,
         settings: AdaptiveSettings,
     ) -> _Batch:
-        """The graphs for tokens of this size, set to decide as wanted."""
-        device = sides[0].device
+        """The graphs for batches of a size, set to decide as wanted."""
         if weights is not self._weights or self._limits is None:
             self._batches.clear()
             self._weights, self._limits, self._settings = weights, StageLimits.on(device), None
         if settings != self._settings:
             self._limits.set(settings)
             self._settings = settings
-        size = StageSize(_power(len(sides[0])), padded_size(max(side.shape[1] for side in sides)))
         batch = self._batches.get(size)
         if batch is None:
-            batch = _Batch(size, weights, blocks, self._limits, self._shared(sides[0]))
+            batch = _Batch(size, weights, blocks, self._limits, self._shared(device))
             self._batches[size] = batch
             if len(self._batches) > KEPT:
                 self._batches.popitem(last=False)

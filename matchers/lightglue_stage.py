@@ -128,6 +128,10 @@ class StageSize(NamedTuple):
     keypoints: int
 
 
+First = Callable[["LayerStage"], None]
+"""Puts a batch into a stage."""
+
+
 class LayerStage:
     """The graphs of one size, for pairs that may have begun in a larger one.
 
@@ -183,11 +187,17 @@ class LayerStage:
 
         return self._graph(key, run)
 
-    def whole(self, masked: bool) -> Replayed:
-        """All layers, of which none decides, and the assignment."""
+    def load(self, first: First) -> Replayed:
+        """What is to be in place before the first layer."""
+        return self._graph(("load", first), lambda: first(self))
+
+    def whole(self, masked: bool, first: First | None = None) -> Replayed:
+        """All layers, of which none decides, and the assignment; and what comes first, if given."""
         last = len(self._weights)
 
         def run() -> None:
+            if first is not None:
+                first(self)
             alive = self._begin(1)
             shapes = self._shapes(alive, masked)
             x = self.x
@@ -199,7 +209,7 @@ class LayerStage:
             self.leave.copy_(alive[0].any(1) & alive[1].any(1))
             self._settle(x, last, shapes)
 
-        return self._graph(("whole", masked), run)
+        return self._graph(("whole", masked, first), run)
 
     def settle(self, layer: int, masked: bool) -> Replayed:
         """Assign the keypoints of the pairs that leave after a layer."""
@@ -210,14 +220,18 @@ class LayerStage:
 
         return self._graph(("settle", layer, masked), run)
 
-    def chain(self, last: int, masked: bool, depth: bool, width: bool) -> Replayed:
+    def chain(
+        self, last: int, masked: bool, depth: bool, width: bool, first: First | None = None
+    ) -> Replayed:
         """Layers 1 … last ≤ L, what each decides, and the assignment of the pairs that leave
-        meanwhile: nobody has to ask before the end.
+        meanwhile, and what comes first, if given: nobody has to ask before the end.
 
         The tokens of a pair that has left stay as they were, and none are gathered.
         """
 
         def run() -> None:
+            if first is not None:
+                first(self)
             b, n = self.size
             before, there = self.x, self.keep
             stop = torch.zeros_like(self.counts)
@@ -237,7 +251,7 @@ class LayerStage:
             shapes = self._shapes(self._by_sides(took), masked or (last > 1 and width))
             self._settle(self.x, last, shapes, stop if last > 1 else None)
 
-        return self._graph(("chain", last, masked, depth, width), run)
+        return self._graph(("chain", last, masked, depth, width, first), run)
 
     def move(self, other: LayerStage) -> Replayed:
         """Gather what is kept of the pairs in `slots` into a smaller stage."""
@@ -250,7 +264,7 @@ class LayerStage:
     def _graph(self, key: Any, function: Callable[[], None]) -> Replayed:
         if key not in self._made:
             changed = (
-                self.x, self.alive, self.keep, self.counts, self.leave,
+                self.x, self.rotary, self.alive, self.keep, self.counts, self.leave,
                 *self._records.changing,
             )  # fmt: skip
             self._made[key] = Replayed(function, changed, self._pool)

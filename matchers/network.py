@@ -114,7 +114,9 @@ class _Weights:
         self._names = [name for table in self._tables for name in table]
         self._slots = list(map(_GET, self._owners, self._names))
         self._tensors = [value for value in self._slots if isinstance(value, Tensor)]
-        self._layouts = _layouts(self._tensors)
+        self._looked_at = [t for t in self._tensors if t.is_cpu or t.is_inference()]
+        self._counted = [t for t in self._tensors if not (t.is_cpu or t.is_inference())]
+        self._layouts = self._seen()
         self.computed = any(hasattr(m, "parametrizations") for m in module.modules())
         """Whether PyTorch computes some weights from others, so that nothing can be kept."""
 
@@ -129,9 +131,15 @@ class _Weights:
             module is self._module
             and list(map(len, self._tables)) == self._sizes
             and all(map(is_, map(_GET, self._owners, self._names), self._slots))
-            and _layouts(self._tensors) == self._layouts
+            and self._seen() == self._layouts
             and torch.equal(_values(self._used), self._values)
         )
+
+    def _seen(self) -> list[Any]:
+        """What `_layout` says of all tensors; of those on a GPU quickly, for it waits meanwhile."""
+        pointers = [tensor.data_ptr() for tensor in self._counted]
+        versions = [tensor._version for tensor in self._counted]
+        return [*map(_layout, self._looked_at), pointers, versions]
 
 
 def _layout(tensor: Tensor) -> tuple[Any, ...]:
@@ -140,14 +148,6 @@ def _layout(tensor: Tensor) -> tuple[Any, ...]:
     if not tensor.is_cpu and not tensor.is_inference():
         return tensor.data_ptr(), tensor._version, tensor.dtype
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
-
-
-def _layouts(tensors: Sequence[Tensor]) -> list[tuple[Any, ...]]:
-    """`_layout` of each."""
-    return [
-        (t.data_ptr(), t._version, t.dtype) if t.is_cuda and not t.is_inference() else _layout(t)
-        for t in tensors
-    ]
 
 
 def _place(tensor: Tensor) -> int:
