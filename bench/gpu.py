@@ -4,7 +4,7 @@ One command, which needs no network, and ends within some minutes: what there is
 named as left out. Implementations of one task take turns on the same features of the same rendered
 frames, so that a slow spell hits all alike: read the ratios. All have the weights that are bundled
 for ALIKED, kornia's LightGlue and the authors' code as well. `--authors` names a clone of
-cvg/LightGlue, whose network is compiled as its README says.
+cvg/LightGlue; compiled as its README says it is measured last, with ours compiled, at one size.
 
     python -m bench.gpu --json gpu.json
     python -m bench.gpu --device cpu --quick
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ADAPTIVE = {"depth_confidence": 0.95, "width_confidence": 0.99}
 FULL = {"depth_confidence": -1.0, "width_confidence": -1.0}
-SECTIONS = ("match", "features", "bench", "train", "render")
+SECTIONS = ("match", "features", "bench", "train", "render", "compiled")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,6 @@ QUICK = Scale((64,), 3, 40, 256, 160, 1, 1, 2, 2, 2)
 @click.option("--device", help="cpu, cuda or mps.  [default: the best there is]")
 @click.option("--quick", is_flag=True, help="Little of everything: a proof that it runs.")
 @click.option("--only", multiple=True, type=click.Choice(SECTIONS), help="May be given again.")
-@click.option("--no-compile", is_flag=True, help="Leave out what torch.compile makes.")
 @click.option("--authors", type=click.Path(path_type=Path), help="A clone of cvg/LightGlue.")
 @click.option("--seconds", default=330.0, show_default=True, help="Begin nothing after so many.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="File to write.")
@@ -84,7 +83,6 @@ def main(
     device: str | None,
     quick: bool,
     only: tuple[str, ...],
-    no_compile: bool,
     authors: Path | None,
     seconds: float,
     out: Path | None,
@@ -108,7 +106,7 @@ def main(
     }
     click.echo(f"{result['device']}, torch {result['torch']}, {result['cores']} cores")
     with tempfile.TemporaryDirectory() as scratch:
-        figures = GpuFigures(Path(scratch), chosen, scale, not no_compile, authors)
+        figures = GpuFigures(Path(scratch), chosen, scale, authors)
         for section in only or SECTIONS:
             for task, measure in getattr(figures, section)():
                 if time.monotonic() - began > seconds:
@@ -137,7 +135,6 @@ class GpuFigures:
         folder: for frames and runs.
         device: of the networks.
         scale: how much.
-        compiles: whether compiled code is measured, too.
         authors: clone of the authors' code, or None.
     """
 
@@ -146,11 +143,10 @@ class GpuFigures:
         folder: Path,
         device: torch.device,
         scale: Scale,
-        compiles: bool,
         authors: Path | None,
     ) -> None:
         self.folder, self.device, self.scale = folder, device, scale
-        self.compiles, self.authors = compiles, authors
+        self.authors = authors
 
     # -- matching ------------------------------------------------------------------------------
 
@@ -161,30 +157,34 @@ class GpuFigures:
                 how = "adaptive" if adaptive else "full"
                 yield f"match {count} {how}", partial(self._match, count, adaptive)
 
-    def _match(self, count: int, adaptive: bool) -> dict[str, Any]:
+    def compiled(self) -> Tasks:
+        """The same of compiled code, at full depth and the middle size."""
+        count = self.scale.points[len(self.scale.points) // 2]
+        yield f"compiled {count} full", partial(self._match, count, False, True)
+
+    def _match(self, count: int, adaptive: bool, compiled: bool = False) -> dict[str, Any]:
         features = self._features(count)
-        runs = self._ours(features, adaptive)
-        for name, peer in self._peers(adaptive).items():
+        runs = self._ours(features, adaptive, compiled)
+        for name, peer in self._peers(adaptive, compiled).items():
             pairs = [as_dict(a, b) for a, b in pairwise(features)]
             runs[name] = without_gradients(partial(_each, peer, pairs))
         return self._measured(runs, len(features) - 1)
 
-    def _ours(self, features: list[Features], adaptive: bool) -> Runs:
-        """Ours one by one and in batches, by type and as compiled."""
+    def _ours(self, features: list[Features], adaptive: bool, compiled: bool) -> Runs:
+        """Ours one by one and in batches, by type; compiled one by one alone."""
         from matchers.sequence import SequenceMatcher
 
         runs: Runs = {}
         for dtype in self._types():
-            for compiled in (False, True) if self.compiles else (False,):
-                model = self._lightglue(adaptive, dtype)
-                if compiled:
-                    model.compile()
-                word = f"satgen {dtype}{' compiled' if compiled else ''}"
-                pairs = list(pairwise(features))
-                runs[f"{word}, one by one"] = partial(_each_pair, model, pairs)
-                for size in (8, 16):
-                    matcher = SequenceMatcher(None, model, batch_size=size)
-                    runs[f"{word}, sequence, batch {size}"] = partial(_all, matcher, features)
+            model = self._lightglue(adaptive, dtype)
+            if compiled:
+                model.compile(dynamic=False)
+            word = f"satgen {dtype}{' compiled' if compiled else ''}"
+            pairs = list(pairwise(features))
+            runs[f"{word}, one by one"] = partial(_each_pair, model, pairs)
+            for size in () if compiled else (8, 16):
+                matcher = SequenceMatcher(None, model, batch_size=size)
+                runs[f"{word}, sequence, batch {size}"] = partial(_all, matcher, features)
         return runs
 
     def _lightglue(self, adaptive: bool, dtype: str) -> Any:
@@ -196,8 +196,8 @@ class GpuFigures:
             "lightglue", features="aliked", device=self.device, dtype=dtype, **options
         )
 
-    def _peers(self, adaptive: bool) -> dict[str, Any]:
-        """Kornia's LightGlue, and the authors', compiled."""
+    def _peers(self, adaptive: bool, compiled: bool) -> dict[str, Any]:
+        """Kornia's LightGlue, and the authors'; compiled the latter alone."""
         from matchers.registry import find_weights
         from matchers.weights import load
 
@@ -206,19 +206,20 @@ class GpuFigures:
         layers = len({name.split(".")[1] for name in state if name.startswith("transformers.")})
         settings: dict[str, Any] = (ADAPTIVE if adaptive else FULL) | {"n_layers": layers}
         found: dict[str, Any] = {}
-        with contextlib.suppress(ImportError):
-            import kornia.feature
+        if not compiled:
+            with contextlib.suppress(ImportError):
+                import kornia.feature
 
-            peer = kornia.feature.LightGlue
-            with mock.patch(
-                f"{peer.__module__}.load_state_dict_from_url", return_value=dict(state)
-            ):
-                found["kornia"] = peer("aliked", **settings).eval().to(self.device)
+                peer = kornia.feature.LightGlue
+                with mock.patch(
+                    f"{peer.__module__}.load_state_dict_from_url", return_value=dict(state)
+                ):
+                    found["kornia"] = peer("aliked", **settings).eval().to(self.device)
         if self.authors is not None:
             module = module_of(self.authors / "lightglue" / "lightglue.py", "official_lightglue")
             with mock.patch("torch.hub.load_state_dict_from_url", return_value=dict(state)):
                 theirs = module.LightGlue(features="aliked", **settings).eval().to(self.device)
-            if self.compiles and not adaptive:
+            if compiled:
                 theirs.compile(mode="reduce-overhead")
             found["authors"] = theirs
         return found
@@ -227,10 +228,10 @@ class GpuFigures:
 
     def features(self) -> Tasks:
         """Milliseconds an image."""
-        for dtype in self._types():
-            yield f"aliked {dtype} {self.scale.small} px", partial(self._extraction, dtype)
         for features in ("aliked", "sift"):
             yield f"{features} for training", partial(self._versions, features)
+        for dtype in self._types():
+            yield f"aliked {dtype} {self.scale.small} px", partial(self._extraction, dtype)
 
     def _types(self) -> tuple[str, ...]:
         return ("float32", "float16") if self.device.type == "cuda" else ("float32",)
@@ -239,7 +240,7 @@ class GpuFigures:
         from matchers.registry import load_features
 
         data = self._frames(self.scale.small)
-        images = [data.rgb(index) for index in data.indices.tolist()[: 4 * self.scale.frames]]
+        images = [data.rgb(index) for index in data.indices.tolist()[: 2 * self.scale.frames]]
         extractor: Any = load_features("aliked", max_keypoints=512, device=self.device, dtype=dtype)
         runs: Runs = {"one by one": lambda: [extractor(image) for image in images]}
         for size in (4, 16):
@@ -265,7 +266,7 @@ class GpuFigures:
 
     def bench(self) -> Tasks:
         """Pairs a second with poses."""
-        for workers in dict.fromkeys((0, max(1, default_workers() - 1))):
+        for workers in dict.fromkeys((max(1, default_workers() - 1), 0)):
             yield f"bench, {workers} workers", partial(self._bench, workers)
 
     def _bench(self, workers: int) -> dict[str, Any]:
