@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,7 +32,9 @@ class Replayed:
         if pool is None:
             return
         kept = [tensor.clone() for tensor in changed]
-        with torch.cuda.device(changed[0].device):
+        device = changed[0].device
+        # a capture that fails leaves its stream the current one: the second `with` puts that right
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
             current: Any = torch.cuda.current_stream()
             aside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             aside.wait_stream(current)
@@ -44,6 +49,60 @@ class Replayed:
             self.ms = min(_milliseconds(graph.replay) for _ in range(_TIMED))
         for tensor, before in zip(changed, kept, strict=True):
             tensor.copy_(before)
+
+
+class SharedMemory:
+    """Memory that graphs share which are never at work together, for as long as this is there.
+
+    Args:
+        device: that they run on.
+
+    Attributes:
+        pool: see `Replayed`; None: not on CUDA.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.pool: Any = None
+        if device.type == "cuda":
+            self.pool = torch.cuda.graph_pool_handle()
+            # a pool ends with the last graph in it, and can never be used again
+            number = torch.zeros(1, device=device)
+
+            def count() -> None:
+                number.add_(1)
+
+            self._keeper = Replayed(count, (number,), self.pool)
+
+
+@dataclass
+class Assumptions:
+    """What code assumes of values that it may not look at, for a graph is made of it.
+
+    Attributes:
+        kind: of floats that numbers of any size are taken to fit.
+        hold: whether each assumption does, () bool on the device.
+    """
+
+    kind: torch.dtype
+    hold: list[Tensor] = field(default_factory=list)
+
+
+_assumptions: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
+
+
+def assumed() -> Assumptions | None:
+    """Where to note what is assumed; None: values may be looked at."""
+    return _assumptions.get()
+
+
+@contextmanager
+def assuming(kind: torch.dtype) -> Iterator[Assumptions]:
+    """In the `with` block no value on the device is looked at, see `Assumptions`."""
+    before = _assumptions.set(found := Assumptions(kind))
+    try:
+        yield found
+    finally:
+        _assumptions.reset(before)
 
 
 def _milliseconds(replay: Callable[[], None]) -> float:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from matchers.graphs import Replayed
+from matchers.graphs import Replayed, SharedMemory
 from matchers.lightglue_adaptive import (
     AdaptiveSettings,
     LayerWeights,
@@ -325,8 +325,7 @@ class LightGlueGraphs:
         self._weights: Sequence[LayerWeights] | None = None
         self._limits: StageLimits | None = None
         self._settings: AdaptiveSettings | None = None
-        self._pool: Any = None
-        self._keeper: Replayed | None = None
+        self._memory: SharedMemory | None = None
 
     def prepare(
         self, images: Sequence[Features], how: FirstBlock
@@ -396,16 +395,9 @@ class LightGlueGraphs:
 
     def _shared(self, device: torch.device) -> Any:
         """Memory that all graphs share; None: not on CUDA."""
-        if self._pool is None and device.type == "cuda":
-            self._pool = torch.cuda.graph_pool_handle()
-            # a pool ends with the last graph in it, and can never be used again
-            number = torch.zeros(1, device=device)
-
-            def count() -> None:
-                number.add_(1)
-
-            self._keeper = Replayed(count, (number,), self._pool)
-        return self._pool
+        if self._memory is None:
+            self._memory = SharedMemory(device)
+        return self._memory.pool
 
     def match(
         self,

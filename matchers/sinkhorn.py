@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from matchers.graphs import assumed
 from matchers.precision import products
 
 _ROOM = {torch.float32: 40.0, torch.float64: 340.0}
@@ -103,15 +104,22 @@ def _linear(
     real = couplings.detach()
     lowest = real.masked_fill(~present, torch.inf).amin()
     highest = real.masked_fill(~present, -torch.inf).amax()
-    ends: list[float] = torch.stack([lowest, highest]).tolist()  # a GPU is waited for here, once
-    low, high = ends
-    half = (high - low) / 2.0
+    middle: Tensor | float
     kind = couplings.dtype
-    if half > _ROOM[kind] and couplings.device.type != "mps":
-        kind = torch.float64
-    if not math.isfinite(half) or half > _ROOM[kind]:
-        return None
-    middle = (high + low) / 2.0
+    if assumptions := assumed():
+        kind = torch.promote_types(kind, assumptions.kind)
+        bottom, top = lowest.double(), highest.double()
+        assumptions.hold.append((top - bottom).abs() / 2.0 <= _ROOM[kind])
+        middle = ((top + bottom) / 2.0).to(couplings)
+    else:
+        ends: list[float] = torch.stack([lowest, highest]).tolist()  # a GPU is waited for, once
+        low, high = ends
+        half = (high - low) / 2.0
+        if half > _ROOM[kind] and couplings.device.type != "mps":
+            kind = torch.float64
+        if not math.isfinite(half) or half > _ROOM[kind]:
+            return None
+        middle = (high + low) / 2.0
     # Absent scores may be out of the range: 0 before the exponential, and after it.
     kernel = (couplings - middle).masked_fill(~present, 0.0).to(kind).exp()
     kernel = kernel.masked_fill(~present, 0.0)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from matchers import operations
 from matchers.assignment import mutual_matches, stack_padded, to_matches
+from matchers.graphs import assumed
 from matchers.lightglue_blocks import TokenShape, split
 from matchers.network import Network, check_fit, check_options, check_sides, check_single
 from matchers.sinkhorn import log_optimal_transport
@@ -211,7 +212,11 @@ class SuperGlue(Network):
         encode = self.kenc if self.training else self._folded_encoder
         both = (features0, features1)
         masks = [features.mask if features.batched else None for features in both]
-        places = [None if mask is None else mask.flatten().nonzero()[:, 0] for mask in masks]
+        flat = [None if mask is None else mask.flatten() for mask in masks]
+        if assumed() is None:
+            places = [None if mask is None else mask.nonzero()[:, 0] for mask in flat]
+        else:  # of a size that does not depend on values
+            places = flat
         sides = [
             self._encode(features, encode, where)
             for features, where in zip(both, places, strict=True)
@@ -220,12 +225,7 @@ class SuperGlue(Network):
         x = torch.cat([tokens.flatten(0, 1) for tokens in sides])
         real = None
         if any(where is not None for where in places):
-            counts = [tokens.shape[0] * tokens.shape[1] for tokens in sides]
-            first, second = (
-                torch.arange(count, device=x.device) if where is None else where
-                for where, count in zip(places, counts, strict=True)
-            )
-            real = torch.cat([first, second + counts[0]])
+            real = _side_by_side(places, [tokens.shape[0] * tokens.shape[1] for tokens in sides])
         for number, layer in enumerate(self.gnn.layers):
             assert isinstance(layer, AttentionalPropagation)
             cross = number % 2 == 1
@@ -282,12 +282,12 @@ class SuperGlue(Network):
             layers.append(layer.weights())
         return layers
 
-    def _folded_encoder(self, x: Tensor) -> Tensor:
+    def _folded_encoder(self, x: Tensor, real: Tensor | None) -> Tensor:
         return self.kenc.folded(x)
 
     def _encode(self, features: Features, encoder: Any, places: Tensor | None) -> Tensor:
-        """Descriptors plus encoded keypoints (B, N, dim) (§3.1); `places` (K,) are those tokens
-        that are no padding, None: all."""
+        """Descriptors plus encoded keypoints (B, N, dim) (§3.1); `places` are those tokens that
+        are no padding, see `at_places`."""
         size = features.image_size.float()
         if features.descriptors.shape[-1] != self.config.descriptor_size:
             raise InputError(
@@ -312,6 +312,23 @@ class SuperGlue(Network):
         scores = tokens0 @ tokens1.transpose(1, 2) * self.config.descriptor_dim**-0.5
         iterations = self.config.sinkhorn_iterations
         return log_optimal_transport(scores, self.bin_score.float(), iterations, mask0, mask1)
+
+
+def _side_by_side(places: Sequence[Tensor | None], counts: Sequence[int]) -> Tensor:
+    """Places of both sides' tokens, one of them given at least, as those of all, see `at_places`;
+    `counts` are the sides' tokens."""
+    given = next(where for where in places if where is not None)
+    if given.dtype == torch.bool:
+        sides = [
+            given.new_ones(count) if where is None else where
+            for where, count in zip(places, counts, strict=True)
+        ]
+        return torch.cat(sides)
+    first, second = (
+        torch.arange(count, device=given.device) if where is None else where
+        for where, count in zip(places, counts, strict=True)
+    )
+    return torch.cat([first, second + counts[0]])
 
 
 # -- what others have to know of it --------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from matchers.lightglue_blocks import TokenShape
@@ -38,9 +39,9 @@ class KeypointEncoder(nn.Module):
         super().__init__()
         self.encoder = _mlp(widths)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(T, 3) -> (T, dim), with BatchNorm as the mode has it."""
-        return _through(self.encoder, x)
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+        """(T, 3) -> (T, dim), with BatchNorm as the mode has it; `real`: see `at_places`."""
+        return _through(self.encoder, x, real)
 
     def folded(self, x: Tensor) -> Tensor:
         """The same with BatchNorm's running statistics, folded into the linear layers."""
@@ -112,18 +113,28 @@ class AttentionalPropagation(nn.Module):
         message = _messages(x, project, bias, self.heads, shapes, cross)
         message = functional.linear(message, self.merging(), self.attn.merge.bias)
         both = torch.cat([x, message], 1)
-        return at_places(real, lambda values: _through(self.mlp, values), both)
+        return at_places(real, lambda values, some: _through(self.mlp, values, some), both)
 
 
-def at_places(places: Tensor | None, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def at_places(
+    places: Tensor | None, function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor
+) -> Tensor:
     """A function of some of the tokens (T, in), at places (K,), and 0 elsewhere; None: of all.
 
     BatchNorm must not see padding. Places, unlike a mask, are made once for all layers, and a GPU
-    is not waited for at each.
+    is not waited for at each. How many there are is known to the host alone: for graphs there may
+    be a mask (T,) instead, with which the function is of all tokens.
+
+    Args:
+        places: (K,) int64, or (T,) bool, or None.
+        function: takes tokens, and that mask if it is one.
+        x: tokens.
     """
     if places is None:
-        return function(x)
-    values = function(x.index_select(0, places))
+        return function(x, None)
+    if places.dtype == torch.bool:
+        return function(x, places).masked_fill(~places[:, None], 0.0)
+    values = function(x.index_select(0, places), None)
     return values.new_zeros((len(x), values.shape[1])).index_copy(0, places, values)
 
 
@@ -171,15 +182,69 @@ def _mlp(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _through(mlp: nn.Sequential, x: Tensor) -> Tensor:
-    """An MLP of tokens (T, in). One token has no variance: BatchNorm uses running statistics."""
+def _through(mlp: nn.Sequential, x: Tensor, real: Tensor | None) -> Tensor:
+    """An MLP of tokens (T, in). One token has no variance: BatchNorm uses running statistics.
+
+    In training, `real` (T,) bool are the tokens that BatchNorm is to see; None: all.
+    """
     for layer in mlp:
-        if isinstance(layer, nn.BatchNorm1d) and len(x) < 2:
+        if isinstance(layer, nn.BatchNorm1d) and real is not None:
+            x = _norm_of_some(layer, x, real)
+        elif isinstance(layer, nn.BatchNorm1d) and len(x) < 2:
             mean, variance = layer.running_mean, layer.running_var
             x = functional.batch_norm(x, mean, variance, layer.weight, layer.bias, eps=layer.eps)
         else:
             x = layer(x)
     return x
+
+
+def _norm_of_some(norm: nn.BatchNorm1d, x: Tensor, real: Tensor) -> Tensor:
+    """BatchNorm of training, by the statistics of the real ones (T,) of the tokens (T, in)."""
+    running_mean, running_var, seen = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    assert running_mean is not None and running_var is not None and seen is not None
+    assert norm.momentum is not None
+    with torch.no_grad():
+        values, some = x.detach(), real[:, None]
+        count = real.sum()
+        enough, number = count > 1, count.clamp(min=1)
+        mean = values.masked_fill(~some, 0.0).sum(0) / number
+        squares = (values - mean).square_().masked_fill_(~some, 0.0).sum(0)
+        mean = torch.where(enough, mean, running_mean)
+        variance = torch.where(enough, squares / number, running_var)
+        unbiased = torch.where(enough, squares / (number - 1).clamp(min=1), running_var)
+        running_mean.lerp_(mean, norm.momentum)
+        running_var.lerp_(unbiased, norm.momentum)
+        seen.add_(enough)
+        scale = torch.rsqrt(variance + norm.eps)
+        share = torch.where(enough, some.to(x.dtype) / number, 0.0)
+    normed: Tensor = _Normed.apply(x, norm.weight, norm.bias, mean, scale, share)  # type: ignore[no-untyped-call]
+    return normed
+
+
+class _Normed(torch.autograd.Function):
+    """Tokens (T, C) less a mean (C,), times a scale (C,) and a weight (C,), plus a bias (C,).
+
+    Mean and scale are those of the tokens, in which each has a share (T, 1). As in BatchNorm's
+    own, the tokens are all that is kept of the forward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor,
+        share: Tensor,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(x, weight, mean, scale, share)
+        factor = scale * weight
+        return torch.addcmul(bias - mean * factor, x, factor)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, scale, share = ctx.saved_tensors
+        normed = (x - mean) * scale
+        by_weight, by_bias = (by * normed).sum(0), by.sum(0)
+        through = normed.mul_(by_weight).add_(by_bias).mul_(share)
+        return (by - through).mul_(scale * weight), by_weight, by_bias, None, None, None
 
 
 def _folded(linear: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -120,4 +120,5 @@ TRAINING = TrainingSpec(
     decayed=True,
     # in bfloat16 similarities have eight bits, too few to tell matches apart
     widened=("log_assignment", "token_confidence"),
+    replayed=True,
 )

@@ -1,7 +1,7 @@
 """Where the time of a training's steps goes: some of them watched by `torch.profiler`.
 
 The steps that are watched are the run's own, which they do not change; the first ones, in which
-memory is found and code compiled, are let pass.
+memory is found, code compiled and graphs captured, are let pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from satgen.errors import RunError
 
-SKIPPED, WATCHED = 10, 10
+SKIPPED, WATCHED = 30, 10
 """Steps that pass before, and that are watched."""
 
 LISTED = 12
@@ -25,6 +25,9 @@ LISTED = 12
 
 BACK = "backward"
 """The part whose operations a thread of its own hands over to a GPU."""
+
+REPLAYED = "forward and backward"
+"""The part whose operations a graph hands over to a GPU."""
 
 _WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")
 """Calls in which the host waits for a GPU."""
@@ -38,7 +41,8 @@ class StepReport:
         steps: that were watched.
         seconds: that they took.
         host_s: by part, of the host.
-        device_s: by part, of a GPU; empty without one. What no other part gave to it, `BACK` did.
+        device_s: by part, of a GPU; empty without one. What no other part gave to it, `BACK` did;
+            or `REPLAYED`, where nothing says which operations were a graph's.
         waits: times that the host waited for the GPU.
         operations: the largest ones: name, calls, and seconds of the GPU, or of the CPU without
             one.
@@ -151,9 +155,11 @@ class StepProfiler:
         device: dict[str, float] = {}
         if kernels:
             device = {name: ranges[name].device_time_total / 1e6 for name in host}
-            others = sum(spent for name, spent in device.items() if name != BACK)
+            told = BACK in device and device.get(REPLAYED, 0.0) > 0.0
+            untold = REPLAYED if REPLAYED in device and not told else BACK
+            others = sum(spent for name, spent in device.items() if name != untold)
             whole = sum(event.self_device_time_total for event in kernels) / 1e6
-            device[BACK] = max(whole - others, 0.0)
+            device[untold] = max(whole - others, 0.0)
         largest = [
             (event.key, event.count, event.self_device_time_total / 1e6) for event in kernels
         ] or [(event.key, event.count, event.self_cpu_time_total / 1e6) for event in events]

@@ -73,6 +73,10 @@ class TrainingSpec:
         decayed: whether weights decay.
         widened: names of the modules that must compute in float32 under autocast; None: the
             matcher is not to be trained in mixed precision.
+        replayed: whether a GPU may replay forward pass, loss and gradients of one batch as a graph
+            with the values of others: they follow from the tensors, in training mode, by the same
+            operations each time; and under `matchers.graphs.assuming` the GPU is not waited for.
+            A side's depth maps are None then.
     """
 
     build: Callable[[TrainConfig, FeaturesSpec], nn.Module]
@@ -86,3 +90,4 @@ class TrainingSpec:
     layered: frozenset[str] = field(default_factory=frozenset)
     decayed: bool = False
     widened: tuple[str, ...] | None = None
+    replayed: bool = False

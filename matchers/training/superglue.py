@@ -83,4 +83,5 @@ TRAINING = TrainingSpec(
     sizes=sizes,
     load=load,
     threshold=lambda model: float(model.config.match_threshold),
+    replayed=True,
 )

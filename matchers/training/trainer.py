@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,9 @@ from matchers.training.bank import PairSide
 from matchers.training.config import TrainConfig
 from matchers.training.figures import Tally
 from matchers.training.objectives import measure, trainable
-from matchers.training.profiling import BACK, StepProfiler
+from matchers.training.profiling import BACK, REPLAYED, StepProfiler
+from matchers.training.replay import StepGraphs
+from matchers.training.spec import LossAndAssignment
 from matchers.training.validation import Validation
 from matchers.truth.batched import Labels
 from satgen.errors import RunError
@@ -44,14 +47,16 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LOG, VALIDATION = "log.csv", "validation.csv"
 
-PARTS = ("pairs and labels", "forward", BACK, "optimiser")
-"""Parts of a step, as `torch.profiler` tells of them."""
+PARTS = ("pairs and labels", "forward", BACK, REPLAYED, "optimiser")
+"""Parts of a step, as `torch.profiler` tells of them: a batch goes forward and backward either by
+itself or by a graph."""
 
 LOG_EVERY = 10
 """Steps that a line of the log is about."""
 
-_TIMED_FROM, _TIMED = 2, 5
-"""Steps that are gone to warm up, and that are timed, before a schedule is laid out."""
+_TIMED_FROM, _TIMED, _TIMED_AT_MOST = 2, 5, 40
+"""Steps that are gone to warm up, that are timed, and that are gone in all at most until there are
+so many without a graph to be made, before a schedule is laid out."""
 
 COLUMNS = (
     "step", "learning_rate", "loss", "precision", "recall", "stop_layer", "gradient", "angle_deg",
@@ -74,6 +79,8 @@ class Hardware:
         save_seconds: between checkpoints.
         workers: processes that make frames ready for the extractor, see
             `matchers.training.cache.fill`.
+        graphs: whether batches are replayed as graphs (`matchers.training.replay`); None: on CUDA
+            they are.
     """
 
     device: torch.device
@@ -81,17 +88,23 @@ class Hardware:
     compile: bool = False
     save_seconds: float = 120.0
     workers: int | None = None
+    graphs: bool | None = None
+
+    @property
+    def replays(self) -> bool:
+        """Whether graphs are used."""
+        return self.device.type == "cuda" if self.graphs is None else self.graphs
 
     @property
     def behind(self) -> int:
         """Steps whose loss may not have been looked at when the next one begins."""
         return 0 if self.device.type == "cpu" else 1
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision, if it is wanted."""
+    def autocast(self, kept: bool = True) -> AbstractContextManager[Any]:
+        """Mixed precision, if it is wanted; `kept`: parameters are cast once."""
         if not self.mixed:
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=kept)
 
 
 class Batch(NamedTuple):
@@ -265,20 +278,23 @@ def step_seconds(
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate)
     counters = _Progress()
     step = _Step(model, stage, config, batches, parameters, optimiser, counters, hardware)
-    times = []
+    times: list[float] = []
+    settled: list[float] = []
     try:
         with _arithmetic(hardware.device):
-            for number in range(_TIMED_FROM + _TIMED):
+            while len(settled) < _TIMED and len(times) < _TIMED_AT_MOST:
                 began = time.perf_counter()
-                counters.step = number % config.stage_steps(stage)
+                counters.step = len(times) % config.stage_steps(stage)
                 step.gradients()
                 step.forget()
                 synchronise(hardware.device)
                 times.append(time.perf_counter() - began)
+                if step.settled and len(times) > _TIMED_FROM:
+                    settled.append(times[-1])
     finally:
         step.close()
     optimiser.zero_grad(set_to_none=True)
-    return statistics.median(times[_TIMED_FROM:])
+    return statistics.median(settled or times[-_TIMED:])
 
 
 def _due(counters: _Progress, config: TrainConfig, steps: int) -> bool:
@@ -309,6 +325,11 @@ class _Step:
         self._buffers: list[Tensor] = []
         self._figures: _Figures | None = None
         self._unread: deque[_Figures] = deque()
+        self._graphs: StepGraphs | None = None
+        if hardware.replays:
+            autocast = partial(hardware.autocast, kept=False)
+            self._graphs = StepGraphs(model, config.training, stage, parameters, autocast)
+        self.settled = True
 
     def gradients(self) -> Tally:
         """The next step's gradients; figures of its pairs where a line of the log is due."""
@@ -323,21 +344,20 @@ class _Step:
         training = config.training
         losses, angles = [], []
         tally = Tally()
+        self.settled = True
         due = (step + 1) % LOG_EVERY == 0 or step + 1 == steps
         with record_function(PARTS[0]):
             drafts = self._drafts(step)
         for draft in drafts:
             with record_function(PARTS[0]):
                 batch = draft()
-            with record_function(PARTS[1]), self._hardware.autocast():
-                outcome = training.objective(model, batch.side0, batch.side1, batch.labels, stage)
-            with record_function(PARTS[2]):
-                (outcome.loss / len(drafts)).backward()  # type: ignore[no-untyped-call]
+            outcome = self._backward(batch, len(drafts))
             losses.append(outcome.loss.detach())
             angles.append(batch.angle_deg)
             if due:
                 tally += measure(model, training, outcome, batch.side0, batch.side1, batch.labels)
-        with record_function(PARTS[3]):
+            del outcome  # a graph cannot be captured beside what another one's gradients hang on
+        with record_function(PARTS[-1]):
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.clip)
         self._figures = _Figures(step, torch.stack([torch.stack(losses).mean(), norm]), angles)
         if not self._hardware.behind:
@@ -347,7 +367,7 @@ class _Step:
     def take(self) -> None:
         """Go the step and count it."""
         assert self._figures is not None
-        with record_function(PARTS[3]):
+        with record_function(PARTS[-1]):
             self._optimiser.step()
         self._buffers = []
         self._counters.step += 1
@@ -376,8 +396,24 @@ class _Step:
             value.copy_(before)
 
     def close(self) -> None:
-        """End the thread that prepares steps."""
+        """End the thread that prepares steps, and free what the steps took."""
         self._drafts.close()
+        if self._graphs is not None:
+            self._graphs.close()
+
+    def _backward(self, batch: Batch, count: int) -> LossAndAssignment:
+        """Add the gradients of a batch, one of so many."""
+        sides = batch.side0, batch.side1, batch.labels
+        if self._graphs is not None:
+            replayed = self._graphs.gradients(*sides, count)
+            self.settled &= self._graphs.settled
+            if replayed is not None:
+                return replayed
+        with record_function(PARTS[1]), self._hardware.autocast():
+            outcome = self._config.training.objective(self._model, *sides, self._stage)
+        with record_function(PARTS[2]):
+            (outcome.loss / count).backward()  # type: ignore[no-untyped-call]
+        return outcome
 
     def _read(self, figures: _Figures) -> tuple[float, float]:
         """The loss of a step and its gradient's norm."""
