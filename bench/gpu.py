@@ -13,7 +13,6 @@ cvg/LightGlue; compiled as its README says it is measured last, with ours compil
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import platform
 import statistics
@@ -35,6 +34,7 @@ from satgen.processes import default_workers
 if TYPE_CHECKING:
     import torch
 
+    from matchers.training.profiling import StepProfiler
     from matchers.types import Features
 
 ADAPTIVE = {"depth_confidence": 0.95, "width_confidence": 0.99}
@@ -64,7 +64,7 @@ class Scale:
     small: int = 512
     rounds: int = 7
     pairs: int = 120
-    steps: int = 60
+    steps: int = 120
     batch: int = 32
     rendered: int = 100
 
@@ -295,43 +295,53 @@ class GpuFigures:
         yield "train lightglue on aliked", self._train
 
     def _train(self) -> dict[str, Any]:
-        from matchers.training.config import TrainConfig
         from matchers.training.profiling import SKIPPED, WATCHED, StepProfiler, StepReport
-        from matchers.training.run import train
-        from matchers.training.trainer import LOG, PARTS, Hardware
+        from matchers.training.trainer import PARTS
 
-        steps, fast = self.scale.steps, self.device.type == "cuda"
+        steps = self.scale.steps
+        times: list[tuple[int, float]] = []
+        self._trained("rate", steps, _step_clock(self.device, times))
+        (first, began), (last, ended) = times
+        told: list[StepReport] = []
+        # another one is watched, which takes time
+        watched = min(steps, SKIPPED + WATCHED)
+        stages = self._trained("watched", watched, StepProfiler(PARTS, told.append))
+        (report,) = told
+        spent = report.device_s or report.host_s
+        busy_s = sum(report.device_s.values()) / report.steps
+        rate = (last - first) / (ended - began)
+        return {
+            "steps_a_second": round(rate, 2),
+            "step_ms": round(1e3 / rate, 2),
+            "device_ms": round(1e3 * busy_s, 2),
+            "pairs_a_step": self.scale.batch,
+            "shares": {k: round(v / sum(spent.values()), 3) for k, v in spent.items()},
+            "device_busy": round(busy_s * rate, 3),
+            "waits_a_step": report.waits / report.steps,
+            "operations_ms": {
+                name[:60]: round(1e3 * s / report.steps, 3) for name, _, s in report.operations
+            },
+            "stages": stages,
+        }
+
+    def _trained(self, name: str, steps: int, profiler: StepProfiler) -> list[str]:
+        """Train so many steps of the stage "pose", watched; the stages that were run."""
+        from matchers.training.config import TrainConfig
+        from matchers.training.run import train
+        from matchers.training.trainer import Hardware
+
         config = TrainConfig(
             features="aliked", homography_steps=0, steps=steps, confidence_steps=1, layers=5,
             dim=256, batch=self.scale.batch, accumulate=1, gaps=(1,), warmup=1,
             validate_every=10 * steps, validation_pairs=1, test_pairs=1, versions=2,
         )  # fmt: skip
-        cache, out = self.folder / "cache", self.folder / "train"
-        told: list[StepReport] = []
         summary = train(
-            [self._frames(self.scale.small).folder], config, out, cache=cache,
-            hardware=Hardware(self.device, mixed=fast),
-            profiler=StepProfiler(PARTS, told.append),
+            [self._frames(self.scale.small).folder], config, self.folder / f"train-{name}",
+            cache=self.folder / "cache",
+            hardware=Hardware(self.device, mixed=self.device.type == "cuda"),
+            profiler=profiler,
         )  # fmt: skip
-        with (out / "pose" / LOG).open(encoding="utf-8") as file:
-            lines = [(int(row["step"]), float(row["seconds"])) for row in csv.DictReader(file)]
-        (report,) = told
-        # the steps after those that were watched, which takes time
-        free = [line for line in lines if line[0] >= SKIPPED + WATCHED] or lines[:1]
-        steps_timed, seconds = free[-1][0] - free[0][0], free[-1][1] - free[0][1]
-        rate = steps_timed / seconds if seconds else report.steps / report.seconds
-        spent = report.device_s or report.host_s
-        return {
-            "steps_a_second": round(rate, 2),
-            "pairs_a_step": config.batch,
-            "shares": {k: round(v / sum(spent.values()), 3) for k, v in spent.items()},
-            "device_busy": round(sum(report.device_s.values()) / report.seconds, 3),
-            "waits_a_step": report.waits / report.steps,
-            "operations_ms": {
-                name[:60]: round(1e3 * s / report.steps, 3) for name, _, s in report.operations
-            },
-            "stages": list(summary.stages),
-        }
+        return list(summary.stages)
 
     def render(self) -> Tasks:
         """Frames a second by workers."""
@@ -402,6 +412,27 @@ class GpuFigures:
         for name, ms in times.items():
             found[name]["ms"] = round(statistics.median(ms), 3)
         return found
+
+
+def _step_clock(device: torch.device, times: list[tuple[int, float]]) -> StepProfiler:
+    """Notes when the second half of a stage's steps begins and ends: numbers of steps, seconds."""
+    from matchers.clock import synchronise
+    from matchers.training.profiling import StepProfiler
+
+    class Clock(StepProfiler):
+        def before(self, step: int, steps: int) -> None:
+            if not times and step >= steps // 2:
+                self._note(step)
+
+        def end(self, step: int) -> None:
+            if len(times) == 1:
+                self._note(step)
+
+        def _note(self, step: int) -> None:
+            synchronise(device)
+            times.append((step, time.perf_counter()))
+
+    return Clock((), lambda report: None)
 
 
 def _each(peer: Callable[[Any], Any], pairs: list[Any]) -> list[Any]:
