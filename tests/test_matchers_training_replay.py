@@ -286,6 +286,47 @@ def test_a_capture_that_fails_is_told_of_once_and_done_without(
     assert all(torch.equal(replayed[name], value) for name, value in plain.items())
 
 
+@pytest.mark.parametrize(("matcher", "stage"), STAGES)
+def test_nothing_of_a_backward_pass_is_left_when_another_is_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matcher: str, stage: str
+) -> None:
+    """What hands a parameter its gradient keeps the stream on which it was first used for as long
+    as anything hangs on it; another stream's cannot be in a capture."""
+    config = replace(CONFIGS[matcher], accumulate=3)
+    training, parameters, met = config.training, [], []
+
+    def hand(parameter: nn.Parameter) -> Any:
+        with torch.enable_grad():
+            return parameter.view_as(parameter).grad_fn.next_functions[0][0].metadata
+
+    def objective(model: nn.Module, *given: Any) -> Any:
+        parameters[:] = [p for p in model.parameters() if p.requires_grad]
+        outcome = training.objective(model, *given)
+        for parameter in parameters:
+            hand(parameter)["used"] = True
+        assert all("used" in hand(parameter) for parameter in parameters[-2:])
+        return outcome
+
+    class Looking(replay.Replayed):
+        def __init__(self, function: Callable[[], None], changed: Any, pool: Any) -> None:
+            for _ in range(2):
+                met.extend("used" in hand(parameter) for parameter in parameters)
+                function()
+            super().__init__(function, changed, pool)
+
+    monkeypatch.setattr(replay, "Replayed", Looking)
+    watched = replace(training, objective=objective)
+    monkeypatch.setattr(TrainConfig, "training", property(lambda config: watched))
+    # captures come right behind batches without a graph, and behind figures of them
+    a, b, c, d, e, f = [(count, masked) for count in (16, 17, 18) for masked in (True, False)]
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    trained(
+        tmp_path, replace(config, steps=6, confidence_steps=6), stage, True,
+        (a, b, c, d, a, e, f, d, b),
+    )  # fmt: skip
+    assert len(met) == 6 * 2 * len(parameters) and not any(met)
+
+
 def test_ctrl_c_in_a_capture_is_not_taken_for_its_failure(
     prepared: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
