@@ -48,10 +48,11 @@ def compare(run_a: str | Path, run_b: str | Path) -> Figures:
             combinations.
 
     Raises:
-        InputError: a folder that is no finished run, a combination that it has not, or runs
-            without a common pair or combination.
+        InputError: a folder that is no finished run, a combination that it has not, runs that were
+            counted by other rules, or without a common pair or combination.
     """
     (known_a, table_a), (known_b, table_b) = _read(run_a), _read(run_b)
+    _check_counting({run_a: known_a, run_b: known_b})
     compared = []
     points = {side: _points(run) for side, run in (("a", run_a), ("b", run_b))}
     for a, b in _partners(known_a, known_b, run_a, run_b):
@@ -161,6 +162,17 @@ def _read(run: str | Path) -> tuple[dict[str, Any], pd.DataFrame]:
         ids = ", ".join(entry["id"] for entry in known["combinations"])
         raise InputError(f"{folder}: combination {wanted!r}: must be one of {ids}")
     return known | {"combinations": chosen}, _with_rolls(result.table)
+
+
+def _check_counting(runs: dict[str | Path, dict[str, Any]]) -> None:
+    """Refuse runs of which one counts keypoints by other rules than another."""
+    rules = {run: known.get("counting", 1) for run, known in runs.items()}
+    oldest = min(rules, key=lambda run: rules[run])
+    if rules[oldest] != max(rules.values()):
+        raise InputError(
+            f"{oldest}: was counted by older rules, in which keypoints in one place counted more "
+            "than once: run it again"
+        )
 
 
 def _with_rolls(table: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from matchers.truth.pairs import (
     pairs_csv,
     sample_pairs,
 )
+from matchers.truth.rules import COUNTING
 from matchers.types import FILE_FORMATS
 from satgen.dataset import Dataset, check_frames, open_datasets
 from satgen.errors import InputError
@@ -110,6 +111,7 @@ def plan(
     listing, lists = pairs_csv(pairs), _posed_lists(posed, set(opened))
     identity = {
         "satgen": satgen.__version__,
+        "counting": COUNTING,
         "config": _config_identity(config),
         "weights": {name: file_sha256(path) for name, path in weights.items()},
         "sources": {
@@ -141,6 +143,7 @@ def plan(
         **software(),
         "machine": machine(config.threads, lineup.device),
         "config": config.to_json(),
+        "counting": COUNTING,
         "datasets": [_dataset_json(name, data) for name, data in opened.items()],
         "posed": [{"file": str(p.file), "images": str(p.images)} for p in posed],
         "combinations": [combination_json(c) for c in lineup.combinations],

@@ -256,6 +256,16 @@ def test_runs_of_one_combination_each_are_compared_whatever_they_are(tmp_path: P
         compare(a, tmp_path / "nowhere")
 
 
+def test_runs_counted_by_other_rules_are_not_compared(tmp_path: Path) -> None:
+    a, b = (run_folder(tmp_path / name, rows(), PLAIN) for name in "ab")
+    written = json.loads((a / "run.json").read_text())
+    (a / "run.json").write_text(json.dumps(written | {"counting": 2}))
+    with pytest.raises(InputError, match=rf"{b}: was counted by older rules.*run it again"):
+        compare(a, b)
+    (b / "run.json").write_text(json.dumps(written | {"counting": 2}))
+    assert compare(a, b)["combinations"]
+
+
 def test_any_two_combinations_are_compared_by_name(tmp_path: Path) -> None:
     table = rows()
     table["pose_error_deg"] = np.where(table["combination"] == FULL.id, 0.0, 9.0)

@@ -36,6 +36,10 @@ from numpy.typing import ArrayLike, NDArray
 from satgen.errors import InputError
 from satgen.settings import setting
 
+COUNTING = 2
+"""Which rules scores are counted by, for records of them: 1 counted rows of keypoints, of which
+several may lie in one place, 2 counts places."""
+
 GAPS = (1, 2, 5, 10, 20, 30, 45, 60)
 """Differences of index at which frames are paired by default."""
 
