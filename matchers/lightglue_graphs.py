@@ -82,6 +82,8 @@ class _Batch:
         """Of the first images' tokens and rotary tables, and the second's."""
         self._expected = 1
         """Layers that all pairs are likely to need, as those of the batch before did."""
+        self._prunes = False
+        """Whether keypoints are likely to be dropped within them."""
 
     def match(
         self,
@@ -115,19 +117,19 @@ class _Batch:
             together = depth and not layer
             reach = self._expected if together else layer + 1
             if together:
-                stage.chain(reach, masked, depth, width, first).run()
+                counts, answers = self._chained(given, busy, masked, width)
             else:
                 if first is not None and not layer:
                     stage.load(first).run()
                 stage.step(reach, masked, depth, width).run()
-            counts, answers = records.told()
+                counts, answers = records.told()
             told, leaving = {}, reach == last
             for done in range(layer + 1, reach + 1):
                 for pair in busy:
                     stops[pair] = done
                 told = _by_place(stage, answers[done - 1])
                 leaving = leaving or any(told[pair][0] for pair in busy)
-                busy = [p for p in busy if done < last and not told[p][0] and min(told[p][1:])]
+                busy = _staying(busy, told) if done < last else []
             if leaving and not together:
                 stage.settle(reach, masked).run()
                 counts = None
@@ -145,6 +147,36 @@ class _Batch:
             Matches(indices[pair, : counts[pair]], scores[pair, : counts[pair]], what)
             for pair, what in enumerate(adapted)
         ]
+
+    def _chained(
+        self,
+        given: tuple[LightGluePrepared, LightGluePrepared] | _Images,
+        busy: Sequence[int],
+        masked: bool,
+        width: bool,
+    ) -> tuple[list[int], list[list[int]]]:
+        """Run the layers that nobody asks between, and what `StageRecords.told` then says.
+
+        Where the batch before lost no keypoint in them they are run as if this one lost none, for
+        attention without a mask is faster; and anew if it did.
+        """
+        stage, reach = self._stages[self.size], self._expected
+        first = given.put_into if isinstance(given, _Images) else None
+        while True:
+            stage.chain(reach, masked, self._prunes and width, True, width, first).run()
+            counts, answers = self._records.told()
+            pruned, staying = False, list(busy)
+            for layer in range(1, reach):
+                told = _by_place(stage, answers[layer - 1])
+                staying = _staying(staying, told)
+                pruned |= any(min(told[pair][1:]) < self.size.keypoints for pair in staying)
+            if masked:
+                return counts, answers
+            known, self._prunes = self._prunes, pruned
+            if known or not pruned:
+                return counts, answers
+            if not isinstance(given, _Images):
+                self._load(stage, given, busy)
 
     def _load(
         self, stage: LayerStage, sides: Sequence[LightGluePrepared], busy: Sequence[int]
@@ -450,6 +482,11 @@ def _by_place(stage: LayerStage, answers: Sequence[int]) -> dict[int, list[int]]
     """A layer's answers of the pairs, by their places in the batch: whether the pair leaves, and
     the keypoints of either side that go on."""
     return {pair: list(answers[3 * i : 3 * i + 3]) for i, pair in enumerate(stage.places)}
+
+
+def _staying(pairs: Sequence[int], told: dict[int, list[int]]) -> list[int]:
+    """The pairs that go on after a layer: that do not leave, and have keypoints left."""
+    return [pair for pair in pairs if not told[pair][0] and min(told[pair][1:])]
 
 
 def _power(count: int) -> int:

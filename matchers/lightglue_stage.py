@@ -221,10 +221,19 @@ class LayerStage:
         return self._graph(("settle", layer, masked), run)
 
     def chain(
-        self, last: int, masked: bool, depth: bool, width: bool, first: First | None = None
+        self,
+        last: int,
+        masked: bool,
+        prunes: bool,
+        depth: bool,
+        width: bool,
+        first: First | None = None,
     ) -> Replayed:
         """Layers 1 … last ≤ L, what each decides, and the assignment of the pairs that leave
         meanwhile, and what comes first, if given: nobody has to ask before the end.
+
+        Unless `prunes`, the layers after the first know of no keypoint that was dropped, and what
+        comes of a pair that goes on without some means nothing after the layer that dropped them.
 
         The tokens of a pair that has left stay as they were, and none are gathered.
         """
@@ -238,7 +247,7 @@ class LayerStage:
             took = self.keep.clone()
             for layer in range(1, last + 1):
                 asks = layer < len(self._weights)
-                self._layer(layer, masked or (layer > 1 and width), asks and depth, asks and width)
+                self._layer(layer, masked or (layer > 1 and prunes), asks and depth, asks and width)
                 if layer > 1:
                     # (B,) pairs that are still there, for the tokens of both sides
                     active = there.any(1)[:, None].expand(b, n).reshape(-1).repeat(2)[:, None]
@@ -248,10 +257,10 @@ class LayerStage:
                 if layer < last:
                     before, there = self.x.clone(), self.keep.clone()
             self.leave.copy_(stop > 0)
-            shapes = self._shapes(self._by_sides(took), masked or (last > 1 and width))
+            shapes = self._shapes(self._by_sides(took), masked or (last > 1 and prunes))
             self._settle(self.x, last, shapes, stop if last > 1 else None)
 
-        return self._graph(("chain", last, masked, depth, width, first), run)
+        return self._graph(("chain", last, masked, prunes, depth, width, first), run)
 
     def move(self, other: LayerStage) -> Replayed:
         """Gather what is kept of the pairs in `slots` into a smaller stage."""

@@ -132,6 +132,28 @@ def test_layers_that_nobody_asks_between(width: float | None) -> None:
     assert len(set(expected)) > 2
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_keypoints_that_are_lost_where_none_was_expected(size: int) -> None:
+    """Layers are run without masks, and anew with them if a keypoint was dropped between."""
+    options = {"depth_confidence": 0.6, "width_confidence": 0.7}
+    model = random_model(dataclasses.replace(SMALL, **options), 3).double()
+    pairs = [(random_features(64, n), random_features(64, 100 + n)) for n in range(12)]
+    alone = [model(a, b) for a, b in pairs]
+    made = graphs.LightGlueGraphs()
+    direct = copy.deepcopy(model)
+    direct.graphs = True
+    expected = []
+    for start in range(0, 2 * len(pairs), size):
+        some = slice(start % len(pairs), start % len(pairs) + size)
+        found = by_graphs(model, made, *map(list, zip(*pairs[some], strict=True)))
+        found += [direct(a, b) for a, b in pairs[some]]
+        for one, other in zip(found, 2 * alone[some], strict=True):
+            assert_same(one, other)
+        (batch,) = made._batches.values()
+        expected.append(batch._prunes)
+    assert set(expected) == {False, True}
+
+
 def test_other_weights_and_other_limits() -> None:
     model = random_model(dataclasses.replace(SMALL, depth_confidence=0.5), 0)
     model.graphs = True
@@ -252,7 +274,9 @@ def test_on_a_gpu(recorded: dict[str, Any], dtype: torch.dtype, adaptive: bool) 
     """Replayed graphs find what the layers find that are launched one by one, and, in float32,
     about what the CPU finds; one by one and in batches."""
     options = {} if adaptive else {"depth_confidence": None, "width_confidence": None}
-    cpu: Any = load_matcher("lightglue", features="aliked", weights="satgen", **options)
+    cpu: Any = load_matcher(
+        "lightglue", features="aliked", weights="satgen", device="cpu", **options
+    )
     model = copy.deepcopy(cpu).to("cuda", dtype)
     eager = copy.deepcopy(model)
     eager.graphs = False

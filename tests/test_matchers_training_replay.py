@@ -560,7 +560,7 @@ def test_on_a_gpu_graphs_make_the_gradients_of_their_batch(
         assert (outcome is None) == (number < 3)
         if outcome is None:
             continue
-        loss = float(outcome.loss)
+        loss = float(outcome.loss.detach())
         found = [parameter.grad.clone() for parameter in parameters]
         after = [value.clone() for value in model.buffers()]
         for value, old in zip(model.buffers(), before, strict=True):
@@ -571,7 +571,7 @@ def test_on_a_gpu_graphs_make_the_gradients_of_their_batch(
             plain = CONFIGS[matcher].training.objective(model, *given[:3], stage)
         plain.loss.backward()
         close = 0.05 if mixed else 1e-3
-        assert loss == pytest.approx(float(plain.loss), rel=close)
+        assert loss == pytest.approx(float(plain.loss.detach()), rel=close)
         whole = torch.cat([parameter.grad.flatten() for parameter in parameters])
         apart = torch.cat([value.flatten() for value in found]) - whole
         assert float(apart.norm()) <= close * float(whole.norm())
