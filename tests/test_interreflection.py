@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trimesh
 from scipy.ndimage import binary_dilation
+from scipy.sparse import random_array
 
 from satgen.camera import Camera
 from satgen.errors import InputError
@@ -28,7 +29,7 @@ from satgen.interreflection import (
 from satgen.model import Material
 from satgen.modelling.bake import bake, mean_albedo
 from satgen.options import RenderOptions
-from satgen.rendering.bounce import Bounce, disc_irradiance, exchange_of
+from satgen.rendering.bounce import Bounce, EvenTable, Product, disc_irradiance, exchange_of
 from satgen.rendering.renderer import Lighting, Renderer
 from satgen.scene import scene_of
 from satgen.targets.load import load_target
@@ -95,6 +96,21 @@ def test_frames_are_right_handed_and_keep_the_normal():
     assert np.allclose(axes[:, 2], n)
 
 
+def test_products_are_those_of_the_matrix_to_the_last_bit():
+    rng = np.random.default_rng(7)
+    matrix = random_array((90, 40), density=0.1, format="csr", dtype=np.float32, rng=rng)
+    vectors = rng.random((3, 40), dtype=np.float32)
+    found = Product(matrix.data, matrix.indices, matrix.indptr, 40)(vectors)
+    assert np.array_equal(found, np.stack([matrix @ vector for vector in vectors]))
+
+
+def test_a_table_at_even_steps_is_interpolated_as_numpy_does():
+    values = np.random.default_rng(8).random(257)
+    places = np.append(np.linspace(-1.0, 1.0, 1001), [-1.0 - 1e-16, 1.0 + 2e-16])
+    truth = np.interp(places, np.linspace(-1.0, 1.0, 257), values)
+    assert np.allclose(EvenTable(values).at(places), truth, rtol=0.0, atol=1e-12)
+
+
 @pytest.mark.parametrize("radius_deg", [10.0, 64.3, 90.0])
 def test_the_irradiance_of_a_disc_is_its_integral(radius_deg):
     limb = np.cos(np.radians(radius_deg))
@@ -151,7 +167,7 @@ def test_a_closed_box_keeps_its_light():
     assert hidden > 0.999
     assert np.mean(light.hits[1:] == 1) < 1e-3  # no ray comes out behind a wall
     to = Bounce(exchange_of(light))._to
-    assert np.allclose((to @ np.ones(len(light.normals), np.float32))[1:], 1.0, atol=0.01)
+    assert np.allclose(to(np.ones((1, len(light.normals)), np.float32))[0, 1:], 1.0, atol=0.01)
 
 
 def path_traced(witness, normal, albedo, origin, n, sun, ambient, paths, rng):

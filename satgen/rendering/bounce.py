@@ -128,8 +128,6 @@ class Bounce:
     """
 
     def __init__(self, exchange: Exchange) -> None:
-        from scipy.sparse import csr_array
-
         e = exchange
         self.receivers = n = len(e.normals)
         self._exchange = e
@@ -137,12 +135,12 @@ class Bounce:
         self._albedo, self._faces = e.albedo.T.copy(), e.normals.T.copy()  # (3, N)
         blocked = self._per_receiver(e.ways)
         self._open_sky = 1.0 - np.einsum("ij,ij->i", e.normals, blocked)
-        self._to = csr_array((e.to, e.to_columns, e.to_rows), shape=(n, n))
-        self._around = csr_array((e.around, e.around_columns, e.around_rows), shape=(3 * n, n))
+        self._to = Product(e.to, e.to_columns, e.to_rows, n)
+        self._around = Product(e.around, e.around_columns, e.around_rows, n)
         self._texels = np.zeros((n, TEXELS, 4), dtype=np.float32)
         self._texels[:, 1, :3] = e.normals
         self._cos_limb = float("nan")
-        self._disc = np.zeros_like(_COSINES)
+        self._disc = EvenTable(np.zeros_like(_COSINES))
         self._hidden: dict[int, NDArray[np.float32]] = {}
 
     def _per_receiver(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -187,14 +185,14 @@ class Bounce:
         source = self._albedo * (first + np.maximum(open_disc, 0.0) * shine)
         sent = source
         for _ in range(BOUNCES):
-            sent = self._received(sent)
+            sent = self._to(sent)
             sent *= self._albedo
             sent += source
-        got = self._received(sent)
+        got = self._to(sent)
         got -= (disc - open_disc) * shine
         got -= np.float32(ambient) * (1.0 - self._open_sky)
         # Where from, by brightness: a normal that leans that way gets more.
-        lean = (self._around @ (_LUMINANCE @ sent)).reshape(3, -1)
+        lean = self._around((_LUMINANCE @ sent)[None]).reshape(3, -1)
         level = lean[0] * self._faces[0] + lean[1] * self._faces[1] + lean[2] * self._faces[2]
         texels = self._texels
         texels[:, 0, :3] = got.T
@@ -203,10 +201,6 @@ class Bounce:
         texels[:, 3, :3] = sent.T
         return texels.reshape(-1, 4)
 
-    def _received(self, sent: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Irradiance (3, N) by what other receivers send, (3, N)."""
-        return np.stack([self._to @ colour for colour in sent])
-
     def _earth(
         self, earth: NDArray[np.float64], cos_limb: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -214,14 +208,13 @@ class Bounce:
         irradiance (N,) of the whole disc in free space."""
         if cos_limb != self._cos_limb:
             self._cos_limb, self._hidden = cos_limb, {}
-            self._disc = disc_irradiance(_COSINES, cos_limb)
+            self._disc = EvenTable(disc_irradiance(_COSINES, cos_limb))
         index, weight = octahedral_taps(earth, EARTHS)
         hidden = np.zeros((self.receivers, 3), dtype=np.float32)
         for k, share in zip(index.tolist(), weight.tolist(), strict=True):
             if share > 0.0:
                 hidden += np.float32(share) * self._hidden_disc(k)
-        full = np.interp(self._normals @ earth, _COSINES, self._disc)
-        return hidden, full.astype(np.float32)
+        return hidden, self._disc.at(self._normals @ earth).astype(np.float32)
 
     def _hidden_disc(self, k: int) -> NDArray[np.float32]:
         """Vector irradiance (N, 3) of what is blocked of a disc about the k-th of EARTHS²
@@ -233,6 +226,58 @@ class Bounce:
             inside = np.clip((at - np.float32(self._cos_limb)) / width + 0.5, 0.0, 1.0)
             self._hidden[k] = self._per_receiver(self._exchange.ways * inside[:, None])
         return self._hidden[k]
+
+
+class Product:
+    """A sparse matrix (M, N) that is multiplied with vectors.
+
+    Its rows are kept by their number of entries: a processor foresees the ends of loops that are as
+    long as the ones before.
+
+    Args:
+        values, columns, rows: of the matrix, compressed by rows.
+        width: N.
+    """
+
+    def __init__(
+        self,
+        values: NDArray[np.float32],
+        columns: NDArray[np.int32],
+        rows: NDArray[np.int32],
+        width: int,
+    ) -> None:
+        from scipy.sparse import csr_array
+
+        order = np.argsort(np.diff(rows), kind="stable")
+        self._matrix = csr_array((values, columns, rows), shape=(len(order), width))[order]
+        self._rank = np.empty_like(order)
+        self._rank[order] = np.arange(len(order))
+
+    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Products (K, M) with K vectors, (K, N)."""
+        products = np.empty((len(vectors), len(self._rank)), dtype=np.float32)
+        for vector, product in zip(vectors, products, strict=True):
+            np.take(self._matrix @ vector, self._rank, out=product, mode="clip")
+        return products
+
+
+class EvenTable:
+    """Values at even steps from -1 to 1, to look up between them.
+
+    Args:
+        values: (N,) of them.
+    """
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self._steps = len(values) - 1
+        self._slope = np.diff(values) * (self._steps / 2.0)
+        self._zero = values[:-1] - self._slope * np.linspace(-1.0, 1.0, len(values))[:-1]
+
+    def at(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values at places (K,) from -1 to 1, by rounding beyond."""
+        step = ((places + 1.0) * (self._steps / 2.0)).astype(np.intp)
+        np.clip(step, 0, self._steps - 1, out=step)
+        return np.asarray(np.take(self._slope, step) * places + np.take(self._zero, step))
 
 
 def disc_irradiance(cosine: NDArray[np.float64], cos_limb: float) -> NDArray[np.float64]:

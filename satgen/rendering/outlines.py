@@ -27,8 +27,8 @@ class Edges:
     """Edges of a model where its faces meet at an angle, or end.
 
     Attributes:
-        ends: (E, 2) vertices.
-        faces: (E, 2) the faces that they part; the first twice where there is no other.
+        ends: (2, E) vertices.
+        faces: (2, E) the faces that they part; the first twice where there is no other.
         alone: (E,) bool, where there is none.
     """
 
@@ -54,8 +54,8 @@ def find_edges(
     cosine = np.einsum("ij,ij->i", normals[first], normals[second])
     kept = alone | (cosine < 1.0 - _FLAT)
     first, edge, second = first[kept], edge[kept], second[kept]
-    ends = np.stack([faces[first, edge], faces[first, (edge + 1) % 3]], axis=1).astype(np.int64)
-    return Edges(ends, np.stack([first, second], axis=1), alone[kept])
+    ends = np.stack([faces[first, edge], faces[first, (edge + 1) % 3]]).astype(np.int64)
+    return Edges(ends, np.stack([first, second]), alone[kept])
 
 
 def depths_of_outlines(
@@ -77,23 +77,21 @@ def depths_of_outlines(
         deepest: outlines of this depth and more do not count.
         blocks: (w, h).
     """
-    first, second = edges.faces.T
+    # Both of a face in one number, to be looked up once: the first bit, and the second.
+    kind = turned.view(np.uint8) | casting.view(np.uint8) << np.uint8(1)
+    first, second = np.take(kind, edges.faces[0]), np.take(kind, edges.faces[1])
     # An outline has the sun's side of the surface on one side alone.
-    drawn = (np.take(turned, first) != np.take(turned, second)) | edges.alone
-    drawn &= np.take(casting, first) | np.take(casting, second)
-    ends = np.take(edges.ends, np.flatnonzero(drawn), axis=0)
-    depth = np.minimum(np.take(at[2], ends[:, 0]), np.take(at[2], ends[:, 1]))
+    drawn = (first ^ second) & np.uint8(1) | edges.alone.view(np.uint8)
+    drawn &= (first | second) >> np.uint8(1)
+    chosen = np.flatnonzero(drawn.view(bool))
+    a, b = np.take(edges.ends[0], chosen), np.take(edges.ends[1], chosen)
+    depth = np.minimum(np.take(at[2], a), np.take(at[2], b))
     high = np.flatnonzero(depth < deepest)
-    depth, ends = np.take(depth, high), np.take(ends, high, axis=0)
-    w, h = blocks
-    xa, ya = np.take(at[0], ends[:, 0]), np.take(at[1], ends[:, 0])
-    across, down = np.take(at[0], ends[:, 1]) - xa, np.take(at[1], ends[:, 1]) - ya
-    grid = np.ones((h + 2, w + 2), dtype=np.float32)
-    flat = grid.reshape(-1)
+    depth, a, b = np.take(depth, high), np.take(a, high), np.take(b, high)
+    xa, ya = np.take(at[0], a), np.take(at[1], a)
+    across, down = np.take(at[0], b) - xa, np.take(at[1], b) - ya
     # Places along them, at most half a block apart: both ends, and of long ones those between.
     length = np.maximum(np.abs(across), np.abs(down))
-    _lower(flat, xa, ya, depth, w, h)
-    _lower(flat, xa + across, ya + down, depth, w, h)
     long = np.flatnonzero(length > 0.5)
     counts = np.ceil(2.0 * np.take(length, long)).astype(np.int32)
     starts = np.cumsum(counts) - counts
@@ -102,20 +100,23 @@ def depths_of_outlines(
     share = step.astype(np.float32) / np.repeat(counts, counts).astype(np.float32)
     x = np.take(xa, each) + share * np.take(across, each)
     y = np.take(ya, each) + share * np.take(down, each)
-    _lower(flat, x, y, np.take(depth, each), w, h)
+    grid = _lowest(
+        np.concatenate([xa, xa + across, x]),
+        np.concatenate([ya, ya + down, y]),
+        np.concatenate([depth, depth, np.take(depth, each)]),
+        *blocks,
+    )
     rows = np.minimum(np.minimum(grid[:-2], grid[1:-1]), grid[2:])
     return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
-def _lower(
-    flat: NDArray[np.float32],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    depth: NDArray[np.float32],
-    w: int,
-    h: int,
-) -> None:
-    """Bring blocks, with one more on each side, to the depths of places in them."""
+def _lowest(
+    x: NDArray[np.float32], y: NDArray[np.float32], depth: NDArray[np.float32], w: int, h: int
+) -> NDArray[np.float32]:
+    """The least depth of places in each block, 1 for none; with a block more on each side,
+    (h + 2, w + 2)."""
+    grid = np.ones((h + 2, w + 2), dtype=np.float32)
     column = np.clip(x.astype(np.int32), 0, w - 1)
     row = np.clip(y.astype(np.int32), 0, h - 1)
-    np.minimum.at(flat, (row + 1) * (w + 2) + column + 1, depth)
+    np.minimum.at(grid.reshape(-1), (row + 1) * (w + 2) + column + 1, depth)
+    return grid
