@@ -20,7 +20,7 @@ from OpenGL import GL
 
 from satgen import lens
 from satgen.camera import Camera
-from satgen.rendering.device import Device, Program, buffer_texture, texture_2d
+from satgen.rendering.device import Device, Faces, Program, buffer_texture, texture_2d
 
 Floats = NDArray[np.float64]
 CURVED_TEXELS = 4
@@ -177,9 +177,7 @@ class CurvedView:
         GL.glUniform1i(self._program["rays"], rays_unit)
         GL.glUniform1i(self._program["triangles"], triangles_unit)
 
-    def draw(
-        self, triangles: CurvedTriangles, near: float, rotation: Floats, eye: Floats
-    ) -> NDArray[np.uint32]:
+    def draw(self, triangles: CurvedTriangles, near: float, rotation: Floats, eye: Floats) -> Faces:
         """Fill the visibility buffer and read it back: see `Device.draw_visibility`.
 
         Args:

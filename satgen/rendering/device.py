@@ -32,6 +32,8 @@ LIST_WIDTH, LIST_ROWS = 128, 1024
 """Size of the output texture for one batch of shading samples, which follow one another by squares
 of 2 x 2."""
 
+Faces = NDArray[np.unsignedinteger[Any]]
+"""Numbers of faces as the visibility buffer has them: uint16 where there are so few, or uint32."""
 
 _NOTHING = np.zeros(4, dtype=np.uint32)
 _FARTHEST = np.ones(1, dtype=np.float32)
@@ -93,7 +95,7 @@ class Device:
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
         GL.glEnable(GL.GL_SCISSOR_TEST)
         self._make_geometry(packed)
-        self._make_targets()
+        self._make_targets(packed)
         self._make_programs(packed)
 
     # -- set-up ------------------------------------------------------------------------------
@@ -106,9 +108,10 @@ class Device:
         owner[last] = np.arange(len(last))
         others = np.flatnonzero(owner < 0)
         owner[others] = len(last) + np.arange(len(others))
-        self._corners = owner[packed.faces].astype(np.uint32)
-        self._corners[:, 2] = np.arange(len(last))
         vertices = packed.vertices[np.concatenate([last, others])]
+        short, self._corner_type = _narrowest(len(vertices))
+        self._corners = owner[packed.faces].astype(short)
+        self._corners[:, 2] = np.arange(len(last))
         self._casters = packed.casters
         casters = np.zeros((len(vertices), 2), dtype=np.uint32)
         casters[: len(last)] = packed.casters
@@ -125,7 +128,7 @@ class Device:
                 GL.glVertexAttribIPointer(place, 2, GL.GL_UNSIGNED_INT, 0, ctypes.c_void_p(0))
         indices = GL.glGenBuffers(1)
         GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, indices)
-        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, packed.faces.nbytes, None, GL.GL_STREAM_DRAW)
+        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, self._corners.nbytes, None, GL.GL_STREAM_DRAW)
 
         # Triangles that a view brings with it, each with three corners of its own.
         self._loose_vao = GL.glGenVertexArrays(1)
@@ -143,8 +146,10 @@ class Device:
         size = 16 * LIST_WIDTH * LIST_ROWS
         GL.glBufferData(GL.GL_TEXTURE_BUFFER, size, None, GL.GL_STREAM_DRAW)
 
-    def _make_targets(self) -> None:
-        self._visibility = texture_2d(self.grid, GL.GL_R32UI, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT)
+    def _make_targets(self, packed: PackedModel) -> None:
+        self._number, self._number_type = _narrowest(len(packed.faces))
+        layout = GL.GL_R16UI if self._number is np.uint16 else GL.GL_R32UI
+        self._visibility = texture_2d(self.grid, layout, GL.GL_RED_INTEGER, self._number_type)
         self._visibility_fb = framebuffer(self._visibility)
         self._depth = _depth_texture(self.grid)
 
@@ -270,7 +275,7 @@ class Device:
         corners = np.take(self._corners, faces, axis=0)
         GL.glBindVertexArray(self._mesh_vao)
         GL.glBufferSubData(GL.GL_ELEMENT_ARRAY_BUFFER, 0, corners.nbytes, corners)
-        GL.glDrawElements(GL.GL_TRIANGLES, corners.size, GL.GL_UNSIGNED_INT, ctypes.c_void_p(0))
+        GL.glDrawElements(GL.GL_TRIANGLES, corners.size, self._corner_type, ctypes.c_void_p(0))
 
     def draw_shadow_map(
         self,
@@ -306,7 +311,7 @@ class Device:
         faces: NDArray[np.intp],
         clip_from_target: NDArray[np.float64],
         window: tuple[int, int, int, int],
-    ) -> NDArray[np.uint32]:
+    ) -> Faces:
         """Fill the visibility buffer over a window of pixels and read it back.
 
         Args:
@@ -315,7 +320,7 @@ class Device:
             window: (x, y, w, h) in pixels.
 
         Returns:
-            (2h + 1, 2w + 1) uint32, number of the face from 1, or zero.
+            (2h + 1, 2w + 1) uint16 or uint32, number of the face from 1, or zero.
         """
         with self.visibility(window) as seen:
             self._visibility_program.use()
@@ -331,7 +336,7 @@ class Device:
         clip_from_target: NDArray[np.float64],
         window: tuple[int, int, int, int],
         around: tuple[int, int, int, int],
-    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    ) -> tuple[Faces, Faces, Faces]:
         """The visibility buffer of some faces, of these and thin ones, and what widened ones show.
 
         Args:
@@ -353,10 +358,10 @@ class Device:
             self._visibility_program.use()
             self._visibility_program.matrix("clip_from_target", clip_from_target)
             self._draw_mesh(behind)
-        part = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
+        part = np.empty((2 * h + 1, 2 * w + 1), dtype=self._number)
         GL.glScissor(*samples)  # nothing else changes
         self._draw_mesh(thin)
-        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, part)
+        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, self._number_type, part)
         centres = without[1::2, 1::2].copy()
         row, column = y - window[1], x - window[0]
         centres[row : row + h, column : column + w] = part[1::2, 1::2]
@@ -374,11 +379,11 @@ class Device:
         GL.glPolygonOffset(-1.0, -4.0)
         GL.glDrawArrays(GL.GL_TRIANGLES, 0, len(vertices))
         GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
-        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, wide)
+        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, self._number_type, wide)
         return without, centres, wide
 
     @contextmanager
-    def visibility(self, window: tuple[int, int, int, int]) -> Iterator[NDArray[np.uint32]]:
+    def visibility(self, window: tuple[int, int, int, int]) -> Iterator[Faces]:
         """The visibility buffer over a window of pixels, empty, to be drawn into within the block.
 
         At its end the array, (2h + 1, 2w + 1), holds what was drawn.
@@ -389,9 +394,9 @@ class Device:
         GL.glViewport(0, 0, *self.grid)
         GL.glEnable(GL.GL_DEPTH_TEST)
         self._clear(samples, self._visibility, GL.GL_RED_INTEGER, self._depth)
-        seen = np.empty((2 * h + 1, 2 * w + 1), dtype=np.uint32)
+        seen = np.empty((2 * h + 1, 2 * w + 1), dtype=self._number)
         yield seen
-        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, seen)
+        GL.glReadPixels(*samples, GL.GL_RED_INTEGER, self._number_type, seen)
 
     def _clear(
         self, box: tuple[int, int, int, int], numbers: int, form: Any, depth: int | None = None
@@ -470,9 +475,8 @@ class Device:
         """Radiance (N, 4), the last of no use, of samples that all need the same; and which of them
         may be in half shadow."""
         program.use()
-        GL.glUniformMatrix3fv(
-            program["ray_from_pixel"], 1, GL.GL_TRUE, uniforms.ray_from_pixel.astype(np.float32)
-        )
+        rays = np.ascontiguousarray(uniforms.ray_from_pixel, dtype=np.float32)
+        GL.glUniformMatrix3fv(program["ray_from_pixel"], 1, GL.GL_TRUE, rays)
         program.matrix("shadow_from_target", uniforms.shadow_from_target)
         for name in ("eye", "sun", "earth", "earthshine"):
             GL.glUniform3f(program[name], *getattr(uniforms, name))
@@ -511,6 +515,14 @@ def rows_as_one(values: NDArray[Any]) -> NDArray[np.void]:
     """An array (…, C) as one (…,) whose elements are moved whole, which is faster."""
     row = np.dtype((np.void, values.itemsize * values.shape[-1]))
     return values.view(row)[..., 0]
+
+
+def _narrowest(most: int) -> tuple[type[np.unsignedinteger[Any]], Any]:
+    """The narrowest type of whole numbers up to `most`, NumPy's and OpenGL's: the less memory is
+    filled, read back and brought to the device for a view, the better."""
+    if most < 1 << 16:
+        return np.uint16, GL.GL_UNSIGNED_SHORT
+    return np.uint32, GL.GL_UNSIGNED_INT
 
 
 def texture_2d(

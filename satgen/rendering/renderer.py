@@ -36,7 +36,7 @@ from satgen.surroundings.place import SUN_RADIUS_DEG
 
 if TYPE_CHECKING:
     from satgen.rendering.curved import CurvedTriangles, CurvedView
-    from satgen.rendering.device import Device, ShadeUniforms
+    from satgen.rendering.device import Device, Faces, ShadeUniforms
 
 PixelBox = tuple[int, int, int, int]
 
@@ -82,12 +82,12 @@ class _ThinLayer:
     """Rods thinner than a pixel, which are drawn a pixel wide over what is behind them.
 
     Attributes:
-        seen: (2h + 1, 2w + 1) uint32 face of the widened rods where they are before all else.
+        seen: (2h + 1, 2w + 1) face of the widened rods where they are before all else.
         window: (x, y, w, h) of that, pixels.
         opacity: (F,) float32 of the model's faces.
     """
 
-    seen: NDArray[np.uint32]
+    seen: Faces
     window: PixelBox
     opacity: NDArray[np.float32]
 
@@ -97,7 +97,7 @@ class _Visibility:
     """The visibility buffer of a view, and how it was drawn.
 
     Attributes:
-        seen: (2h + 1, 2w + 1) uint32, number of the model's face from 1, or zero; without what is
+        seen: (2h + 1, 2w + 1), number of the model's face from 1, or zero; without what is
             in `thin`.
         at_centres: (h, w) of these at the pixels' centres, but with all.
         height: (F,) of the eye above each of the model's faces' planes, metres.
@@ -108,8 +108,8 @@ class _Visibility:
         thin: what of it is thinner than the samples tell, or None.
     """
 
-    seen: NDArray[np.uint32]
-    at_centres: NDArray[np.uint32]
+    seen: Faces
+    at_centres: Faces
     height: NDArray[np.float64]
     window: PixelBox
     rotation: NDArray[np.float64]
@@ -366,7 +366,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         triangles: CurvedTriangles,
         faces: NDArray[np.intp],
         look: tuple[float, NDArray[np.float64], NDArray[np.float64]],
-    ) -> NDArray[np.uint32]:
+    ) -> Faces:
         """The visibility buffer through a lens.
 
         Args:
@@ -379,7 +379,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         if self._packed.cut.any():
             self._device.set_casters(self._packed.casters[drawn])
         numbers = np.append(0, drawn + 1).astype(np.uint32)
-        return np.take(numbers, self._curved.draw(triangles, *look))
+        return np.asarray(np.take(numbers, self._curved.draw(triangles, *look)))
 
     def _bent_layer(
         self,
@@ -388,7 +388,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         rods: ThinRods,
         window: PixelBox,
         look: tuple[float, NDArray[np.float64], NDArray[np.float64]],
-    ) -> tuple[NDArray[np.uint32] | None, _ThinLayer | None, PixelBox]:
+    ) -> tuple[Faces | None, _ThinLayer | None, PixelBox]:
         """The visibility buffer through a lens without thin rods, these, and the window of all.
 
         Args:

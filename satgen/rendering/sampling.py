@@ -10,6 +10,7 @@ pixels that meet there share the shaded point.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,9 @@ class PixelSamples:
 
 
 def sample_pixels(
-    seen: NDArray[np.uint32], surface: NDArray[np.uint32], places: NDArray[np.int32] | None = None
+    seen: NDArray[np.unsignedinteger[Any]],
+    surface: NDArray[np.uint32],
+    places: NDArray[np.int32] | None = None,
 ) -> PixelSamples:
     """Which points of which primitives make up each pixel.
 
@@ -144,7 +147,7 @@ def sample_pixels(
     )
 
 
-def sample_layer(seen: NDArray[np.uint32]) -> PixelSamples:
+def sample_layer(seen: NDArray[np.unsignedinteger[Any]]) -> PixelSamples:
     """Which points make up the pixels of a layer that shows little: every sample is shaded.
 
     Args:
