@@ -49,21 +49,18 @@ def encode_png(image: NDArray[Any], *, labels: bool = False) -> bytes:
         raise ValueError(f"image of shape {image.shape}: must be (H, W) or (H, W, 3)")
     height, width = image.shape[:2]
     depth = image.dtype.itemsize
-    samples = image.astype(image.dtype.newbyteorder(">"), copy=False)
-    lines = np.ascontiguousarray(samples).view(np.uint8).reshape(height, -1)
-    pixel = channels * depth
-    used = np.flatnonzero(lines.any(axis=1) if lines.shape[1] % 8 else _any_by_eights(lines))
-    top, bottom = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, height)
+    samples = np.ascontiguousarray(image).reshape(height, -1)
+    top, bottom = _used(samples.view(np.uint8))
+    used = samples[top:bottom].astype(image.dtype.newbyteorder(">"), copy=False)
+    lines, pixel = used.view(np.uint8), channels * depth
     code = _FILTER_NONE if labels else _FILTER_SUB
     filtered = np.empty((bottom - top, lines.shape[1] + 1), dtype=np.uint8)
     filtered[:, 0] = code
     if labels:
-        filtered[:, 1:] = lines[top:bottom]
+        filtered[:, 1:] = lines
     else:
-        filtered[:, 1 : 1 + pixel] = lines[top:bottom, :pixel]
-        np.subtract(
-            lines[top:bottom, pixel:], lines[top:bottom, :-pixel], out=filtered[:, 1 + pixel :]
-        )
+        filtered[:, 1 : 1 + pixel] = lines[:, :pixel]
+        np.subtract(lines[:, pixel:], lines[:, :-pixel], out=filtered[:, 1 + pixel :])
     data = _compress(filtered, code, top, height - bottom)
     header = struct.pack(">IIBBBBB", width, height, 8 * depth, colour, 0, 0, 0)
     return b"".join(
@@ -71,9 +68,26 @@ def encode_png(image: NDArray[Any], *, labels: bool = False) -> bytes:
     )
 
 
-def _any_by_eights(lines: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which lines (H, W), W of whole eights, hold anything but zeros."""
-    return np.asarray(np.bitwise_or.reduce(lines.view(np.uint64), axis=1) != 0)
+def _used(lines: NDArray[np.uint8]) -> tuple[int, int]:
+    """The first of lines (H, W) that holds anything but zeros, and the one after the last; all of
+    them where none does."""
+    words = lines if lines.shape[1] % 8 else lines.view(np.uint64)
+    height, top = len(words), _blank_above(words)
+    return (0, height) if top == height else (top, height - _blank_above(words[::-1]))
+
+
+def _blank_above(words: NDArray[Any]) -> int:
+    """How many of lines (H, W) there are before the first that holds anything but zeros."""
+    for start in range(0, len(words), _LINES):
+        some = words[start : start + _LINES]
+        if np.bitwise_or.reduce(some, axis=None):
+            used = np.bitwise_or.reduce(some, axis=1)
+            return start + int(np.flatnonzero(used)[0])
+    return len(words)
+
+
+_LINES = 32
+"""Lines that are looked through at a time."""
 
 
 def _compress(lines: NDArray[np.uint8], code: int, above: int, below: int) -> bytes:
@@ -138,7 +152,7 @@ class _BlankLines:
         return packed + packer.flush(zlib.Z_FULL_FLUSH)
 
 
-_STEP = 64
+_STEP = 16
 """Lines between two states that are kept, of a quarter of a megabyte each."""
 
 
