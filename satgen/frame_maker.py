@@ -20,12 +20,12 @@ from satgen.blur import poses_during
 from satgen.camera import Camera
 from satgen.config import DEPTH_LEVELS, places_of, sun_vectors
 from satgen.dataset import SHADOW_LABELS
-from satgen.geometry import bounding_box, warp
+from satgen.geometry import PixelBox, bounding_box, moved, warp
 from satgen.light import block_of, middle_index
 from satgen.png import encode_png
 from satgen.records import FrameRecord
 from satgen.rendering.reference import ReferenceRenderer
-from satgen.rendering.renderer import PixelBox, RenderedView, Renderer
+from satgen.rendering.renderer import RenderedView, Renderer
 from satgen.scene import Scene, Views
 from satgen.sensor import expose
 from satgen.surroundings.earth import coarse_earth
@@ -160,7 +160,10 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
         """Render a view: its record and its PNG files, in the order of `config.images`."""
         config = self.config
         frame, rgb, exposure = self._shoot(view)
-        depth = _whole(depth_counts(frame.depth, config.depth_scale), frame, config.camera)
+        size = (0, 0, config.camera.width, config.camera.height)
+        depth = np.zeros((config.camera.height, config.camera.width), dtype=np.uint16)
+        at = moved(frame.centres, frame.window, size)
+        depth.reshape(-1)[at] = depth_counts(frame.z, config.depth_scale)
         parts = _whole(frame.parts, frame, config.camera)
         files = [encode_png(rgb), encode_png(depth), encode_png(parts, labels=True)]
         lit = None
@@ -314,9 +317,8 @@ class FrameMaker(AbstractContextManager["FrameMaker"]):
 
 def _before(frame: RenderedView, background: NDArray[np.float32]) -> NDArray[np.float32]:
     """The target before a background (H, W, 3), which is overwritten, by its coverage."""
-    x, y, w, _ = frame.window
-    row, column = np.divmod(frame.pixels, max(w, 1))
-    at = (row + y) * background.shape[1] + column + x
+    height, width = background.shape[:2]
+    at = moved(frame.pixels, frame.window, (0, 0, width, height))
     shown = frame.radiance.copy()
     edges = np.flatnonzero(frame.coverage < 1.0)
     behind = np.take(background.reshape(-1, 3), np.take(at, edges), axis=0)

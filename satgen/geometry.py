@@ -27,6 +27,8 @@ from satgen.errors import InputError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+PixelBox = tuple[int, int, int, int]
+"""A window (x, y, w, h) of an image, pixels."""
 
 
 # --- rotations --------------------------------------------------------------------------------
@@ -37,6 +39,14 @@ def normalise(vectors: ArrayLike) -> Floats:
     v = np.asarray(vectors, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(v / np.linalg.norm(v, axis=-1, keepdims=True))
+
+
+def cross(a: Floats, b: Floats) -> Floats:
+    """Cross product of two vectors (3,): as NumPy's, which takes ten times as long for them."""
+    return np.asarray(a[_NEXT] * b[_LAST] - a[_LAST] * b[_NEXT])
+
+
+_NEXT, _LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
 
 
 def quaternion_multiply(p: ArrayLike, q: ArrayLike) -> Floats:
@@ -418,6 +428,16 @@ def bounding_box(shown: NDArray[Any]) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
     x, y = int(columns[0]), int(rows[0])
     return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+
+
+def moved(pixels: NDArray[np.int64], window: PixelBox, to: PixelBox) -> NDArray[np.int64]:
+    """Flat indices (K,) in one window of pixels of another one, which lies within it."""
+    x, y, w, _ = window
+    at = pixels.astype(np.int32)  # halves are quicker, and `np.divmod` is slow
+    # Each row begins so much farther on.
+    at += at // np.int32(max(w, 1)) * np.int32(to[2] - w)
+    at += np.int32((y - to[1]) * to[2] + x - to[0])
+    return at.astype(np.int64)
 
 
 @dataclass(frozen=True)

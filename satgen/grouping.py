@@ -62,3 +62,17 @@ def connected(
 
     graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int32)
+
+
+def distinct(numbers: NDArray[Any], end: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which whole numbers there are among (N,), ascending, and which of these each is.
+
+    Args:
+        numbers: at least 0 and below `end`, which are looked up; `np.unique` would sort them.
+    """
+    there = np.zeros(end, dtype=bool)
+    there[numbers] = True
+    found = np.flatnonzero(there)
+    rank = np.empty(end, dtype=np.intp)
+    rank[found] = np.arange(len(found))
+    return found, np.take(rank, numbers)

@@ -69,6 +69,11 @@ class Landmarks:
                 row[len(normals) :] = normals[-1]
         return out
 
+    @cached_property
+    def _bare(self) -> NDArray[np.bool_]:
+        """Which (L,) lie on no surface that was found."""
+        return np.array([len(n) == 0 for n in self.normals], dtype=bool)
+
     def visible(
         self, camera: Camera, pose: Floats, depth: NDArray[np.uint16], depth_scale: float
     ) -> NDArray[np.bool_]:
@@ -105,8 +110,7 @@ class Landmarks:
             off = np.abs(shown[:, None, :] - plane) <= tolerance[:, None, None]
         met = (off & turned[..., None] & (counts > 0)[:, None, :]).any(axis=(1, 2))
         clear = ((counts == 0) | (shown > (z - tolerance)[:, None])).all(axis=1)
-        bare = np.array([len(n) == 0 for n in self.normals])
-        return np.asarray(inside & (turned.any(axis=1) | bare) & (met | clear))
+        return np.asarray(inside & (turned.any(axis=1) | self._bare) & (met | clear))
 
     def to_json(self) -> dict[str, Any]:
         """The `landmarks` object of dataset.json."""

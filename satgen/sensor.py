@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from satgen.camera import Camera
 from satgen.colour import LUMA, srgb_encode
 from satgen.errors import InputError
+from satgen.geometry import moved
 from satgen.optics import Optics, photons_per_second
 from satgen.reading import read_json
 
@@ -357,10 +358,9 @@ def expose(
         if pixels is None:
             image[y : y + h, x : x + w] = values
         else:
-            row, column = np.divmod(pixels, w)
             pixel = np.dtype((np.void, values.itemsize * values.shape[-1]))  # moved as one
             flat = image.reshape(-1).view(pixel)
-            flat[(row + y) * size[0] + (column + x)] = values.reshape(-1).view(pixel)
+            flat[moved(pixels, window, (0, 0, *size))] = values.reshape(-1).view(pixel)
         return image
 
     black = sensor.black_level == 0.0 and sensor.prnu == 0.0 and not sensor.noisy

@@ -35,6 +35,19 @@ points = st.tuples(*[st.floats(-50.0, 50.0)] * 3).map(np.array)
 # --- rotations and poses ----------------------------------------------------------------------
 
 
+@given(points, points)
+def test_a_cross_product_is_numpys_to_the_last_bit(a: Floats, b: Floats) -> None:
+    assert np.array_equal(g.cross(a, b), np.cross(a, b))
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 3), st.integers(0, 3))
+def test_pixels_move_from_window_to_window(w: int, h: int, x: int, y: int) -> None:
+    to = (-1, 1, 12, 12)
+    whole = np.arange(to[2] * to[3]).reshape(to[3], to[2])
+    inside = whole[y : y + h, x + 1 : x + 1 + w].ravel()
+    assert np.array_equal(g.moved(np.arange(w * h), (x, y + 1, w, h), to), inside)
+
+
 @given(quaternions, quaternions, points)
 def test_quaternion_algebra(p: Floats, q: Floats, x: Floats) -> None:
     matrix_p, matrix_q = g.quaternion_to_matrix(p), g.quaternion_to_matrix(q)

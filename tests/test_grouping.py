@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from satgen import grouping
-from satgen.grouping import connected, equal_rows
+from satgen.grouping import connected, distinct, equal_rows
 
 
 @given(
@@ -20,6 +20,13 @@ def test_rows_are_grouped_as_by_sorting(rows: np.ndarray) -> None:
     assert np.array_equal(rows[first][group], rows)
     assert len(first) == len({tuple(row) for row in rows.tolist()})
     assert all(first[g] <= k for k, g in enumerate(group))
+
+
+@given(arrays.arrays(np.uint32, st.integers(0, 40), elements=st.integers(0, 11)))
+def test_numbers_are_looked_up_as_by_sorting(numbers: np.ndarray) -> None:
+    found, which = distinct(numbers, 12)
+    truth = np.unique(numbers, return_inverse=True)
+    assert np.array_equal(found, truth[0]) and np.array_equal(which, truth[1])
 
 
 def test_zero_has_no_sign() -> None:

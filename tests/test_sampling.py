@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from satgen.rendering.sampling import sample_pixels
+from satgen.rendering.sampling import sample_pixels, surface_table
 
 SURFACE = np.array([1, 1, 2, 3, 3], dtype=np.uint32)
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -33,7 +33,7 @@ def of_surface(seen: NDArray[np.uint32], row: int, column: int, colour: NDArray)
 @given(buffers())
 def test_pixels_are_half_their_centre_and_an_eighth_each_corner(seen: NDArray[np.uint32]) -> None:
     colour = np.array([[0.0, 0, 0], [1, 0, 0.25], [0, 1, 0.5], [0.125, 0, 1]], dtype=np.float32)
-    samples = sample_pixels(seen, SURFACE)
+    samples = sample_pixels(seen, surface_table(SURFACE))
     image = samples.resolve(colour[SURFACE[samples.primitive]])
     w = seen.shape[1] // 2
     shown = dict(zip(samples.pixels.tolist(), image, strict=True))
@@ -47,7 +47,7 @@ def test_pixels_are_half_their_centre_and_an_eighth_each_corner(seen: NDArray[np
 def test_nothing_is_shaded_twice_and_shares_are_of_the_place_they_see(
     seen: NDArray[np.uint32],
 ) -> None:
-    samples = sample_pixels(seen, SURFACE)
+    samples = sample_pixels(seen, surface_table(SURFACE))
     # Where two surfaces meet in a pixel's middle they have points of their own there.
     surface = SURFACE[samples.primitive]
     points = list(zip(surface.tolist(), samples.u.tolist(), samples.v.tolist(), strict=True))

@@ -180,8 +180,10 @@ class ReferenceRenderer(AbstractContextManager["ReferenceRenderer"]):
         shown = seen.rgb[inside].reshape(-1, 3)[pixels]
         radiance = _LINEAR[shown]
         covers = np.ones(len(pixels), dtype=np.float32)  # no background is drawn behind it
-        depth = seen.depth[inside].astype(np.float64)
-        return RenderedView(window, pixels, radiance, covers, depth, seen.parts[inside])
+        depth = seen.depth[inside].reshape(-1)
+        centres = np.flatnonzero(depth)
+        z = depth[centres].astype(np.float64)
+        return RenderedView(window, pixels, radiance, covers, centres, z, seen.parts[inside])
 
     def images(
         self,

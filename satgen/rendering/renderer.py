@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satgen.camera import Camera
+from satgen.geometry import PixelBox, cross, moved
+from satgen.grouping import distinct
 from satgen.model import PartLabels, TargetModel
 from satgen.rendering.backend import choose_backend, create_context
 from satgen.rendering.bounce import Bounce
@@ -31,14 +33,18 @@ from satgen.rendering.lighting import Lighting
 from satgen.rendering.outlines import LEAST_BLOCK, NARROW, depths_of_outlines
 from satgen.rendering.packing import pack
 from satgen.rendering.rods import ThinRods
-from satgen.rendering.sampling import PixelSamples, sample_layer, sample_pixels
+from satgen.rendering.sampling import (
+    PixelSamples,
+    rows_and_columns,
+    sample_layer,
+    sample_pixels,
+    surface_table,
+)
 from satgen.surroundings.place import SUN_RADIUS_DEG
 
 if TYPE_CHECKING:
     from satgen.rendering.curved import CurvedTriangles, CurvedView
     from satgen.rendering.device import Device, Faces, ShadeUniforms
-
-PixelBox = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class RenderedView:
             share of a pixel that shows the background counts as black.
         coverage: (K,) float32 share of the pixel that shows the target, more than 0 and at most 1:
             over a background B the pixel is radiance + (1 - coverage) B.
-        depth: (h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing.
+        centres: (C,) int64 flat index in the window of the pixels whose centre sees anything.
+        z: (C,) float64 there, metres.
         parts: (h, w) part label at the pixel centre, 0 for none.
         shadow: (h, w) uint8 label at the pixel centre, by `satgen.dataset.SHADOW_LABELS`; None
             where it was not asked for.
@@ -64,7 +71,8 @@ class RenderedView:
     pixels: NDArray[np.int64]
     radiance: NDArray[np.float32]
     coverage: NDArray[np.float32]
-    depth: NDArray[np.float64]
+    centres: NDArray[np.int64]
+    z: NDArray[np.float64]
     parts: PartLabels
     shadow: NDArray[np.uint8] | None = None
     normals: NDArray[np.float64] | None = None
@@ -72,9 +80,16 @@ class RenderedView:
     @property
     def linear(self) -> NDArray[np.float32]:
         """(h, w, 3) float32 radiance of the window."""
-        image = np.zeros((*self.depth.shape, 3), dtype=np.float32)
+        image = np.zeros((*self.parts.shape, 3), dtype=np.float32)
         image.reshape(-1, 3)[self.pixels] = self.radiance
         return image
+
+    @property
+    def depth(self) -> NDArray[np.float64]:
+        """(h, w) float64, z at the pixel centre in metres, 0 where the ray meets nothing."""
+        depth = np.zeros(self.parts.shape)
+        depth.reshape(-1)[self.centres] = self.z
+        return depth
 
 
 @dataclass(frozen=True)
@@ -123,7 +138,9 @@ class _Visibility:
         sees, (K,) each."""
         seen = self.at_centres.reshape(-1)
         at = np.flatnonzero(seen != 0)
-        return at, np.take(seen, at).astype(np.intp) - 1
+        faces = np.take(seen, at).astype(np.intp)
+        faces -= 1
+        return at, faces
 
 
 @dataclass(frozen=True)
@@ -168,11 +185,13 @@ class Renderer(AbstractContextManager["Renderer"]):
         self.camera = camera
         self.lighting = lighting or Lighting()
         self._packed = pack(model, max(nearest_m, 0.0) / max(camera.fx, camera.fy))
+        self._places32 = np.ascontiguousarray(self._packed.vertices.T)
         self._normals32 = self._packed.face_normals.astype(np.float32)
         self._shadow: _ShadowMap | None = None
         self._lit: ShadeUniforms | None = None
         grid = (2 * camera.width + 1) * (2 * camera.height + 1)
         self._places = np.empty(grid, dtype=np.int32)
+        self._surfaces = surface_table(self._packed.surface)
         exchange = self._packed.exchange
         self._bounce = None if exchange is None else Bounce(exchange)
         self._exchanged: tuple[float, ...] = ()
@@ -241,12 +260,11 @@ class Renderer(AbstractContextManager["Renderer"]):
             uniforms = self._uniforms(seen.ray_from_pixel, seen.eye, seen.rotation, *light)
             self._lit = uniforms
             pixels, radiance, coverage = self._shade(seen, uniforms)
-            depth, parts = self._per_pixel(seen)
-            labels = self._shadow_labels(seen, depth, uniforms.sun) if shadow else None
+            z, parts = self._per_pixel(seen)
+            labels = self._shadow_labels(seen, z, uniforms.sun) if shadow else None
             turned = self._normals(seen) if normals else None
-            return RenderedView(
-                seen.window, pixels, radiance, coverage, depth, parts, labels, turned
-            )
+            picture = (pixels, radiance, coverage)
+            return RenderedView(seen.window, *picture, seen.centres[0], z, parts, labels, turned)
 
     def averaged(
         self, poses: NDArray[np.float64]
@@ -269,10 +287,9 @@ class Renderer(AbstractContextManager["Renderer"]):
                 assert self._lit is not None
                 light = replace(self._lit, ray_from_pixel=seen.ray_from_pixel, eye=seen.eye)
                 pixels, shaded, covers = self._shade(seen, light)
-                x, y, w, _ = seen.window
-                row, column = np.divmod(pixels, w)
-                radiance[row + y, column + x] += shaded
-                coverage[row + y, column + x] += covers
+                at = moved(pixels, seen.window, (0, 0, self.camera.width, self.camera.height))
+                radiance.reshape(-1, 3)[at] += shaded
+                coverage.reshape(-1)[at] += covers
         share = np.float32(1.0 / len(poses))
         return radiance * share, np.minimum(coverage * share, np.float32(1.0))
 
@@ -291,7 +308,7 @@ class Renderer(AbstractContextManager["Renderer"]):
                 return self._empty()
             empty = self._empty()
             dark = (empty.pixels, empty.radiance, empty.coverage)
-            return RenderedView(seen.window, *dark, *self._per_pixel(seen))
+            return RenderedView(seen.window, *dark, seen.centres[0], *self._per_pixel(seen))
 
     def _look(
         self, T_cam_target: NDArray[np.float64], *, picture: bool = False
@@ -348,7 +365,7 @@ class Renderer(AbstractContextManager["Renderer"]):
                     np.flatnonzero(facing), thin, corners, clip, window, around
                 )
                 layer = _ThinLayer(wide, around, rods.opacity)
-        ray_from_pixel = rotation.T @ np.linalg.inv(self.camera.K)
+        ray_from_pixel = rotation.T @ self._ray_from_pixel
         return _Visibility(seen, at_centres, height, window, rotation, eye, ray_from_pixel, layer)
 
     def _around(self, corners: NDArray[np.float64], window: PixelBox) -> PixelBox | None:
@@ -427,7 +444,7 @@ class Renderer(AbstractContextManager["Renderer"]):
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Pixels that see anything, their radiance and coverage: see `RenderedView`."""
         layer = view.thin
-        samples = sample_pixels(view.seen, self._packed.surface, self._places)
+        samples = sample_pixels(view.seen, self._surfaces, self._places)
         if layer is None:
             points = self._points(samples, view.window)
             looks = self._looks(view.eye, samples.primitive)
@@ -444,7 +461,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         return _composited(
             (samples.pixels, samples.resolve(shaded[:count]), samples.coverage),
             samples.whole,
-            _moved(over.pixels, layer.window, view.window),
+            moved(over.pixels, layer.window, view.window),
             over.resolve(shaded[count:] * opacity),
             over.resolve(opacity)[:, 0],
         )
@@ -455,13 +472,14 @@ class Renderer(AbstractContextManager["Renderer"]):
         """What the device shades of samples of a window: (N + more, 4), see `Device.shade`; there
         is room for `more` at the end."""
         count = len(samples.primitive)
-        points = np.zeros((count + more, 4), dtype=np.float32)
+        points = np.empty((count + more, 4), dtype=np.float32)
         chosen = points[:count]
-        chosen[:, 0] = samples.u + window[0]
-        chosen[:, 1] = samples.v + window[1]
+        np.add(samples.u, window[0], out=chosen[:, 0])
+        np.add(samples.v, window[1], out=chosen[:, 1])
         if self._curved is not None:  # what is shaded is where a pinhole would see it
             chosen[:, :2] = self._curved.undistorted(chosen[:, :2])
         chosen[:, 2] = samples.primitive
+        chosen[:, 3] = 0.0
         return points
 
     def _onto_faces(
@@ -470,13 +488,13 @@ class Renderer(AbstractContextManager["Renderer"]):
         """Bring points (N, 4) of widened triangles (N,) to where the triangles are: onto the line
         from the middle of each one's shortest edge to the corner opposite."""
         packed = self._packed
-        faces, of_point = np.unique(faces, return_inverse=True)
-        corners = (packed.vertices[packed.faces[faces]] - view.eye) @ view.rotation.T
+        numbers, of_point = distinct(faces, len(packed.faces))
+        corners = (packed.vertices[packed.faces[numbers]] - view.eye) @ view.rotation.T
         place = corners[..., :2] / corners[..., 2:] * (self.camera.fx, self.camera.fy)
         place += (self.camera.cx, self.camera.cy)
         edges = np.roll(place, -1, axis=1) - place
         shortest = np.argmin(np.einsum("nij,nij->ni", edges, edges), axis=1)
-        rows = np.arange(len(faces))
+        rows = np.arange(len(numbers))
         middle = place[rows, shortest] + edges[rows, shortest] / 2.0
         line = place[rows, (shortest + 2) % 3] - middle
         squared = np.maximum(np.einsum("ni,ni->n", line, line), 1e-12)
@@ -495,19 +513,24 @@ class Renderer(AbstractContextManager["Renderer"]):
         return normals.reshape(h, w, 3)
 
     def _shadow_labels(
-        self, view: _Visibility, depth: NDArray[np.float64], sun: NDArray[np.float64]
+        self, view: _Visibility, z: NDArray[np.float64], sun: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
-        """What is in shadow, (h, w), at the pixel centres."""
+        """What is in shadow, (h, w), at the pixel centres, by z of those that see anything."""
         from satgen.rendering.shadow import shadow_labels
 
-        x, y, w, _ = view.window
-        labels = np.zeros(depth.shape, dtype=np.uint8)
+        x, y, w, h = view.window
+        labels = np.zeros((h, w), dtype=np.uint8)
         at, faces = view.centres
-        rows, columns = np.divmod(at, w)
+        rows, columns = rows_and_columns(at, w)
         rays = self._rays[rows + y, columns + x] @ view.rotation
-        points = view.eye + rays * depth.reshape(-1)[at][:, None]
+        points = view.eye + rays * z[:, None]
         labels.reshape(-1)[at] = shadow_labels(self._device, self._packed, points, faces, rays, sun)
         return labels
+
+    @cached_property
+    def _ray_from_pixel(self) -> NDArray[np.float64]:
+        """Pixel (u, v, 1) of a pinhole to a direction of the camera's, z = 1: (3, 3)."""
+        return np.asarray(np.linalg.inv(self.camera.K), dtype=np.float64)
 
     @cached_property
     def _rays(self) -> NDArray[np.float64]:
@@ -523,13 +546,13 @@ class Renderer(AbstractContextManager["Renderer"]):
         return np.take(look, faces)
 
     def _per_pixel(self, view: _Visibility) -> tuple[NDArray[np.float64], PartLabels]:
-        """Depth and part at the pixel centres: the ray's meeting with its triangle's plane."""
+        """Depth (C,) at the pixel centres that see anything, the ray's meeting with its triangle's
+        plane; and the part at each pixel's, (h, w)."""
         packed = self._packed
         x, y, w, h = view.window
-        depth = np.zeros((h, w))
         parts = np.zeros((h, w), dtype=packed.face_part.dtype)
         at, faces = view.centres
-        rows, columns = np.divmod(at.astype(np.int32), np.int32(w))
+        rows, columns = rows_and_columns(at, w)
         u, v = columns + x, rows + y
         if self._curved is not None:
             u, v = self.camera.undistorted_centres()[v, u].T
@@ -539,9 +562,9 @@ class Renderer(AbstractContextManager["Renderer"]):
         toward += np.take(slope[2], faces)
         toward[toward == 0.0] = -1e-300  # a ray along its plane: seen only through rounding
         # Both are negative for a face seen from the front, both positive from behind.
-        depth.reshape(-1)[at] = -np.take(view.height, faces) / toward
+        z = -np.take(view.height, faces) / toward
         parts.reshape(-1)[at] = np.take(packed.face_part, faces)
-        return depth, parts
+        return z, parts
 
     def _uniforms(
         self,
@@ -600,7 +623,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             return last
         packed = self._packed
         light = _light_axes(sun, packed.extents)
-        in_light = light.astype(np.float32) @ packed.vertices.T
+        in_light = light.astype(np.float32) @ self._places32
         low = in_light.min(axis=1).astype(np.float64)
         high = in_light.max(axis=1).astype(np.float64)
         # A border of three texels, so that the filter reads empty texels beyond the outline.
@@ -649,8 +672,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         camera = self.camera
         radius = self._packed.radius
         x, y, z = (
-            rotation.astype(np.float32) @ self._packed.vertices.T
-            + translation.astype(np.float32)[:, None]
+            rotation.astype(np.float32) @ self._places32 + translation.astype(np.float32)[:, None]
         )
         far = float(z.max()) + 1e-3 * radius
         nearest = float(z.min()) - 1e-3 * radius
@@ -690,7 +712,8 @@ class Renderer(AbstractContextManager["Renderer"]):
             np.zeros(0, np.int64),
             np.zeros((0, 3), np.float32),
             np.zeros(0, np.float32),
-            np.zeros((0, 0)),
+            np.zeros(0, np.int64),
+            np.zeros(0),
             np.zeros((0, 0), self._packed.face_part.dtype),
             np.zeros((0, 0), np.uint8) if shadow else None,
             np.zeros((0, 0, 3)) if normals else None,
@@ -705,12 +728,6 @@ def _union(one: PixelBox, other: PixelBox) -> PixelBox:
     x, y = min(box[0] for box in boxes), min(box[1] for box in boxes)
     right, below = max(b[0] + b[2] for b in boxes), max(b[1] + b[3] for b in boxes)
     return (x, y, right - x, below - y)
-
-
-def _moved(pixels: NDArray[np.int64], window: PixelBox, to: PixelBox) -> NDArray[np.int64]:
-    """Flat indices in one window of pixels of another one, which lies within it."""
-    row, column = np.divmod(pixels, window[2])
-    return np.asarray((row + window[1] - to[1]) * to[2] + column + window[0] - to[0])
 
 
 def _composited(
@@ -751,4 +768,4 @@ def _light_axes(sun: NDArray[np.float64], extents: NDArray[np.float64]) -> NDArr
     axis = int(np.argmax(extents * np.sqrt(np.maximum(1.0 - sun**2, 0.0))))
     x = np.eye(3)[axis] - sun[axis] * sun
     x /= np.linalg.norm(x)
-    return np.stack([x, np.cross(sun, x), sun])
+    return np.stack([x, cross(sun, x), sun])

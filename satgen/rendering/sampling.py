@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satgen.grouping import distinct
+
 # What of a pixel sees a surface, a bit each: the centre, and the corners. Of every such set:
 _SETS = (np.arange(32)[:, None] >> np.arange(5)) & 1
 _SHARE = np.maximum(_SETS @ (4, 1, 1, 1, 1), 1)
@@ -40,7 +42,7 @@ class PixelSamples:
         u, v: (N,) float32 position in the window, pixels.
         whole: points that make up a pixel alone.
         slot: (S,) int64: share n belongs to pixels[whole + slot[n]].
-        point: (S,) int32: what is seen there was shaded at point whole + point[n].
+        point: (S,) int64: what is seen there was shaded at point whole + point[n].
         weight: (S,) float32 share of the pixel's radiance.
     """
 
@@ -50,7 +52,7 @@ class PixelSamples:
     v: NDArray[np.float32]
     whole: int
     slot: NDArray[np.int64]
-    point: NDArray[np.int32]
+    point: NDArray[np.int64]
     weight: NDArray[np.float32]
 
     def resolve(self, radiance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -73,9 +75,19 @@ class PixelSamples:
         return share
 
 
+def surface_table(surface: NDArray[np.uint32]) -> NDArray[Any]:
+    """The smooth surface that a value of the visibility buffer is of, (P + 1,) uint16 or uint32.
+
+    Args:
+        surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
+    """
+    narrow = np.uint16 if surface.max(initial=0) < 65536 else np.uint32
+    return np.append(0, surface).astype(narrow)
+
+
 def sample_pixels(
     seen: NDArray[np.unsignedinteger[Any]],
-    surface: NDArray[np.uint32],
+    table: NDArray[Any],
     places: NDArray[np.int32] | None = None,
 ) -> PixelSamples:
     """Which points of which primitives make up each pixel.
@@ -83,16 +95,13 @@ def sample_pixels(
     Args:
         seen: (2h + 1, 2w + 1) visibility buffer: primitive plus one, zero for background. Sample
             (2r + 1, 2c + 1) is the centre of pixel (r, c), sample (2r, 2c) its first corner.
-        surface: (P,) number (from 1) of the smooth surface that each primitive belongs to.
+        table: (P + 1,) the surface of what `seen` has, see `surface_table`.
         places: room for at least as many values as `seen` has, to be used over and over: new memory
             is slow.
     """
     if places is None:
         places = np.empty(seen.size, dtype=np.int32)
     w = seen.shape[1] // 2
-    narrow = np.uint16 if surface.max(initial=0) < 65536 else np.uint32
-    table = np.zeros(len(surface) + 1, dtype=narrow)
-    table[1:] = surface
     centre = np.ascontiguousarray(seen[1::2, 1::2])
     corner = np.ascontiguousarray(seen[0::2, 0::2])
     at_centre, at_corner = np.take(table, centre), np.take(table, corner)
@@ -117,17 +126,17 @@ def sample_pixels(
         for j in range(k):
             new &= ~same[j, k]
         slot = np.flatnonzero(new)
-        seen_by = np.full(len(mixed), 1 << k, dtype=np.uint8)
+        which = np.full(len(mixed), 1 << k, dtype=np.uint8)
         for j in range(k + 1, 5):
-            seen_by |= same[k, j].view(np.uint8) << np.uint8(j)
+            which |= same[k, j].view(np.uint8) << np.uint8(j)
         primitives.append(np.take(ids[k], slot))
         slots.append(slot)
-        sets.append(np.take(seen_by, slot))
+        sets.append(np.take(which, slot))
 
-    slot, seen_by = np.concatenate(slots), np.concatenate(sets)
+    slot = np.concatenate(slots)
+    seen_by = np.concatenate(sets).astype(np.int64)  # which looks up without being converted
     pixels = np.concatenate([whole, mixed])
-    row = pixels.astype(np.int32) // np.int32(w)
-    column = pixels.astype(np.int32) - row * np.int32(w)
+    row, column = rows_and_columns(pixels, w)
     mixed_row, mixed_column = row[len(whole) :], column[len(whole) :]
     middle = (2 * mixed_row + 1) * (2 * w + 1) + 2 * mixed_column + 1  # in `seen`
     shaded, point = _shared(seen_by, np.take(middle, slot), 2 * w + 1, places)
@@ -155,7 +164,7 @@ def sample_layer(seen: NDArray[np.unsignedinteger[Any]]) -> PixelSamples:
     """
     h, w = seen.shape[0] // 2, seen.shape[1] // 2
     # Looked for in one go, as nearly nothing is there: centres have odd rows and columns.
-    y, x = np.divmod(np.flatnonzero(seen.reshape(-1) != 0), seen.shape[1])
+    y, x = rows_and_columns(np.flatnonzero(seen.reshape(-1) != 0), seen.shape[1])
     centre, corner = (y & x & 1) != 0, ((y | x) & 1) == 0
     primitive = [seen[y[centre], x[centre]], seen[y[corner], x[corner]]]
     row, column = y[centre] >> 1, x[centre] >> 1
@@ -167,25 +176,34 @@ def sample_layer(seen: NDArray[np.unsignedinteger[Any]]) -> PixelSamples:
         slots.append((y * w + x)[inside])
         points.append(len(row) + np.flatnonzero(inside))
         weights.append(np.full(len(slots[-1]), 0.125))
-    pixels, slot = np.unique(np.concatenate(slots), return_inverse=True)
+    pixels, slot = distinct(np.concatenate(slots), h * w)
     return PixelSamples(
-        pixels=pixels.astype(np.int64),
+        pixels=pixels,
         primitive=np.concatenate(primitive) - np.uint32(1),
         u=np.concatenate([column, right - 0.5], dtype=np.float32, casting="same_kind"),
         v=np.concatenate([row, below - 0.5], dtype=np.float32, casting="same_kind"),
         whole=0,
-        slot=slot.reshape(-1),
-        point=np.concatenate(points).astype(np.int32),
+        slot=slot,
+        point=np.concatenate(points),
         weight=np.concatenate(weights).astype(np.float32),
     )
 
 
+def rows_and_columns(
+    pixels: NDArray[np.int64], width: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Rows and columns (K,) of flat indices (K,) in an image of a width; `np.divmod` is slow."""
+    at = pixels.astype(np.int32)
+    row = at // np.int32(width)
+    return row, at - row * np.int32(width)
+
+
 def _shared(
-    seen_by: NDArray[np.uint8],
+    seen_by: NDArray[np.int64],
     middle: NDArray[np.int32],
     stride: int,
     places: NDArray[np.int32],
-) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which shares (S,) are shaded, and at which of these each is.
 
     Args:
@@ -204,7 +222,8 @@ def _shared(
     chosen = np.take(places, place)
     alone = np.ones(len(seen_by), dtype=bool)
     alone[border] = chosen == order
-    point = np.cumsum(alone, dtype=np.int32)
-    point -= 1
+    shaded = np.flatnonzero(alone)
+    point = np.empty(len(seen_by), dtype=np.int64)
+    point[shaded] = np.arange(len(shaded))
     point[border] = np.take(np.take(point, border), chosen)
-    return np.flatnonzero(alone), point
+    return shaded, point

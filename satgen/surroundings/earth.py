@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from satgen import stored
 from satgen.colour import srgb_decode
-from satgen.geometry import Floats, normalise
+from satgen.geometry import Floats, cross, normalise
 from satgen.surroundings.config import EARTH_RADIUS_KM
 
 if TYPE_CHECKING:
@@ -304,21 +304,25 @@ def mean_over_disc(
 def disc_rays(up: Floats, radius: float, samples: int = DISC_SAMPLES) -> tuple[Floats, Floats]:
     """Rays from a satellite, each for the same solid angle of the Earth's disc: where they meet
     it, (N, 3), and their directions, (N, 3)."""
-    k = np.arange(samples) + 0.5
+    down, right, back, distance = _spiral(radius, samples)
+    aside = np.eye(3)[np.argmin(np.abs(up))]
+    x = normalise(cross(up, aside))
+    y = cross(up, x)
+    direction = down * up + right * x + back * y
+    return radius * up + distance * direction, direction
+
+
+@lru_cache(maxsize=8)
+def _spiral(radius: float, samples: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Rays to the Earth's disc, kept: their directions' parts along up, across and along the third
+    axis, and their lengths, (samples, 1) each."""
+    k = np.arange(samples)[:, None] + 0.5
     limb = math.sqrt(1.0 - 1.0 / radius**2)
     cosine = 1.0 - (1.0 - limb) * k / samples  # with nadir
     sine = np.sqrt(1.0 - cosine**2)
     turn = k * (math.pi * (3.0 - math.sqrt(5.0)))
-    aside = np.eye(3)[np.argmin(np.abs(up))]
-    x = normalise(np.cross(up, aside))
-    y = np.cross(up, x)
-    direction = (
-        -cosine[:, None] * up
-        + (sine * np.cos(turn))[:, None] * x
-        + (sine * np.sin(turn))[:, None] * y
-    )
     distance = radius * cosine - np.sqrt(np.maximum(1.0 - (radius * sine) ** 2, 0.0))
-    return radius * up + distance[:, None] * direction, direction
+    return -cosine, sine * np.cos(turn), sine * np.sin(turn), distance
 
 
 def _air_mass(cosine: Floats) -> Floats:
