@@ -1,14 +1,16 @@
 #!/bin/bash
-# Train all bundled weights anew, on random craft and photographs, and none of the three targets:
-#   tools/retrain.sh [FOLDER] [WHAT...]      WHAT: data lightglue-aliked superglue-aliked
+# Train all bundled weights anew, on random craft, photographs and, where `targets` was made, frames
+# of the three targets that are not held out:
+#   tools/retrain.sh [FOLDER] [WHAT...]      WHAT: data targets lightglue-aliked superglue-aliked
 #                                            lightglue-sift superglue-sift measure; default: all
 # It stops at the first failure; the same call goes on from there, as after Ctrl-C. Each training is
 # laid out for MINUTES (on a GPU with 16 cores 5, on a CPU core 60 and more), features included,
 # and ends with the weights and their card in FOLDER/runs/WHAT, to be copied to matchers/weights once
 # `satgen bench` says that they are better. To see that all of it runs:
-#   CRAFT=6 FAR=60 NEAR=10 MINUTES=0.5 tools/retrain.sh /tmp/try
+#   CRAFT=6 FAR=60 NEAR=10 STRETCHES=2 MINUTES=0.5 tools/retrain.sh /tmp/try
 #   CRAFT    how many random craft; a twentieth of them validates, as many test
 #   FAR NEAR degrees of the two arcs that are rendered of each craft, 5 and 1 degree a frame
+#   STRETCHES  of the targets' frames, so many at most (60: all)
 #   WORKERS  craft that are rendered at once
 #   DEVICE, THREADS, PRECISION, FRAMES (of an arc), VERSIONS (of a frame): see satgen train
 set -eu
@@ -16,7 +18,7 @@ code=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH=$code${PYTHONPATH:+:$PYTHONPATH}
 folder=${1:-training}
 shift || true
-what=${*:-data lightglue-aliked superglue-aliked lightglue-sift superglue-sift measure}
+what=${*:-data targets lightglue-aliked superglue-aliked lightglue-sift superglue-sift measure}
 craft=${CRAFT:-66} far=${FAR:-120} near=${NEAR:-15} workers=${WORKERS:-$(nproc)}
 export far near
 mkdir -p "$folder"
@@ -32,10 +34,20 @@ render() { # NUMBER: two arcs of a craft, one of them near enough for pairs of 1
 }
 export -f render
 
+stretch() { # TARGET START STOP STEP: frames of a target, in two kinds of light
+  for light in benign varied; do
+    satgen render --target "$1" --start "$2" --stop "$3" --step "$4" --light $light \
+      --workers 0 --quiet --out "targets/$1-$2-$light"
+  done
+}
+export -f stretch
+
 train() { # NAME, MATCHER, FEATURES, options of satgen train
   local name=$1
   echo "$name"
-  satgen train random/* --out "runs/$name" --matcher "$2" --features "$3" --cache features \
+  local data=(random/*)
+  if [ -d targets ]; then data+=(targets/*); fi
+  satgen train "${data[@]}" --out "runs/$name" --matcher "$2" --features "$3" --cache features \
     --minutes "${MINUTES:-60}" --hold-out targets --test-share 0.05 --validation-share 0.05 \
     --frames "${FRAMES:-40}" --versions "${VERSIONS:-3}" --curriculum 0 --homography-steps 0 \
     --validation-pairs 2 --test-pairs 4 ${DEVICE:+--device "$DEVICE"} \
@@ -52,6 +64,9 @@ measure() { # NAME, MATCHER, FEATURES: on photographs, beside nearest neighbours
 for step in $what; do
   case $step in
     data) seq "$craft" | xargs -P "$workers" -I{} bash -euc 'render {}' ;;
+    targets)
+      python "$code/tools/training_frames.py" | sed -n "1,${STRETCHES:-60}p" |
+        xargs -P "$workers" -L 1 bash -euc 'stretch "$@"' stretch ;;
     # ALIKED's descriptors are of upright images: far rolls cannot be learned from them
     lightglue-aliked)
       train $step lightglue aliked-n16 --init official --layers 5 --lr 2e-4 \
@@ -60,11 +75,11 @@ for step in $what; do
       train $step superglue aliked-n16 --init satgen --lr 3e-4 --precision float32 \
         --roll 60 --roll-share 0.7 --photographs 0.1 ;;
     lightglue-sift)
-      train $step lightglue sift --init satgen --lr 3e-4 \
-        --roll 180 --roll-share 0.7 --photographs 0.25 ;;
+      train $step lightglue sift --init satgen --lr 4e-4 \
+        --roll 180 --roll-share 0.6 --photographs 0.4 ;;
     superglue-sift)
-      train $step superglue sift --init satgen --lr 3e-4 --precision float32 \
-        --roll 180 --roll-share 0.7 --photographs 0.25 ;;
+      train $step superglue sift --init satgen --lr 4e-4 --precision float32 \
+        --roll 180 --roll-share 0.6 --photographs 0.4 ;;
     measure)
       for name in lightglue-aliked superglue-aliked lightglue-sift superglue-sift; do
         features=${name#*-}
