@@ -1,7 +1,7 @@
 """LightGlue's layers as CUDA graphs: for a GPU, whose time goes to launches, not to arithmetic.
 
-A layer is some twenty small kernels, and to launch them takes longer than they run. So the layers of
-a batch of some size are captured once, over tensors that stay where they are, and replayed: one
+A layer is some twenty small kernels, and to launch them takes longer than they run. So the layers
+of a batch of some size are captured once, over tensors that stay where they are, and replayed: one
 launch a layer. Sizes are few, so that graphs are: pairs by powers of two, keypoints by
 `padded_size`, the same for both sides.
 
