@@ -37,8 +37,10 @@ def test_a_file_is_whole_small_and_has_a_card(mine: weights.Weights) -> None:
         assert card[name] not in (None, {}, "")
     trained = {name for name, data in card["data"].items() if data["trained_on"]}
     ours = {"aura", "worldview", "cartography"}
-    craft = {re.sub(r"-(near|far)$", "", name) for name in trained}  # two arcs of each
-    assert trained == ours or (len(craft) >= 60 and not craft & ours)
+    # two arcs of each craft; of the targets stretches, by light
+    craft = {re.sub(r"-(near|far)$", "", name) for name in trained if name.startswith("random")}
+    others = {name.split("-")[0] for name in trained if not name.startswith("random")}
+    assert others in (set(), ours) and (others or craft) and (len(craft) >= 60 or not craft)
 
 
 @each
