@@ -201,23 +201,16 @@ class LightGlue(Network):
         self,
         features0: Features,
         features1: Features,
-        *,
-        depth_confidence: float | EllipsisType | None = ...,
-        width_confidence: float | EllipsisType | None = ...,
+        **settings: Any,
     ) -> Any:
         """Prepare both images' features and match them, see `prepare` and `match`."""
         sides = (features0, features1)
         if not self._together(sides):
-            return self.match(
-                *map(self.prepare, sides),
-                depth_confidence=depth_confidence,
-                width_confidence=width_confidence,
-            )
-        settings = self._settings(depth_confidence, width_confidence)
-        how = self._first_of(sides)
+            return self.match(*map(self.prepare, sides), **settings)
+        adapt, how = self._settings(**settings), self._first_of(sides)
         with self._graphs.lock:
             found, sized = self._graphs.match_images(
-                sides, how, self.arranged(), self._blocks, settings
+                sides, how, self.arranged(), self._blocks, adapt
             )
             _refuse_sizes(sides, sized)  # not before, for a GPU would be waited for
         return found[0]
@@ -390,7 +383,9 @@ class LightGlue(Network):
         return some and len(images) > 0 and self._replays(images[0].device)
 
     def _settings(
-        self, depth: float | EllipsisType | None, width: float | EllipsisType | None
+        self,
+        depth_confidence: float | EllipsisType | None = ...,
+        width_confidence: float | EllipsisType | None = ...,
     ) -> AdaptiveSettings:
         """How to match; `...` as the configuration has it.
 
@@ -398,8 +393,8 @@ class LightGlue(Network):
             InputError: a confidence out of range.
         """
         config = self.config
-        depth = config.depth_confidence if depth is ... else depth
-        width = config.width_confidence if width is ... else width
+        depth = config.depth_confidence if depth_confidence is ... else depth_confidence
+        width = config.width_confidence if width_confidence is ... else width_confidence
         return AdaptiveSettings(
             confidence_of("depth_confidence", depth),
             confidence_of("width_confidence", width),

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,9 +33,12 @@ from matchers.lightglue_adaptive import (
     adaptations,
 )
 from matchers.lightglue_blocks import Blocks, TokenShape
-from matchers.lightglue_stage import LayerStage, StageLimits, StageRecords, StageSize
+from matchers.lightglue_stage import First, LayerStage, StageLimits, StageRecords, StageSize
 from matchers.lightglue_step import padded_size
 from matchers.types import Features, Matches
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 KEPT = 8
 """Sizes of batches whose graphs are kept, and images' sizes; the one used longest ago goes."""
@@ -89,16 +92,17 @@ class _Batch:
         self,
         given: tuple[LightGluePrepared, LightGluePrepared] | _Images,
         ends: Sequence[Sequence[int]],
-        depth: bool,
-        width: bool,
+        settings: AdaptiveSettings,
     ) -> list[Matches]:
         """Match pairs: of prepared images, or of one pair's that are prepared in the same graph.
 
         Args:
             given: the images.
             ends: each side's `LightGluePrepared.ends`.
-            depth, width: whether pairs leave early, and keypoints are pruned.
+            settings: how to adapt, which the limits say as well.
         """
+        depth = settings.depth_confidence is not None
+        width = settings.width_confidence is not None
         busy = [pair for pair, counts in enumerate(zip(*ends, strict=True)) if min(counts)]
         stage, records, last = self._stages[self.size], self._records, self._layers
         if isinstance(given, _Images):
@@ -117,7 +121,7 @@ class _Batch:
             together = depth and not layer
             reach = self._expected if together else layer + 1
             if together:
-                counts, answers = self._chained(given, busy, masked, width)
+                counts, answers = self._chained(given, first, busy, masked, width)
             else:
                 if first is not None and not layer:
                     stage.load(first).run()
@@ -151,6 +155,7 @@ class _Batch:
     def _chained(
         self,
         given: tuple[LightGluePrepared, LightGluePrepared] | _Images,
+        first: First | None,
         busy: Sequence[int],
         masked: bool,
         width: bool,
@@ -161,7 +166,6 @@ class _Batch:
         attention without a mask is faster; and anew if it did.
         """
         stage, reach = self._stages[self.size], self._expected
-        first = given.put_into if isinstance(given, _Images) else None
         while True:
             stage.chain(reach, masked, self._prunes and width, True, width, first).run()
             counts, answers = self._records.told()
@@ -275,22 +279,12 @@ class _Images:
         self._tokens, self._rotary = torch.zeros_like(tokens), torch.zeros_like(rotary)
         self.sized = torch.ones((), dtype=torch.bool, device=like.device)
         self._graph: Replayed | None = None
-        given = self._given
-        self._filled = [
-            value
-            for value in (given.keypoints, given.descriptors, given.scales, given.orientations)
-            if value is not None
-        ]
-        """What is given of an image's keypoints; `_slots` of each image, with its size."""
         self._slots = [
-            [*(value[slot] for value in self._filled), given.image_size[slot]]
+            [*(value[slot] for value in _given(self._given)), self._given.image_size[slot]]
             for slot in range(size.pairs)
         ]
+        """Where what is given of each image goes, its size the last."""
         self._counts: list[int] = []
-
-    def _cut(self, tokens: Tensor, rotary: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Tokens and rotary table of each image, (1, N, …)."""
-        return list(zip(torch.split(tokens, 1), torch.split(rotary, 1), strict=True))
 
     def _compute(self) -> None:
         encode, own, *_ = self._how
@@ -313,10 +307,10 @@ class _Images:
             changed = (self._tokens, self._rotary, self.sized)
             self._graph = Replayed(self._compute, changed, self._pool)
         self._graph.run()
-        parts = self._cut(self._tokens.clone(), self._rotary.clone())
+        tokens, rotary = (torch.split(x.clone(), 1) for x in (self._tokens, self._rotary))
         return [
-            (tokens[:, :count], rotary[:, :count])
-            for (tokens, rotary), count in zip(parts, self._counts, strict=True)
+            (x[:, :count], table[:, :count])
+            for x, table, count in zip(tokens, rotary, self._counts, strict=True)
         ]
 
     def fill(self, images: Sequence[Features]) -> None:
@@ -335,10 +329,7 @@ class _Images:
                 self._keys[slot, ..., :count] = True
                 self._keys[slot, ..., count:] = False
             places += mine
-            values = (
-                features.keypoints, features.descriptors, features.scales, features.orientations
-            )  # fmt: skip
-            numbers += [*(value for value in values if value is not None), features.image_size]
+            numbers += [*_given(features), features.image_size]
         torch._foreach_copy_(places, numbers)
 
 
@@ -397,8 +388,7 @@ class LightGlueGraphs:
             first = self._filled(images, how)
             size = StageSize(1, max(padded_size(len(image)) for image in images))
             batch = self._batch_of(weights, blocks, size, images[0].device, settings)
-            asks = settings.depth_confidence is not None, settings.width_confidence is not None
-            return batch.match(first, [[len(image)] for image in images], *asks), first.sized
+            return batch.match(first, [[len(image)] for image in images], settings), first.sized
 
     def _filled(self, images: Sequence[Features], how: FirstBlock) -> _Images:
         """What prepares images of this number and size, with these."""
@@ -414,16 +404,12 @@ class LightGlueGraphs:
         size = StageSize(len(images), padded_size(max(map(len, images))))
         whole = all(len(image) == size.keypoints for image in images)
         first = images[0]
-        given = (first.keypoints, first.descriptors, first.scales, first.orientations)
-        kinds = [None if values is None else (values.dtype, values.shape[1:]) for values in given]
-        key = (size, whole, *kinds)
-        if key not in self._images:
-            pool = self._shared(first.device)
-            self._images[key] = _Images(first, size, whole, how, pool)
-            if len(self._images) > KEPT:
-                self._images.popitem(last=False)
-        self._images.move_to_end(key)
-        return self._images[key]
+        kinds = [(values.dtype, values.shape[1:]) for values in _given(first)]
+
+        def make() -> _Images:
+            return _Images(first, size, whole, how, self._shared(first.device))
+
+        return _kept(self._images, (size, whole, *kinds), make)
 
     def _shared(self, device: torch.device) -> Any:
         """Memory that all graphs share; None: not on CUDA."""
@@ -444,10 +430,9 @@ class LightGlueGraphs:
         size = StageSize(
             _power(len(prepared0.tokens)), padded_size(max(side.tokens.shape[1] for side in sides))
         )
-        asks = settings.depth_confidence is not None, settings.width_confidence is not None
         with self.lock:
             batch = self._batch_of(weights, blocks, size, prepared0.tokens.device, settings)
-            return batch.match(sides, [side.ends() for side in sides], *asks)
+            return batch.match(sides, [side.ends() for side in sides], settings)
 
     def _batch_of(
         self,
@@ -464,18 +449,32 @@ class LightGlueGraphs:
         if settings != self._settings:
             self._limits.set(settings)
             self._settings = settings
-        batch = self._batches.get(size)
-        if batch is None:
-            batch = _Batch(size, weights, blocks, self._limits, self._shared(device))
-            self._batches[size] = batch
-            if len(self._batches) > KEPT:
-                self._batches.popitem(last=False)
-        self._batches.move_to_end(size)
-        return batch
+        limits = self._limits
+
+        def make() -> _Batch:
+            return _Batch(size, weights, blocks, limits, self._shared(device))
+
+        return _kept(self._batches, size, make)
 
     def __reduce__(self) -> Any:
         """Copies begin with nothing: their weights are other ones."""
         return LightGlueGraphs, ()
+
+
+def _kept(known: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
+    """What is known by a key, or is made for it, for which what was used longest ago may go."""
+    if key not in known:
+        known[key] = make()
+        if len(known) > KEPT:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return known[key]
+
+
+def _given(features: Features) -> list[Tensor]:
+    """What is given of the keypoints of images, but for their scores, which nothing asks for."""
+    values = (features.keypoints, features.descriptors, features.scales, features.orientations)
+    return [value for value in values if value is not None]
 
 
 def _by_place(stage: LayerStage, answers: Sequence[int]) -> dict[int, list[int]]:

@@ -300,8 +300,13 @@ class LayerStage:
             self.counts.copy_(self.alive.sum(1))
         return self._by_sides(self.alive)
 
+    @property
+    def _place(self) -> tuple[Tensor, Tensor]:
+        """Where the stage's keypoints (B, 2N) are in the records."""
+        return self.pairs[:, None], self.rows
+
     def _took_part(self, layer: int) -> None:
-        layers, place = self._records.layers, (self.pairs[:, None], self.rows)
+        layers, place = self._records.layers, self._place
         layers[place] = torch.where(self.alive, layer, layers[place])
 
     def _layer(self, layer: int, masked: bool, depth: bool, width: bool) -> None:
@@ -325,7 +330,7 @@ class LayerStage:
             self._took_part(layer)
         if found.sure is not None:
             known, sure_now = records.sure[:, layer - 1], torch.cat(found.sure, 1)
-            place = self.pairs[:, None], self.rows
+            place = self._place
             known[place] = torch.where(self.alive, sure_now.to(known.dtype), known[place])
         if found.answer is None:
             self.leave.copy_(alive[0].any(1) & alive[1].any(1))

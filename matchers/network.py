@@ -114,8 +114,8 @@ class _Weights:
         self._names = [name for table in self._tables for name in table]
         self._slots = list(map(_GET, self._owners, self._names))
         self._tensors = [value for value in self._slots if isinstance(value, Tensor)]
-        self._looked_at = [t for t in self._tensors if t.is_cpu or t.is_inference()]
-        self._counted = [t for t in self._tensors if not (t.is_cpu or t.is_inference())]
+        self._counted = list(filter(_is_counted, self._tensors))
+        self._looked_at = [tensor for tensor in self._tensors if not _is_counted(tensor)]
         self._layouts = self._seen()
         self.computed = any(hasattr(m, "parametrizations") for m in module.modules())
         """Whether PyTorch computes some weights from others, so that nothing can be kept."""
@@ -142,10 +142,15 @@ class _Weights:
         return [*map(_layout, self._looked_at), pointers, versions]
 
 
+def _is_counted(tensor: Tensor) -> bool:
+    """Whether it is elsewhere than on a CPU, where to look at numbers takes longer than a match,
+    and PyTorch counts how often it has seen them change."""
+    return not tensor.is_cpu and not tensor.is_inference()
+
+
 def _layout(tensor: Tensor) -> tuple[Any, ...]:
-    """Where a tensor's numbers are, and how they are to be read; elsewhere than on a CPU, where to
-    look at numbers takes longer than a match, also how often PyTorch has seen them change."""
-    if not tensor.is_cpu and not tensor.is_inference():
+    """Where a tensor's numbers are, and how they are to be read, or how often they have changed."""
+    if _is_counted(tensor):
         return tensor.data_ptr(), tensor._version, tensor.dtype
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
