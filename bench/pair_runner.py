@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.columns import MatchOutcome, pixels_of
 from bench.config import BenchConfig, Combination
+from bench.frame_looks import FrameKey, frame_look, frame_look_of_worker
 from bench.frame_store import Cache, FrameStore
 from bench.lineup import Lineup
 from bench.pair_judge import (
@@ -31,20 +32,16 @@ from bench.pair_judge import (
 from bench.posed import PosedPair
 from matchers.clock import timed
 from matchers.extraction import Look, TimedFeatures, measured, not_kept
+from matchers.image_arrays import read_file
 from matchers.image_matchers import MatchedImagePair, match_images
-from matchers.images import read_file
 from matchers.sequence import prepare_images
 from matchers.specs import GPU_BATCH
 from matchers.truth.pairs import Pair
-from matchers.truth.roll import roll_image, roll_matrix, seen_mask
 
 if TYPE_CHECKING:
     from matchers.types import Features, Matcher
 
 Keys = Sequence[tuple[Hashable, Hashable]]
-FrameKey = tuple[Path, int, float]
-"""A frame: its dataset's folder, its index, and by how many degrees it is rolled."""
-
 KEPT_FEATURES = 256
 """Frames whose features stay in memory: of two extractors, as many as the largest gap reaches."""
 
@@ -199,9 +196,9 @@ class PairRunner:
         kept: Any = list(self._features[name])
         wanted = not_kept(uses, KEPT_FEATURES, kept)
         silhouette = self.config.silhouette
-        read = partial(_frame_look, self._store, silhouette)
+        read = partial(frame_look, self._store, silhouette)
         if readers > 1:
-            read = partial(_frame_look_of_worker, silhouette)
+            read = partial(frame_look_of_worker, silhouette)
         return measured(wanted, read, self.lineup.extractors[name], workers=readers)
 
     def _of_frame(self, name: str, key: FrameKey) -> TimedFeatures:
@@ -222,7 +219,7 @@ class PairRunner:
         return [
             look
             for key in _keys_of(task, pair)
-            for look in _frame_look(self._store, silhouette, key)
+            for look in frame_look(self._store, silhouette, key)
         ]
 
     # -- matching ------------------------------------------------------------------------------
@@ -335,30 +332,6 @@ class PairRunner:
 def _keys_of(task: PairTask, pair: Pair) -> tuple[FrameKey, FrameKey]:
     """Both frames of a pair."""
     return (task.dataset, pair.index0, 0.0), (task.dataset, pair.index1, pair.roll_deg)
-
-
-def _frame_look(store: FrameStore, silhouette: bool, key: FrameKey) -> list[Look]:
-    """A frame's image, rolled, and where keypoints are wanted on it."""
-    folder, index, roll_deg = key
-    data = store.dataset(folder)
-    image = data.rgb(index)
-    parts = store.frame(folder, index).parts if silhouette else None
-    mask = None if parts is None else parts > 0
-    if roll_deg:
-        H = roll_matrix((data.camera.cx, data.camera.cy), roll_deg)
-        size = image.shape[1], image.shape[0]
-        mask = seen_mask(size, H) if parts is None else roll_image(parts, H, order=0) > 0
-        image = roll_image(image, H)
-    return [Look(image, mask)]
-
-
-def _frame_look_of_worker(silhouette: bool, key: FrameKey) -> list[Look]:
-    return _frame_look(_worker_store(), silhouette, key)
-
-
-@lru_cache(maxsize=1)
-def _worker_store() -> FrameStore:
-    return FrameStore()
 
 
 def _whole_image(image: Any) -> list[Look]:

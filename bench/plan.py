@@ -16,6 +16,7 @@ from bench.config import TRUTH, BenchConfig, combination_json
 from bench.lineup import Lineup
 from bench.posed import PosedPair, load_posed_pairs, upright
 from bench.software import machine, software
+from matchers.image_arrays import FILE_FORMATS
 from matchers.specs import VISMATCH, name_of, source_file
 from matchers.truth.pairs import (
     Pair,
@@ -26,7 +27,6 @@ from matchers.truth.pairs import (
     sample_pairs,
 )
 from matchers.truth.rules import COUNTING
-from matchers.types import FILE_FORMATS
 from satgen.dataset import Dataset, check_frames, open_datasets
 from satgen.errors import InputError
 from satgen.runfolder import dataset_identity, file_sha256, files_sha256

@@ -20,6 +20,7 @@ from bench.pair_judge import JudgeSettings, Row, has_matches, judged, match_file
 from bench.pair_runner import PairRunner, PairTask, PosedTask, Task, run_task
 from bench.plan import BenchPlan
 from bench.result import PAGE, SUMMARY, Result
+from matchers.extraction import detector_of
 from matchers.truth.pairs import Pair
 from satgen.atomic import write_atomic
 from satgen.errors import InputError
@@ -29,7 +30,7 @@ from satgen.progress import Update
 from satgen.run_shards import held_shards, shard_kind
 from satgen.runfolder import Journal, RunFolder, RunKind
 from satgen.shards import Shard, delete_shards, incomplete, shard_identity
-from satgen.tasks import carried_out, pipelined
+from satgen.tasks import IN_FLIGHT, answered, carried_out, processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -311,12 +312,14 @@ def _carried_out(
         yield from ((1, runner.judged(pair)) for pair in runner.matched(tasks))
         return
     settings = JudgeSettings.of(plan.config, plan.lineup)
-    parallel = any(getattr(e, "parallel", False) for e in plan.lineup.extractors.values())
-    readers = readers_of(count, parallel)
+    detect = any(detector_of(e) is not None for e in plan.lineup.extractors.values())
+    readers = readers_of(count, detect)
+    judges = count - readers
     matched = runner.matched(tasks, readers)
-    yield from (
-        (1, rows) for _, rows in pipelined(partial(judged, settings), matched, count - readers)
-    )
+    with processes(judges, settings) as pool:  # they start while the first pairs are matched
+        judge = partial(judged, settings)
+        for _, rows in answered(pool, judge, matched, IN_FLIGHT * judges):
+            yield 1, rows
 
 
 def shares_tasks(device: torch.device) -> bool:
@@ -329,16 +332,16 @@ def default_workers_of(device: torch.device) -> int:
     return 0 if device.type == "cpu" else max(1, min(WORKERS, default_workers() - 1))
 
 
-def readers_of(workers: int, parallel: bool) -> int:
+def readers_of(workers: int, detect: bool) -> int:
     """How many of the workers beside a GPU read frames for it; the others judge pairs.
 
     Args:
         workers: of both kinds.
-        parallel: they extract features as well, as SIFT's, which takes longer.
+        detect: they find features as well, as SIFT's, which takes longer.
     """
     if workers < 6:
         return 0
-    return workers // 2 if parallel else workers // 3
+    return workers // 2 if detect else workers // 3
 
 
 # -- the folder --------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def timed(run: Callable[[], T], device: torch.device) -> tuple[T, float]:
-    """What a function answers, and the seconds that it took, the device's work included."""
+def timed(run: Callable[[], T], device: torch.device | None) -> tuple[T, float]:
+    """What a function answers, and the seconds that it took, the work of its device, if it has one,
+    included."""
     synchronise(device)
     start = time.perf_counter()
     answer = run()
@@ -21,8 +22,10 @@ def timed(run: Callable[[], T], device: torch.device) -> tuple[T, float]:
     return answer, time.perf_counter() - start
 
 
-def synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device | None) -> None:
     """Wait for what was put in a GPU's queue."""
+    if device is None or device.type == "cpu":
+        return
     import torch
 
     if device.type == "cuda":

@@ -1,8 +1,8 @@
 """Features of many images, on one path: worker processes read and change the images, and batches of
 them are extracted on the device.
 
-An extractor that runs on the CPU beside itself (`parallel`, as SIFT) extracts in the workers. What
-is to be done with the features of an image next to it (write a file) can be done in them, too.
+An extractor that needs no device (it has a `detector`, as SIFT) extracts in the workers. What is to
+be done with the features of an image next to it (write a file) can be done in them, too.
 Results come in the order of the tasks, and only so many images are in memory as keep all at work.
 
 Worker processes import what a task needs: those that only read images start without torch.
@@ -10,8 +10,8 @@ Worker processes import what a task needs: those that only read images start wit
 
 from __future__ import annotations
 
-import copy
 import math
+import sys
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
@@ -57,6 +57,10 @@ FeatureArrays = dict[str, NDArray[np.float32]]
 """Features of an image as NumPy arrays by name (`matchers.types.Features`), as far as they are
 there."""
 
+Detector = Callable[["Image", Any], FeatureArrays]
+"""Finds the features of an image where a mask, (H, W) bool or None, wants them; pickles. What it
+imports of torch every worker has to start with."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -96,8 +100,8 @@ def extracted(
     Args:
         tasks: plain values, taken as there is room for them.
         read: makes a task's images; a function of a module, so that other processes find it.
-        extractor: of the features. One with an attribute `parallel` that is true goes to the
-            workers; it must pickle.
+        extractor: of the features. One with an attribute `detector`, a `Detector`, has that at
+            work in the workers.
         workers: processes that read; below 2 all is done in this one, image by image.
         batch: images that are extracted together, by an extractor that has `extract`; None: 1 on
             the CPU, elsewhere as many as `GPU_PIXELS` and `GPU_IMAGES` allow.
@@ -144,14 +148,15 @@ def _extracted(
     first, coming = _begun(tasks)
     if coming is None:
         return
-    with processes(workers, (read, extractor, first)) as pool:
+    detector = detector_of(extractor)
+    with processes(workers, (read, detector, first)) as pool:
         room = READ_AHEAD * workers
-        if not getattr(extractor, "parallel", False):
+        if detector is None:
             ready = answered(pool, partial(_read, read), coming, room)
             yield from _batched(ready, run, _together(extractor, batch))
             return
         device = device_of(extractor)
-        find = partial(_alone, partial(_read_and_extract, read, on_cpu(extractor), timed))
+        find = partial(_alone, partial(_read_and_detect, read, detector, timed))
         for task, found in answered(pool, find, coming, room):
             yield (
                 task,
@@ -175,32 +180,32 @@ def carried_on(
         tasks, read, extractor, workers, batch: as `extracted` has them.
         finish: like `read` a function of a module; called in the workers, if there are any.
         threads: where there are no workers, tasks that this process does at a time with an
-            extractor that is `parallel`.
+            extractor that has a `detector`.
 
     Raises:
         InputError, RunError: as `extracted`, and what `finish` refuses.
     """
-    parallel = bool(getattr(extractor, "parallel", False))
-    if workers < 2 and (not parallel or threads < 2):
+    detector = detector_of(extractor)
+    if workers < 2 and (detector is None or threads < 2):
         for task, features in extracted(tasks, read, extractor, batch=batch):
             yield task, finish(task, to_arrays(features))
         return
     first, coming = _begun(tasks)
     if coming is None:
         return
+    whole = None if detector is None else partial(_whole, read, detector, finish)
     if workers < 2:
+        assert whole is not None
         with ThreadPoolExecutor(threads) as own:
             try:
-                whole = partial(_whole, read, on_cpu(extractor), finish)
                 yield from answered(own, whole, coming, READ_AHEAD * threads)
             finally:
                 own.shutdown(cancel_futures=True)
         return
-    with processes(workers, (read, extractor, finish, first)) as pool:
+    with processes(workers, (read, detector, finish, first)) as pool:
         room = READ_AHEAD * workers
-        if parallel:
-            alone = partial(_alone, partial(_whole, read, on_cpu(extractor), finish))
-            yield from answered(pool, alone, coming, room)
+        if whole is not None:
+            yield from answered(pool, partial(_alone, whole), coming, room)
             return
         looks = answered(pool, partial(_read, read), coming, room)
         run = partial(_run, extractor, False)
@@ -244,7 +249,7 @@ def workers_for(extractor: Extractor, images: int, wanted: int | None = None) ->
     if wanted is not None:
         return min(wanted, images)
     cores = default_workers()
-    if getattr(extractor, "parallel", False):
+    if detector_of(extractor) is not None:
         free = cores > FEW_CORES
     else:
         free = device_of(extractor).type != "cpu"
@@ -260,15 +265,10 @@ def device_of(extractor: Any) -> torch.device:
     return torch.device(getattr(extractor, "device", "cpu"))
 
 
-def on_cpu(extractor: Any) -> Any:
-    """An extractor that is no network, with features on the CPU."""
-    import torch
-
-    if not hasattr(extractor, "device"):
-        return extractor
-    other = copy.copy(extractor)
-    other.device = torch.device("cpu")
-    return other
+def detector_of(extractor: Any) -> Detector | None:
+    """What finds an extractor's features in other processes, if anything does."""
+    detector: Detector | None = getattr(extractor, "detector", None)
+    return detector
 
 
 def to_arrays(images: Sequence[Features]) -> list[FeatureArrays]:
@@ -366,8 +366,7 @@ def _run(extractor: Extractor, timed: bool, looks: Sequence[Look]) -> list[Timed
 
 
 _READY: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Extractors that have been made ready in this process; on a CPU, kinds of them: they come anew
-with every task."""
+"""Extractors that have been made ready in this process; on a CPU, kinds of them."""
 
 
 def _features(extractor: Any, looks: Sequence[Look]) -> list[Features]:
@@ -421,24 +420,31 @@ def _read(read: Callable[[T], Sequence[Look]], task: T) -> Sequence[Look]:
 def _alone(function: Callable[[T], R], task: T) -> R:
     """What a function that extracts says of a task, in a process among others."""
     _one_thread()
-    _torch_in_one_thread()
+    if "torch" in sys.modules:
+        _torch_in_one_thread()
     return function(task)
 
 
-def _read_and_extract(
-    read: Callable[[T], Sequence[Look]], extractor: Extractor, timed: bool, task: T
+def _read_and_detect(
+    read: Callable[[T], Sequence[Look]], detect: Detector, timed: bool, task: T
 ) -> list[tuple[FeatureArrays, float]]:
-    found = [one for look in read(task) for one in _run(extractor, timed, [look])]
-    return [(_arrays(one.features), one.ms) for one in found]
+    """The features of a task's images, and the milliseconds that each took."""
+    looks = read(task)
+    known = getattr(detect, "func", detect)  # a `partial` comes anew with every task
+    if timed and looks and known not in _READY:
+        detect(looks[0].image, looks[0].mask)
+        _READY.add(known)
+    found = [measure(partial(detect, look.image, look.mask), None) for look in looks]
+    return [(arrays, 1e3 * seconds) for arrays, seconds in found]
 
 
 def _whole(
     read: Callable[[T], Sequence[Look]],
-    extractor: Extractor,
+    detect: Detector,
     finish: Callable[[T, list[FeatureArrays]], R],
     task: T,
 ) -> R:
-    return finish(task, [arrays for arrays, _ in _read_and_extract(read, extractor, False, task)])
+    return finish(task, [arrays for arrays, _ in _read_and_detect(read, detect, False, task)])
 
 
 def _finish(

@@ -6,9 +6,8 @@ Pixels count from the centre of the top-left pixel. A box is (x, y, width, heigh
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -19,25 +18,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from matchers.types import FILE_FORMATS, Features, Image
+from matchers import boxes
+from matchers.boxes import Box, Mask
+from matchers.image_arrays import luma8, read_file
+from matchers.types import Features, Image
 from satgen.errors import InputError
 
 T = TypeVar("T")
 
-Box = tuple[int, int, int, int]
-Mask = npt.NDArray[np.bool_]
 
 _INTEGERS = {torch.bool: 1.0, torch.uint8: 255.0, torch.uint16: 65535.0}
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and kornia
 _ROUNDING = 1e-3  # a float image may leave [0, 1] by this much
-
-WHOLE = 1 << 23
-"""Pixels that extractors look at in one piece, at most (3840 × 2160 fits). More would take
-gigabytes: they come in tiles then."""
-
-TILE = 1536
-"""Side of a tile, pixels; a multiple of all steps of the extractors' grids."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +52,7 @@ class View:
     @property
     def wanted(self) -> Box | None:
         """The smallest box, in the view's own pixels, with all wanted pixels; None if none is."""
-        if self.mask is None:
-            return (0, 0, self.box[2], self.box[3]) if min(self.box[2:]) > 0 else None
-        columns, rows = np.flatnonzero(self.mask.any(0)), np.flatnonzero(self.mask.any(1))
-        if not len(columns):
-            return None
-        x, y = int(columns[0]), int(rows[0])
-        return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
+        return boxes.wanted(self.mask, (self.box[2], self.box[3]))
 
     def admits(self, points: Tensor) -> Tensor:
         """Whether keypoints are wanted at (N, 2) points of the view: (N,) bool, nearest pixel."""
@@ -121,8 +108,8 @@ def look(image: Image, mask: Any = None, box: Any = None) -> View:
     """
     pixels = read(image)
     height, width = pixels.shape[-2:]
-    x, y, w, h = (0, 0, width, height) if box is None else _checked_box(box, width, height)
-    inside = None if mask is None else _checked_mask(mask, width, height)[y : y + h, x : x + w]
+    x, y, w, h = (0, 0, width, height) if box is None else boxes.checked_box(box, width, height)
+    inside = None if mask is None else boxes.checked_mask(mask, width, height)[y : y + h, x : x + w]
     return View(pixels[:, y : y + h, x : x + w], (x, y, w, h), inside, (width, height))
 
 
@@ -223,58 +210,9 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
 
 def gray8(pixels: Tensor) -> npt.NDArray[np.uint8]:
     """(1 or 3, H, W) values as they came -> (H, W) uint8 luma, as OpenCV's conversion gives it."""
-    import cv2
-
     if pixels.dtype != torch.uint8:
         pixels = (_unit(pixels) * 255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
-    array = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
-    gray = array[..., 0] if array.shape[2] == 1 else cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)
-    return np.asarray(gray, np.uint8)
-
-
-def grown(box: Box, size: tuple[int, int], margin: int, step: int) -> Box:
-    """A box made larger: by `margin` pixels a side, then outwards to multiples of `step`.
-
-    It never leaves an image of `size` (width, height), where it may end off the multiples.
-    """
-    spans = []
-    for start, length, limit in zip(box[:2], box[2:], size, strict=True):
-        first = max(0, (start - margin) // step * step)
-        last = min(limit, -(-(start + length + margin) // step) * step)
-        spans.append((first, last - first))
-    (x, w), (y, h) = spans
-    return x, y, w, h
-
-
-def tiles(box: Box) -> list[Box]:
-    """A box of at most `WHOLE` pixels as it is, a larger one cut into tiles, row by row.
-
-    Tiles begin at multiples of `TILE` of the image, and each pixel of the box is in one of them.
-    """
-    x, y, w, h = box
-    if w * h <= WHOLE:
-        return [box]
-    spans = []
-    for start, length in ((x, w), (y, h)):
-        ends = [*range((start // TILE + 1) * TILE, start + length, TILE), start + length]
-        spans.append(list(zip([start, *ends[:-1]], ends, strict=True)))
-    columns, rows = spans
-    return [
-        (left, top, right - left, bottom - top) for top, bottom in rows for left, right in columns
-    ]
-
-
-def groups(
-    parts: Iterable[T], size_of: Callable[[T], tuple[int, ...]], pixels: int
-) -> Iterator[list[T]]:
-    """Parts of one size (width, height, and what else has to be alike), in groups of at most so
-    many pixels, or of one part."""
-    by_size: dict[tuple[int, ...], list[T]] = {}
-    for part in parts:
-        by_size.setdefault(size_of(part), []).append(part)
-    for (width, height, *_), some in by_size.items():
-        count = max(1, pixels // (width * height))
-        yield from (some[start : start + count] for start in range(0, len(some), count))
+    return luma8(pixels.permute(1, 2, 0).cpu().numpy())
 
 
 def resized(frames: Tensor, long_side: int | None) -> tuple[Tensor, tuple[float, float]]:
@@ -291,17 +229,6 @@ def resized(frames: Tensor, long_side: int | None) -> tuple[Tensor, tuple[float,
     size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
     frames = functional.interpolate(frames, size=size, mode="bilinear", antialias=True)
     return frames, (size[1] / width, size[0] / height)
-
-
-def scaled(boxes: list[Box], scale: tuple[float, float], size: tuple[int, int]) -> Box:
-    """The smallest box around boxes brought to a scale, within an image of `size`."""
-    spans = []
-    for axis in (0, 1):
-        first = min(int(box[axis] * scale[axis]) for box in boxes)
-        last = max(math.ceil((box[axis] + box[axis + 2]) * scale[axis]) for box in boxes)
-        spans.append((first, min(last, size[axis]) - first))
-    (x, w), (y, h) = spans
-    return x, y, w, h
 
 
 def features(view: View, points: Tensor, scores: Tensor, descriptors: Tensor | int) -> Features:
@@ -344,57 +271,3 @@ def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
         native = native.copy()
     values = torch.from_numpy(native)
     return values[None] if image.ndim == 2 else values.permute(2, 0, 1)
-
-
-def read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """A file's image, NumPy (H, W) or (H, W, 3), RGB, with its own bit depth, without transparency.
-
-    Raises:
-        InputError: it is not there, of none of `FILE_FORMATS`, or damaged.
-    """
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
-
-    try:
-        with Pillow.open(path, formats=FILE_FORMATS) as picture:
-            mode = picture.mode
-            if mode.startswith("I") or mode == "F":
-                values = np.array(picture)
-            else:
-                values = np.array(picture.convert("L" if mode in ("1", "L", "LA") else "RGB"))
-    except FileNotFoundError:
-        raise InputError(f"no image at {os.fspath(path)}") from None
-    except UnidentifiedImageError:
-        known = ", ".join(FILE_FORMATS)
-        raise InputError(f"cannot read the image {os.fspath(path)}: none of {known}") from None
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise InputError(f"cannot read the image {os.fspath(path)}: {error}") from None
-    if mode != "I":
-        return values
-    if values.min() < 0 or values.max() > 65535:
-        raise InputError(f"{os.fspath(path)} has 32-bit values: 8 or 16 bits are expected")
-    return values.astype(np.uint16)
-
-
-def _checked_mask(mask: Any, width: int, height: int) -> Mask:
-    values = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
-    if values.dtype != np.bool_:
-        raise InputError(f"the mask's values are {values.dtype}: bool is expected")
-    if values.shape != (height, width):
-        raise InputError(
-            f"the mask has shape {values.shape}: the image's, {(height, width)}, is expected"
-        )
-    return values
-
-
-def _checked_box(box: Any, width: int, height: int) -> Box:
-    try:
-        x, y, w, h = (int(value) for value in box)
-        whole = all(float(value).is_integer() for value in box)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"the box is {box!r}: (x, y, width, height) is expected") from None
-    if not whole or w < 0 or h < 0:
-        raise InputError(f"the box is {box!r}: whole pixels, width and height from 0, are expected")
-    if x < 0 or y < 0 or x + w > width or y + h > height:
-        raise InputError(f"the box {(x, y, w, h)} leaves the image of {width} × {height} pixels")
-    return x, y, w, h

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from matchers.dataset_looks import dataset_look, look_in
 from matchers.extraction import Look, extracted, workers_for
 from matchers.specs import GPU_BATCH
 from matchers.types import Extractor, Features, Matcher, Matches
@@ -178,9 +178,9 @@ class SequenceMatcher:
             chosen = indices if wanted is None else _known(wanted, set(indices))
             count = len(indices if wanted is None else wanted)
             workers = workers_for(extractor, count, self.workers)
-            read = partial(_dataset_look, frames, self.silhouette)
+            read = partial(dataset_look, frames, self.silhouette)
             if workers > 1:  # a dataset's table is not sent along with each of its frames
-                read = partial(_look_in, frames.folder, self.silhouette)
+                read = partial(look_in, frames.folder, self.silhouette)
             for index, (features,) in extracted(chosen, read, extractor, workers=workers):
                 yield index, features
             return
@@ -274,17 +274,3 @@ def _item_looks(item: tuple[int, Any]) -> list[Look]:
     if isinstance(frame, Features):
         return []
     return [frame if isinstance(frame, Look) else Look(frame)]
-
-
-def _dataset_look(data: Dataset, silhouette: bool, index: int) -> list[Look]:
-    return [Look(data.rgb(index), data.parts(index) > 0 if silhouette else None)]
-
-
-def _look_in(folder: Path, silhouette: bool, index: int) -> list[Look]:
-    """The same in a worker."""
-    return _dataset_look(_opened(folder), silhouette, index)
-
-
-@lru_cache(maxsize=1)
-def _opened(folder: Path) -> Dataset:
-    return Dataset(folder)

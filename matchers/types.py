@@ -11,10 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-FILE_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "PPM", "GIF", "TGA", "JPEG2000")
-"""Pillow's readers for image files. Others would start programs, as EPS does, which a stranger's
-file must not."""
-
 Image = npt.NDArray[Any] | Tensor | str
 """An image: a path; NumPy (H, W) or (H, W, 3); torch (H, W), (1, H, W) or (3, H, W).
 

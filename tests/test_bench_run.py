@@ -24,9 +24,12 @@ from safetensors.torch import save_file
 from bench.api import bench_folders
 from bench.compare import compare, comparison_table
 from bench.config import BenchConfig
+from bench.frame_looks import frame_look_of_worker
+from bench.pair_judge import JudgeSettings, judged
+from bench.pair_runner import PairRunner
 from bench.plan import PosedList, plan
 from bench.report import write_report
-from bench.run import BENCH, RESULTS, RUN, BenchResult, run, run_shard
+from bench.run import BENCH, RESULTS, RUN, BenchResult, _tasks, run, run_shard
 from bench.run_tracks import carry_points
 from bench.summary import summarise
 from matchers.nearest import NearestNeighbour
@@ -44,8 +47,10 @@ from satgen.options import RenderOptions
 from satgen.run import render
 from satgen.runfolder import first_free
 from satgen.shards import Shard, shards_folder
+from satgen.tasks import processes
 from tests.datasets import command
 from tests.limits import PATIENCE_S
+from tests.loaded import assert_without_torch
 
 CONFIG = BenchConfig(
     matchers=("nearest",),
@@ -237,8 +242,27 @@ def test_pairs_judged_in_workers_are_the_same(
     results.write_bytes(b"".join(results.read_bytes().splitlines(keepends=True)[:7]))
     same(one, run(planned, tmp_path / "two", workers=1))
     # some of more workers read frames; of SIFT they extract them as well
-    monkeypatch.setattr("bench.run.readers_of", lambda workers, parallel: workers - 1)
+    monkeypatch.setattr("bench.run.readers_of", lambda workers, detect: workers - 1)
     same(one, run(planned, tmp_path / "three", workers=3))
+
+
+def test_frames_are_read_and_pairs_judged_without_torch(frames: Path) -> None:
+    config = replace(CONFIG, matchers=("nearest",), pairs_per_gap=2)
+    planned = plan(config, [frames])
+    runner = PairRunner(config, planned.lineup, 1)
+    tasks = _tasks(planned, frames, set())
+    key = (frames, planned.pairs[0].index0, 30.0)
+    with processes(1, None) as pool:
+        (seen,) = pool.submit(frame_look_of_worker, True, key).result()
+        assert seen.mask is not None and seen.mask.any()
+        settings = JudgeSettings.of(config, planned.lineup)
+        rows = [
+            row
+            for matched in runner.matched(tasks)
+            for row in pool.submit(judged, settings, replace(matched, keep=None)).result()
+        ]
+        assert_without_torch(pool, "cv2")
+    assert len(rows) >= len(planned.pairs) and any(row["num_matches"] > 10 for row in rows)
 
 
 def test_an_error_in_a_judge_is_its_own(

@@ -21,12 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.frame_store import Cache
+from matchers.dataset_looks import look_in
 from matchers.extraction import (
     FIELDS,
     READ_AHEAD,
     Look,
+    _alone,
     _brought,
+    _whole,
     carried_on,
+    detector_of,
     extracted,
     measured,
     not_kept,
@@ -44,6 +48,7 @@ from satgen.errors import InputError, RunError
 from satgen.tasks import processes
 from tests.datasets import make
 from tests.limits import PATIENCE_S
+from tests.loaded import assert_without_torch
 from tests.pictures import collage
 
 torch.set_num_threads(1)
@@ -219,6 +224,30 @@ def test_processes_are_started_where_they_pay(monkeypatch: pytest.MonkeyPatch) -
     assert workers_for(aliked, 1000, 3) == 3 and workers_for(aliked, 2, 3) == 2
     monkeypatch.setattr("matchers.extraction.default_workers", lambda: 2)
     assert workers_for(sift, 1000) == 0
+
+
+def test_workers_read_frames_and_find_sift_without_torch(data: Dataset, tmp_path: Path) -> None:
+    """A process that imports it takes seconds to start, and hundreds of megabytes."""
+    photographs = Photographs(found_photographs(("coffee.png",)), 1, seed=0)
+    config = CacheConfig(max_keypoints=8, versions=2)
+    detector = detector_of(load_features("sift", max_keypoints=8, device="cpu"))
+    assert detector is not None
+    with processes(1, None) as pool:
+        (seen,) = pool.submit(look_in, data.folder, True, 3000).result()
+        assert seen.image.shape == (128, 160, 3)  # type: ignore[union-attr]
+        for number, source in enumerate((data.folder, photographs)):
+            origin = cache_module._Origin(number, source, config, tmp_path)
+            task = (origin, 3000 if number == 0 else 1)
+            versions = cache_module._kept_versions
+            whole = partial(
+                _whole,
+                partial(cache_module._looks, versions),
+                detector,
+                partial(cache_module._write, versions),
+            )
+            pool.submit(_alone, whole, task).result()
+        assert_without_torch(pool, "cv2")
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 # --- a training's cache -----------------------------------------------------------------------

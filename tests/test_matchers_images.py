@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from matchers import images
+from matchers import boxes, images
 from satgen.errors import InputError
 from tests.pictures import collage
 
@@ -205,7 +205,7 @@ def test_a_grown_box_holds_the_box_and_its_margin(data: st.DataObject) -> None:
     x, y = (data.draw(st.integers(0, side - 1)) for side in size)
     w, h = data.draw(st.integers(1, size[0] - x)), data.draw(st.integers(1, size[1] - y))
     margin, step = data.draw(st.integers(0, 70)), data.draw(st.sampled_from([1, 8, 32]))
-    box = images.grown((x, y, w, h), size, margin, step)
+    box = boxes.grown((x, y, w, h), size, margin, step)
     for axis, (start, length) in enumerate(((x, w), (y, h))):
         first, last = box[axis], box[axis] + box[axis + 2]
         assert first % step == 0 and (last % step == 0 or last == size[axis])
@@ -220,7 +220,7 @@ def test_a_scaled_box_holds_every_scaled_pixel(data: st.DataObject) -> None:
     scale = long / side
     start = data.draw(st.integers(0, side - 1))
     length = data.draw(st.integers(1, side - start))
-    x, _, w, _ = images.scaled([(start, 0, length, side)], (scale, 1.0), (long, side))
+    x, _, w, _ = boxes.scaled([(start, 0, length, side)], (scale, 1.0), (long, side))
     assert x >= 0 and x + w <= long
     for place in range(long):
         pixel = np.floor((place + 0.5) / scale)
@@ -231,9 +231,9 @@ def test_a_scaled_box_holds_every_scaled_pixel(data: st.DataObject) -> None:
 def test_tiles_hold_every_pixel_once(x: int, y: int, w: int, h: int) -> None:
     seen = np.zeros((1800, 1800), np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "WHOLE", 1 << 16)
-        patch.setattr(images, "TILE", 192)
-        found = images.tiles((x, y, w, h))
+        patch.setattr(boxes, "WHOLE", 1 << 16)
+        patch.setattr(boxes, "TILE", 192)
+        found = boxes.tiles((x, y, w, h))
     for left, top, width, height in found:
         seen[top : top + height, left : left + width] += 1
         assert width * height <= 1 << 16

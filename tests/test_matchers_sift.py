@@ -115,8 +115,8 @@ def test_a_large_image_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.ones((700, 900), bool)
     mask[:, 850:] = False
     whole = SIFT()(image, mask=mask)
-    monkeypatch.setattr("matchers.images.WHOLE", 1 << 16)
-    monkeypatch.setattr("matchers.images.TILE", 320)
+    monkeypatch.setattr("matchers.boxes.WHOLE", 1 << 16)
+    monkeypatch.setattr("matchers.boxes.TILE", 320)
     tiled = SIFT()(image, mask=mask)
     assert len(tiled) == len(whole) == 1024
     assert (tiled.scores.diff() <= 0).all()

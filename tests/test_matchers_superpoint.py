@@ -118,8 +118,8 @@ def test_tiles_and_batches_are_the_whole_image_alone(
     for i in (0, 1):
         assert_same(together[i], alone[i])
     assert len(together[2]) == len(alone[2]) == 0
-    monkeypatch.setattr("matchers.images.WHOLE", 1 << 12)
-    monkeypatch.setattr("matchers.images.TILE", 96)
+    monkeypatch.setattr("matchers.boxes.WHOLE", 1 << 12)
+    monkeypatch.setattr("matchers.boxes.TILE", 96)
     assert_same(network(images[0]), whole)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from matchers import images
+from matchers import boxes, images
 from matchers.features import keypoint_detection as detection
 from matchers.features.aliked_network import (
     STRIDE,
@@ -93,7 +93,7 @@ class ALIKED(ALIKEDNetwork):
         Only the box is looked at, as if it were the whole image; near its border there are fewer
         keypoints. Of a mask, its bounding box and a margin of 128 pixels are computed on the whole
         image's grid: nearly the whole image's features (they depend on pixels even farther away).
-        So are the tiles of an image of more pixels than `images.WHOLE`.
+        So are the tiles of an image of more pixels than `boxes.WHOLE`.
         An image with no score above the threshold has no keypoints (the official code takes the
         mean score as threshold then).
 
@@ -137,12 +137,12 @@ class ALIKED(ALIKEDNetwork):
             frames, margin = _padded(frames)
             parts = []
             for row, (i, box) in enumerate(wanted):
-                tiles = images.tiles(images.scaled([box], scale, size))
+                tiles = boxes.tiles(boxes.scaled([box], scale, size))
                 cuts = [_cut(frames, margin, size, tile) for tile in tiles]
                 cores = tiles if len(tiles) > 1 else [None]
                 parts += [_ViewPart(row, i, *what) for what in zip(cuts, cores, strict=True)]
             together = TOGETHER if frames.device.type == "cpu" else _GPU_TOGETHER
-            for group in images.groups(parts, lambda part: part.cut.alike, together):
+            for group in boxes.groups(parts, lambda part: part.cut.alike, together):
                 points = self._found(frames, scale, views, group)
                 for part, some in zip(group, points, strict=True):
                     found[part.view].append(some)
@@ -184,7 +184,7 @@ class ALIKED(ALIKEDNetwork):
                 return None
             return masks.admit(in_view(points, of), of if mask_of is None else mask_of[of])
 
-        cores: list[images.Box | None] = []
+        cores: list[boxes.Box | None] = []
         for part in parts:
             core = part.core
             if core is not None:
@@ -223,7 +223,7 @@ class ALIKED(ALIKEDNetwork):
 
     def _scores(self, maps: Maps, near: WindowPart, size: tuple[int, int]) -> Tensor:
         """Scores of the pixels near, in windows of a size: (B, height, width)."""
-        x, y, w, h = images.grown(near, size, 3, 1)  # the score head also sees the padding
+        x, y, w, h = boxes.grown(near, size, 3, 1)  # the score head also sees the padding
         left, top = near.x - x, near.y - y
         scores = self.scores(maps, WindowPart(x, y, w, h))
         return scores[:, top : top + near.height, left : left + near.width]
@@ -232,7 +232,7 @@ class ALIKED(ALIKEDNetwork):
         self,
         scores: Tensor,
         wanted: Callable[[Tensor, Tensor], Tensor | None],
-        cores: Sequence[images.Box | None],
+        cores: Sequence[boxes.Box | None],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Keypoints of (B, H, W) score maps.
 
@@ -357,7 +357,7 @@ class _ViewPart(NamedTuple):
     row: int
     view: int
     cut: _Cut
-    core: images.Box | None
+    core: boxes.Box | None
 
 
 def _padded(frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -371,9 +371,7 @@ def _padded(frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
     return frames, (left, above)
 
 
-def _cut(
-    frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: images.Box
-) -> _Cut:
+def _cut(frames: Tensor, margin: tuple[int, int], size: tuple[int, int], wanted: boxes.Box) -> _Cut:
     """What has to be computed of frames of a size, padded, for a box of them.
 
     The same on every device: features depend on where the window ends (there are zeros), so that a
@@ -382,9 +380,9 @@ def _cut(
     (left, above), (width, height) = margin, size
     padded = (frames.shape[3], frames.shape[2])
     box = (wanted[0] + left, wanted[1] + above, wanted[2], wanted[3])
-    x, y, w, h = images.grown(box, padded, _CONTEXT, STRIDE)
+    x, y, w, h = boxes.grown(box, padded, _CONTEXT, STRIDE)
     seen = _overlap((left, above, width, height), (x, y, w, h))
-    near = _overlap(images.grown(box, padded, _NEAR, 1), (x + seen.x, y + seen.y, *seen[2:]))
+    near = _overlap(boxes.grown(box, padded, _NEAR, 1), (x + seen.x, y + seen.y, *seen[2:]))
     return _Cut(
         window=FrameWindow(x, y, padded),
         width=w,
@@ -396,7 +394,7 @@ def _cut(
     )
 
 
-def _overlap(box: images.Box, other: images.Box) -> WindowPart:
+def _overlap(box: boxes.Box, other: boxes.Box) -> WindowPart:
     """The part that two boxes share, in the second one's pixels."""
     spans = []
     for axis in (0, 1):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from matchers import images
+from matchers import boxes, images
 from matchers.features import keypoint_detection as detection
 from matchers.features.sampling import bilinear_taps, weighted_rows
 from matchers.specs import MAX_KEYPOINTS, FeaturesSpec
@@ -121,12 +121,12 @@ class SuperPoint(nn.Module):
             size = (frames.shape[3], frames.shape[2])
             parts = []
             for row, (i, box) in enumerate(wanted if min(size) >= CELL else []):
-                tiles = images.tiles(images.scaled([box], scale, size))
+                tiles = boxes.tiles(boxes.scaled([box], scale, size))
                 for tile in tiles:
-                    window = images.grown(tile, size, _MARGIN, CELL)
+                    window = boxes.grown(tile, size, _MARGIN, CELL)
                     parts.append(_ViewWindow(row, i, window, tile if len(tiles) > 1 else None))
             together = TOGETHER if frames.device.type == "cpu" else _GPU_TOGETHER
-            for group in images.groups(parts, lambda part: part.box[2:], together):
+            for group in boxes.groups(parts, lambda part: part.box[2:], together):
                 cut = [
                     frames[part.row : part.row + 1, :, y : y + h, x : x + w]
                     for part in group
@@ -233,8 +233,8 @@ class _ViewWindow(NamedTuple):
 
     row: int
     view: int
-    box: images.Box
-    core: images.Box | None
+    box: boxes.Box
+    core: boxes.Box | None
 
 
 class _Described(NamedTuple):

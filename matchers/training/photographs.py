@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matchers.images import read_file
+from matchers.image_arrays import read_file
 from satgen.camera import Camera
 from satgen.errors import InputError
 from satgen.geometry import Floats
