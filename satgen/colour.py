@@ -11,8 +11,8 @@ LUMA = (0.2126, 0.7152, 0.0722)
 """Rec. 709 weights of linear R, G, B in luminance."""
 
 
-def srgb_encode(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB transfer function (IEC 61966-2-1), 0..1 to 0..1."""
+def srgb_encode(linear: NDArray[Any]) -> NDArray[Any]:
+    """sRGB transfer function (IEC 61966-2-1), 0..1 to 0..1, of the same float type."""
     return np.where(
         linear <= 0.0031308,
         12.92 * linear,

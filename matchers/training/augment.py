@@ -7,6 +7,7 @@ added and scaled in linear values; only the last step goes back to sRGB's curve.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def augment(
     well = np.exp(rng.uniform(*np.log(config.full_well)))
     read, black = rng.uniform(0.0, config.read_noise), rng.uniform(0.0, config.black_level)
 
-    light = srgb_decode(image.astype(np.float32) / np.float32(full))
+    light = np.take(_decoded(image.dtype), image)
     if happens[0]:
         light *= np.float32(gain)
     if happens[1] and light.ndim == 3:
@@ -99,16 +100,27 @@ def augment(
         light = np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), dtype=np.float32)
     if happens[3] and streak > 1.0:
         light = np.asarray(cv2.filter2D(light, -1, _streak(streak, angle)), dtype=np.float32)
-    light = np.clip(light, 0.0, 1.0)
+    np.clip(light, 0.0, 1.0, out=light)
     if happens[4]:  # photon noise as a normal one: electrons are many where it can be seen
         noise = rng.standard_normal(light.shape, dtype=np.float32)
-        light = light + noise * np.sqrt(light / np.float32(well) + np.float32(read) ** 2)
+        noise *= np.sqrt(light / np.float32(well) + np.float32(read) ** 2)
+        light += noise
     if happens[5]:
-        light = light * np.float32(1.0 - black) + np.float32(black)
-    values = srgb_encode(np.clip(light, 0.0, 1.0)).astype(np.float32)
+        light *= np.float32(1.0 - black)
+        light += np.float32(black)
+    np.clip(light, 0.0, 1.0, out=light)
+    values = srgb_encode(light).astype(np.float32, copy=False)
     if happens[6]:
         values = values ** np.float32(gamma)
     return np.asarray(np.rint(values * full)).astype(image.dtype)
+
+
+@lru_cache(maxsize=2)
+def _decoded(kind: np.dtype[Any]) -> Floats32:
+    """Linear light of every value that an image of whole numbers may have."""
+    most = np.iinfo(kind).max
+    values = np.arange(most + 1, dtype=np.float32) / np.float32(most)
+    return np.asarray(srgb_decode(values), dtype=np.float32)
 
 
 def _streak(length: float, angle: float) -> Floats32:
