@@ -482,13 +482,15 @@ class _Job:
         multiple = self._multiple
         crops = self._photograph_bank(stage)
         sampler: Any
+        label: Callable[..., Labels]
         if warped:
-            sampler = HomographyPairs(bank, config.seed)
+            sampler, label = HomographyPairs(bank, config.seed), homography_labels
         else:
             curriculum = config.curriculum
             if stage == "confidence":  # it is to know all pairs from the first step
                 curriculum = replace(curriculum, full=0.0)
             sampler = PosePairs(bank, config.seed, curriculum)
+            label = partial(pose_labels, thresholds=config.thresholds)
 
         def batches(step: int, progress: float) -> list[Draft]:
             drawn = sampler.draw(number, step, config.batch * config.accumulate, progress)
@@ -505,23 +507,7 @@ class _Job:
                 count = int((step + 1) * share) - int(step * share)
                 parts = parts[: len(parts) - count]
                 found = [crops(number, step * config.accumulate + i) for i in range(count)]
-            return [*(batch(drawn.select(some)) for some in parts), *found]
-
-        def batch(drawn: Drawn) -> Draft:
-            sides, angle = bank.pair(drawn, multiple), float(drawn.angle_deg.mean())
-
-            def put() -> Batch:
-                side0, side1 = sides()
-                alike = likeness(side0, side1)
-                if warped:
-                    labels = homography_labels(side0.geometry, side1.geometry, likeness=alike)
-                else:
-                    labels = pose_labels(
-                        side0.geometry, side1.geometry, config.thresholds, likeness=alike
-                    )
-                return Batch(side0, side1, labels, angle)
-
-            return put
+            return [*(_draft(bank, drawn.select(some), multiple, label) for some in parts), *found]
 
         return batches
 
@@ -545,16 +531,7 @@ class _Job:
 
         def batch(stage_number: int, number: int) -> Draft:
             drawn = sampler.draw(len(STAGES) + stage_number, number, config.batch, 0.0)
-            sides = bank.pair(drawn, self._multiple)
-
-            def put() -> Batch:
-                side0, side1 = sides()
-                labels = homography_labels(
-                    side0.geometry, side1.geometry, likeness=likeness(side0, side1)
-                )
-                return Batch(side0, side1, labels, 0.0)
-
-            return put
+            return _draft(bank, drawn, self._multiple, homography_labels)
 
         return batch
 
@@ -605,6 +582,24 @@ class _Job:
             return float(outcome.loss), measure(model, training, outcome, side0, side1, labels)
 
         return judge
+
+
+def _draft(bank: Bank, drawn: Drawn, multiple: int, label: Callable[..., Labels]) -> Draft:
+    """A batch of the pairs drawn, read from the bank now and put on the device when it is called.
+
+    Args:
+        bank, drawn: whose pairs.
+        multiple: see `Bank.pair`.
+        label: `homography_labels` or `pose_labels`.
+    """
+    sides, angle = bank.pair(drawn, multiple), float(drawn.angle_deg.mean())
+
+    def put() -> Batch:
+        side0, side1 = sides()
+        labels = label(side0.geometry, side1.geometry, likeness=likeness(side0, side1))
+        return Batch(side0, side1, labels, angle)
+
+    return put
 
 
 def _nearest_judge(side0: PairSide, side1: PairSide, labels: Labels) -> tuple[float, Tally]:
