@@ -81,6 +81,19 @@ def test_vertex_colours_are_those_of_the_vertices(kind: str, end: str, tmp_path:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(("form", "most"), [("ushort", 65535), ("float", 1.0), ("double", 1.0)])
+def test_colours_go_as_far_as_their_type(kind: str, form: str, most: float, tmp_path: Path) -> None:
+    rows = [[*xyz, *(most if c > 0 else most / 5 for c in xyz)] for xyz in CORNERS]
+    if form == "ushort":
+        rows = [[*row[:3], *map(int, row[3:])] for row in rows]
+    columns = XYZ + [(form, label) for _, label in RGB]
+    faces = [[side] for side in SIDES]
+    model = load(tmp_path, ply(kind, [("vertex", columns, rows), ("face", INDICES, faces)]))
+    expected = srgb_decode(np.where(model.vertices[model.faces] > 0, 1.0, 0.2))
+    assert np.allclose(corner_colours(model), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
 def test_face_colours_are_those_of_the_faces(kind: str, tmp_path: Path) -> None:
     """Quads and triangles in one, so that lists have different lengths."""
     faces: list[list[Any]] = [

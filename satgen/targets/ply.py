@@ -430,7 +430,7 @@ def _colours(
     whole = table[names[0]]
     assert isinstance(whole, np.ndarray)
     most = 255.0 if whole.dtype.kind in "iu" else 1.0
-    if whole.dtype == np.dtype("u2"):
+    if whole.dtype.kind == "u" and whole.dtype.itemsize == 2:  # in either order of bytes
         most = 65535.0
     elif most == 1.0 and np.nanmax(values, initial=0.0) > 1.0:
         most = 255.0
