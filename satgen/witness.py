@@ -97,8 +97,7 @@ _PLY = {
 
 def _ply(path: Path) -> Witness:
     raw = path.read_bytes()
-    head, _, body = raw.partition(b"end_header")
-    body = body[2:] if body[:1] == b"\r" else body[1:]
+    head, body = re.split(rb"[\r\n][ \t]*end_header[ \t]*(?:\r\n|\r|\n)", raw, maxsplit=1)
     lines = [line.split() for line in head.decode("latin-1").splitlines()]
     kind = next(words[1] for words in lines if words[:1] == ["format"])
     elements: list[tuple[str, int, list[list[str]]]] = []

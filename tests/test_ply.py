@@ -17,6 +17,7 @@ from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.targets.load import load_target
 from satgen.targets.pieces import DEFAULT_MATERIAL
+from satgen.witness import read_witness
 
 CORNERS = list(itertools.product((-1.0, 1.0), repeat=3))
 SIDES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
@@ -78,6 +79,26 @@ def test_vertex_colours_are_those_of_the_vertices(kind: str, end: str, tmp_path:
     assert len(model.faces) == 12
     expected = srgb_decode(np.where(model.vertices[model.faces] > 0, 200, 55) / 255.0)
     assert np.allclose(corner_colours(model), expected, atol=1e-6)
+
+
+HEADER_ENDS = {
+    "blanks after it": (b"end_header\n", b"end_header \t\n"),
+    "named before": (b"ply\n", b"ply\ncomment the end_header\ncomment end_header\n"),
+    "carriage returns": (b"\n", b"\r"),
+}
+
+
+@pytest.mark.parametrize("end", HEADER_ENDS)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_header_ends_with_a_line_of_its_own(kind: str, end: str, tmp_path: Path) -> None:
+    faces = [[side] for side in SIDES]
+    raw = ply(kind, [("vertex", XYZ, [list(c) for c in CORNERS]), ("face", INDICES, faces)])
+    head, mark, body = raw.partition(b"end_header\n")
+    model = load(tmp_path, (head + mark).replace(*HEADER_ENDS[end]) + body)
+    assert len(model.faces) == 12
+    assert np.allclose(model.extents, (2.0, 2.0, 2.0))
+    found = np.concatenate(read_witness(tmp_path / "model.ply").triangles)
+    assert np.allclose(np.ptp(found.reshape(-1, 3), axis=0), (2.0, 2.0, 2.0))
 
 
 @pytest.mark.parametrize("kind", FORMATS)

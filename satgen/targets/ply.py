@@ -7,6 +7,7 @@ and texnumber; of tristrips vertex_indices; and the comments TextureFile. All el
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ _COLOURS = (
     ("diffuse_red", "diffuse_green", "diffuse_blue"),
 )
 _COORDINATES = (("texture_u", "texture_v"), ("s", "t"), ("u", "v"), ("texture_s", "texture_t"))
+_END = re.compile(rb"[\r\n][ \t]*end_header[ \t]*(?:\r\n|\r|\n|\Z)")
+"""The last line of a header; a comment may hold the word, too."""
 _MOST_HEADER = 1 << 16
 _MOST_PROPERTIES = 256
 
@@ -107,15 +110,13 @@ def read_ply(path: Path, raw: bytes) -> ModelPieces:
 
 def _header(raw: bytes) -> tuple[list[tuple[str, int, list[_Property]]], list[str], bytes, str]:
     """Elements (name, count, properties), textures, the body and its order of bytes."""
-    end = raw.find(b"end_header", 0, _MOST_HEADER)
-    if raw[:3].lower() != b"ply" or end < 0:
+    end = _END.search(raw, 0, _MOST_HEADER)
+    if raw[:3].lower() != b"ply" or end is None:
         raise ModelFileError("cannot be read as PLY: it has no header of one")
-    start = end + len(b"end_header")
-    start += 2 if raw[start : start + 2] == b"\r\n" else 1
     elements: list[tuple[str, int, list[_Property]]] = []
     textures: list[str] = []
     order: str | None = None
-    for line in raw[:end].decode("latin-1").splitlines()[1:]:
+    for line in raw[: end.start()].decode("latin-1").splitlines()[1:]:
         words = line.split()
         if not words:
             continue
@@ -133,7 +134,7 @@ def _header(raw: bytes) -> tuple[list[tuple[str, int, list[_Property]]], list[st
             raise ModelFileError(f"cannot be read as PLY: {line.strip()[:60]!r} in its header")
     if order is None:
         raise ModelFileError("cannot be read as PLY: its format is unknown")
-    return elements, textures, raw[start:], order
+    return elements, textures, raw[end.end() :], order
 
 
 def _property(words: list[str]) -> _Property:
