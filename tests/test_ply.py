@@ -81,6 +81,16 @@ def test_vertex_colours_are_those_of_the_vertices(kind: str, end: str, tmp_path:
     assert np.allclose(corner_colours(model), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_strips_may_stand_beside_an_empty_list_of_faces(kind: str, tmp_path: Path) -> None:
+    points: Element = ("vertex", XYZ, [list(c) for c in CORNERS])
+    strips: Element = ("tristrips", INDICES, [[(0, 1, 2, 3)]])
+    model = load(tmp_path, ply(kind, [points, ("face", INDICES, []), strips]))
+    assert len(model.faces) == 2
+    with pytest.raises(InputError, match="no triangles in it"):
+        load(tmp_path, ply(kind, [points, ("face", INDICES, [])]))
+
+
 HEADER_ENDS = {
     "blanks after it": (b"end_header\n", b"end_header \t\n"),
     "named before": (b"ply\n", b"ply\ncomment the end_header\ncomment end_header\n"),

@@ -200,7 +200,8 @@ def _table(
     """An element's table, and where the next begins."""
     least = sum(np.dtype(p.length or p.kind).itemsize for p in properties)
     if not properties or not count:
-        return {p.name: np.zeros(0) for p in properties}, place
+        none = np.zeros(0, dtype=np.int64)
+        return {p.name: none if p.length is None else _Lists(none, none) for p in properties}, place
     if place + least * count > len(body):
         raise ModelFileError(f"cannot be read as PLY: its element {element!r} is cut off")
     # Mostly all lists are as long as the first row's.
