@@ -97,6 +97,14 @@ def test_solids_are_parts(tmp_path: Path) -> None:
         assert np.allclose(model.extents, (4.0, 1.0, 1.0))
 
 
+def test_solids_may_be_empty(tmp_path: Path) -> None:
+    model = load(tmp_path, b"solid one\nendsolid one\n" + ASCII + b"solid three\n\nendsolid\n")
+    assert len(model.parts) == 1
+    assert np.allclose(model.extents, (1.0, 1.0, 1.0))
+    with pytest.raises(InputError, match="no triangles in it"):
+        load(tmp_path, b"solid one\nendsolid one\n")
+
+
 def test_a_binary_file_may_begin_as_a_text(tmp_path: Path) -> None:
     assert len(load(tmp_path, binary(header=b"solid facet")).faces) == 12
 

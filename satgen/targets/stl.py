@@ -153,6 +153,8 @@ def numbers_of(text: bytes, kind: str) -> NDArray[np.float64]:
     Raises:
         ModelFileError: something in it is none.
     """
+    if not text.strip():
+        return np.zeros(0)  # NumPy reads -1 there
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("error")
         try:
