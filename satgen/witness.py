@@ -80,7 +80,9 @@ def _stl(path: Path) -> Witness:
         found.add(np.ascontiguousarray(table[:, 12:48]).view("<f4"))
         return found
     rows = [
-        w[1:4] for line in raw.splitlines() if (w := line.split())[:1] and w[0].lower() == b"vertex"
+        w[1:4]
+        for line in _decoded(raw).splitlines()
+        if (w := line.split())[:1] and w[0].lower() == "vertex"
     ]
     found.add(np.array(rows).astype(np.float64))
     return found

@@ -14,6 +14,7 @@ from satgen.errors import InputError
 from satgen.model import TargetModel
 from satgen.targets.load import load_target
 from satgen.targets.pieces import DEFAULT_MATERIAL
+from satgen.witness import read_witness
 
 BOX = trimesh.creation.box()
 RED, GREEN, BLUE = 31 << 10, 31 << 5, 31
@@ -95,6 +96,21 @@ def test_solids_are_parts(tmp_path: Path) -> None:
         model = load(tmp_path, raw.encode())
         assert [p.name.lower() for p in model.parts] == ["bus one", "model"]
         assert np.allclose(model.extents, (4.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_texts_may_have_a_mark_of_their_encoding(encoding: str, tmp_path: Path) -> None:
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    text = ASCII.decode().replace("solid", "solid Gehäuse", 1)
+    model = load(tmp_path, mark + text.encode(encoding))
+    assert [p.name for p in model.parts] == ["Gehäuse"]
+    assert np.allclose(model.extents, (1.0, 1.0, 1.0))
+    assert sum(map(len, read_witness(tmp_path / "model.stl").triangles)) == 12
+
+
+def test_colours_of_a_text_are_told(tmp_path: Path) -> None:
+    coloured = ASCII.replace(b"endfacet", b"color 0.8 0 0\nendfacet")
+    assert load(tmp_path, coloured).warnings == ("ignores 12 lines 'color'",)
 
 
 def test_solids_may_be_empty(tmp_path: Path) -> None:

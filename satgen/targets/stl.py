@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from satgen.colour import srgb_encode
 from satgen.grouping import equal_rows
-from satgen.targets.files import ModelFileError
+from satgen.targets.files import ModelFileError, text_of
 from satgen.targets.pieces import (
     DEFAULT_MATERIAL,
     WHITE_MATERIAL,
@@ -40,11 +40,13 @@ def read_stl(raw: bytes, stem: str) -> ModelPieces:
     Raises:
         ModelFileError: it is none, or cut off.
     """
-    text = raw[:512].lstrip().lower().startswith(b"solid")
+    marked = raw[:3] == b"\xef\xbb\xbf" or raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    plain = text_of(raw).encode() if marked else raw
+    text = plain[:512].lstrip().lower().startswith(b"solid")
     count = int.from_bytes(raw[80:_HEAD], "little") if len(raw) >= _HEAD else 0
     need = _HEAD + count * _RECORD.itemsize
-    if text and need != len(raw) and re.search(rb"facet|endsolid", raw[: 1 << 16], re.IGNORECASE):
-        return _ascii(raw, stem)
+    if text and need != len(raw) and re.search(rb"facet|endsolid", plain[: 1 << 16], re.IGNORECASE):
+        return _ascii(plain, stem)
     if len(raw) < need or len(raw) < _HEAD:
         raise ModelFileError(f"cannot be read as STL: {len(raw)} bytes, {need} for its triangles")
     told = []
@@ -113,6 +115,7 @@ _WORDS = re.compile(
     rb"|end[ \t]*solid[^\r\n]*|color[^\r\n]*)[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_COLOUR = re.compile(rb"^[ \t]*color\b", re.IGNORECASE | re.MULTILINE)
 _VERTEX = re.compile(rb"^[ \t]*vertex\b", re.IGNORECASE | re.MULTILINE)
 
 
@@ -127,7 +130,9 @@ def _ascii(raw: bytes, stem: str) -> ModelPieces:
         names.append(name or stem)
         if len(corners):
             pieces.append(_piece(number, corners, None))
-    return ModelPieces(names, pieces, [])
+    colours = len(_COLOUR.findall(raw))
+    told = [f"ignores {plural(colours, 'line')} 'color'"] if colours else []
+    return ModelPieces(names, pieces, told)
 
 
 def _corners(raw: bytes, start: int, end: int) -> NDArray[np.float64]:
