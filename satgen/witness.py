@@ -148,7 +148,9 @@ def _ply(path: Path) -> Witness:
 
 
 def _obj(path: Path) -> Witness:
-    text = _decoded(path.read_bytes()).replace("\\\r\n", " ").replace("\\\n", " ")
+    text = _decoded(path.read_bytes())
+    if "\\" in text:
+        text = re.sub(r"(#.*)|\\\r?\n", lambda m: m[1] or " ", text)
     points: list[list[float]] = []
     polygons: dict[str, list[list[int]]] = {}
     libraries: list[str] = []

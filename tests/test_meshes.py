@@ -152,6 +152,8 @@ def test_unknown_and_silent_materials_are_the_same_grey(library: str, tmp_path: 
         (("o a\n" + CUBE.replace("f 3 4", "usemtl x\nf 3 4")).encode(), 1, (2, 2, 2)),
         ((f"o a\n{POINTS}g x\n{FACES}o b\n{FAR}g x\n{BACKWARD}").encode(), 2, (6, 2, 2)),
         (("  " + CUBE.replace("\n", " # it\n  ")).encode(), 1, (2, 2, 2)),
+        (CUBE.replace("\n", " # C:\\x\\\n").replace("v 1", "v \\\n1").encode(), 1, (2, 2, 2)),
+        (("# C:\\craft\\\r\n" + CUBE.replace("\n", "\r\n")).encode(), 1, (2, 2, 2)),
     ],
 )
 def test_objects_load_with_their_parts_and_size(

@@ -7,6 +7,7 @@ and told.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from satgen.targets.pieces import (
 )
 from satgen.targets.polygons import triangulate
 
+_CONTINUED = re.compile(r"(#[^\n]*)|\\\r?\n")
+"""Comments, which go on in no other line whatever they end with, and ends of lines that go on."""
 _SILENT = {"s", "vp", "mtllib"}
 
 
@@ -106,7 +109,7 @@ def _parse(text: str) -> _Statements:
     thing = group = material = ""
     here = ("", "", "")
     if "\\\n" in text or "\\\r\n" in text:
-        text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+        text = _CONTINUED.sub(lambda found: found[1] or " ", text)
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0][0] == "#":
