@@ -578,6 +578,19 @@ def test_a_ball_turned_inside_out_looks_as_the_ball(
     assert max(depths) <= 0.1
 
 
+@pytest.mark.parametrize("place", [3.0, 1e7, 1e30, np.nan, np.inf])
+def test_vertices_of_no_triangle_have_no_say(place: float, tmp_path: Path) -> None:
+    ball = trimesh.creation.icosphere(2)
+    points = np.vstack([ball.vertices, np.full((1, 3), place)]).astype(np.float32)
+    index = ball.faces.astype(np.uint16).reshape(-1)
+    models = []
+    for name, position in (("more", points), ("plain", points[:-1])):
+        file = Gltf(POSITION=position, NORMAL=None, TEXCOORD_0=None, indices=index)
+        models.append(load_target(file.write(tmp_path, f"{name}.gltf")))
+    for attribute in ("vertices", "faces", "normals"):
+        assert np.array_equal(*(getattr(model, attribute) for model in models))
+
+
 def test_triangles_against_the_winding_of_others_are_lit(tmp_path: Path) -> None:
     ball = trimesh.creation.icosphere(2)
     faces = ball.faces.copy()

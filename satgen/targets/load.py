@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from satgen import stored
 from satgen.errors import InputError
-from satgen.grouping import connected
+from satgen.grouping import connected, distinct
 from satgen.interreflection import light_path, read_light
 from satgen.model import MAX_PARTS, Material, Part, TargetModel, label_bits, used_vertices
 from satgen.targets import registry, stored_models
@@ -281,15 +281,20 @@ def _piece_of(part: int, p: GltfPrimitive) -> Piece:
 
 
 def _checked(path: Path, piece: Piece) -> Piece:
-    """The piece without degenerate triangles; InputError where its numbers cannot be used."""
+    """The piece without degenerate triangles and without vertices that no triangle has; InputError
+    where its numbers cannot be used."""
+    faces = piece.faces
+    if len(faces) == 0:
+        return piece
+    if faces.min() < 0 or faces.max() >= len(piece.vertices):
+        raise InputError(f"{path}: a face names vertex {int(faces.max())} of {len(piece.vertices)}")
+    there, number = distinct(faces.reshape(-1), len(piece.vertices))
+    if len(there) < len(piece.vertices):  # where they lie, if anywhere, must have no say
+        piece = piece.of_vertices(there, number.reshape(-1, 3).astype(np.int32))
     vertices, faces = piece.vertices, piece.faces
     bad = int(np.sum(~np.isfinite(vertices).all(axis=1)))
     if bad:
         raise InputError(f"{path}: {bad} of {len(vertices)} vertices are not finite (NaN or inf)")
-    if len(faces) == 0:
-        return piece
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise InputError(f"{path}: a face names vertex {int(faces.max())} of {len(vertices)}")
     span = float(np.ptp(vertices, axis=0).max())
     if not span < 1e150:
         raise InputError(f"{path}: {span:.3g} units wide: beyond what can be handled")
