@@ -154,6 +154,20 @@ def test_a_texture_whose_coordinates_are_missing_is_told(tmp_path: Path) -> None
     )
 
 
+def test_coordinates_that_are_not_finite_are_told_and_spoil_no_others(tmp_path: Path) -> None:
+    flat = sheet()
+    whole = columns(loaded(textured(halves(RED, BLUE)), tmp_path))
+    uv = flat["TEXCOORD_0"].copy()
+    uv[np.all(uv == 0.0, axis=1)] = np.nan
+    file = textured(halves(RED, BLUE))
+    file.cube["attributes"]["TEXCOORD_0"] = file.accessor(uv)
+    model = loaded(file, tmp_path)
+    assert model.warnings == (
+        "takes 0 for 1 texture coordinate of material 'm': not finite (NaN or inf)",
+    )
+    assert columns(model) == whole
+
+
 # --- light of their own ---------------------------------------------------------------------------
 
 

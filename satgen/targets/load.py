@@ -25,7 +25,7 @@ from satgen.targets.gltf_document import GltfError
 from satgen.targets.normals import crease_normals
 from satgen.targets.obj import read_obj
 from satgen.targets.parts import BY, split_parts
-from satgen.targets.pieces import DEFAULT_MATERIAL, Piece, by_part, joined
+from satgen.targets.pieces import DEFAULT_MATERIAL, Piece, by_part, joined, plural
 from satgen.targets.ply import read_ply
 from satgen.targets.sidecar import classified, read_sidecar
 from satgen.targets.stl import read_stl
@@ -220,7 +220,7 @@ def _read_file(
         raise InputError(f"{path}: {error.strerror or error}") from None
     except ModelFileError as error:
         raise InputError(f"{path}: {error}") from None
-    pieces = [_checked(path, p) for p in pieces]
+    pieces = [_checked(path, p, told) for p in pieces]
     pieces = [p for p in pieces if len(p.faces)]
     if not pieces:
         raise InputError(f"{path}: no triangles in it")
@@ -280,9 +280,9 @@ def _piece_of(part: int, p: GltfPrimitive) -> Piece:
     return Piece(part, material, p.vertices, p.faces, p.normals, p.uv, p.colours, p.uv2)
 
 
-def _checked(path: Path, piece: Piece) -> Piece:
+def _checked(path: Path, piece: Piece, told: list[str]) -> Piece:
     """The piece without degenerate triangles and without vertices that no triangle has; InputError
-    where its numbers cannot be used."""
+    where its numbers cannot be used. What is not drawn as it says is added to `told`."""
     faces = piece.faces
     if len(faces) == 0:
         return piece
@@ -301,14 +301,30 @@ def _checked(path: Path, piece: Piece) -> Piece:
     tri = (vertices[faces] - vertices[faces[0, 0]]) / (span or 1.0)
     area = np.linalg.norm(np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]), axis=1)
     kept = faces[area > 1e-14]
-    uv = piece.uv if piece.uv is not None and np.isfinite(piece.uv).all() else None
+    uv, uv2 = (_coordinates(c, piece.material, told) for c in (piece.uv, piece.uv2))
     normals = piece.normals
     if normals is not None:
         length = np.linalg.norm(used_vertices(normals, kept), axis=1) if len(kept) else np.ones(1)
         if not (np.isfinite(length).all() and length.min() > 1e-12):
             normals = None
-    uv2 = piece.uv2 if piece.uv2 is not None and np.isfinite(piece.uv2).all() else None
     return replace(piece, faces=kept, uv=uv, normals=normals, uv2=uv2)
+
+
+def _coordinates(
+    uv: NDArray[np.float64] | None, material: Material, told: list[str]
+) -> NDArray[np.float64] | None:
+    """Texture coordinates (V, 2) with 0 for those that are not finite, which is told; or None where
+    there are none that are of use."""
+    if uv is None:
+        return None
+    good = np.asarray(np.isfinite(uv).all(axis=1))
+    if good.all():
+        return uv
+    if not material.textured:
+        return None
+    bad = plural(int(np.sum(~good)), "texture coordinate")
+    told.append(f"takes 0 for {bad} of material {material.name!r}: not finite (NaN or inf)")
+    return np.where(good[:, None], uv, 0.0)
 
 
 _UPRIGHT = {
