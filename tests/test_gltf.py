@@ -522,6 +522,23 @@ def test_names_are_made_fit_to_print(tmp_path: Path) -> None:
     part.name.encode()
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["a", "a", "b"], ["a", "a (2)", "b"]),
+        (["a", "a", "a (2)"], ["a", "a (3)", "a (2)"]),
+        (["a (2)", "a", "a", "a", "a (2)"], ["a (2)", "a", "a (3)", "a (4)", "a (2) (2)"]),
+    ],
+)
+def test_no_two_parts_have_one_name(names: list[str], shown: list[str], tmp_path: Path) -> None:
+    file = Gltf()
+    file.doc["nodes"] = [
+        {"mesh": 0, "name": name, "translation": [3 * k, 0, 0]} for k, name in enumerate(names)
+    ]
+    file.doc["scenes"][0]["nodes"] = list(range(len(names)))
+    assert [part.name for part in load_target(file.write(tmp_path)).parts] == shown
+
+
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "deep.gltf"
     path.write_text('{"asset": ' + "[" * 100_000 + "]" * 100_000 + "}")

@@ -422,12 +422,17 @@ def _number_parts(
         merged = [replace(p, part=1) for p in pieces]
         return (Part(1, path.stem, "part"),), merged
     label = {k: n + 1 for n, k in enumerate(used)}
+    wanted = [names[k] or "part" for k in used]
+    taken = set(wanted)
     seen: dict[str, int] = {}
     parts = []
-    for k in used:
-        name = names[k] or "part"
+    for k, name in zip(used, wanted, strict=True):
         seen[name] = seen.get(name, 0) + 1
-        unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        unique = name
+        if seen[name] > 1:
+            while (unique := f"{name} ({seen[name]})") in taken:  # a name of the file's own
+                seen[name] += 1
+            taken.add(unique)
         parts.append(Part(label[k], unique, "part"))
     return tuple(parts), [replace(p, part=label[p.part]) for p in pieces]
 
