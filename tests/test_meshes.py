@@ -331,6 +331,24 @@ def test_a_texture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     assert "13000 x 100 pixels" in model.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "mode", "told"),
+    [
+        ("GIF", "RGB", "not PNG, JPEG, WebP, TGA, BMP or PNM"),
+        ("TIFF", "RGB", "not PNG, JPEG, WebP, TGA, BMP or PNM"),
+        ("PPM", "F", "its pixels are floating-point numbers; make it a PNG"),
+    ],
+)
+def test_a_texture_of_another_kind_is_told_with_what_would_do(
+    kind: str, mode: str, told: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, mapped(), {"m.mtl": RED_MTL + "map_Kd other\n"})
+    Image.new(mode, (4, 4)).save(tmp_path / "other", kind)
+    model = load_target(path)
+    assert model.materials[0].base_color_image is None
+    assert model.warnings == (f"ignores a texture: texture 'other' cannot be decoded ({told})",)
+
+
 def test_what_is_left_out_is_told_before_any_frame_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -186,6 +186,8 @@ def decode_pixels(
                 raise ValueError(f"{width} x {height} pixels; {MAX_TEXTURE_SIDE} a side is most")
             if width * height > most:
                 raise ValueError(f"{width} x {height} pixels; too many with those before")
+            if picture.mode == "F":
+                raise ValueError("its pixels are floating-point numbers; make it a PNG")
             picture.load()
             if picture.mode.startswith("I"):
                 wide = np.asarray(picture).astype(np.float32) / 257.0
@@ -214,5 +216,6 @@ def decode_pixels(
         Image.DecompressionBombError,
     ) as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        detail = "not an image" if "cannot identify" in detail else detail
+        if "cannot identify" in detail:
+            detail = "not PNG, JPEG, WebP, TGA, BMP or PNM"
         raise ModelFileError(f"texture {name!r} cannot be decoded ({detail})") from None
