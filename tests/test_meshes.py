@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,10 +50,14 @@ def mapped(library: str = "m.mtl") -> str:
     return f"mtllib {library}\n{MAPPED}"
 
 
+APART = unicodedata.normalize("NFD", "M\xfcll.mtl")
+
 RED_OBJ: dict[str, tuple[str, dict[str, str | bytes]]] = {
     "absolute path": (mapped(), {"m.mtl": WHITE_MAPPED + "/tex/red.png"}),
     "Windows path": (mapped(), {"m.mtl": WHITE_MAPPED + r"C:\Users\me\red.png"}),
     "other case": (mapped("M.MTL"), {"m.mtl": WHITE_MAPPED.upper().lower() + "RED.PNG"}),
+    "accents apart": (mapped("M\xfcll.mtl"), {APART: RED_MTL}),
+    "accents apart in the file": (mapped(APART), {"m\xfcll.mtl": RED_MTL}),
     "backslash": (mapped(), {"m.mtl": WHITE_MAPPED + r"sub\crimson.png"}),
     "options": (mapped(), {"m.mtl": WHITE_MAPPED + "-o 0 0 0 -blendu on -s 1 1 red.png"}),
     "clamped": (mapped(), {"m.mtl": WHITE_MAPPED + "-clamp on red.png"}),

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import struct
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -89,7 +90,8 @@ def read_beside(folder: Path, name: str, limit: int) -> bytes:
 
     Backslashes separate folders, too. A name that leads out of the folder (an absolute path,
     `..`, a link) or that is not there stands for the file of that name beside the model.
-    Where there is none, a name that differs in the case of its letters alone will do.
+    Where there is none, a name that differs in the case of its letters alone will do, or in how
+    accents are written (as macOS writes them, apart from their letters).
 
     Raises:
         ModelFileError: no such file in the folder, not a regular file, or too large.
@@ -126,6 +128,11 @@ def _read_beside(folder: Path, name: str, limit: int) -> bytes:
     raise ModelFileError("not in the model's folder" if outside else "missing")
 
 
+def _plain(name: str) -> str:
+    """A file's name without the case of its letters, and with accents as parts of them."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
+
+
 def _inside(root: Path, name: str, any_case: bool = False) -> Path | None:
     """The file of a relative name under `root` that exists and does not lead out of it."""
     if name.startswith("/"):
@@ -135,7 +142,7 @@ def _inside(root: Path, name: str, any_case: bool = False) -> Path | None:
         if any_case and step not in ("", ".", "..") and not (path / step).exists():
             if not path.is_dir():
                 return None
-            same = sorted(f for f in os.listdir(path) if f.lower() == step.lower())
+            same = sorted(f for f in os.listdir(path) if _plain(f) == _plain(step))
             step = same[0] if same else step
         path = path / step
     path = path.resolve()
