@@ -101,11 +101,18 @@ def mutual_maxima(
         scores = scores.masked_fill(~mask1[:, None, :], -torch.inf)
     if mask0 is not None:
         scores = scores.masked_fill(~mask0[:, :, None], -torch.inf)
+    best, partner, mutual = row_maxima(scores)
+    mutual &= best > -torch.inf
+    return partner.masked_fill(~mutual, -1), best.masked_fill(~mutual, 0)
+
+
+def row_maxima(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each row's maximum, its column, and whether it is the column's as well, of scores (B, M, N):
+    (B, M) each, int64 and bool. Of equal ones the first; where all are -inf it may be any."""
     best, partner = scores.max(2)
     # amax and a look at ties: argmax along columns takes five times as long
-    mutual = (best == scores.amax(1).gather(1, partner)) & (best > -torch.inf)
-    mutual = first_claims(partner, mutual, n)
-    return partner.masked_fill(~mutual, -1), best.masked_fill(~mutual, 0)
+    mutual = best == scores.amax(1).gather(1, partner)
+    return best, partner, first_claims(partner, mutual, scores.shape[2])
 
 
 def first_claims(partner: Tensor, claims: Tensor, columns: int) -> Tensor:

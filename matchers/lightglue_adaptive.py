@@ -315,54 +315,29 @@ def assign(
     x: Tensor, shapes: tuple[TokenShape, TokenShape], w: LayerWeights
 ) -> tuple[Tensor, Tensor]:
     """Partners and probabilities (B, M): mutual maxima of the assignment (§3.2), unfiltered."""
+    partner, score = mutual_maxima(log_assignment(*what_is_assigned(x, w), shapes))
+    return partner, score.exp()
+
+
+def what_is_assigned(
+    x: Tensor, w: LayerWeights, logits: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Descriptors (T, dim) of tokens (T, dim) after a layer, and logits (T,) of matchability;
+    `logits` (T, …) if they are known, the first."""
     descriptors = torch.addmm(w.project_bias, x, w.project)
-    matchability = torch.addmm(w.classify_bias, x, w.classify)[:, 0]
-    return _assigned(split(widen(descriptors), shapes), split(widen(matchability), shapes), shapes)
+    if logits is None:
+        logits = widen(torch.addmm(w.classify_bias, x, w.classify))
+    return widen(descriptors), logits[:, 0]
 
 
-def assign_each(
-    x: Tensor,
-    shapes: tuple[TokenShape, TokenShape],
-    weights: Sequence[LayerWeights],
-    stop: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """`assign`, each pair after its own layer.
-
-    Args:
-        x: (T, dim) tokens of both sides, of B images of N keypoints each.
-        shapes: of the tokens.
-        weights: of the layers 1, 2, …
-        stop: (B,) layers; of a pair with 0 what comes means nothing.
-    """
-    layers = (stop - 1).clamp(min=0).repeat(2)
-
-    def chosen(values: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(values)).index_select(0, layers)
-
-    tokens = x.view(len(layers), -1, x.shape[1])
-    descriptors = torch.baddbmm(
-        chosen([w.project_bias for w in weights])[:, None],
-        tokens,
-        chosen([w.project for w in weights]),
-    )
-    matchability = torch.baddbmm(
-        chosen([w.classify_bias[:1] for w in weights])[:, None],
-        tokens,
-        chosen([w.classify[:, :1] for w in weights]),
-    )
-    flat = widen(descriptors).flatten(0, 1), widen(matchability).flatten()
-    return _assigned(split(flat[0], shapes), split(flat[1], shapes), shapes)
-
-
-def _assigned(
-    descriptors: Sequence[Tensor],
-    matchability: Sequence[Tensor],
-    shapes: tuple[TokenShape, TokenShape],
-) -> tuple[Tensor, Tensor]:
-    """Partners and probabilities (B, M) by either side's (B, N, dim) and (B, N)."""
+def log_assignment(
+    descriptors: Tensor, matchability: Tensor, shapes: tuple[TokenShape, TokenShape]
+) -> Tensor:
+    """The log assignment (B, M, N) without dustbins of what `what_is_assigned` gives (§3.2); -inf
+    at what is masked."""
     shape0, shape1 = shapes
-    d0, d1 = descriptors
-    z0, z1 = (functional.logsigmoid(logits) for logits in matchability)
+    d0, d1 = split(descriptors, shapes)
+    z0, z1 = split(functional.logsigmoid(matchability), shapes)
     rows = columns = d0 @ d1.transpose(1, 2)
     if shape1.keys is not None:
         rows = rows.masked_fill(~shape1.keys[:, 0], -torch.inf)
@@ -370,9 +345,7 @@ def _assigned(
         columns = columns.masked_fill(~shape0.keys[:, 0].mT, -torch.inf)
     scores = functional.log_softmax(rows, 2)
     scores += log_softmax_columns(columns)
-    scores.add_(z0[:, :, None]).add_(z1[:, None, :])
-    partner, score = mutual_maxima(scores)
-    return partner, score.exp()
+    return scores.add_(z0[:, :, None]).add_(z1[:, None, :])
 
 
 def _present(pairs: Tensor, side: _Side) -> tuple[Tensor, Tensor]:

@@ -146,7 +146,8 @@ class _Batch:
         self._expected = max(1, min([moved, *filter(None, stops)]))
         counts = counts or records.told()[0]
         (layers, indices), (sure, scores) = records.taken()
-        adapted = adaptations(layers.chunk(2, 1), sure.chunk(2, 2), stops, last, ends)
+        confidences = [side.transpose(0, 1) for side in sure.unbind(1)]
+        adapted = adaptations(layers.unbind(), confidences, stops, last, ends)
         return [
             Matches(indices[pair, : counts[pair]], scores[pair, : counts[pair]], what)
             for pair, what in enumerate(adapted)
@@ -201,11 +202,11 @@ class _Batch:
             ]
             for i, side in enumerate(sides):
                 pairs, count = side.tokens.shape[:2]
-                there = stage.keep[:pairs, i * n : i * n + count]
+                there = stage.keep[i, :pairs, :count]
                 there.copy_(there.new_ones(()) if side.mask is None else side.mask)
         torch._foreach_copy_(places, [v for side in sides for v in (side.tokens, side.rotary)])
         for pair in set(range(len(sides[0].tokens))).difference(busy):
-            stage.keep[pair] = False
+            stage.keep[:, pair] = False
             full = False
         return full
 
@@ -286,26 +287,25 @@ class _Images:
         """Where what is given of each image goes, its size the last."""
         self._counts: list[int] = []
 
-    def _compute(self) -> None:
+    def _compute(self, tokens: Tensor, rotary: Tensor) -> None:
+        """Prepare the images, to be captured: their tokens and rotary tables (B·N, …)."""
         encode, own, *_ = self._how
-        tokens, rotary = encode(self._given)
-        flat = own(tokens.flatten(0, 1), rotary.flatten(0, 1), self._shape)
-        self._tokens.copy_(flat.view_as(tokens))
-        self._rotary.copy_(rotary)
-        self.sized.copy_((self._given.image_size > 0).all())
+        first, table = (values.flatten(0, 1) for values in encode(self._given))
+        tokens.copy_(own(first, table, self._shape))
+        rotary.copy_(table)
+        torch.all(self._given.image_size > 0, out=self.sized)
 
     def put_into(self, stage: LayerStage) -> None:
         """Prepare the images of a pair, and put it into a stage; to be captured."""
-        self._compute()
-        stage.x.copy_(self._tokens.flatten(0, 1))
-        stage.rotary.copy_(self._rotary.flatten(0, 1))
+        self._compute(stage.x, stage.rotary)
         stage.keep.copy_(self._keys.reshape(stage.keep.shape))
 
     def prepare(self) -> list[tuple[Tensor, Tensor]]:
         """Tokens and rotary table of each image that was filled in, each (1, n, …)."""
         if self._graph is None:
             changed = (self._tokens, self._rotary, self.sized)
-            self._graph = Replayed(self._compute, changed, self._pool)
+            places = (self._tokens.flatten(0, 1), self._rotary.flatten(0, 1))
+            self._graph = Replayed(lambda: self._compute(*places), changed, self._pool)
         self._graph.run()
         tokens, rotary = (torch.split(x.clone(), 1) for x in (self._tokens, self._rotary))
         return [
@@ -480,7 +480,8 @@ def _given(features: Features) -> list[Tensor]:
 def _by_place(stage: LayerStage, answers: Sequence[int]) -> dict[int, list[int]]:
     """A layer's answers of the pairs, by their places in the batch: whether the pair leaves, and
     the keypoints of either side that go on."""
-    return {pair: list(answers[3 * i : 3 * i + 3]) for i, pair in enumerate(stage.places)}
+    b = stage.size.pairs
+    return {pair: list(answers[i : i + 2 * b + 1 : b]) for i, pair in enumerate(stage.places)}
 
 
 def _staying(pairs: Sequence[int], told: dict[int, list[int]]) -> list[int]:

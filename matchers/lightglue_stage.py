@@ -12,23 +12,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from matchers.assignment import row_maxima
 from matchers.graphs import Replayed
 from matchers.lightglue_adaptive import (
     AdaptiveSettings,
     LayerWeights,
-    assign,
-    assign_each,
     confident,
+    log_assignment,
+    what_is_assigned,
 )
-from matchers.lightglue_blocks import Blocks, TokenShape
-from matchers.lightglue_step import Decision, layer_step
+from matchers.lightglue_blocks import Blocks
+from matchers.lightglue_step import Decision, LayerStep, layer_step, shapes_of
 
 
 class StageLimits(NamedTuple):
-    """() tensors: what a layer decides by, see `AdaptiveSettings`."""
+    """() tensors: what a layer decides by, see `Decision`, and the filter's threshold."""
 
     depth: Tensor
-    width: Tensor
+    unmatchable: Tensor
     least: Tensor
     threshold: Tensor
 
@@ -40,21 +41,21 @@ class StageLimits(NamedTuple):
     def set(self, settings: AdaptiveSettings) -> None:
         """Decide by these from now on; what is off there is not looked at."""
         values = (
-            settings.depth_confidence,
-            settings.width_confidence,
+            settings.depth_confidence or 0.0,
+            1 - (settings.width_confidence or 0.0),
             settings.prune_min_keypoints,
             settings.filter_threshold,
         )
         for place, value in zip(self, values, strict=True):
-            place.fill_(0.0 if value is None else value)
+            place.fill_(value)
 
 
 class StageRecords:
-    """What becomes of B pairs of N keypoints a side; both sides' lie behind one another (2N).
+    """What becomes of B pairs of N keypoints a side.
 
     Attributes:
-        layers: (B, 2N) int64, in how many each took part.
-        sure: (B, L, 2N) float32 confidences, NaN where nobody asked.
+        layers: (2, B, N) int64, in how many each took part.
+        sure: (L, 2, B, N) float32 confidences, NaN where nobody asked.
         partner, score: (B, N) int64, -1 where there is none, and float32.
         indices, scores: (B, N, 2) int64 and (B, N) float32, the matches of each pair; the first
             `counts` (B,) of them, what is behind these means nothing.
@@ -64,9 +65,9 @@ class StageRecords:
 
     def __init__(self, pairs: int, size: int, layers: int, device: torch.device) -> None:
         # what goes out lies together, so that it is copied at once
-        self._whole_numbers = torch.zeros((pairs, 4 * size), dtype=torch.long, device=device)
-        self._numbers = torch.full((pairs, (2 * layers + 1) * size), math.nan, device=device)
-        self._size, self._layers = size, layers
+        self._whole_numbers = torch.zeros(4 * pairs * size, dtype=torch.long, device=device)
+        self._numbers = torch.full(((2 * layers + 1) * pairs * size,), math.nan, device=device)
+        self._pairs, self._size, self._layers = pairs, size, layers
         (self.layers, self.indices), (self.sure, self.scores) = self._views(
             self._whole_numbers, self._numbers
         )
@@ -75,7 +76,10 @@ class StageRecords:
         self.counts, self.answers = self._told[:pairs], self._told[pairs:].view(layers, -1)
         self.partner = torch.full((pairs, size), -1, dtype=torch.long, device=device)
         self.score = torch.zeros((pairs, size), device=device)
-        self._rows = torch.arange(size, device=device).expand(pairs, size)
+        rows = torch.arange(size, device=device)
+        self._rows, self._rest = rows.expand(pairs, size), size - 1 - rows
+        self.nobody = torch.full((), -1, dtype=torch.long, device=device)
+        self.unknown = torch.full((), math.nan, device=device)
 
     @property
     def changing(self) -> tuple[Tensor, ...]:
@@ -92,9 +96,9 @@ class StageRecords:
     def gather(self) -> None:
         """Bring the matches together: each pair's in a row, in the order of the first image."""
         found = self.partner >= 0
-        self.counts.copy_(found.sum(1))
-        # those without a match fill the row from its end
-        places = torch.where(found, found.cumsum(1) - 1, self._size - (~found).cumsum(1))
+        torch.sum(found, 1, out=self.counts)
+        # the i-th match goes to i - 1, and a keypoint that has none to the end, from there on back
+        places = found.cumsum(1).add_(torch.where(found, self.nobody, self._rest))
         both = torch.stack([self._rows, self.partner], 2)
         self.indices.scatter_(1, places[..., None].expand_as(both), both)
         self.scores.scatter_(1, places, self.score)
@@ -113,11 +117,12 @@ class StageRecords:
     def _views(
         self, whole: Tensor, numbers: Tensor
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        n, layers = self._size, self._layers
-        sure, scores = torch.split(numbers, [2 * n * layers, n], 1)
+        b, n = self._pairs, self._size
+        layers, indices = whole.chunk(2)
+        sure, scores = torch.split(numbers, [2 * self._layers * b * n, b * n])
         return (
-            (whole[:, : 2 * n], whole[:, 2 * n :].view(-1, n, 2)),
-            (sure.view(-1, layers, 2 * n), scores),
+            (layers.view(2, b, n), indices.view(b, n, 2)),
+            (sure.view(-1, 2, b, n), scores.view(b, n)),
         )
 
 
@@ -160,32 +165,40 @@ class LayerStage:
         self.x = project.new_zeros((2 * b * n, dim))
         self.rotary = project.new_zeros((2 * b * n, 2 * dim // weights[0].self_block.heads))
         # alive: those that take part in this layer; keep: in the next
-        self.alive = torch.zeros((b, 2 * n), dtype=torch.bool, device=device)
+        self.alive = torch.zeros((2, b, n), dtype=torch.bool, device=device)
         self.keep = self.alive.clone()
         self.counts = torch.zeros(b, dtype=torch.long, device=device)
         self.leave = torch.zeros(b, dtype=torch.bool, device=device)
-        self.answers = records.answers[:, : 3 * b].view(-1, b, 3)
+        self.answers = records.answers[:, : 3 * b].view(-1, 3, b)
+        """Of each layer (B,) whether pairs leave, and of either side keypoints that go on."""
         self.pairs = torch.arange(b, device=device)
-        side = torch.arange(n, device=device)
-        self.rows = torch.cat([side, side + whole.keypoints]).repeat(b, 1)
+        self.rows = torch.arange(n, device=device).repeat(2, b, 1)
+        self._sides = torch.arange(2, device=device)[:, None, None]
         self.places = list(range(b))
         """Of the pairs in the batch, on the host."""
         self.slots = torch.arange(b, device=device)
         """Those of the pairs that a smaller stage takes; `wanted` says so on the host."""
         self.wanted = self.places
         self._weights, self._blocks, self._limits = weights, blocks, limits
-        self._records, self._whole, self._pool = records, whole, pool
+        self._records, self._whole, self._pool = records, size == whole, pool
         self._made: dict[Any, Replayed] = {}
 
     def step(self, layer: int, masked: bool, depth: bool, width: bool) -> Replayed:
         """Layer 1 … L, what it decides, and the record of that."""
-        asks = layer < len(self._weights) and (depth or width)
-        key = ("step", layer, masked, asks and depth, asks and width)
+        asks = layer < len(self._weights)
 
         def run() -> None:
-            self._layer(layer, masked, asks and depth, asks and width)
+            self.alive.copy_(self.keep)
+            there = self.alive.sum(2)
+            if layer == 1:
+                self._records.clear()
+                torch.sum(there, 0, out=self.counts)
+            found = self._layer(self.x, self.alive, there, layer, masked, depth, width)
+            self.x.copy_(found.x)
+            self.leave.copy_(found.leave)
+            torch.bitwise_and(found.wanted, found.stays[:, None], out=self.keep)
 
-        return self._graph(key, run)
+        return self._graph(("step", layer, masked, asks and depth, asks and width), run)
 
     def load(self, first: First) -> Replayed:
         """What is to be in place before the first layer."""
@@ -198,16 +211,18 @@ class LayerStage:
         def run() -> None:
             if first is not None:
                 first(self)
-            alive = self._begin(1)
-            shapes = self._shapes(alive, masked)
+            there = self.keep.sum(2)
+            shapes = shapes_of(self.keep, there, masked)
             x = self.x
             for layer, weights in enumerate(self._weights, start=1):
                 if layer > 1:
                     x = self._blocks.own(x, self.rotary, weights.self_block, shapes)
                 x = self._blocks.cross(x, weights.cross_block, *shapes)
-            self._took_part(last)
-            self.leave.copy_(alive[0].any(1) & alive[1].any(1))
-            self._settle(x, last, shapes)
+            torch.mul(self.keep, last, out=self._records.layers)
+            self._records.sure.fill_(math.nan)
+            self._records.partner.fill_(-1)
+            busy = there.amin(0) > 0 if masked else None
+            self._settle(log_assignment(*what_is_assigned(x, self._weights[-1]), shapes), busy)
 
         return self._graph(("whole", masked, first), run)
 
@@ -215,8 +230,10 @@ class LayerStage:
         """Assign the keypoints of the pairs that leave after a layer."""
 
         def run() -> None:
-            shapes = self._shapes(self._by_sides(self.alive), masked)
-            self._settle(self.x, layer, shapes)
+            there = self.alive.sum(2) if masked else None
+            shapes = shapes_of(self.alive, there, masked)
+            found = what_is_assigned(self.x, self._weights[layer - 1])
+            self._settle(log_assignment(*found, shapes), self.leave)
 
         return self._graph(("settle", layer, masked), run)
 
@@ -234,31 +251,28 @@ class LayerStage:
 
         Unless `prunes`, the layers after the first know of no keypoint that was dropped, and what
         comes of a pair that goes on without some means nothing after the layer that dropped them.
-
-        The tokens of a pair that has left stay as they were, and none are gathered.
+        None are gathered.
         """
 
         def run() -> None:
             if first is not None:
                 first(self)
-            b, n = self.size
-            before, there = self.x, self.keep
-            stop = torch.zeros_like(self.counts)
-            took = self.keep.clone()
+            self._records.clear()
+            x, alive, there = self.x, self.keep, self.keep.sum(2)
+            torch.sum(there, 0, out=self.counts)
+            found, left, seen = [], [], []
             for layer in range(1, last + 1):
-                asks = layer < len(self._weights)
-                self._layer(layer, masked or (layer > 1 and prunes), asks and depth, asks and width)
-                if layer > 1:
-                    # (B,) pairs that are still there, for the tokens of both sides
-                    active = there.any(1)[:, None].expand(b, n).reshape(-1).repeat(2)[:, None]
-                    self.x.copy_(torch.where(active, self.x, before))
-                stop = torch.where(self.leave, layer, stop)
-                took = torch.where(self.leave[:, None], self.alive, took)
-                if layer < last:
-                    before, there = self.x.clone(), self.keep.clone()
-            self.leave.copy_(stop > 0)
-            shapes = self._shapes(self._by_sides(took), masked or (last > 1 and prunes))
-            self._settle(self.x, last, shapes, stop if last > 1 else None)
+                looked_past = masked or (layer > 1 and prunes)
+                step = self._layer(x, alive, there, layer, looked_past, depth, width)
+                x = step.x
+                logits = None if step.logits is None else step.logits.flatten(0, 2)
+                found.append(what_is_assigned(x, self._weights[layer - 1], logits))
+                seen.append((alive, there))
+                left.append(step.leave)
+                alive, there = step.wanted & step.stays[:, None], self.answers[layer - 1, 1:]
+            self._settle_each(found, left, seen, masked or (last > 1 and prunes))
+            self.x.copy_(x)
+            self.keep.copy_(alive)
 
         return self._graph(("chain", last, masked, prunes, depth, width, first), run)
 
@@ -279,101 +293,114 @@ class LayerStage:
             self._made[key] = Replayed(function, changed, self._pool)
         return self._made[key]
 
-    def _sides(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 2N) by sides."""
-        first, second = values.chunk(2, 1)
-        return first, second
-
-    def _by_sides(self, alive: Tensor) -> tuple[Tensor, Tensor]:
-        alive0, alive1 = self._sides(alive)
-        return alive0.contiguous(), alive1.contiguous()
-
-    def _shapes(self, alive: tuple[Tensor, Tensor], masked: bool) -> tuple[TokenShape, TokenShape]:
-        first, second = (TokenShape.of(side, side if masked else None) for side in alive)
-        return first, second
-
-    def _begin(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Begin a layer: those that are kept take part. Each side's (B, N)."""
-        self.alive.copy_(self.keep)
-        if layer == 1:
-            self._records.clear()
-            self.counts.copy_(self.alive.sum(1))
-        return self._by_sides(self.alive)
-
-    @property
-    def _place(self) -> tuple[Tensor, Tensor]:
-        """Where the stage's keypoints (B, 2N) are in the records."""
-        return self.pairs[:, None], self.rows
-
-    def _took_part(self, layer: int) -> None:
-        layers, place = self._records.layers, self._place
-        layers[place] = torch.where(self.alive, layer, layers[place])
-
-    def _layer(self, layer: int, masked: bool, depth: bool, width: bool) -> None:
-        n, records = self.size.keypoints, self._records
-        alive = self._begin(layer)
-        decision = None
-        if depth or width:
-            sure = confident(layer, len(self._weights))
-            decision = Decision(
-                self._limits.depth if depth else None,
-                self._limits.width if width else None,
-                self._limits.least,
-                sure,
-            )
-        found = layer_step(
-            self.x, self.rotary, self._weights[layer - 1], alive, self.counts, masked, layer == 1,
-            decision, self._blocks,
-        )  # fmt: skip
-        self.x.copy_(found.x)
-        if found.answer is not None or layer == len(self._weights):
-            self._took_part(layer)
-        if found.sure is not None:
-            known, sure_now = records.sure[:, layer - 1], torch.cat(found.sure, 1)
-            place = self._place
-            known[place] = torch.where(self.alive, sure_now.to(known.dtype), known[place])
-        if found.answer is None:
-            self.leave.copy_(alive[0].any(1) & alive[1].any(1))
+    def _took_part(self, alive: Tensor, layer: int) -> None:
+        layers = self._records.layers
+        if self._whole:
+            layers.masked_fill_(alive, layer)
             return
-        self.answers[layer - 1].copy_(found.answer)
-        self.leave.copy_(found.answer[:, 0])
-        self.keep[:, :n].copy_(found.keep[0])
-        self.keep[:, n:].copy_(found.keep[1])
+        place = self._sides, self.pairs[:, None], self.rows
+        layers[place] = torch.where(alive, layer, layers[place])
 
-    def _settle(
+    def _was_sure(self, alive: Tensor, layer: int, sure: Tensor) -> None:
+        known = self._records.sure[layer - 1]
+        if self._whole:
+            torch.where(alive, sure.to(known.dtype), self._records.unknown, out=known)
+            return
+        place = self._sides, self.pairs[:, None], self.rows
+        known[place] = torch.where(alive, sure.to(known.dtype), known[place])
+
+    def _layer(
         self,
         x: Tensor,
+        alive: Tensor,
+        there: Tensor,
         layer: int,
-        shapes: tuple[TokenShape, TokenShape],
-        stop: Tensor | None = None,
+        masked: bool,
+        depth: bool,
+        width: bool,
+    ) -> LayerStep:
+        """A layer of tokens, and the records of what it decides."""
+        asks = layer < len(self._weights) and (depth or width)
+        decision = None
+        if asks:
+            limits = self._limits
+            decision = Decision(
+                limits.depth if depth else None,
+                limits.unmatchable if width else None,
+                limits.least,
+                confident(layer, len(self._weights)),
+            )
+        found = layer_step(
+            x, self.rotary, self._weights[layer - 1], alive, there, self.counts, masked,
+            layer == 1, decision, self._blocks,
+        )  # fmt: skip
+        if asks or layer == len(self._weights):
+            self._took_part(alive, layer)
+        if found.sure is not None:
+            self._was_sure(alive, layer, found.sure)
+        if not asks:  # all that are there leave
+            found = found._replace(leave=there.amin(0) > 0)
+            return found
+        self.answers[layer - 1, 0].copy_(found.leave)
+        torch.mul(found.kept, found.stays, out=self.answers[layer - 1, 1:])
+        return found
+
+    def _settle_each(
+        self,
+        found: Sequence[tuple[Tensor, Tensor]],
+        left: Sequence[Tensor],
+        seen: Sequence[tuple[Tensor, Tensor]],
+        masked: bool,
     ) -> None:
-        """Assign the keypoints of the pairs that leave: after a layer, or each after its (B,)."""
+        """Assign the keypoints of each pair that has left, after its own layer.
+
+        Args:
+            found: of each layer what `what_is_assigned` gives.
+            left: of each (B,) bool, pairs that left after it.
+            seen: of each the keypoints that took part, (2, B, N), and how many, (2, B).
+            masked: whether any were looked past.
+        """
+        (b, n), (descriptors, matchability), leave = self.size, found[-1], left[-1]
+        alive, there = seen[-1]
+        for others, gone, (before, number) in zip(found, left, seen[:-1], strict=False):
+            rows = gone[:, None].expand(2, b, n).reshape(-1)
+            descriptors = torch.where(rows[:, None], others[0], descriptors)
+            matchability = torch.where(rows, others[1], matchability)
+            leave = leave | gone
+            if masked:
+                alive = torch.where(gone[:, None], before, alive)
+                there = torch.where(gone, number, there)
+        shapes = shapes_of(alive, there, masked)
+        self._settle(log_assignment(descriptors, matchability, shapes), leave)
+
+    def _settle(self, scores: Tensor, leave: Tensor | None) -> None:
+        """Record the matches of a log assignment (B, N, N), of the pairs that leave, (B,); None:
+        all."""
         records = self._records
-        if stop is None:
-            partner, score = assign(x, shapes, self._weights[layer - 1])
+        best, partner, found = row_maxima(scores)
+        score = best.exp()
+        found &= score > self._limits.threshold
+        if leave is not None:
+            found &= leave[:, None]
+        score = score.float().clamp_(max=1)
+        if self._whole:
+            torch.where(found, partner, records.partner, out=records.partner)
+            torch.where(found, score, records.score, out=records.score)
         else:
-            partner, score = assign_each(x, shapes, self._weights[:layer], stop)
-        found = (partner >= 0) & (score > self._limits.threshold) & self.leave[:, None]
-        score = score.float().clamp(max=1)
-        rows0, rows1 = self._sides(self.rows)
-        place = self.pairs[:, None], rows0
-        partners = rows1.gather(1, partner.clamp(min=0)) - self._whole.keypoints
-        records.partner[place] = torch.where(found, partners, records.partner[place])
-        records.score[place] = torch.where(found, score, records.score[place])
+            place = self.pairs[:, None], self.rows[0]
+            partner = self.rows[1].gather(1, partner)
+            records.partner[place] = torch.where(found, partner, records.partner[place])
+            records.score[place] = torch.where(found, score, records.score[place])
         records.gather()
 
     def _move(self, other: LayerStage) -> None:
         b, n = self.size
         slots, count = self.slots[: other.size.pairs], other.size.keypoints
-        flat, start = [], 0
-        for side, keep in enumerate(self._sides(self.keep)):
-            order = keep[slots].byte().argsort(dim=1, descending=True, stable=True)[:, :count]
-            flat.append((order + (start + slots * n)[:, None]).flatten())
-            start += b * n
-            mine = slice(side * count, (side + 1) * count)
-            other.keep[:, mine] = keep[slots].gather(1, order)
-            other.rows[:, mine] = self._sides(self.rows)[side][slots].gather(1, order)
-        index = torch.cat(flat)
+        keep = self.keep[:, slots]
+        order = keep.byte().argsort(dim=2, descending=True, stable=True)[..., :count]
+        other.keep.copy_(keep.gather(2, order))
+        other.rows.copy_(self.rows[:, slots].gather(2, order))
+        index = (order + n * (self._sides * b + slots[:, None])).flatten()
         other.x.copy_(self.x.index_select(0, index))
         other.rotary.copy_(self.rotary.index_select(0, index))
         other.counts.copy_(self.counts[slots])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from matchers.lightglue_adaptive import LayerWeights
-from matchers.lightglue_blocks import Blocks, TokenShape, split, widen
+from matchers.lightglue_blocks import Blocks, TokenShape, widen
 
 
 def padded_size(count: int) -> int:
@@ -28,31 +28,61 @@ class LayerStep(NamedTuple):
 
     Attributes:
         x: (T, dim) tokens.
-        sure: each side's (B, N) confidences; None: nobody asked.
-        keep: each side's (B, N) bool, keypoints that go on.
-        answer: (B, 3) int64: whether the pair leaves, and keypoints of either side that go on.
+        logits: (2, B, N, 2) of matchability and confidence, float32; None: nobody asked.
+        sure: (2, B, N) confidences; None: nobody asked.
+        leave: (B,) bool, pairs that leave.
+        wanted: (2, B, N) bool, keypoints that go on if their pair does.
+        kept: (2, B) int64, how many those are.
+        stays: (B,) bool, pairs that go on.
     """
 
     x: Tensor
-    sure: tuple[Tensor, Tensor] | None
-    keep: tuple[Tensor, Tensor]
-    answer: Tensor | None
+    logits: Tensor | None
+    sure: Tensor | None
+    leave: Tensor
+    wanted: Tensor
+    kept: Tensor
+    stays: Tensor
 
 
 class Decision(NamedTuple):
-    """How a layer decides, see `AdaptiveSettings`: () tensors; `sure` is its λ."""
+    """How a layer decides, see `AdaptiveSettings`: () tensors; `sure` is its λ.
+
+    Attributes:
+        depth: `depth_confidence`; None: no pair leaves.
+        unmatchable: a keypoint that is less likely to have a match is dropped; None: none is.
+        least: `prune_min_keypoints`.
+    """
 
     depth: Tensor | None
-    width: Tensor | None
+    unmatchable: Tensor | None
     least: Tensor
     sure: float
+
+
+def shapes_of(alive: Tensor, there: Tensor | None, masked: bool) -> tuple[TokenShape, TokenShape]:
+    """The shapes of both sides' tokens.
+
+    Args:
+        alive: (2, B, N) bool.
+        there: (2, B) how many those are, which only masks need.
+        masked: whether those that are not are looked past. An image of none is seen in full: what
+            comes of it is finite, and nothing looks at it.
+    """
+    _, images, length = alive.shape
+    if not masked:
+        return TokenShape(images, length), TokenShape(images, length)
+    assert there is not None
+    keys = (alive | (there == 0)[..., None])[:, :, None, None]
+    return TokenShape(images, length, keys[0]), TokenShape(images, length, keys[1])
 
 
 def layer_step(
     x: Tensor,
     rotary: Tensor,
     weights: LayerWeights,
-    alive: tuple[Tensor, Tensor],
+    alive: Tensor,
+    there: Tensor,
     counts: Tensor,
     masked: bool,
     first: bool,
@@ -61,42 +91,46 @@ def layer_step(
 ) -> LayerStep:
     """A layer, and what it decides.
 
+    On a GPU it takes as long as there are operations, however small: sides go together.
+
     Args:
         x, rotary: (T, …) of both sides.
         weights: of the layer.
-        alive: each side's (B, N) bool, keypoints that take part.
+        alive: (2, B, N) bool, keypoints that take part.
+        there: (2, B) int64, how many those are.
         masked: whether any does not, and is looked past.
         first: the self block is done.
         counts: (B,) keypoints of either pair at the start.
         decision: None: nothing is decided.
         blocks: the functions.
     """
-    shape0, shape1 = (TokenShape.of(side, side if masked else None) for side in alive)
-    shapes = (shape0, shape1)
+    shapes = shapes_of(alive, there, masked)
     if not first:
         x = blocks.own(x, rotary, weights.self_block, shapes)
     x = blocks.cross(x, weights.cross_block, *shapes)
     if decision is None:
-        return LayerStep(x, None, alive, None)
-    logits = split(widen(torch.addmm(weights.classify_bias, x, weights.classify)), shapes)
-    leave = torch.zeros_like(counts, dtype=torch.bool)
-    sure: tuple[Tensor, Tensor] | None = None
+        nobody = torch.zeros_like(counts, dtype=torch.bool)
+        return LayerStep(x, None, None, nobody, alive, there, ~nobody)
+    logits = widen(torch.addmm(weights.classify_bias, x, weights.classify))
+    logits = logits.view(*alive.shape, -1)
+    likely = logits.sigmoid()
+    sure = leave = None
     if decision.depth is not None:
-        sure0, sure1 = (logit[..., 1].sigmoid() for logit in logits)
-        sure = (sure0, sure1)
-        few = sum(((c < decision.sure) & a).sum(1) for c, a in zip(sure, alive, strict=True))
-        leave = 1 - few / counts > decision.depth
-    keep = list(alive)
-    if decision.width is not None:
-        for i, logit in enumerate(logits):
-            wanted = logit[..., 0].sigmoid() > 1 - decision.width
-            if sure is not None:
-                wanted = wanted | (sure[i] <= decision.sure)
-            wanted = wanted | (alive[i].sum(1, keepdim=True) <= decision.least)
-            keep[i] = alive[i] & wanted
-    stays = ~leave & keep[0].any(1) & keep[1].any(1)
-    keep0, keep1 = (side & stays[:, None] for side in keep)
-    # a pair that was done before has nobody left, and does not leave again
-    leave = leave & alive[0].any(1)
-    answer = torch.stack([leave.long(), keep0.sum(1), keep1.sum(1)], 1)
-    return LayerStep(x, sure, (keep0, keep1), answer)
+        sure = likely[..., 1]
+        few = ((sure < decision.sure) & alive).sum((0, 2))
+        # a pair that was done before has nobody left, and does not leave again
+        leave = (1 - few / counts > decision.depth) & (there[0] > 0)
+    wanted, kept = alive, there
+    if decision.unmatchable is not None:
+        some = likely[..., 0] > decision.unmatchable
+        if sure is not None:
+            some |= sure <= decision.sure
+        some |= (there <= decision.least)[..., None]
+        wanted = alive & some
+        kept = wanted.sum(2)
+    if leave is None:
+        stays = kept.amin(0) > 0
+        leave = torch.zeros_like(stays)
+    else:
+        stays = kept.amin(0) > leave * alive.shape[2]  # which is more than there are, or 0
+    return LayerStep(x, logits, sure, leave, wanted, kept, stays)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from matchers import lightglue_blocks as blocks
 from matchers import lightglue_graphs as graphs
@@ -106,6 +107,35 @@ def test_official_weights(official: LightGlue, recorded: dict[str, Any]) -> None
         assert_same(one, official(a, b), 1e-4)
     (batch,) = made._batches.values()
     assert batch.size == (4, 256) and len(batch._stages) > 1
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations that a GPU would be given: all but views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and "promote_types" not in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+def test_to_decide_takes_fewer_operations_than_the_layers_that_it_saves() -> None:
+    """On a GPU most of them take as long as it takes to launch them."""
+    options = {"depth_confidence": 0.9, "width_confidence": 0.9, "num_layers": 5}
+    model = random_model(dataclasses.replace(SMALL, **options), 0)
+    made = graphs.LightGlueGraphs()
+    by_graphs(model, made, *[[random_features(64, side)] for side in (0, 1)])
+    (batch,) = made._batches.values()
+    stage = batch._stages[batch.size]
+    counts = []
+    for graph in (stage.chain(2, False, False, True, True), stage.whole(False)):
+        with torch.no_grad(), Operations() as operations:
+            graph.run()
+        counts.append(operations.count)
+    after_two, all_five = counts
+    assert 100 < after_two < all_five
 
 
 @pytest.mark.parametrize("width", [None, 0.5])
