@@ -148,8 +148,8 @@ class _Scalings(torch.autograd.Function):
         all_u, all_v = [], [v]
         with products(kernel.device, "highest"):
             for _ in range(iterations):
-                u = a0 / (v @ back + empty0)
-                v = a1 / (u @ kernel + empty1)
+                u = a0 / torch.baddbmm(empty0, v, back)
+                v = a1 / torch.baddbmm(empty1, u, kernel)
                 if ctx.needs_input_grad[0]:
                     all_u.append(u)
                     all_v.append(v)
@@ -166,17 +166,22 @@ class _Scalings(torch.autograd.Function):
         kernel, a0, a1, u, v = ctx.saved_tensors
         back = kernel.transpose(1, 2)
         # log u = log a0 - log(K v), so d log u = -(u / a0) (dK v + K dv); v likewise
-        share_u = torch.where(a0 > 0.0, 1.0 / a0, 0.0) * u
-        share_v = torch.where(a1 > 0.0, 1.0 / a1, 0.0) * v
-        by_u, by_v = by_log_u[:, None], by_log_v[:, None]
-        left, right = [], []
+        loss_u = torch.where(a0 > 0.0, -1.0 / a0, 0.0) * u
+        loss_v = torch.where(a1 > 0.0, -1.0 / a1, 0.0) * v
+        # du = u d log u, and dv likewise: what a product is multiplied with on its way back
+        back_u, back_v = loss_u * u, loss_v * v
+        r = by_log_v[:, None] * loss_v[:, -1:]
+        by_s, by_r = [], []
         with products(kernel.device, "highest"):
             for t in reversed(range(ctx.iterations)):
-                here, following = slice(t, t + 1), slice(t + 1, t + 2)
-                r = -by_v * share_v[:, following]
-                s = -(by_u + u[:, here] * (r @ back)) * share_u[:, here]
-                left += [u[:, here], s]
-                right += [r, v[:, here]]
-                by_u = torch.zeros_like(by_u)
-                by_v = v[:, here] * (s @ kernel)
-            return torch.cat(left, 1).transpose(1, 2) @ torch.cat(right, 1), None, None, None
+                here = slice(t, t + 1)
+                s = (r @ back) * back_u[:, here]
+                if t == ctx.iterations - 1:  # the last u alone is looked at
+                    s += by_log_u[:, None] * loss_u[:, here]
+                by_s.append(s)
+                by_r.append(r)
+                if t:
+                    r = (s @ kernel) * back_v[:, here]
+            left = torch.cat([u.flip(1), *by_s], 1)
+            right = torch.cat([*by_r, v[:, :-1].flip(1)], 1)
+            return left.transpose(1, 2) @ right, None, None, None
