@@ -49,6 +49,8 @@ UNIT_TOLERANCE = 1e-4
 """How far a quaternion's length may be from 1: room for tables written with five digits. The
 quaternion is scaled to unit length afterwards."""
 
+MOST_M = 1e9
+"""Farthest place of the target, metres: beyond it a picture cannot be computed."""
 
 TABLE = "trajectory"
 """Stem of the copy of a user's pose table inside a dataset."""
@@ -307,6 +309,12 @@ def _poses_of_quaternions(
     if len(bad):
         problem = f"the quaternion qw, qx, qy, qz has length {lengths[bad[0]]:.6g}, must be 1"
         raise table.fail("qw", int(bad[0]), problem)
+    away = np.max(np.abs(values[:, 4:]), axis=-1)
+    far = np.flatnonzero(away > MOST_M)
+    if len(far):
+        row = int(far[0])
+        name = POSE_COLUMNS[4 + int(np.argmax(np.abs(values[row, 4:])))]
+        raise table.fail(name, row, f"{away[row]:g} metres away, must be at most {MOST_M:g}")
     poses = make_pose(quaternion_to_matrix(normalise(values[:, :4])), values[:, 4:])
     aim_z = (poses[:, :3, :3] @ np.array(config.aim))[:, 2] + poses[:, 2, 3]
     behind = np.flatnonzero(aim_z <= 0.0)
@@ -338,5 +346,9 @@ def _poses_of_angles(
     if len(near):
         problem = f"{distance[near[0]]:g} must be more than 0 metres"
         raise table.fail("distance_m", int(near[0]), problem)
+    far = np.flatnonzero(distance > MOST_M)
+    if len(far):
+        problem = f"{distance[far[0]]:g} must be at most {MOST_M:g} metres"
+        raise table.fail("distance_m", int(far[0]), problem)
     poses = pose_from_angles(azimuth, elevation, distance, roll, config.aim)
     return poses, (azimuth, elevation, roll, distance)
