@@ -860,6 +860,8 @@ def test_missing_columns_are_named(tmp_path: Path, missing: str) -> None:
     ("content", "problem"),
     [
         (b"", "column index is missing"),
+        (b"index;azimuth_deg\n1;2\n", "is missing; .* with commas between, and is 'index;azimuth_"),
+        (b"1,2,3\n4,5,6\n", "is missing; the first line must name the columns, .* is '1,2,3'"),
         (b"index,qw,qx,qy,qz,tx,ty,tz\n", "no rows"),
         (b"index,qw\n1\n", "line 2: 1 columns, the header has 2"),
         (b"\xff\xfe\x00\x01", "UTF-8"),

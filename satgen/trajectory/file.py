@@ -184,6 +184,11 @@ def _read_table(path: str, data: bytes) -> _Table:
         raise InputError(f"{path}: not a CSV file in UTF-8 (byte {error.start})") from error
     reader = csv.reader(text.splitlines(), skipinitialspace=True)
     header = [name.strip() for name in next(reader, [])]
+    if "index" not in header:
+        raise InputError(
+            f"{path}: column index is missing; the first line must name the columns, with commas "
+            f"between, and is {cut(','.join(header))!r}"
+        )
     for name in _COLUMNS:
         if header.count(name) > 1:
             raise InputError(f"{path}: column {name} is there twice")
