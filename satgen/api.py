@@ -50,7 +50,7 @@ def render(
         overwrite: replace a dataset of another configuration.
         resume: go on with a dataset of the same configuration that is not whole.
         quiet: show no progress (a bar on a terminal, elsewhere a line every half minute) and no
-            warning of what the target's file says in vain.
+            warning of what the target's file says in vain or of frames that do not show it.
         options: fields of `satgen.options.RenderOptions`: start, stop, step, size, sun, sensor,
             trajectory and more.
 

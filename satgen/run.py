@@ -12,7 +12,7 @@ import hashlib
 import os
 import platform as python_platform
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -160,7 +160,7 @@ def render(
             a dataset is rendered anew under `overwrite`, and refused otherwise.
         progress: told about every step.
         warn: told, before any frame is rendered, each thing in the target's file that is not drawn
-            as it says.
+            as it says; and at the end how many frames do not show the target.
         shard: render this part of the dataset only, into a folder beside (`satgen.shards`).
 
     Raises:
@@ -202,8 +202,9 @@ def render(
             if pool is None and plan.missing:
                 pool = _workers(plan, start, count)
                 stack.callback(pool.close)
-            _carry_out(plan, pool, progress)
+            records = _carry_out(plan, pool, progress)
         _check_alone(plan)
+    _tell_unseen(records.values(), options, warn)
     rendered = len(plan.missing)
     seconds = time.perf_counter() - began
     total = folder_bytes(folder)
@@ -216,6 +217,20 @@ def tell_warnings(scene: Scene, options: RenderOptions, warn: Callable[[str], No
     if warn is not None:
         for line in scene.model.warnings:
             warn(f"{Path(options.target).name}: {line}")
+
+
+def _tell_unseen(
+    records: Collection[FrameRecord],
+    options: RenderOptions,
+    warn: Callable[[str], None] | None,
+) -> None:
+    """Tell, where somebody listens, how many frames there are without the target in them."""
+    unseen = sum(record.coverage == 0.0 for record in records)
+    if warn is not None and unseen:
+        warn(
+            f"{Path(options.target).name}: {unseen} of {len(records)} frames do not show it: the "
+            "camera looks past it, or is inside it"
+        )
 
 
 def _check_alone(plan: RenderPlan) -> None:
@@ -377,8 +392,10 @@ def _seen_again(folder: Path, scene: Scene, record: FrameRecord) -> FrameRecord:
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Update | None) -> None:
-    """Render what is missing and finish the dataset."""
+def _carry_out(
+    plan: RenderPlan, pool: Pool | Alone | None, progress: Update | None
+) -> dict[int, FrameRecord]:
+    """Render what is missing and finish the dataset; the records of its frames."""
     total = len(plan.records) + len(plan.missing)
     if progress is not None:
         progress(len(plan.records), total)
@@ -387,7 +404,7 @@ def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Update | N
         if not plan.whole:
             _keep(plan, _poses(plan))
             _finish(plan, plan.description, plan.records)
-        return
+        return plan.records
     try:
         job = RenderJob(plan.folder.path.resolve(), plan.scene.config)
         description = _begin(plan, pool.begin(job))
@@ -395,6 +412,7 @@ def _carry_out(plan: RenderPlan, pool: Pool | Alone | None, progress: Update | N
     finally:
         pool.close()
     _finish(plan, description, records)
+    return records
 
 
 def _render(

@@ -26,6 +26,7 @@ from satgen.targets.load import load_target
 from satgen.targets.pieces import DEFAULT_MATERIAL
 from satgen.targets.polygons import triangulate
 from satgen.verify import verify
+from tests.gltf_files import Gltf
 from tests.limits import PATIENCE_S
 
 CORNERS = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
@@ -371,6 +372,23 @@ def test_what_is_left_out_is_told_before_any_frame_is_there(
     for quiet in (True, False):
         satgen.render(path, out, start=4000, stop=4000, size=16, workers=0, quiet=quiet)
     assert capsys.readouterr().err.splitlines() == told
+
+
+def test_frames_that_do_not_show_the_target_are_told(tmp_path: Path) -> None:
+    """Of three poses the first looks past the cube, and the second is within it."""
+    path = Gltf().write(tmp_path)
+    rows = ["100,1,0,0,0,50,0,10", "101,1,0,0,0,0,0,0.2", "102,1,0,0,0,0,0,10"]
+    told: dict[int, list[str]] = {}
+    for count in (2, 3, 1):
+        table = tmp_path / f"{count}.csv"
+        chosen = rows[:count] if count > 1 else rows[2:]
+        table.write_text("\n".join(["index,qw,qx,qy,qz,tx,ty,tz", *chosen]))
+        options = RenderOptions(target=path, size=16, start=100, trajectory=f"file:{table}")
+        told[count] = []
+        for _ in range(2):  # the second time all is there
+            run.render(options, tmp_path / str(count), workers=0, warn=told[count].append)
+    line = "model.gltf: 2 of {} frames do not show it: the camera looks past it, or is inside it"
+    assert told == {2: [line.format(2)] * 2, 3: [line.format(3)] * 2, 1: []}
 
 
 def test_render_prints_what_it_leaves_out_once(tmp_path: Path) -> None:
