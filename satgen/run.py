@@ -229,7 +229,7 @@ def _tell_unseen(
     if warn is not None and unseen:
         warn(
             f"{Path(options.target).name}: {unseen} of {len(records)} frames do not show it: the "
-            "camera looks past it, or is inside it"
+            "camera looks past it, is inside it, or is too far away"
         )
 
 

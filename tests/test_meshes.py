@@ -387,7 +387,10 @@ def test_frames_that_do_not_show_the_target_are_told(tmp_path: Path) -> None:
         told[count] = []
         for _ in range(2):  # the second time all is there
             run.render(options, tmp_path / str(count), workers=0, warn=told[count].append)
-    line = "model.gltf: 2 of {} frames do not show it: the camera looks past it, or is inside it"
+    line = (
+        "model.gltf: 2 of {} frames do not show it: the camera looks past it, is inside it, or is "
+        "too far away"
+    )
     assert told == {2: [line.format(2)] * 2, 3: [line.format(3)] * 2, 1: []}
 
 
