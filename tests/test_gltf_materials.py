@@ -168,6 +168,19 @@ def test_coordinates_that_are_not_finite_are_told_and_spoil_no_others(tmp_path: 
     assert columns(model) == whole
 
 
+def test_a_texture_of_no_glow_has_no_say_in_the_others(tmp_path: Path) -> None:
+    whole = columns(loaded(textured(halves(RED, BLUE)), tmp_path))
+    file = textured(halves(RED, BLUE))
+    clamped = file.texture(halves(BLUE, RED), sampler={"wrapS": 33071})
+    file.material["emissiveTexture"] = {"index": clamped, "texCoord": 1}
+    for factor in (None, [0, 0, 0]):
+        if factor is not None:
+            file.material["emissiveFactor"] = factor
+        model = loaded(file, tmp_path)
+        assert model.warnings == ()
+        assert columns(model) == whole
+
+
 # --- light of their own ---------------------------------------------------------------------------
 
 

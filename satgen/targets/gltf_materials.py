@@ -135,9 +135,11 @@ class GltfMaterials:
             packed = self._texture(glossy.get("specularGlossinessTexture"))
             factor = [*map(float, glossy.get("diffuseFactor", (1.0,) * 4))]
         normal_ref = entry.get("normalTexture")
-        normal, glow = self._texture(normal_ref), self._texture(entry.get("emissiveTexture"))
+        normal = self._texture(normal_ref)
         strength = float(extensions.get(EMISSION, {}).get("emissiveStrength", 1.0))
         emissive = np.clip(entry.get("emissiveFactor", (0.0,) * 3), 0.0, 1.0) * max(strength, 0.0)
+        # Without a factor nothing glows, and where its texture would lie has no say.
+        glow = self._texture(entry.get("emissiveTexture")) if emissive.any() else None
         r, g, b = (min(max(v, 0.0), 1.0) for v in factor[:3])
         scale = normal_ref.get("scale", 1.0) if normal_ref else 1.0
         red, green, blue = (float(v) for v in emissive)
@@ -168,7 +170,7 @@ class GltfMaterials:
                 base_color_image=base.rgb if base else None,
                 metallic_roughness_image=packed.rgb if packed else None,
                 normal_image=normal.rgb if normal else None,
-                emissive_image=glow.rgb if glow and any(plain.emissive) else None,
+                emissive_image=glow.rgb if glow else None,
                 alpha_image=base.alpha if base and plain.cutoff else None,
                 wrap=next(iter(there.values())).wrap,
                 second=second,
