@@ -9,7 +9,7 @@ from scipy.stats import chi2
 from bench.predict.figures import errors_of, nees_interval
 from bench.predict.inertia_grid import Mixture
 from bench.predict.motions import Noise, look_at, second_to_moments, tumble_rotations
-from bench.predict.protocols import observed_episodes
+from bench.predict.protocols import FreeRotation, observed_episodes
 from bench.predict.rigid_body import make_bodies
 from bench.predict.rigid_filter import filter_ratios
 from bench.predict.rigid_state import State
@@ -58,6 +58,16 @@ def test_covariances_are_honest_where_the_ratios_are_hardly_seen(noise_deg: floa
     near = nees[:, :3].mean(axis=0)
     assert (near > low).all() and (near < high).all()
     assert np.mean(nees[:, 3] < chi2.ppf(0.95, 3)) > 0.85
+
+
+def test_a_grid_too_wide_for_the_posterior_is_narrowed() -> None:
+    """Without noise the first grid may be so wide that a single point has all the weight."""
+    (part,) = FreeRotation(inertia=("flat",), noise_deg=(0.0,), sequences=30).episodes()
+    part = part.take([2])
+    found = filter_ratios().forecast(part.observed, part.future)
+    assert geodesic(found.rotations, part.rotations).max() < 2e-3
+    assert found.rotation_covariance is not None
+    assert np.linalg.eigvalsh(found.rotation_covariance).min() > 0.0
 
 
 def mixture(rows: list[int], weights: list[float], rotations: Floats) -> Mixture:

@@ -31,6 +31,11 @@ forecast with."""
 _ROUNDS = 6
 """Grids laid at most. Two or three are enough."""
 
+_NARROWEST = 0.04
+"""Variance of the weights, as a share of the grid's, below which they do not tell how narrow the
+posterior is, as the points are too far apart: the next grid is so narrow then. With next to no
+noise a single point may have all the weight."""
+
 _GAIN = 0.02
 """Cost that another step of a fit wins (predicted), below which it is the last."""
 
@@ -108,7 +113,11 @@ def mixture_of(
         found = np.einsum("bn,bni,bnj->bij", weights, off, off)
         inverse = np.linalg.inv(root)
         moved = np.linalg.norm(np.einsum("bij,bj->bi", inverse, centre - mean[todo]), axis=1)
-        scale = np.linalg.eigvalsh(inverse @ found @ np.swapaxes(inverse, -1, -2))
+        scale, axes = np.linalg.eigh(inverse @ found @ np.swapaxes(inverse, -1, -2))
+        narrow = scale[:, 0] < _NARROWEST
+        wider = np.maximum(scale[narrow, None], _NARROWEST) * axes[narrow]
+        wider = root[narrow] @ wider @ np.swapaxes(root[narrow] @ axes[narrow], -1, -2)
+        found[narrow] = wider
         mean[todo], spread[todo] = centre, found
         todo = todo[(moved > 0.3) | (scale[:, 0] < 0.6) | (scale[:, 1] > 1.4)]
         if not len(todo):
