@@ -233,8 +233,25 @@ def wrong_shape(observed):
 def not_finite(observed):
     return np.full_like(forecast(observed), np.nan)
 
+def inverts(observed):
+    observed.frames[:] = 1.0 - observed.frames
+    observed.poses.rotations[:] = np.eye(3)
+    return forecast(observed)
+
 number = 3
 """
+
+
+def test_what_a_model_does_to_its_arguments_reaches_no_other(
+    pristine: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    windows, others = windows_of(pristine), ["last", "flow"]
+    alone, _ = evaluated(others, windows)
+    found, _ = evaluated([f"{path}:inverts", *others], windows)
+    for a, b in zip(alone, found[len(found) - len(alone) :], strict=True):
+        assert {**a, "frames_s": 0} == {**b, "frames_s": 0}
 
 
 def test_models_of_ones_own(pristine: Path, tmp_path: Path) -> None:

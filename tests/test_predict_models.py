@@ -154,6 +154,75 @@ def test_what_is_no_pose_is_refused(kind: str, said: str) -> None:
         checked_forecast("mine", wrong(kind), part.observed, part.future)
 
 
+ODD = """
+import numpy as np
+
+def nothing(observed, future):
+    return None
+
+def turns(observed, future):
+    return np.tile(np.eye(3), (*future.shape, 1, 1))
+
+def words(observed, future):
+    return turns(observed, future).astype(str), np.zeros((*future.shape, 3))
+
+def promised(observed, future, size=0.0):
+    turn = turns(observed, future)
+    return turn, np.zeros((*future.shape, 3)), size * turn
+
+def lopsided(observed, future):
+    return *promised(observed, future)[:2], np.triu(np.ones((*future.shape, 3, 3)))
+
+def tensors(observed, future):
+    import torch
+    turn = torch.from_numpy(turns(observed, future)).float()
+    return turn, torch.zeros(turn.shape[:-1]), 0.1 * turn
+
+def takes_over(observed, future):
+    observed.rotations[:] = np.eye(3)
+    observed.translations[:] -= observed.translations.mean(axis=1, keepdims=True)
+    observed.times[:], future[:] = 0.0, 0.0
+    return turns(observed, future), np.zeros((*future.shape, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "gives NoneType, must be a Forecast, or rotations and translations"),
+        ("turns", "gives ndarray, must be a Forecast, or rotations and translations"),
+        ("words", "rotations that are no array of real numbers"),
+        ("promised", "rotation_covariance: must be symmetric and positive definite"),
+        ("lopsided", "rotation_covariance: must be symmetric and positive definite"),
+    ],
+)
+def test_functions_that_give_no_forecast_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("odd.py").write_text(ODD)
+    with pytest.raises(InputError, match=f"{name}': {said}"):
+        pose_rows([f"odd.py:{name}"], LAB)
+
+
+def test_arrays_of_any_kind_are_forecasts(tmp_path: Path) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text(ODD)
+    (part,) = LAB.episodes()
+    model = load_pose_model(f"{path}:tensors")
+    found = checked_forecast("tensors", model, part.observed, part.future)
+    for values in (found.rotations, found.translations, found.rotation_covariance):
+        assert isinstance(values, np.ndarray) and values.dtype == np.float64
+
+
+def test_what_a_model_does_to_its_arguments_reaches_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text(ODD)
+    before = pose_rows(["last", "velocity"], LAB)
+    after = pose_rows([f"{path}:takes_over", "last", "velocity"], LAB)
+    assert after[len(after) - len(before) :] == before
+
+
 def find(rows: list[Row], **wanted: object) -> Row:
     """The one row with these values."""
     (row,) = [r for r in rows if all(r[name] == value for name, value in wanted.items())]

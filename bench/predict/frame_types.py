@@ -10,7 +10,7 @@ where a plain array is the frames (B, N, C, S, S) at `observed.horizons`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -115,6 +115,16 @@ class ObservedFrames:
         """Number of windows."""
         return len(self.frames)
 
+    def copy(self) -> ObservedFrames:
+        """The same windows, in arrays of their own."""
+        return replace(
+            self,
+            frames=self.frames.copy(),
+            poses=self.poses.take(np.arange(len(self))),
+            future_times=self.future_times.copy(),
+            future_index=self.future_index.copy(),
+        )
+
 
 @dataclass(frozen=True)
 class FrameForecast:
@@ -143,10 +153,12 @@ class FrameModel(Protocol):
 def checked_frames(name: str, model: FrameModel, observed: ObservedFrames) -> FrameForecast:
     """A model's forecast, cut off at 0 and 1.
 
+    The model works on copies, so that nothing it does to them reaches another model.
+
     Raises:
         InputError: shapes that do not fit, or numbers that are not finite.
     """
-    found = model.forecast(observed)
+    found = model.forecast(observed.copy())
     if not isinstance(found, FrameForecast):
         found = FrameForecast(np.asarray(found))
     wanted = (len(observed), len(observed.horizons), *observed.frames.shape[2:])
