@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 
 from bench.predict.api import predict
+from bench.predict.learned import LearnedConfig, LearnedModel
+from bench.predict.protocols import Lab
 from satgen.dataset import Dataset
 from satgen.errors import InputError
 from satgen.trajectory import Tumble
@@ -160,6 +162,31 @@ def test_a_training_that_was_killed_ends_with_the_same_figures(
     assert 0 < learnt[0]["parameters"] <= 4_000_000
 
 
+def test_pose_models_of_ones_own_are_rendered(tumbling: Path, tmp_path: Path) -> None:
+    """A function, and the weights of a network that a run of poses trained."""
+    gru, mine = tmp_path / "gru.safetensors", tmp_path / "mine.py"
+    model = LearnedModel(LearnedConfig(hidden=4, width=4, steps=1, batch=4))
+    model.fit(Lab(frames=200).training(8))
+    model.save(gru)
+    mine.write_text(
+        "def still(observed, future):\n"
+        "    from bench.predict.kinematic import LastPose\n"
+        "    return LastPose().forecast(observed, future)\n"
+    )
+    words = [tumbling, "--task", "frames", "--protocol", "10-20-64", "--windows", "all"]
+    words += ["--stride", 150, "--noise", 0, "--horizon", 1, "--out", tmp_path / "run"]
+    for name in (f"{mine}:still", gru, "last"):
+        words += ["--model", f"render-{name}"]
+    done = satgen("predict", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    own, learnt, last = (row["psnr"] for row in answer["rows"])
+    assert own == last < learnt
+    mine.write_text(mine.read_text() + "\n")  # another model is another run
+    again = satgen("predict", *words)
+    assert again.returncode == 2 and "holds another prediction" in again.stderr, again.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -178,7 +205,7 @@ def test_a_training_that_was_killed_ends_with_the_same_figures(
         (["DATA", "--protocol", "10-20-64", "--windows", "all", "--poses", "hope"],
          "matcher 'hope'"),
         (["DATA", "--protocol", "10-20-64", "--windows", "all", "--model", "render-gru"],
-         "has no weights"),
+         "'render-gru': gru must be trained first, by --task pose; give the weights"),
         (["DATA", "--protocol", "10-20-64", "--windows", "all", "--model", "render-hope"],
          "pose model 'hope'"),
     ],
@@ -197,5 +224,5 @@ def test_bad_input_is_one_line_and_changes_nothing(
 def test_a_process_ends_as_its_refusal_says(tumbling: Path, tmp_path: Path) -> None:
     words = [tumbling, "--protocol", "10-20-64", "--windows", "all", "--model", "render-gru"]
     done = satgen("predict", "--task", "frames", *words, "--out", tmp_path / "run")
-    assert done.returncode == 2 and "has no weights" in done.stderr
+    assert done.returncode == 2 and "must be trained first" in done.stderr
     assert done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())

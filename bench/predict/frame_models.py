@@ -6,7 +6,8 @@
 - "black", "last", "flow": here.
 - "render": the pose that is forecast, drawn by our renderer; by the rigid-body filter where the
   target tumbles and its inertia is known, else by the fitted constant velocity. "render-NAME" for
-  any other pose model: "render-last", "render-gru", "render-my.module:MyPoseModel".
+  any other pose model: "render-last", "render-my.module:MyPoseModel"; one that learns is given by
+  its weights, "render-runs/lab/models/gru.safetensors".
 - "simvp", "gsta", "simvp-still", "convlstm" (`frame_learned.NETWORKS`) must be trained first, by
   `frame_training.train_frames`; the path of a .safetensors file is one that was.
 - "my.module:name" or "my/file.py:name" of one's own: a function `forecast(observed)` (see
@@ -76,6 +77,11 @@ MODELS: dict[str, Callable[[], FrameModel]] = {
 """Models that need neither weights nor a renderer."""
 
 
+def pose_model_of(name: str) -> str | None:
+    """Name of the pose model of "render-NAME"; None of every other frame model."""
+    return name.removeprefix(f"{RENDER}-") if name.startswith(f"{RENDER}-") else None
+
+
 def load_frame_model(name: str) -> FrameModel:
     """The model of that name, see the top of this module.
 
@@ -88,8 +94,8 @@ def load_frame_model(name: str) -> FrameModel:
         return MODELS[name]()
     if name == RENDER:
         return RenderedForecast()
-    if name.startswith(f"{RENDER}-"):
-        return RenderedForecast(name.removeprefix(f"{RENDER}-"))
+    if (pose_model := pose_model_of(name)) is not None:
+        return RenderedForecast(pose_model)
     if name.endswith(".safetensors"):
         return LearnedFrames.load(name)
     if name in NETWORKS:

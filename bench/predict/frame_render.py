@@ -50,19 +50,23 @@ class RenderedForecast:
     """The pose that is forecast, rendered.
 
     Attributes:
-        pose_model: name of the pose model (`pose_models.load_pose_model`), one that is ready to
-            forecast, or "auto" (`suited_pose_model`).
+        pose_model: name of the pose model (`pose_models.load_pose_model`), the path of a
+            .safetensors file of one that was trained, one that is ready to forecast, or "auto"
+            (`suited_pose_model`).
         wants_poses: True; see `FrameModel`.
+        name: of the pose model, for messages.
     """
 
     pose_model: str | PoseModel = AUTO
     wants_poses: bool = True
+    name: str = field(default="", repr=False)
     _makers: dict[str, FrameMaker] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Find the pose model, so that a wrong name is refused before anything is rendered."""
         if isinstance(self.pose_model, str) and self.pose_model != AUTO:
-            self.pose_model = load_pose_model(self.pose_model)
+            self.name = self.pose_model
+            self.pose_model = _ready_pose_model(self.pose_model)
 
     def forecast(self, observed: ObservedFrames) -> FrameForecast:
         """The frames, and where the renderer saw a part.
@@ -109,7 +113,7 @@ class RenderedForecast:
         if len(rows):
             some = poses.take(rows)
             some = replace(some, translations=some.translations + some.rotations @ pivot)
-            found = forecast_known(type(model).__name__, model, some, future[rows])
+            found = forecast_known(self.name or type(model).__name__, model, some, future[rows])
             rotations[rows] = found.rotations
             translations[rows] = found.translations - found.rotations @ pivot
         return rotations, translations, known
@@ -130,6 +134,23 @@ class RenderedForecast:
         """Let go of the renderers."""
         while self._makers:
             self._makers.popitem()[1].close()
+
+
+def _ready_pose_model(name: str) -> PoseModel:
+    """The pose model of that name, or of a file of weights.
+
+    Raises:
+        InputError: there is none, or it must be trained first.
+    """
+    if name.endswith(".safetensors"):
+        return LearnedModel.load(name)
+    model = load_pose_model(name)
+    if isinstance(model, LearnedModel) and not model.trained:
+        raise InputError(
+            f"frame model '{RENDER}-{name}': {name} must be trained first, by --task pose; give "
+            f"the weights that it left in its run: {RENDER}-RUN/models/{name}.safetensors"
+        )
+    return model
 
 
 def model_of(scene: FrameScene) -> Path:

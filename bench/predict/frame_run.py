@@ -14,7 +14,7 @@ import satgen
 from bench.predict.config import TRUE, FrameRules, PredictConfig
 from bench.predict.frame_forecasts import FrameRunner, rows_of_parts
 from bench.predict.frame_learned import NETWORKS, LearnedFrames
-from bench.predict.frame_models import load_frame_model
+from bench.predict.frame_models import load_frame_model, pose_model_of
 from bench.predict.frame_protocols import (
     FrameProtocol,
     HeldOut,
@@ -169,7 +169,11 @@ class FrameExperiment:
             "training": asdict(self.training) if trains else None,
             "datasets": {name: dataset_identity(path) for name, path in self.setup.folders},
             "tracker": None if self.tracker is None else tracker_identity(self.tracker),
-            "sources": {name: found for name in self.names if (found := source_sha256(name))},
+            "sources": {
+                name: found
+                for name in self.names
+                if (found := source_sha256(pose_model_of(name) or name))
+            },
         }
 
     @cached_property

@@ -81,6 +81,11 @@ class LearnedModel:
         self._network: PoseNetwork | None = None
 
     @property
+    def trained(self) -> bool:
+        """Whether it has weights."""
+        return self._network is not None
+
+    @property
     def train_sequences(self) -> int:
         """How many sequences `fit` should be given."""
         return self.config.sequences
