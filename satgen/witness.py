@@ -253,7 +253,9 @@ def _ears(corners: Floats, names: list[int]) -> list[list[int]]:
 
     left, out = list(range(len(names))), []
     while len(left) > 3:
-        for k in range(len(left)):
+        # The first corner comes last: what is convex is a fan about it, as polygons that lie in no
+        # plane are read everywhere.
+        for k in (*range(1, len(left)), 0):
             a, b, c = left[k - 1], left[k], left[(k + 1) % len(left)]
             if twice(a, b, c) <= 0.0:
                 continue

@@ -74,6 +74,37 @@ def test_both_readings_agree(kind: str, tmp_path: Path) -> None:
         assert np.allclose(bound(found, axis=(0, 1)), bound(ours, axis=(0, 1)), atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["a.obj", "a.ply"])
+def test_polygons_that_lie_in_no_plane_are_cut_alike(form: str, tmp_path: Path) -> None:
+    """Four to seven corners, convex from above: which way they are cut decides the surface."""
+    rng = np.random.default_rng(5)
+    points, polygons = [], []
+    for size in (4, 4, 4, 4, 5, 6, 7):
+        turn = np.arange(size) * 2 * np.pi / size + rng.uniform(0, 6)
+        polygons.append(tuple(range(len(points), len(points) + size)))
+        place = 3.0 * len(polygons)
+        heights = rng.uniform(-0.5, 0.5, size)
+        for angle, z in zip(turn, heights, strict=True):
+            points.append([place + np.cos(angle), np.sin(angle), z])
+    if form == "a.obj":
+        lines = [f"v {x} {y} {z}" for x, y, z in points]
+        lines += ["f " + " ".join(str(k + 1) for k in polygon) for polygon in polygons]
+        (tmp_path / form).write_text("\n".join(lines))
+    else:
+        faces = [[polygon] for polygon in polygons]
+        raw = ply("ascii", [("vertex", XYZ, points), ("face", INDICES, faces)])
+        (tmp_path / form).write_bytes(raw)
+    model = load_target(tmp_path / form)
+    ours, theirs = (
+        sorted(np.round(triangles.mean(axis=1), 4).tolist())
+        for triangles in (
+            model.vertices[model.faces],
+            np.concatenate(read_witness(tmp_path / form).triangles),
+        )
+    )
+    assert ours == theirs
+
+
 def test_what_the_first_reading_gets_wrong_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
