@@ -92,6 +92,30 @@ def test_from_images_to_forecasts_in_one_command(tumbling: Path, tmp_path: Path)
     assert again.returncode == 0, again.stderr
     tables = [(tmp_path / name / "windows.parquet").read_bytes() for name in ("run", "two")]
     assert tables[0] == tables[1]
+    # Forecasts from poses that were found beside those from true ones, of the same windows.
+    others = satgen(
+        *("predict", tumbling, "--windows", "all", "--observed", 8, "--horizon", 1),
+        *("--horizon", 8, "--stride", 1, "--model", "velocity", "--noise", 0, "--noise", 0.5),
+        *("--out", tmp_path / "true"),
+    )
+    assert others.returncode == 0, others.stderr
+    # A run in which the first window is left out, as if none of its poses had been found.
+    two = tmp_path / "two" / "windows.parquet"
+    later = table[table["window"] > 0].assign(window=table["window"] - 1, noise_deg=1.5)
+    later.to_parquet(two, index=False)
+    count = table["window"].nunique()
+    for other, noise, windows in (("true", {0.0, 0.5}, count), ("two", {1.5}, count - 1)):
+        sides = [f"{tmp_path / name}:velocity" for name in ("run", other)]
+        compared = satgen("predict", "--compare", *sides, "--json")
+        assert compared.returncode == 0, compared.stderr
+        found = json.loads(compared.stdout)["rows"]
+        assert {row["noise_deg_b"] for row in found} == noise and len(found) == 2 * len(noise)
+        assert {row["windows"] for row in found} == {windows}
+    shown = satgen("predict", "--compare", *(f"{tmp_path / n}:velocity" for n in ("run", "true")))
+    assert "poses by nearest (" in shown.stdout and "noise 0.5 deg" in shown.stdout
+    within = [f"{tmp_path / 'run'}:{model}" for model in ("last", "velocity")]
+    same = json.loads(satgen("predict", "--compare", *within, "--json").stdout)["rows"]
+    assert {row["noise_deg"] for row in same} == set(table["noise_deg"])
 
 
 def test_frames_are_rendered_at_poses_from_images_in_one_command(
