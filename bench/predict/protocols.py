@@ -325,8 +325,16 @@ def _check(protocol: Lab | FreeRotation) -> None:
     horizons = protocol.horizons
     if not horizons or list(horizons) != sorted(set(horizons)):
         raise InputError(f"horizons {list(horizons)}: must be at least 1 and grow")
-    if not protocol.noise_deg:
-        raise InputError("noise: at least one value must be given")
+    several: dict[str, tuple[float | str, ...]] = {"noise": protocol.noise_deg}
+    if isinstance(protocol, Lab):
+        several["motion"] = protocol.motions
+    else:
+        several["inertia"] = protocol.inertia
+    for name, given in several.items():
+        if not given:
+            raise InputError(f"{name}: at least one value must be given")
+        if len(set(given)) < len(given):
+            raise InputError(f"{name} {list(given)}: must be given once each")
 
 
 def _rng(seed: int, *keys: object) -> np.random.Generator:
