@@ -192,6 +192,31 @@ def test_colour_and_what_the_files_store(pristine: Path, block: Path, tmp_path: 
         assert np.array_equal(window["frames"][0, channel].numpy(), picture(mono, "rgb", 364))
 
 
+def test_datasets_of_unlike_images_make_batches(
+    pristine: Path, block: Path, tmp_path: Path
+) -> None:
+    """Frames of 16 and 8 bits, part labels of 16 and 8."""
+    mono = fake(pristine, tmp_path / "mono", depth16=True)
+    table = pd.read_parquet(mono / "frames.parquet")
+    for row, index in enumerate(table["index"]):
+        path = mono / "parts" / f"{index:06d}.png"
+        Image.fromarray(picture(mono, "parts", index).astype(np.uint16) * 100).save(path)
+        table.loc[row, "parts_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    table.to_parquet(mono / "frames.parquet", index=False)
+    with pytest.raises(InputError, match="frames of 16 bits of mono and 8 bits of block: dtype"):
+        WindowDataset([mono, block], replace(SMALL, dtype="stored"), cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    for cache in (None, tmp_path / "cache"):
+        windows = WindowDataset([mono, block], SMALL, cache=cache)
+        for workers in (0, 1):
+            mixed = DataLoader(windows, batch_size=2, sampler=[0, 46], num_workers=workers)
+            (batch,) = mixed
+            assert batch["parts"].dtype == torch.int32
+            alone = (WindowDataset(folder, SMALL)[0]["parts"].int() for folder in (mono, block))
+            assert torch.equal(batch["parts"], torch.stack(list(alone)))
+            assert batch["parts"].max() > 255 and batch["frames"].max() <= 1.0
+
+
 def with_table(folder: Path, **columns: Any) -> Dataset:
     """A dataset whose table has these columns, or lacks them where they are None."""
     data = Dataset(folder)
@@ -587,6 +612,9 @@ def test_whole_sequences(pristine: Path, tmp_path: Path) -> None:
         ({"crop": "face"}, "crop 'face': must be one of none, dataset, window"),
         ({"crop": "window", "size": None}, "without a size"),
         ({"margin": float("nan")}, "margin nan: must be"),
+        ({"margin": "wide"}, "margin 'wide': must be from 0 to 2"),
+        ({"fields": None}, "fields None: must be some of frames, depth"),
+        ({"dt": "1 s"}, "dt '1 s': must be a positive number of seconds"),
         ({"fields": ("frames", "flow")}, "field 'flow': must be one of frames, depth"),
         ({"dt": 0.0}, "dt 0: must be a positive"),
         ({"dt": float("nan")}, "dt nan: must be a positive"),
@@ -657,14 +685,17 @@ def test_more_bad_input(pristine: Path, block: Path, tmp_path: Path) -> None:
         WindowDataset(block, SMALL, cache=tmp_path / "file")
     with pytest.raises(RunError, match="cannot prepare images"):
         WindowDataset(block, SMALL, cache=tmp_path / "file" / "below")
+    with pytest.raises(RunError, match=r"cannot prepare images in a*: File name too long"):
+        WindowDataset(block, SMALL, cache="a" * 300)
     with pytest.raises(InputError, match="split by 'colour': must be one of blocks, sequences"):
         split_windows(block, SMALL, by="colour")
     windows = WindowDataset(block, SMALL)
     for wrong in ({"batch_size": 0}, {"batch_size": 2, "seed": -1}):
         with pytest.raises(InputError, match="must be at least"):
             WindowStream(windows, **wrong)
-    with pytest.raises(InputError, match="epoch -1"):
-        WindowStream(windows, 2).set_epoch(-1)
+    for epoch in (-1, 0.5):
+        with pytest.raises(InputError, match=f"epoch {epoch}: must be"):
+            WindowStream(windows, 2).set_epoch(epoch)  # type: ignore[arg-type]
 
 
 def test_torch_is_only_imported_for_windows() -> None:

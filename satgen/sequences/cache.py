@@ -62,12 +62,13 @@ def prepared(cache: Path, track: Track, preparation: Preparation) -> ArrayStore:
     entry = cache / f"{track.name}-{preparation.kind}-{key}"
     if (store := _open(entry, identity)) is not None:
         return store
-    if cache.exists() and not cache.is_dir():
-        raise InputError(f"cache {cache}: not a folder")
-    if is_dataset(cache):
-        raise InputError(f"cache {cache}: is a dataset: name a folder beside it")
-    made = _missing(cache)
+    made: list[Path] = []
     try:
+        if cache.exists() and not cache.is_dir():
+            raise InputError(f"cache {cache}: not a folder")
+        if is_dataset(cache):
+            raise InputError(f"cache {cache}: is a dataset: name a folder beside it")
+        made = _missing(cache)
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache):
             for rest in cache.glob(f"{UNFINISHED}*"):

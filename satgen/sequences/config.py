@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 from satgen.errors import InputError
 
@@ -50,8 +50,8 @@ class WindowConfig:
 
             - "frames": `frames` (n, C, S, S), sRGB-encoded; see `dtype`;
             - "depth": `depth` (n, 1, S, S) float32, metres, 0 where there is no surface;
-            - "parts": `parts` (n, 1, S, S) labels, 0 for background: uint8, or int32 of a target
-              with more than 255 parts;
+            - "parts": `parts` (n, 1, S, S) labels, 0 for background: uint8, or int32 where a
+              target among the datasets has more than 255 parts;
             - "poses": `R` (n, 3, 3) and `t` (n, 3) float64, of T_cam_target, metres;
             - "rates": `rates` (n, 3) float64, the target's angular velocity relative to the camera
               frame, rad/s, target frame (columns wx, wy, wz of the frame table);
@@ -63,7 +63,8 @@ class WindowConfig:
             here (pixels; (0, 0) is the centre of the top-left one); without images, of the frames.
             A lens's coefficients, `Dataset.camera.distortion`, go with it unchanged.
         dt: seconds from an index to the next one, for datasets whose table has no column time_s.
-        dtype: of "frames": "float32", in 0…1; or "stored", uint8 or uint16 as in the files.
+        dtype: of "frames": "float32", in 0…1; or "stored", uint8 or uint16 as in the files, which
+            must be alike in all datasets.
 
     Raises:
         InputError: a number out of range, an unknown name.
@@ -93,15 +94,19 @@ class WindowConfig:
                 "crop 'window' without a size: the squares of windows differ, so that it must say "
                 "how large they become"
             )
-        if not 0.0 <= self.margin <= 2.0:  # not so for NaN either
-            raise InputError(f"margin {self.margin:g}: must be from 0 to 2")
+        if not _is_number(self.margin) or not 0.0 <= self.margin <= 2.0:  # not so for NaN either
+            raise InputError(f"margin {_shown(self.margin)}: must be from 0 to 2")
+        if not isinstance(self.fields, Iterable):
+            raise InputError(f"fields {self.fields!r}: must be some of {', '.join(FIELDS)}")
         fields = (self.fields,) if isinstance(self.fields, str) else tuple(self.fields)
         object.__setattr__(self, "fields", fields)
         for name in fields:
             if name not in FIELDS:
                 raise InputError(f"field {name!r}: must be one of {', '.join(FIELDS)}")
-        if self.dt is not None and not (math.isfinite(self.dt) and self.dt > 0.0):
-            raise InputError(f"dt {self.dt:g}: must be a positive number of seconds")
+        if self.dt is not None and not (
+            _is_number(self.dt) and math.isfinite(self.dt) and self.dt > 0.0
+        ):
+            raise InputError(f"dt {_shown(self.dt)}: must be a positive number of seconds")
         if self.dtype not in DTYPES:
             raise InputError(f"dtype {self.dtype!r}: must be one of {', '.join(DTYPES)}")
 
@@ -119,6 +124,15 @@ class WindowConfig:
     def span(self) -> int:
         """Consecutive frames of a dataset that a window reaches over."""
         return (self.length - 1) * self.step + 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """A value in a message."""
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def check_count(name: str, value: object, least: int) -> None:

@@ -149,8 +149,7 @@ class WindowStream(IterableDataset[Window]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass; without it every pass has that of epoch 0."""
-        if epoch < 0:
-            raise InputError(f"epoch {epoch}: must be at least 0")
+        check_count("epoch", epoch, 0)
         self._epoch.fill_(epoch)
 
     def order(self) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from satgen.sequences.cache import prepared
 from satgen.sequences.config import WindowConfig
 from satgen.sequences.images import Image, Square, cut, shrink
 from satgen.sequences.layout import window_rows
-from satgen.sequences.stores import PngStore, Preparation, Store
+from satgen.sequences.stores import PngStore, Preparation, Store, read_frame
 from satgen.sequences.track import Track, read_track
 from satgen.splits import Split
 
@@ -32,12 +32,14 @@ class WindowReader:
         tracks: the datasets.
         stores: where the images of each dataset come from, by field.
         table: (W, 2) int64: each window's dataset, and the row of its first frame there.
+        wide_labels: part labels are int32, whatever a dataset's own are.
     """
 
     config: WindowConfig
     tracks: tuple[Track, ...]
     stores: tuple[dict[str, Store], ...]
     table: NDArray[np.int64]
+    wide_labels: bool = False
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -107,7 +109,8 @@ class WindowReader:
         if field == "frames" and self.config.dtype == "float32":
             levels = np.float32(np.iinfo(images.dtype).max)
             return np.asarray(np.divide(images, levels, dtype=np.float32))
-        if field == "parts" and images.dtype == np.uint16:  # torch cannot index with these
+        # torch cannot index with 16 bits, nor put labels of unlike types into a batch
+        if field == "parts" and (self.wide_labels or images.dtype == np.uint16):
             return images.astype(np.int32)
         return images
 
@@ -145,6 +148,7 @@ def read_windows(
     }
     plans = [_preparations(track, config) for track in tracks]
     _check_alike(tracks, plans, config)
+    wide_labels = _check_depths(tracks, config)
     stores: list[dict[str, Store]] = [
         {
             field: PngStore(track.folder, track.indices, preparation)
@@ -155,7 +159,8 @@ def read_windows(
         for track, plan in zip(tracks, plans, strict=True)
     ]
     return {
-        part: WindowReader(config, tracks, tuple(stores), table) for part, table in tables.items()
+        part: WindowReader(config, tracks, tuple(stores), table, wide_labels)
+        for part, table in tables.items()
     }
 
 
@@ -202,3 +207,24 @@ def _check_alike(
     if len(sizes) > 1:
         listed = ", ".join(f"{w} × {h} of {name}" for (w, h), name in sizes.items())
         raise InputError(f"images of different sizes, {listed}: give the size to bring them to")
+
+
+def _check_depths(tracks: Sequence[Track], config: WindowConfig) -> bool:
+    """Whether part labels of some dataset have 16 bits, by the first image of each.
+
+    Raises:
+        InputError: frames are asked for as they are stored, and differ in bit depth.
+    """
+    kinds = [config.images[field] for field in ("parts",) if field in config.images]
+    if "frames" in config.images and config.dtype == "stored":
+        kinds.append(config.images["frames"])
+    wide = False
+    for kind in kinds if len(tracks) > 1 else ():
+        bits = {
+            8 * read_frame(t.folder, kind, int(t.indices[0])).dtype.itemsize: t.name for t in tracks
+        }
+        if kind == "rgb" and len(bits) > 1:
+            listed = " and ".join(f"{number} bits of {name}" for number, name in bits.items())
+            raise InputError(f"frames of {listed}: dtype must be 'float32'")
+        wide |= kind == "parts" and 16 in bits
+    return wide
