@@ -184,8 +184,7 @@ def part_counts(
         Class -> `PART_COUNTS` -> number; classes without keypoints are left out.
     """
     side = truth.side0
-    names = np.array([classes.get(int(label), "background") for label in range(256)], dtype=object)
-    owner = names[side.part]
+    owner = np.array([classes.get(label, "background") for label in side.part.tolist()], object)
     first = check_pairs(pairs, len(side.part), len(truth.side1.part))[:, 0]
     correct, wrong = (judged.verdict == v for v in (Verdict.CORRECT, Verdict.WRONG))
     found = found_matches(truth, pairs, judged)

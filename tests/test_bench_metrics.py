@@ -30,7 +30,7 @@ def side(partner: list[int], part: list[int] | None = None) -> KeypointTruth:
         np.zeros(n, bool),
         np.arange(n),
         np.array(partner, dtype=np.int64),
-        np.array(part or [0] * n, dtype=np.uint8),
+        np.array(part or [0] * n, dtype=np.uint16),
     )
 
 
@@ -257,6 +257,18 @@ def test_counts_by_class_of_part_add_up() -> None:
         ("bus", "bus"): 1,
         ("bus", "antenna"): 1,
         ("background", "antenna"): 1,
+    }
+
+
+def test_parts_beyond_255_count_for_their_own_class() -> None:
+    truth = GroundTruth(side([0, 1], [1, 300]), side([0, 1], [300, 257]), Thresholds())
+    judged = of([C, W], [0.0] * 2, [True] * 2)
+    classes = {1: "bus", 257: "boom", 300: "antenna"}
+    counts = metrics.part_counts(truth, [[0, 1], [1, 0]], judged, classes)
+    judgements = {name: (found["correct"], found["wrong"]) for name, found in counts.items()}
+    assert judgements == {"antenna": (0, 1), "bus": (1, 0)}
+    assert metrics.confusions(truth, [[0, 1], [1, 0]], judged, classes) == {
+        ("antenna", "antenna"): 1
     }
 
 

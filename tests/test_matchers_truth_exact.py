@@ -446,6 +446,12 @@ def test_part_labels_take_the_nearest_pixel() -> None:
     assert part_labels(None, points).tolist() == [0] * 6
 
 
+def test_part_labels_beyond_255_are_those_of_the_image() -> None:
+    parts = np.array([[0, 255, 256], [257, 65535, 300]], dtype=np.uint16)
+    points = [[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
+    assert part_labels(parts, points).tolist() == [255, 256, 257, 65535, 300]
+
+
 def empty() -> GroundTruth:
     """No keypoint on the first side."""
     return label(np.zeros((0, 2)), [[3, 4]], flat(), flat())

@@ -48,7 +48,7 @@ class KeypointTruth:
         place: (N,) int64, number of the place, equal for keypoints at the same position.
         partner: (N,) int64, the other frame's row, or `UNMATCHED`, or `IGNORED`; of several
             keypoints in one place at most the first has one, and stands for all of them.
-        part: (N,) uint8, label of the part at the nearest pixel, 0 for none.
+        part: (N,) uint16, label of the part at the nearest pixel, 0 for none.
     """
 
     keypoints: Floats
@@ -57,7 +57,7 @@ class KeypointTruth:
     doubtful: Bools
     place: Integers
     partner: Integers
-    part: NDArray[np.uint8]
+    part: NDArray[np.uint16]
 
     @property
     def place_partner(self) -> Integers:

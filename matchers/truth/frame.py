@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,14 +24,15 @@ class FrameGeometry:
         depth: (H, W) float64 metres, 0 where there is no surface.
         K: (3, 3) intrinsics, pixels.
         T_cam_target: (4, 4) pose.
-        parts: (H, W) uint8 part labels, 0 for background; None where there are none.
+        parts: (H, W) part labels, 0 for background, uint8, or uint16 of a target with more than
+            255; None where there are none.
         distortion: k1, k2, p1, p2, k3 of the lens: see `satgen.lens`.
     """
 
     depth: Floats
     K: Floats
     T_cam_target: Floats
-    parts: NDArray[np.uint8] | None = None
+    parts: NDArray[np.unsignedinteger[Any]] | None = None
     distortion: lens.Coefficients = lens.NONE
 
     def project(self, points: ArrayLike) -> tuple[Floats, Floats]:
@@ -63,15 +64,17 @@ def read_geometry(data: Dataset, index: int) -> FrameGeometry:
     )
 
 
-def part_labels(parts: NDArray[np.uint8] | None, keypoints: ArrayLike) -> NDArray[np.uint8]:
-    """Part label (N,) uint8 at the nearest pixel of keypoints (N, 2); 0 outside the image.
+def part_labels(
+    parts: NDArray[np.unsignedinteger[Any]] | None, keypoints: ArrayLike
+) -> NDArray[np.uint16]:
+    """Part label (N,) uint16 at the nearest pixel of keypoints (N, 2); 0 outside the image.
 
     Args:
         parts: (H, W) labels; None gives zeros.
         keypoints: pixels.
     """
     keypoints = positions(keypoints)
-    labels = np.zeros(len(keypoints), dtype=np.uint8)
+    labels = np.zeros(len(keypoints), dtype=np.uint16)
     if parts is None:
         return labels
     pixel = np.floor(keypoints + 0.5)
