@@ -29,11 +29,10 @@ from bench.pose import (
     relative_pose_error,
 )
 from matchers.truth.exact import GroundTruth, PairTruth, judge
-from satgen.errors import RunError
 from satgen.geometry import Floats, geodesic
 
 if TYPE_CHECKING:
-    from matchers.types import Adaptation, Features
+    from matchers.types import Adaptation, Features, Matches
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class MatchOutcome:
     @classmethod
     def of(
         cls,
-        matches: Any,
+        matches: Matches,
         match_ms: float,
         keypoints: int,
         count: Callable[[Adaptation | None], tuple[float, float]] | None,
@@ -67,15 +66,7 @@ class MatchOutcome:
             match_ms: median time.
             keypoints: of both images.
             count: counts operations, see `work_figures`; None: they are not known.
-
-        Raises:
-            RunError: it is none.
         """
-        from matchers.types import Matches
-
-        if not isinstance(matches, Matches):
-            kind = type(matches).__name__
-            raise RunError(f"a matcher answers with {kind}: must be matchers.types.Matches")
         adaptation = None if matches.adaptation is None else matches.adaptation.to("cpu")
         operations = None if count is None else count(adaptation)
         return cls(

@@ -34,6 +34,7 @@ from matchers.clock import timed
 from matchers.extraction import Look, TimedFeatures, measured, not_kept
 from matchers.image_arrays import read_file
 from matchers.image_matchers import MatchedImagePair, match_images
+from matchers.own import MATCHER, as_many, blaming, checked_matches
 from matchers.sequence import prepare_images
 from matchers.specs import GPU_BATCH
 from matchers.truth.pairs import Pair
@@ -234,12 +235,12 @@ class PairRunner:
         for place, ((a, b), ((_, time0), (_, time1))) in enumerate(
             zip(features, sides, strict=True)
         ):
-            outcomes = {
-                combination: MatchOutcome.of(
-                    answer[place], ms, len(a) + len(b), self._count(combination, a, b)
-                )
-                for combination, (answer, ms) in answers.items()
-            }
+            outcomes = {}
+            for combination, (answer, ms) in answers.items():
+                matcher = self.lineup.matchers[combination]
+                matches = checked_matches(matcher, answer[place], len(a), len(b))
+                count = self._count(combination, a, b)
+                outcomes[combination] = MatchOutcome.of(matches, ms, len(a) + len(b), count)
             pixels = pixels_of(a), pixels_of(b)
             found.append(FeatureMatches(name, *pixels, time0 + time1, outcomes))
         return found
@@ -287,8 +288,9 @@ class PairRunner:
         sequence = self.config.pairs_per_gap is None and keys is not None
         for combination, matcher in mine.items():
             if combination.id not in self._warm:
-                for _ in range(WARM_UP):
-                    match_all(matcher, sides)
+                with blaming(MATCHER, matcher):
+                    for _ in range(WARM_UP):
+                        match_all(matcher, sides)
                 self._warm.add(combination.id)
         times: dict[Combination, list[float]] = {combination: [] for combination in mine}
         answers: dict[Combination, list[Any]] = {}
@@ -302,7 +304,8 @@ class PairRunner:
                     run = partial(self._match_prepared, matcher, sides, named)
                 else:
                     run = partial(match_all, matcher, sides)
-                answers[combination], seconds = timed(run, self.lineup.device)
+                with blaming(MATCHER, matcher):
+                    answers[combination], seconds = timed(run, self.lineup.device)
                 times[combination].append(1e3 * seconds / len(sides))
         return {c: (answer, statistics.median(times[c])) for c, answer in answers.items()}
 
@@ -323,7 +326,7 @@ class PairRunner:
         if len(prepared) == 1 or not hasattr(matcher, "collate"):
             return [matcher.match(*pair) for pair in prepared]
         first, second = (matcher.collate(list(side)) for side in zip(*prepared, strict=True))
-        return list(matcher.match(first, second))
+        return as_many(matcher.match(first, second), len(sides))
 
 
 # -- frames --------------------------------------------------------------------------------------
@@ -348,4 +351,4 @@ def match_all(matcher: Matcher, sides: list[tuple[Features, Features]]) -> list[
     from matchers.types import batch
 
     first, second = zip(*sides, strict=True)
-    return list(matcher(batch(list(first)), batch(list(second))))
+    return as_many(matcher(batch(list(first)), batch(list(second))), len(sides))

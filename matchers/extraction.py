@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matchers.clock import timed as measure
+from matchers.own import FEATURES, as_many, blaming, checked_arrays, checked_features
 from satgen.processes import default_workers
 from satgen.tasks import answered, processes
 
@@ -372,12 +373,13 @@ _READY: weakref.WeakSet[Any] = weakref.WeakSet()
 def _features(extractor: Any, looks: Sequence[Look]) -> list[Features]:
     import torch
 
-    with torch.no_grad():
+    with torch.no_grad(), blaming(FEATURES, extractor):
         if len(looks) == 1 or not hasattr(extractor, "extract"):
-            return [extractor(look.image, mask=look.mask) for look in looks]
-        masks = [look.mask for look in looks]
-        found: list[Features] = extractor.extract([look.image for look in looks], masks)
-        return found
+            found = [extractor(look.image, mask=look.mask) for look in looks]
+        else:
+            masks = [look.mask for look in looks]
+            found = as_many(extractor.extract([look.image for look in looks], masks), len(looks))
+    return [checked_features(extractor, features) for features in found]
 
 
 def _size(look: Look) -> Any:
@@ -431,11 +433,12 @@ def _read_and_detect(
     """The features of a task's images, and the milliseconds that each took."""
     looks = read(task)
     known = getattr(detect, "func", detect)  # a `partial` comes anew with every task
-    if timed and looks and known not in _READY:
-        detect(looks[0].image, looks[0].mask)
-        _READY.add(known)
-    found = [measure(partial(detect, look.image, look.mask), None) for look in looks]
-    return [(arrays, 1e3 * seconds) for arrays, seconds in found]
+    with blaming(FEATURES, detect):
+        if timed and looks and known not in _READY:
+            detect(looks[0].image, looks[0].mask)
+            _READY.add(known)
+        found = [measure(partial(detect, look.image, look.mask), None) for look in looks]
+    return [(checked_arrays(detect, arrays), 1e3 * seconds) for arrays, seconds in found]
 
 
 def _whole(

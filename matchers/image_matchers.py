@@ -165,7 +165,8 @@ def _counts(
 ) -> npt.NDArray[np.bool_]:
     """Which points (K, 2) lie in an image of a size, and where its mask is True."""
     finite: PixelMask = np.asarray(np.isfinite(points).all(axis=1))
-    pixel = np.floor(np.where(finite[:, None], points, -1.0) + 0.5).astype(np.int64)
+    known = np.where(finite[:, None], points, -1.0).clip(-1.0, max(size))  # no number too large
+    pixel = np.floor(known + 0.5).astype(np.int64)
     within = (pixel >= 0) & (pixel < np.array(size))
     inside: PixelMask = finite & np.asarray(within.all(axis=1))
     if mask is not None:

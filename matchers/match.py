@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from matchers import images
 from matchers.image_matchers import match_images
+from matchers.own import features_of, matches_of
 from matchers.registry import (
     default_features,
     load_features,
@@ -280,7 +281,7 @@ def match(
     Raises:
         InputError: an image cannot be read; an unknown name or option; weights that do not fit; a
             matcher of images that is to turn, or given features.
-        RunError: a matcher of images fails.
+        RunError: a matcher or features of somebody's own fail, or give what is no answer.
     """
     sides = (PairImage.read(a, mask), PairImage.read(b, mask))
     if takes_images(matcher, features, turns, weights or features_weights, resize):
@@ -294,12 +295,12 @@ def match(
         chosen, matcher, weights, features_weights, max_keypoints, resize, device, options
     )
     title = f"{sides[0].name} - {sides[1].name}, {_name(chosen)}, {_name(matcher)}"
-    first = find(sides[0].image, mask=sides[0].mask)
+    first = features_of(find, sides[0].image, sides[0].mask)
     if turns:
         best = match_turned(find, pair, first, sides[1].image, sides[1].mask)
         return MatchedPair(sides, (first, best.features), best.matches, title, best.degrees)
-    second = find(sides[1].image, mask=sides[1].mask)
-    return MatchedPair(sides, (first, second), pair(first, second), title)
+    second = features_of(find, sides[1].image, sides[1].mask)
+    return MatchedPair(sides, (first, second), matches_of(pair, first, second), title)
 
 
 def takes_images(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from matchers import weights as store
+from matchers.own import Called
 from matchers.specs import (
     MAX_KEYPOINTS,
     FeaturesSpec,
@@ -28,7 +29,7 @@ from satgen.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from matchers.types import Extractor, Features, Matcher
+    from matchers.types import Extractor, Matcher
 
 DTYPES = ("float32", "float16", "bfloat16")
 FEATURES_DTYPES = ("float32", "float16")  # with 8 bits, keypoints are off by tenths of a pixel
@@ -184,25 +185,6 @@ def load_image_matcher(
     if not callable(matcher):
         raise InputError(f"matcher {spec.name!r}: gives {type(matcher).__name__}, no matcher")
     return matcher
-
-
-class Called:
-    """A matcher that is but a function of two images' features, as `matchers.types.Matcher`."""
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-
-    def prepare(self, features: Features) -> Features:
-        """The features, as they are: there is nothing to prepare."""
-        return features
-
-    def match(self, prepared0: Features, prepared1: Features) -> Any:
-        """The function's matches of two images' features."""
-        return self.function(prepared0, prepared1)
-
-    def __call__(self, features0: Features, features1: Features) -> Any:
-        """The function's matches of two images' features."""
-        return self.function(features0, features1)
 
 
 def _network(

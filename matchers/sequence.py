@@ -13,6 +13,7 @@ import torch
 
 from matchers.dataset_looks import dataset_look, look_in
 from matchers.extraction import Look, extracted, workers_for
+from matchers.own import MATCHER, as_many, blaming, checked_matches
 from matchers.specs import GPU_BATCH
 from matchers.types import Extractor, Features, Matcher, Matches
 from satgen.dataset import Dataset
@@ -231,17 +232,21 @@ class SequenceMatcher:
     @torch.no_grad()
     def _match(self, group: list[tuple[_Ready, _Ready]]) -> list[Matches]:
         """Matches of each of some pairs."""
-        frames = {id(frame): frame for pair in group for frame in pair if frame.prepared is None}
-        together = prepare_images(self.matcher, [frame.features for frame in frames.values()])
-        for frame, prepared in zip(frames.values(), together, strict=True):
-            frame.prepared = prepared
-        if len(group) == 1:
-            a, b = group[0]
-            return [self.matcher.match(a.prepared, b.prepared)]
         matcher: Any = self.matcher
-        sides = [matcher.collate([pair[i].prepared for pair in group]) for i in (0, 1)]
-        matches: list[Matches] = matcher.match(*sides)
-        return matches
+        frames = {id(frame): frame for pair in group for frame in pair if frame.prepared is None}
+        with blaming(MATCHER, matcher):
+            together = prepare_images(matcher, [frame.features for frame in frames.values()])
+            for frame, prepared in zip(frames.values(), together, strict=True):
+                frame.prepared = prepared
+            if len(group) == 1:
+                found = [matcher.match(*(frame.prepared for frame in group[0]))]
+            else:
+                sides = [matcher.collate([pair[i].prepared for pair in group]) for i in (0, 1)]
+                found = as_many(matcher.match(*sides), len(group))
+        return [
+            checked_matches(matcher, matches, len(a.features), len(b.features))
+            for matches, (a, b) in zip(found, group, strict=True)
+        ]
 
 
 def prepare_images(matcher: Any, images: Sequence[Features]) -> list[Any]:

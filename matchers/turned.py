@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from matchers.image_matchers import PointMatches
+from matchers.own import features_of, matches_of
 from matchers.registry import load_features, load_matcher
 from matchers.types import Extractor, Features, Image, Matcher, Matches
 
@@ -102,8 +103,8 @@ def match_turned(
     most = -math.inf
     for quarter in range(TURNS):
         wanted = None if mask is None else np.ascontiguousarray(np.rot90(mask, -quarter))
-        features = find(_turn(image, quarter), mask=wanted)
-        matches = pair(first, features)
+        features = features_of(find, _turn(image, quarter), wanted)
+        matches = matches_of(pair, first, features)
         score = float(matches.scores.sum())
         if best is None or score > most:
             most = score

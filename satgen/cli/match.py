@@ -110,6 +110,7 @@ def command(
     require("satgen match", "torch", "cv2", "safetensors")
     from matchers.image_matchers import match_images
     from matchers.match import MatchedPair, PairImage, loaded, loaded_image_matcher, takes_images
+    from matchers.own import features_of, matches_of
     from matchers.turned import match_turned
 
     of_images = takes_images(matcher, features, turns, weights or features_weights, resize)
@@ -131,7 +132,7 @@ def command(
         return done
 
     def matched() -> Matches:
-        matches: Matches = pair(*found)
+        matches = matches_of(pair, *found)
         matches.scores.cpu()
         return matches
 
@@ -140,13 +141,13 @@ def command(
         both = timed("match", lambda: match_images(pair, a.image, b.image, a.mask, b.mask))
         found, matches = [both.features0, both.features1], both.matches
     else:
-        found = [timed("features_a", lambda: find(a.image, mask=a.mask))]
+        found = [timed("features_a", lambda: features_of(find, a.image, a.mask))]
     if turns:
         best = timed("match", lambda: match_turned(find, pair, found[0], b.image, b.mask))
         found.append(best.features)
         matches, turn = best.matches, best.degrees
     elif not of_images:
-        found.append(timed("features_b", lambda: find(b.image, mask=b.mask)))
+        found.append(timed("features_b", lambda: features_of(find, b.image, b.mask)))
         matches = timed("match", matched)
 
     detected = not of_images or both.detected
