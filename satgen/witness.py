@@ -171,9 +171,9 @@ def _obj(path: Path) -> Witness:
             libraries.append(line.strip()[6:].strip())
     clear = _clear(path.parent, libraries)
     shown = {m: faces for m, faces in polygons.items() if m not in clear} or polygons
-    found = Witness()
+    found, places = Witness(), np.array(points)
     for faces in shown.values():
-        found.add(_cut(np.array(points), faces))
+        found.add(_cut(places, faces))
     return found
 
 

@@ -15,8 +15,9 @@ from satgen.errors import InputError
 from satgen.targets import obj
 from satgen.targets.load import load_target
 from satgen.verify import verify, with_deep
-from satgen.witness import read_witness
+from satgen.witness import Witness, read_witness
 from tests.gltf_files import Gltf
+from tests.test_meshes import in_time
 from tests.test_ply import INDICES, XYZ, ply
 
 CONCAVE = "v 0 0 0\nv 3 0 0\nv 3 1 0\nv 1 1 0\nv 1 2 0\nv 3 2 0\nv 3 3 0\nv 0 3 0\n"
@@ -103,6 +104,16 @@ def test_polygons_that_lie_in_no_plane_are_cut_alike(form: str, tmp_path: Path) 
         )
     )
     assert ours == theirs
+
+
+def test_many_materials_take_no_longer_each(tmp_path: Path) -> None:
+    """Half an hour where all points are gone over for each material."""
+    triangle = "v {0} 0 0\nv {0} 1 0\nv {0} 0 1\nusemtl m{0}\nf -3 -2 -1\n"
+    path = tmp_path / "many.obj"
+    path.write_text("".join(map(triangle.format, range(60_000))))
+    found = in_time(lambda: read_witness(path))
+    assert isinstance(found, Witness)
+    assert len(found.triangles) == 60_000
 
 
 def test_what_the_first_reading_gets_wrong_is_found(
