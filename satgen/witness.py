@@ -303,6 +303,8 @@ class _Gltf:
 
     def __init__(self, document: dict[str, Any], body: bytes, folder: Path) -> None:
         self.doc, self.body, self.folder = document, body, folder
+        self.buffers: dict[int, bytes] = {}
+        self.tables: dict[int, Floats] = {}
         self.found = Witness()
 
     def shown(self) -> Witness:
@@ -360,9 +362,10 @@ class _Gltf:
                 placed = self._skinned(points, attributes, self.doc["skins"][node["skin"]])
                 self.found.add(placed[faces], opacity == "unsure")
                 continue
+            corners = points[faces]  # of points that many primitives may share
             for matrix in matrices:
-                placed = points @ matrix[:3, :3].T + matrix[:3, 3]
-                self.found.add(placed[faces], opacity == "unsure")
+                placed = corners @ matrix[:3, :3].T + matrix[:3, 3]
+                self.found.add(placed, opacity == "unsure")
 
     def _opacity(self, primitive: dict[str, Any]) -> str:
         """Whether a surface is solid, clear, or unsure."""
@@ -407,7 +410,13 @@ class _Gltf:
         return np.asarray(placed / np.where(total > 0, total, 1.0))
 
     def _numbers(self, number: int) -> Floats:
-        """The numbers (N, width) of an accessor."""
+        """The numbers (N, width) of an accessor, not to be written to."""
+        if number not in self.tables:
+            self.tables[number] = self._table(number)
+        return self.tables[number]
+
+    def _table(self, number: int) -> Floats:
+        """As `_numbers`, read."""
         entry = self.doc["accessors"][number]
         form, width, count = (
             _NUMBERS[entry["componentType"]],
@@ -458,6 +467,13 @@ class _Gltf:
         return self._buffer(view["buffer"])[start : start + view["byteLength"]]
 
     def _buffer(self, number: int) -> bytes:
+        """The bytes of a buffer."""
+        if number not in self.buffers:
+            self.buffers[number] = self._found(number)
+        return self.buffers[number]
+
+    def _found(self, number: int) -> bytes:
+        """As `_buffer`, looked for."""
         uri = self.doc["buffers"][number].get("uri")
         if uri is None:
             return self.body

@@ -116,6 +116,19 @@ def test_many_materials_take_no_longer_each(tmp_path: Path) -> None:
     assert len(found.triangles) == 60_000
 
 
+def test_many_primitives_of_shared_points_take_no_longer_each(tmp_path: Path) -> None:
+    """As CAD exporters write them: half an hour where all points are read for each."""
+    points = np.random.default_rng(0).uniform(-1, 1, (600_000, 3))
+    index = np.arange(3, dtype=np.uint16)
+    file = Gltf(POSITION=points, NORMAL=None, TEXCOORD_0=None, indices=index)
+    file.doc["meshes"][0]["primitives"] *= 20_000
+    path = file.write(tmp_path)
+    found = in_time(lambda: read_witness(path))
+    assert isinstance(found, Witness)
+    assert len(found.triangles) == 20_000
+    assert np.allclose(found.triangles[-1], points[:3])
+
+
 def test_what_the_first_reading_gets_wrong_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
