@@ -134,12 +134,27 @@ def check_picture(path: str | Path) -> str:
     Raises:
         InputError: it names none, or the path is that of a folder.
     """
-    from PIL import Image
-
-    kind = Image.registered_extensions().get(Path(path).suffix.lower())
+    kind = picture_type(Path(path))
     if kind is None:
         raise InputError(f"{path}: must end in .png, .jpg or another type of picture")
     _check_free(Path(path))
+    return kind
+
+
+def picture_type(path: Path) -> str | None:
+    """The type that a path's suffix names, as Pillow knows it; None if no picture of colours can
+    be written as such: some are only read, or have two colours."""
+    import io
+
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        return None
+    try:
+        Image.new("RGB", (16, 16)).save(io.BytesIO(), format=kind)
+    except (KeyError, OSError, ValueError):
+        return None
     return kind
 
 

@@ -211,6 +211,7 @@ def test_an_image_with_nothing_to_see(tmp_path: Path) -> None:
         (("a.png", "a.png", "--max-keypoints", "0"), "max-keypoints"),
         (("a.png", "a.png", "--device", "abacus"), "abacus"),
         (("a.png", "a.png", *QUICK, "--out", "m.xyz"), "m.xyz"),
+        (("a.png", "a.png", *QUICK, "--out", "m.psd"), "m.psd: must end in"),
         (("a.png", "a.png", *QUICK, "--out", "folder"), "folder"),
         (("a.png", "a.png", *QUICK, "--npz", "m.zip"), "m.zip"),
         (("a.png", "a.png", *QUICK, "--out", "./folder/../a.png"), "a.png"),

@@ -66,6 +66,10 @@ def test_bad_requests(pristine: Path, tmp_path: Path) -> None:
         film(data, tmp_path / "a.gif", fps=0)
     with pytest.raises(InputError, match="must end in"):
         save_picture(Image.new("RGB", (4, 4)), tmp_path / "a.xyz")
+    for ending in (".fits", ".psd", ".mpg", ".hdf", ".wmf", ".xbm", ".palm"):  # read, or in black
+        with pytest.raises(InputError, match="must end in"):
+            save_picture(Image.new("RGB", (4, 4)), tmp_path / f"a{ending}")
+        assert not (tmp_path / f"a{ending}").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write"):
         save_picture(Image.new("RGB", (4, 4)), tmp_path / "file" / "a.png")

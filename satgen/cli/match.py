@@ -207,9 +207,9 @@ def _matcher_options(
 def _check_outputs(out: Path | None, npz: Path | None, inputs: tuple[Path, Path]) -> None:
     """Refuse what could only fail, or would harm, after the work is done."""
     if out is not None:
-        from PIL import Image
+        from satgen.preview import picture_type
 
-        if out.suffix.lower() not in Image.registered_extensions():
+        if picture_type(out) is None:
             raise InputError(f"--out {out}: must end in .png, .jpg or another type of picture")
     if npz is not None and npz.suffix.lower() != ".npz":
         raise InputError(f"--npz {npz}: must end in .npz")
