@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from matchers.dataset_looks import dataset_look, look_in
@@ -124,14 +127,11 @@ class SequenceMatcher:
         """
         if pairs is not None:
             return self._run(self._chosen(frames, list(pairs)))
-        gaps = sorted({gap} if isinstance(gap, int) else set(gap))
-        if not gaps or gaps[0] < 1:
-            raise InputError(f"gap {gap}: must be 1 or more")
-        return self._run(self._stream(frames, gaps))
+        return self._run(self._stream(frames, _gaps(gap)))
 
     def _stream(self, frames: FrameSource, gaps: list[int]) -> Iterator[tuple[_Ready, _Ready]]:
         """Pairs of frames some gaps apart."""
-        window: deque[_Ready] = deque(maxlen=gaps[-1] + 1)
+        window: deque[_Ready] = deque(maxlen=min(gaps[-1] + 1, sys.maxsize))
         for index, features in self._features(frames, None):
             window.append(_Ready(index, features))
             for gap in gaps:
@@ -255,6 +255,22 @@ def prepare_images(matcher: Any, images: Sequence[Features]) -> list[Any]:
         together: list[Any] = matcher.prepare_all(images)
         return together
     return [matcher.prepare(image) for image in images]
+
+
+def _gaps(given: Any) -> list[int]:
+    """Gaps in ascending order, each once.
+
+    Raises:
+        InputError: there are none, or they are no whole numbers from 1.
+    """
+    try:
+        several = [given] if hasattr(given, "__index__") and not np.ndim(given) else given
+        gaps = sorted({operator.index(gap) for gap in several})
+    except TypeError:
+        gaps = []
+    if not gaps or gaps[0] < 1:
+        raise InputError(f"gap {given!r}: must be a whole number from 1, or several")
+    return gaps
 
 
 def _check_source(frames: FrameSource) -> None:

@@ -167,7 +167,20 @@ def test_sources_by_number() -> None:
     assert said(matcher.match_frames([frame(0)], pairs=[])) == []
 
 
-@pytest.mark.parametrize("gap", [0, -1, [], [1, 0]])
+@pytest.mark.parametrize(
+    ("gap", "meant"),
+    [(np.int64(2), {2}), (np.array([2, 1]), {1, 2}), ({1, 2}, {1, 2}), (range(1, 3), {1, 2})],
+)
+def test_gaps_of_any_kind_of_whole_numbers(gap: Any, meant: set[int]) -> None:
+    found = said(SequenceMatcher(None, Spy()).match_frames(map(frame, range(3)), gap))
+    assert {b - a for a, b, *_ in found} == meant
+
+
+def test_a_gap_beyond_all_counting_has_no_pair() -> None:
+    assert not list(SequenceMatcher(None, Spy()).match_frames(map(frame, range(3)), 10**30))
+
+
+@pytest.mark.parametrize("gap", [0, -1, [], [1, 0], 1.5, "2", None, [1, 1.5]])
 def test_bad_gaps(gap: Any) -> None:
     with pytest.raises(InputError, match="gap"):
         SequenceMatcher(None, Spy()).match_frames([frame(0)], gap)
