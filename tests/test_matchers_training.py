@@ -354,6 +354,13 @@ SPEC = MatcherSpec("mine", from_checkpoint=LightGlue.from_checkpoint, config=Lig
 """
 
 
+def test_a_superglue_narrower_than_its_keypoint_encoder_is_refused() -> None:
+    narrowest = build(TrainConfig(matcher="superglue", dim=32, layers=1))
+    assert narrowest.config.keypoint_encoder == (32,)
+    with pytest.raises(InputError, match="dim 16: must be 32 or more of SuperGlue"):
+        build(TrainConfig(matcher="superglue", dim=16))
+
+
 def test_a_matcher_of_ones_own_is_trained_and_used(aura: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     place, out = f"{tmp_path / 'own.py'}:SPEC", tmp_path / "run"

@@ -17,19 +17,27 @@ from matchers.training.initial import TEMPERATURE, attend, begin_projection, com
 from matchers.training.losses import superglue_loss
 from matchers.training.spec import Decay, LossAndAssignment, TrainingSpec
 from matchers.truth.batched import Labels
+from satgen.errors import InputError
 
 ENCODER = (32, 64, 128, 256)
 """Widths of the keypoint encoder's hidden layers, as far as they do not exceed the tokens'."""
 
 
 def build(config: TrainConfig, features: FeaturesSpec) -> nn.Module:
-    """SuperGlue with random weights and a projection of the descriptors."""
+    """SuperGlue with random weights and a projection of the descriptors.
+
+    Raises:
+        InputError: it is to be narrower than its keypoint encoder.
+    """
+    encoder = tuple(width for width in ENCODER if width <= config.dim)
+    if not encoder:
+        raise InputError(f"dim {config.dim}: must be {ENCODER[0]} or more of SuperGlue")
     return SuperGlue(
         SuperGlueConfig(
             descriptor_dim=config.dim,
             input_dim=features.descriptor_size,
             project=True,
-            keypoint_encoder=tuple(width for width in ENCODER if width <= config.dim),
+            keypoint_encoder=encoder,
             num_layers=2 * config.layers,
             num_heads=config.heads,
             sinkhorn_iterations=config.sinkhorn_iterations,
