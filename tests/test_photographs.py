@@ -122,6 +122,18 @@ def test_a_folder_of_photographs(tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 30), 40000, dtype=np.uint16)).save(tmp_path / "a.png")
     (file,) = in_folder(tmp_path)
     assert read_photograph(file).shape == (40, 30, 3)
+    with pytest.raises(InputError, match="other: no such folder"):
+        in_folder(tmp_path / "other")
+
+
+def test_a_photograph_of_floats_spans_0_to_1(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)).save(file)
+    assert read_photograph(file)[0].tolist() == [[value] * 3 for value in (0, 128, 255)]
+    for most in (200.0, np.nan):
+        Image.fromarray(np.array([[0.0, 0.5, most]], dtype=np.float32)).save(file)
+        with pytest.raises(InputError, match=rf"a\.tif: its values span .* to {most:g}, must be"):
+            read_photograph(file)
 
 
 def test_changes_are_what_they_say() -> None:
@@ -211,6 +223,11 @@ def test_a_training_takes_its_share_of_photographs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds none of"):
         train(
             [folder], replace(config, photographs_from=str(folder)), tmp_path / "other",
+            cache=tmp_path / "cache", hardware=Hardware(torch.device("cpu")),
+        )  # fmt: skip
+    with pytest.raises(InputError, match=rf"photographs from {photographs}: their share .* is 0"):
+        train(
+            [folder], replace(config, photographs=0.0), tmp_path / "other",
             cache=tmp_path / "cache", hardware=Hardware(torch.device("cpu")),
         )  # fmt: skip
     assert not (tmp_path / "other").exists()

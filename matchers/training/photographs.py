@@ -71,8 +71,10 @@ def in_folder(folder: Path) -> list[Path]:
     """The images in a folder.
 
     Raises:
-        InputError: there are none.
+        InputError: there is no such folder, or none are in it.
     """
+    if not folder.is_dir():
+        raise InputError(f"photographs {folder}: no such folder")
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in ENDINGS)
     if not files:
         raise InputError(f"photographs {folder}: holds none of {', '.join(ENDINGS)}")
@@ -83,11 +85,19 @@ def read_photograph(file: Path) -> NDArray[np.uint8]:
     """An image as (H, W, 3) uint8, without its transparency.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or has floats beyond [0, 1].
     """
     image = read_file(file)
     if image.dtype == np.uint16:
         image = image >> 8
+    if image.dtype.kind == "f":
+        low, high = float(image.min()), float(image.max())
+        if not (low >= 0.0 and high <= 1.0):
+            raise InputError(
+                f"{file}: its values span {low:g} to {high:g}, must be 8 or 16 bits, or floats in "
+                "[0, 1]"
+            )
+        image = np.round(255.0 * image).astype(np.uint8)
     if image.dtype == bool:
         image = 255 * image.astype(np.uint8)
     if image.ndim == 2:

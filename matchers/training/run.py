@@ -176,10 +176,19 @@ def train(
 
 
 def _photographs(config: TrainConfig) -> Photographs | None:
-    """The photographs to train on, if any are."""
-    if not config.photographs:
-        return None
+    """The photographs to train on, if any are.
+
+    Raises:
+        InputError: there are none to be had, or a folder of them and no share of the pairs.
+    """
     folder = config.photographs_from
+    if not config.photographs:
+        if folder is not None:
+            raise InputError(
+                f"photographs from {folder}: their share of the pairs is 0; say how many, as with "
+                "--photographs 0.2"
+            )
+        return None
     files = found_photographs(TRAINED) if folder is None else in_folder(Path(folder))
     return Photographs(files, config.photograph_crops, config.seed)
 
