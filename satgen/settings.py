@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from satgen.errors import InputError, cut
@@ -131,7 +132,9 @@ def option_name(item: Field[Any]) -> str:
 
 
 def check(config: Any) -> None:
-    """Refuse a configuration with a value out of its range.
+    """Refuse a configuration with a value out of its range, or with words for numbers.
+
+    NumPy's numbers become Python's, which can be written down as JSON.
 
     Raises:
         InputError: the first such value, by the field's name.
@@ -139,7 +142,34 @@ def check(config: Any) -> None:
     for item in fields(config):
         found = setting_of(item)
         if found is not None:
+            _check_kind(config, item, found)
             found.check(getattr(config, item.name), item.name)
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+}
+"""Types of fields that are numbers, and what they must be."""
+
+
+def _check_kind(config: Any, item: Field[Any], found: Setting) -> None:
+    """InputError for a field that is a number, or several, and something else in it."""
+    value = getattr(config, item.name)
+    name = str(item.type).removesuffix(" | None")  # as it is written: annotations are text
+    several = name.startswith("tuple[") and name.endswith(", ...]")
+    if several:
+        name = name[len("tuple[") : -len(", ...]")]
+    if value is None or name not in _KINDS:
+        return
+    kind, must = _KINDS[name]
+    items = value if several and isinstance(value, (tuple, list)) else (value,)
+    if any(isinstance(v, bool) or not isinstance(v, kind) for v in items):
+        bounds = f", {found.range}" if found.range else ""
+        raise InputError(f"{item.name} {cut(repr(value))}: must be {must}{bounds}")
+    if any(hasattr(v, "item") for v in items):
+        plain = tuple(v.item() if hasattr(v, "item") else v for v in items)
+        object.__setattr__(config, item.name, plain if several else plain[0])
 
 
 def words_of(config: Any) -> list[str] | None:

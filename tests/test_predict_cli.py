@@ -10,11 +10,14 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from bench.predict.api import predict
 from satgen.dataset import frame_columns
+from satgen.errors import InputError
 from satgen.trajectory import Tumble
 from tests.datasets import command, make, satgen, satgen_here, tree
 from tests.limits import PATIENCE_S
@@ -158,6 +161,23 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"observed": 2.5}, "observed 2.5: must be a whole number, between 1 and 1000"),
+        ({"horizons": ["1", "2"]}, "horizons ('1', '2'): must be a whole number"),
+        ({"noise": "much"}, "noise_deg ('much',): must be a number, between 0 and 180"),
+        ({"dt": "1 s"}, "dt_s '1 s': must be a number"),
+        ({"training": {"step": 5}}, "unknown keyword 'step'; did you mean steps"),
+    ],
+)
+def test_python_refuses_in_one_line(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        predict(model="last", out=tmp_path / "run", **given)
+    assert said in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--model", "nope"], "pose model 'nope': one of last, two-pose"),
@@ -173,7 +193,8 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
         (["--sequences", 9], "--sequences: protocol lab has no such parameter"),
         (["--protocol", "free-rotation", "DATA"], "free-rotation: takes no dataset"),
         (["DATA", "--windows", "all"], "its longest run of frames has 24 frames, a window takes"),
-        (["DATA", "--motion", "spiral"], "is for motions without a dataset"),
+        (["DATA", "--motion", "spiral"], "--motion: is for motions without a dataset"),
+        (["DATA", "--frames", 200], "--frames: is for motions without a dataset"),
         (["DATA"], "craft"),
         (["EARLY", "--windows", "all"], "its table has no times; give the frame period (--dt)"),
         (["ONE"], "has 1 frame"),

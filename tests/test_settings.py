@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -102,6 +103,29 @@ def test_a_value_out_of_range_is_refused_where_it_is_read(words: Any, line: str)
 def test_python_refuses_the_same(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
         Shot(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"count": 2.0}, "count 2.0: must be a whole number, between 1 and 9"),
+        ({"count": "2"}, "count '2': must be a whole number, between 1 and 9"),
+        ({"count": True}, "count True: must be a whole number"),
+        ({"depth": [8]}, "depth [8]: must be a whole number, one of 8, 16"),
+        ({"angles": (0.5, "a")}, "angles (0.5, 'a'): must be a number"),
+        ({"hidden": None, "count": "x" * 999}, "xxx': must be a whole number"),
+    ],
+)
+def test_words_for_numbers_are_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        Shot(**change)
+    assert said in str(error.value) and len(str(error.value)) < 300
+
+
+def test_numpys_numbers_become_pythons() -> None:
+    shot = Shot(count=np.int64(2), angles=(np.float32(0.5), 1.0), hidden=np.float64(2.0))  # type: ignore[arg-type]
+    assert shot == Shot(count=2, angles=(0.5, 1.0), hidden=2.0)
+    assert [type(v) for v in (shot.count, *shot.angles, shot.hidden)] == [int, float, float, float]
 
 
 def test_help_says_default_range_and_unit_once() -> None:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.predict.choose import PROTOCOL_KINDS, experiment_of, protocol_of
+from bench.predict.choose import (
+    PROTOCOL_KINDS,
+    TRAINING_KINDS,
+    experiment_of,
+    protocol_of,
+)
 from bench.predict.config import PredictConfig
 from bench.predict.run import PREDICT, PredictResult, run
 from satgen.dataset import Dataset, folder_of
@@ -71,8 +76,10 @@ def predict(
     mine, its = field_names(PredictConfig, *fixed), field_names(kind, *fixed)
     check_keywords("predict", options, [*mine, *its])
     rules = {key: value for key, value in options.items() if key in its and key not in mine}
+    check_keywords("predict", training or {}, field_names(TRAINING_KINDS[task]))
     if noise is not None:
-        rules["noise_deg"] = tuple(float(value) for value in np.atleast_1d(noise))
+        values = np.atleast_1d(noise).tolist()
+        rules["noise_deg"] = tuple(float(v) if type(v) is int else v for v in values)
     if dt is not None:
         rules["dt_s"] = dt
     for key in ("horizons", "motions", "inertia"):

@@ -79,8 +79,9 @@ def experiment_of(
         )
     from bench.predict.pose_run import pose_experiment
 
-    if datasets and (given := [name for name in ("motions", "frames") if name in rules]):
-        raise InputError(f"--{given[0].rstrip('s')}: is for motions without a dataset")
+    for name, option in (("motions", "motion"), ("frames", "frames")):
+        if datasets and name in rules:
+            raise InputError(f"--{option}: is for motions without a dataset")
     return pose_experiment(
         config,
         datasets,
