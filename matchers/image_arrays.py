@@ -18,11 +18,16 @@ FILE_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "PPM", "GIF", "TGA"
 file must not."""
 
 
+ROUNDING = 1e-3
+"""By so much an image's floats may leave [0, 1]."""
+
+
 def read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """A file's image, NumPy (H, W) or (H, W, 3), RGB, with its own bit depth, without transparency.
 
     Raises:
-        InputError: it is not there, of none of `FILE_FORMATS`, or damaged.
+        InputError: it is not there, of none of `FILE_FORMATS`, damaged, of 32-bit integers, or of
+            floats beyond [0, 1].
     """
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
@@ -41,6 +46,9 @@ def read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         raise InputError(f"cannot read the image {os.fspath(path)}: none of {known}") from None
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise InputError(f"cannot read the image {os.fspath(path)}: {error}") from None
+    if mode == "F" and not (values.min() >= -ROUNDING and values.max() <= 1.0 + ROUNDING):
+        span = f"{values.min():g} to {values.max():g}"
+        raise InputError(f"{os.fspath(path)} has values from {span}: floats must be in [0, 1]")
     if mode != "I":
         return values
     if values.min() < 0 or values.max() > 65535:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from matchers import boxes
 from matchers.boxes import Box, Mask
-from matchers.image_arrays import luma8, read_file
+from matchers.image_arrays import ROUNDING, luma8, read_file
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -30,7 +30,6 @@ T = TypeVar("T")
 _INTEGERS = {torch.bool: 1.0, torch.uint8: 255.0, torch.uint16: 65535.0}
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and kornia
-_ROUNDING = 1e-3  # a float image may leave [0, 1] by this much
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ def _unit(pixels: Tensor) -> Tensor:
         low, high = (float(value) for value in values.aminmax())
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InputError("the image has values that are NaN or infinite")
-        if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+        if low < -ROUNDING or high > 1.0 + ROUNDING:
             raise InputError(
                 f"image values span {low:g} to {high:g}: floats in [0, 1], or uint8, are expected"
             )

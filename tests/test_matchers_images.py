@@ -38,6 +38,16 @@ def test_files_of_8_and_16_bits(tmp_path: Path, array: np.ndarray, mode: str, to
         torch.testing.assert_close(images.rgb(images.read(name)), expected(array, top))
 
 
+@pytest.mark.parametrize("most", [255.0, np.inf, np.nan])
+def test_a_file_of_floats_beyond_1_is_refused_by_its_name(tmp_path: Path, most: float) -> None:
+    path = tmp_path / "floats.tif"
+    Image.fromarray(np.array([[0.0, 1.0, 1.0005]], dtype=np.float32)).save(path)
+    assert images.read(path).dtype == torch.float32
+    Image.fromarray(np.array([[0.0, most]], dtype=np.float32)).save(path)
+    with pytest.raises(InputError, match=rf"floats\.tif has values from .* to {most:g}"):
+        images.read(path)
+
+
 @pytest.mark.parametrize("mode", ["P", "1", "LA", "RGBA", "CMYK", "I", "F"])
 def test_other_files_are_what_pillow_makes_of_them(tmp_path: Path, mode: str) -> None:
     picture = Image.fromarray(COLOUR).convert("L" if mode in ("LA", "1", "I", "F") else "RGB")

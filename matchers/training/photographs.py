@@ -85,19 +85,13 @@ def read_photograph(file: Path) -> NDArray[np.uint8]:
     """An image as (H, W, 3) uint8, without its transparency.
 
     Raises:
-        InputError: it cannot be read, or has floats beyond [0, 1].
+        InputError: it cannot be read.
     """
     image = read_file(file)
     if image.dtype == np.uint16:
         image = image >> 8
     if image.dtype.kind == "f":
-        low, high = float(image.min()), float(image.max())
-        if not (low >= 0.0 and high <= 1.0):
-            raise InputError(
-                f"{file}: its values span {low:g} to {high:g}, must be 8 or 16 bits, or floats in "
-                "[0, 1]"
-            )
-        image = np.round(255.0 * image).astype(np.uint8)
+        image = np.round(255.0 * image).clip(0.0, 255.0)
     if image.dtype == bool:
         image = 255 * image.astype(np.uint8)
     if image.ndim == 2:
