@@ -25,8 +25,9 @@ from matchers.truth.pairs import (
     load_pairs,
     pairs_csv,
     sample_pairs,
+    usual_gaps,
 )
-from matchers.truth.rules import COUNTING
+from matchers.truth.rules import COUNTING, GAPS
 from satgen.dataset import Dataset, check_frames, open_datasets
 from satgen.errors import InputError
 from satgen.runfolder import dataset_identity, file_sha256, files_sha256
@@ -67,6 +68,7 @@ class BenchPlan:
         posed: pairs of other benchmarks.
         identity: what two runs must share for the one to go on with the other.
         description: what run.json holds besides.
+        notes: what to say of it beforehand, a line each.
     """
 
     config: BenchConfig
@@ -77,6 +79,7 @@ class BenchPlan:
     posed: tuple[PosedPairs, ...]
     identity: dict[str, Any]
     description: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -151,7 +154,25 @@ def plan(
     }
     folders = {name: data.folder for name, data in opened.items()}
     rolled = tuple(replace(pair, roll_deg=roll) for pair in pairs for roll in config.roll_gaps)
-    return BenchPlan(config, lineup, folders, rolled, listing, lists, identity, description)
+    notes: tuple[str, ...] = ()
+    if config.gaps == GAPS and pairs_file is None and config.pairs_per_gap is not None:
+        notes = tuple(_unusual(name, data.indices) for name, data in opened.items())
+    return BenchPlan(
+        config, lineup, folders, rolled, listing, lists, identity, description,
+        tuple(filter(None, notes)),
+    )  # fmt: skip
+
+
+def _unusual(name: str, indices: Any) -> str:
+    """What is other than usual about the gaps of a dataset's pairs; nothing: nothing is."""
+    gaps = usual_gaps(indices)
+    if gaps == GAPS:
+        return ""
+    left = ", ".join(str(gap) for gap in GAPS if gap not in gaps)
+    return (
+        f"{name} has no frames {left} indices apart: gaps are {', '.join(map(str, gaps))} there "
+        "(--gap names others)"
+    )
 
 
 def _dataset_json(name: str, data: Dataset) -> dict[str, Any]:
@@ -214,7 +235,9 @@ def chosen_pairs(
     else:
         pairs = []
         for name, known in indices.items():
-            pairs += sample_pairs(name, known, config.gaps, config.pairs_per_gap, config.seed)
+            # of the gaps that nobody named, those that there are
+            gaps = usual_gaps(known) if config.gaps == GAPS else config.gaps
+            pairs += sample_pairs(name, known, gaps, config.pairs_per_gap, config.seed)
     order = {name: place for place, name in enumerate(indices)}
     return sorted(pairs, key=lambda p: (order[p.dataset], p.index0, p.index1))
 

@@ -293,6 +293,16 @@ def test_batches_find_the_same(frames: Path, tmp_path: Path, pairs_per_gap: int 
     assert one["num_matches"].min() > 10 and one["stop_layer"].max() == 3.0
 
 
+def test_of_gaps_that_nobody_named_those_are_taken_that_there_are(frames: Path) -> None:
+    planned = plan(BenchConfig(matchers=("nearest",), features=("sift",)), [frames])
+    assert {pair.gap for pair in planned.pairs} == {1, 2, 5}
+    (note,) = planned.notes
+    assert note.startswith("aura has no frames 10, 20, 30, 45, 60 indices apart: gaps are 1, 2, 5")
+    assert plan(CONFIG, [frames]).notes == ()
+    with pytest.raises(InputError, match="gap 10: beyond the range of aura"):
+        plan(replace(CONFIG, gaps=(1, 10)), [frames])
+
+
 def test_another_run_is_refused_unless_it_is_to_be_replaced(frames: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(plan(CONFIG, [frames]), folder)

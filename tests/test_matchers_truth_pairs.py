@@ -18,6 +18,7 @@ from matchers.truth.pairs import (
     load_pairs,
     pairs_csv,
     sample_pairs,
+    usual_gaps,
 )
 from matchers.truth.rules import GAPS
 from satgen.errors import InputError
@@ -53,6 +54,22 @@ def test_default_sample_covers_every_gap() -> None:
         starts = [p.index0 for p in pairs if p.gap == gap]
         assert len(starts) == 200
         assert min(starts) < 800 and max(starts) > 7600  # all over the range
+
+
+@given(st.sets(st.integers(1, 5000), min_size=2, max_size=40))
+def test_usual_gaps_are_there(known: set[int]) -> None:
+    gaps = usual_gaps(sorted(known))
+    assert gaps and all(any(i + gap in known for i in known) for gap in gaps)
+    assert {p.gap for p in sample_pairs("aura", sorted(known), gaps, 1)} == set(gaps)
+    there = tuple(gap for gap in GAPS if any(i + gap in known for i in known))
+    assert gaps == there or not there
+
+
+def test_usual_gaps_of_every_hundredth_frame_are_hundreds() -> None:
+    assert usual_gaps(ALL) == GAPS
+    assert usual_gaps(range(400, 8101, 100)) == tuple(100 * gap for gap in GAPS)
+    assert usual_gaps(range(400, 8101, 6)) == (30, 60)
+    assert usual_gaps(range(400, 405)) == (1, 2)
 
 
 def test_a_gap_s_draw_does_not_depend_on_the_others() -> None:

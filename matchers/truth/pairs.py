@@ -65,6 +65,17 @@ def draw_pairs(
     return pairs
 
 
+def usual_gaps(indices: ArrayLike) -> tuple[int, ...]:
+    """Of `GAPS` those that two of the indices (N,) have; where there is none, as many times the
+    least step between indices."""
+    known = np.unique(np.asarray(indices, dtype=np.int64).ravel())
+    step = int(np.diff(known).min()) if len(known) > 1 else 1
+    for unit in (1, step):
+        if found := [unit * gap for gap in GAPS if np.isin(known + unit * gap, known).any()]:
+            return tuple(found)
+    return GAPS
+
+
 def sample_pairs(
     dataset: str, indices: ArrayLike, gaps: Sequence[int] = GAPS, count: int = 200, seed: int = 0
 ) -> list[Pair]:

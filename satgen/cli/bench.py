@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bench.config import SMALL_PAIRS, SMALL_REPEATS, BenchConfig
-from satgen.cli.common import features_or_default, resumable, shard_option
+from satgen.cli.common import echo_warning, features_or_default, resumable, shard_option
 from satgen.cli.experiment import experiment_options, show_comparison, show_result
 from satgen.cli.options import PATH, configured, options_of
 from satgen.errors import InputError
@@ -126,6 +126,8 @@ def _bench(
         posed=[PosedList(*entry) for entry in posed],
         command=shlex.join(["satgen", *sys.argv[1:]]),
     )
+    for note in planned.notes:
+        echo_warning(note)
     folder = out or first_free(bench_folders(), BENCH, planned.identity)
     began = time.perf_counter()
     with shown.stage("pairs") as progress:
