@@ -168,6 +168,7 @@ def test_no_file_outside_the_folder_is_read(tmp_path: Path) -> None:
             if what == "texture":
                 file.doc["images"], file.doc["textures"] = [{"uri": uri}], [{"source": 0}]
                 file.material["emissiveTexture"] = {"index": 0}
+                file.material["emissiveFactor"] = [1, 1, 1]  # or nothing is read of it
             else:
                 file.doc["buffers"] = [{"uri": uri, "byteLength": len(file.bytes)}]
             with pytest.raises(InputError, match=r"model\.gltf: ") as caught:
@@ -181,5 +182,6 @@ def test_a_texture_that_is_no_picture_of_the_known_kinds_is_refused(tmp_path: Pa
     file = Gltf()
     file.doc["images"], file.doc["textures"] = [{"bufferView": file.view(eps)}], [{"source": 0}]
     file.material["emissiveTexture"] = {"index": 0}
+    file.material["emissiveFactor"] = [1, 1, 1]  # or nothing is read of it
     with pytest.raises(InputError, match="cannot be decoded"):
         load_target(file.write(tmp_path))
