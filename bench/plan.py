@@ -154,21 +154,25 @@ def plan(
     }
     folders = {name: data.folder for name, data in opened.items()}
     rolled = tuple(replace(pair, roll_deg=roll) for pair in pairs for roll in config.roll_gaps)
-    notes: tuple[str, ...] = ()
-    if config.gaps == GAPS and pairs_file is None and config.pairs_per_gap is not None:
-        notes = tuple(_unusual(name, data.indices) for name, data in opened.items())
+    drawn = pairs_file is None and config.pairs_per_gap is not None
+    notes = [_other_gaps(config, name, data.indices) for name, data in opened.items() if drawn]
     return BenchPlan(
         config, lineup, folders, rolled, listing, lists, identity, description,
         tuple(filter(None, notes)),
     )  # fmt: skip
 
 
-def _unusual(name: str, indices: Any) -> str:
-    """What is other than usual about the gaps of a dataset's pairs; nothing: nothing is."""
-    gaps = usual_gaps(indices)
-    if gaps == GAPS:
+def _gaps(config: BenchConfig, indices: Any) -> tuple[int, ...]:
+    """Gaps of a dataset's pairs: of those that nobody named the ones that there are."""
+    return usual_gaps(indices) if config.gaps == GAPS else config.gaps
+
+
+def _other_gaps(config: BenchConfig, name: str, indices: Any) -> str:
+    """How a dataset's gaps are others than those of the configuration; nothing: they are not."""
+    gaps = _gaps(config, indices)
+    if gaps == config.gaps:
         return ""
-    left = ", ".join(str(gap) for gap in GAPS if gap not in gaps)
+    left = ", ".join(str(gap) for gap in config.gaps if gap not in gaps)
     return (
         f"{name} has no frames {left} indices apart: gaps are {', '.join(map(str, gaps))} there "
         "(--gap names others)"
@@ -235,8 +239,7 @@ def chosen_pairs(
     else:
         pairs = []
         for name, known in indices.items():
-            # of the gaps that nobody named, those that there are
-            gaps = usual_gaps(known) if config.gaps == GAPS else config.gaps
+            gaps = _gaps(config, known)
             pairs += sample_pairs(name, known, gaps, config.pairs_per_gap, config.seed)
     order = {name: place for place, name in enumerate(indices)}
     return sorted(pairs, key=lambda p: (order[p.dataset], p.index0, p.index1))

@@ -56,6 +56,11 @@ def read_file(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     return values.astype(np.uint16)
 
 
+def has_shape_of_image(shape: tuple[int, ...]) -> bool:
+    """Whether it is (H, W), or (H, W, 1, 3 or 4)."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+
+
 def luma8(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """(H, W) or (H, W, 1, 3 or 4) -> (H, W) luma, as OpenCV's conversion gives it."""
     import cv2

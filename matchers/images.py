@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from matchers import boxes
 from matchers.boxes import Box, Mask
-from matchers.image_arrays import ROUNDING, luma8, read_file
+from matchers.image_arrays import ROUNDING, has_shape_of_image, luma8, read_file
 from matchers.types import Features, Image
 from satgen.errors import InputError
 
@@ -259,7 +259,7 @@ def _unit(pixels: Tensor) -> Tensor:
 
 
 def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+    if not has_shape_of_image(image.shape):
         raise InputError(f"a NumPy image has shape {image.shape}: (H, W) or (H, W, 3) is expected")
     if image.dtype.kind not in "buf" or image.dtype.itemsize > 8:
         raise InputError(

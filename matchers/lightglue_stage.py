@@ -338,11 +338,9 @@ class LayerStage:
             self._took_part(alive, layer)
         if found.sure is not None:
             self._was_sure(alive, layer, found.sure)
-        if not asks:  # all that are there leave
-            found = found._replace(leave=there.amin(0) > 0)
-            return found
-        self.answers[layer - 1, 0].copy_(found.leave)
-        torch.mul(found.kept, found.stays, out=self.answers[layer - 1, 1:])
+        if asks:
+            self.answers[layer - 1, 0].copy_(found.leave)
+            torch.mul(found.kept, found.stays, out=self.answers[layer - 1, 1:])
         return found
 
     def _settle_each(

@@ -101,7 +101,7 @@ def layer_step(
         masked: whether any does not, and is looked past.
         first: the self block is done.
         counts: (B,) keypoints of either pair at the start.
-        decision: None: nothing is decided.
+        decision: None: nothing is decided, and all pairs that are there leave.
         blocks: the functions.
     """
     shapes = shapes_of(alive, there, masked)
@@ -109,8 +109,8 @@ def layer_step(
         x = blocks.own(x, rotary, weights.self_block, shapes)
     x = blocks.cross(x, weights.cross_block, *shapes)
     if decision is None:
-        nobody = torch.zeros_like(counts, dtype=torch.bool)
-        return LayerStep(x, None, None, nobody, alive, there, ~nobody)
+        all_there = there.amin(0) > 0
+        return LayerStep(x, None, None, all_there, alive, there, ~all_there)
     logits = widen(torch.addmm(weights.classify_bias, x, weights.classify))
     logits = logits.view(*alive.shape, -1)
     likely = logits.sigmoid()

@@ -139,15 +139,13 @@ def checked_features(extractor: Any, found: Any) -> Features:
         ours: Features = found
         return ours
     what = f"{FEATURES} {own_name(extractor)}: give"
-    if not isinstance(found, Features):
-        raise RunError(f"{what} {type(found).__name__}: must be matchers.types.Features")
+    _check_kind(what, found, Features, "matchers.types.Features")
     values = {}
     for name in (*_NEEDED, *_OPTIONAL):
         value = getattr(found, name)
         if value is None and name in _OPTIONAL:
             continue
-        if not isinstance(value, torch.Tensor):
-            raise RunError(f"{what} {name} as {type(value).__name__}: must be a tensor")
+        _check_kind(f"{what} {name} as", value, torch.Tensor, "a tensor")
         values[name] = value.detach()
     _check_fields(what, values)
     return Features(**values)
@@ -169,11 +167,16 @@ def checked_arrays(detector: Any, found: Any) -> dict[str, Any]:
                 f"{', '.join(_NEEDED)}, and may be {', '.join(_OPTIONAL)}"
             )
         for name, value in found.items():
-            if not isinstance(value, np.ndarray):
-                raise RunError(f"{what} {name} as {type(value).__name__}: must be a NumPy array")
+            _check_kind(f"{what} {name} as", value, np.ndarray, "a NumPy array")
         _check_fields(what, found)
     arrays: dict[str, Any] = found
     return arrays
+
+
+def _check_kind(what: str, value: Any, kind: type, must: str) -> None:
+    """Refuse a value of another kind."""
+    if not isinstance(value, kind):
+        raise RunError(f"{what} {type(value).__name__}: must be {must}")
 
 
 def _check_fields(what: str, values: Mapping[str, Any]) -> None:
@@ -209,11 +212,9 @@ def checked_matches(matcher: Any, found: Any, count0: int, count1: int) -> Match
         ours: Matches = found
         return ours
     what = f"{MATCHER} {own_name(matcher)}: answers with"
-    if not isinstance(found, Matches):
-        raise RunError(f"{what} {type(found).__name__}: must be matchers.types.Matches")
+    _check_kind(what, found, Matches, "matchers.types.Matches")
     for name, value in (("indices", found.indices), ("scores", found.scores)):
-        if not isinstance(value, torch.Tensor):
-            raise RunError(f"{what} {name} as {type(value).__name__}: must be a tensor")
+        _check_kind(f"{what} {name} as", value, torch.Tensor, "a tensor")
     indices, scores = found.indices.detach(), found.scores.detach()
     if not indices.numel():
         indices = indices.new_zeros((0, 2), dtype=torch.int64)

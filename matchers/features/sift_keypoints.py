@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matchers import boxes
-from matchers.image_arrays import luma8, read_file
+from matchers.image_arrays import has_shape_of_image, luma8, read_file
 from matchers.specs import MAX_KEYPOINTS
 from satgen.errors import InputError
 
@@ -116,7 +116,12 @@ def _luma_of(image: Image) -> tuple[tuple[int, int], _Luma]:
     """An image's width and height, and what gives the 8-bit luma of a box of it."""
     if isinstance(image, (str, os.PathLike)):
         image = read_file(image)
-    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and _is_image(image.shape):
+    if (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.size
+        and has_shape_of_image(image.shape)
+    ):
         return (image.shape[1], image.shape[0]), partial(_luma_of_array, image)
     from matchers import images
 
@@ -128,10 +133,6 @@ def _luma_of(image: Image) -> tuple[tuple[int, int], _Luma]:
         return images.gray8(pixels[:, y : y + h, x : x + w])
 
     return (width, height), luma
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)))
 
 
 def _luma_of_array(image: npt.NDArray[np.uint8], box: boxes.Box) -> npt.NDArray[np.uint8]:
